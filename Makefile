@@ -1,0 +1,33 @@
+# Every target sets up what it needs; nothing but python3, pip and make is taken for granted.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint types check clean
+
+## demo: the main job, offline: look at a photograph, paint a picture, edit it
+demo: $(READY)
+	@$(BIN)/python examples/demo.py
+
+## test: lint, types and every test
+test: lint types
+	$(BIN)/python -m pytest
+
+## lint: style and formatting
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+## types: strict types of the three packages
+types: $(READY)
+	$(BIN)/mypy
+
+## clean: forget the environment and what the targets made
+clean:
+	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache
+
+# The stamp comes last, so that a set-up broken off half-way is done again.
+$(READY): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

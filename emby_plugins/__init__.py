@@ -1,0 +1,166 @@
+"""Emby, the OpenAI-compatible model gateway, in Python: vision in, generated images out.
+
+    from emby_plugins import Emby, Image
+
+    with Emby() as emby:                        # EMBY_API_KEY; Emby(base_url="mock:") needs none
+        reply = emby.chat("What is shown here?", images=[Image.from_path("dog.jpg")])
+        print(reply.text)
+
+These are all the public names. They are resolved when first used: importing costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emby_plugins.catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard
+    from emby_plugins.chat import (
+        DEFAULT_MODEL,
+        ChatOptions,
+        ChatReply,
+        Citation,
+        Content,
+        FilePart,
+        Finished,
+        ImageConfig,
+        ImagePart,
+        ImageReceived,
+        JSONSchema,
+        Message,
+        ReasoningDelta,
+        StreamEvent,
+        TextDelta,
+        TextPart,
+        Tool,
+        ToolCall,
+        ToolCallDelta,
+        Usage,
+    )
+    from emby_plugins.client import AsyncEmby, AsyncReplyStream, Emby, ReplyStream
+    from emby_plugins.errors import (
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        BillingError,
+        ConfigurationError,
+        DeadlineExceededError,
+        EmbyConnectionError,
+        EmbyError,
+        EmbyTimeoutError,
+        ImageCountError,
+        InvalidImageError,
+        InvalidImageInputError,
+        MalformedReplyError,
+        MissingKeyError,
+        ModelNotFoundError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        ReplyError,
+        ReplyTooLargeError,
+        RequestError,
+        ServerError,
+        TransportError,
+        TruncatedReplyError,
+    )
+    from emby_plugins.hookspecs import hookimpl
+    from emby_plugins.images import Image, Provenance
+    from emby_plugins.protocol.backend import Backend, BackendRequest, BackendResponse
+    from emby_plugins.protocol.limits import Limits
+
+__all__ = [
+    "APIError",
+    "AsyncEmby",
+    "AsyncReplyStream",
+    "AuthenticationError",
+    "Backend",
+    "BackendRequest",
+    "BackendResponse",
+    "BadRequestError",
+    "BillingError",
+    "ChatOptions",
+    "ChatReply",
+    "Citation",
+    "Content",
+    "ConfigurationError",
+    "DEFAULT_MODEL",
+    "DOCUMENTED_MODELS",
+    "DeadlineExceededError",
+    "Emby",
+    "EmbyConnectionError",
+    "EmbyError",
+    "EmbyTimeoutError",
+    "FilePart",
+    "Finished",
+    "Image",
+    "ImageConfig",
+    "ImageCountError",
+    "ImagePart",
+    "ImageReceived",
+    "InvalidImageError",
+    "InvalidImageInputError",
+    "JSONSchema",
+    "Limits",
+    "MOCK_MODELS",
+    "MalformedReplyError",
+    "Message",
+    "MissingKeyError",
+    "ModelCard",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "Provenance",
+    "RateLimitError",
+    "ReasoningDelta",
+    "ReplyError",
+    "ReplyStream",
+    "ReplyTooLargeError",
+    "RequestError",
+    "ServerError",
+    "StreamEvent",
+    "TextDelta",
+    "TextPart",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "TransportError",
+    "TruncatedReplyError",
+    "Usage",
+    "hookimpl",
+]
+
+_ROOMS = {
+    "catalog": "DOCUMENTED_MODELS MOCK_MODELS ModelCard",
+    "chat": (
+        "DEFAULT_MODEL ChatOptions ChatReply Citation Content FilePart Finished ImageConfig "
+        "ImagePart ImageReceived JSONSchema Message ReasoningDelta StreamEvent TextDelta "
+        "TextPart Tool ToolCall ToolCallDelta Usage"
+    ),
+    "client": "AsyncEmby AsyncReplyStream Emby ReplyStream",
+    "errors": (
+        "APIError AuthenticationError BadRequestError BillingError ConfigurationError "
+        "DeadlineExceededError EmbyConnectionError EmbyError EmbyTimeoutError "
+        "ImageCountError InvalidImageError InvalidImageInputError MalformedReplyError "
+        "MissingKeyError ModelNotFoundError NotFoundError PermissionDeniedError "
+        "RateLimitError ReplyError ReplyTooLargeError RequestError ServerError "
+        "TransportError TruncatedReplyError"
+    ),
+    "hookspecs": "hookimpl",
+    "images": "Image Provenance",
+    "protocol.backend": "Backend BackendRequest BackendResponse",
+    "protocol.limits": "Limits",
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> object:
+    room = _HOME.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,64 @@
+"""The extension points, and nothing else. `plugins.py` calls them and composes the answers.
+
+A plugin is a module or an object with functions marked `@emby_plugins.hookimpl`; it is found by
+its entry point in the group `emby`, or handed to a client as `Emby(plugins=[...])`.
+"""
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from emby_plugins.catalog import ModelCard
+    from emby_plugins.errors import EmbyError
+    from emby_plugins.protocol.backend import Backend
+
+PROJECT = "emby"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec(firstresult=True)
+def emby_backend(url: str) -> "Backend | None":
+    """A backend in this process for a base URL that is no http address, such as `mock:`.
+
+    Called once, when a client is made. The first that is not None is used; plugins registered
+    last are asked first. An exception reaches whoever makes the client.
+
+        @hookimpl
+        def emby_backend(url):
+            return MyGateway() if url == "mine:" else None
+    """
+
+
+@hookspec
+def emby_models() -> "Iterable[ModelCard]":
+    """Models that are known without asking the gateway: private deployments, say.
+
+    Called whenever the list is asked for. All answers are joined; where two name the same
+    model, the plugin registered last wins. An exception costs that plugin's models, with a
+    warning.
+
+        @hookimpl
+        def emby_models():
+            return [ModelCard(id="mycompany/custom-gpt-4", vision=True)]
+    """
+    return ()
+
+
+@hookspec(firstresult=True)
+def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | None":
+    """A sentence that tells the user what to do about an error, where the error has none.
+
+    Called when an error is about to reach the caller. `models` are the known ones. The first
+    answer is used; plugins registered last are asked first. An exception is logged and the
+    next plugin asked, so that it never hides the error itself.
+
+        @hookimpl
+        def emby_error_hint(error, models):
+            if isinstance(error, BillingError):
+                return "Write to billing@mycompany.example."
+    """

@@ -1,0 +1,308 @@
+"""`Image`: where a picture comes from, what it is, how it is saved and shown.
+
+Bytes stay as they came. The media type is read off the bytes, never off a name or a header;
+pixels are decoded only when someone asks for them. Knows nothing of the wire but the data URL.
+"""
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from emby_plugins.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import PIL.Image
+
+ACCEPTED_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+"""What Emby's models take: Vision Support page, "Supported Image Types"."""
+
+MAX_PIXELS = 64_000_000
+"""The largest picture that is ever decoded, in pixels: a 17 KB file can claim many more."""
+
+_UNKNOWN = "application/octet-stream"
+_SUFFIXES = {
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+    "image/gif": (".gif",),
+    "image/bmp": (".bmp",),
+    "image/tiff": (".tiff", ".tif"),
+    "image/heic": (".heic", ".heif"),
+    "image/avif": (".avif",),
+    _UNKNOWN: (".bin",),
+}
+_TAKES = "Emby takes JPEG, PNG, WebP and GIF."
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a generated image came from: the model, the prompt, the request and the time."""
+
+    model: str
+    prompt: str
+    request_id: str | None = None
+    created: "datetime | None" = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Image:
+    """A picture: its bytes, or the address of one that the gateway fetches.
+
+    Made by the `from_*` methods, which say what they are given and never guess. Equal when the
+    bytes (or the addresses) are equal. A generated image carries its `provenance`.
+    """
+
+    content: bytes | None = None
+    url: str | None = None
+    provenance: Provenance | None = field(default=None, compare=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
+        """An image from an image file's bytes. Raises `InvalidImageError` for anything else."""
+        return cls(content=_checked(bytes(data), "These bytes"))
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Self:
+        """An image from a file, read now. Raises `InvalidImageError` when it is no image file."""
+        path = Path(path).expanduser()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            msg = f"The image file {str(path)!r} can't be read: {error.strerror}."
+            raise InvalidImageError(msg, hint="Check the path.") from error
+        return cls(content=_checked(data, f"The file {str(path)!r}"))
+
+    @classmethod
+    def from_pil(cls, picture: "PIL.Image.Image", format: str = "PNG") -> Self:  # noqa: A002
+        """An image from a Pillow one, encoded as `format`: PNG, JPEG, WEBP or GIF."""
+        if f"image/{format.lower()}" not in ACCEPTED_MEDIA_TYPES:
+            raise InvalidImageError(f"A picture can't be sent as {format!r}.", hint=_TAKES)
+        plain = {"PNG": ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"), "JPEG": ("L", "RGB")}
+        if picture.mode not in plain.get(format.upper(), ("L", "P", "RGB", "RGBA")):
+            picture = picture.convert("RGB")
+        out = BytesIO()
+        try:
+            picture.save(out, format=format)
+        except (OSError, ValueError) as error:
+            raise InvalidImageError(f"Pillow could not write the picture: {error}.") from error
+        return cls(content=out.getvalue())
+
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """An image by its https address, which the gateway fetches; we never do.
+
+        Emby, Vision Support page, "Using HTTPS URLs".
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            msg = f"{_shown(url)} is not the https address of an image."
+            hint = "Image.from_path() reads a file, Image.from_data_url() a data URL."
+            raise InvalidImageError(msg, hint=hint)
+        return cls(url=url)
+
+    @classmethod
+    def from_data_url(cls, url: str) -> Self:
+        """An image from a `data:image/...;base64,` URL.
+
+        Emby, Vision Support page, "Using Base64 Inline Data".
+        """
+        return cls(content=_checked(decode_data_url(url), "The data URL"))
+
+    @property
+    def data(self) -> bytes:
+        """The bytes, as they came. Raises `InvalidImageError` for an image that is an address."""
+        if self.content is None:
+            msg = f"The image at {_shown(self.url or '')} is only an address here."
+            raise InvalidImageError(msg, hint="Fetch it and use Image.from_bytes().")
+        return self.content
+
+    @property
+    def media_type(self) -> str | None:
+        """Such as `image/png`, read off the bytes; None for an address, which is never fetched."""
+        return None if self.content is None else sniff(self.content)
+
+    @property
+    def suffix(self) -> str:
+        """The file name suffix that fits the bytes, such as `.png`."""
+        return _SUFFIXES[sniff(self.data)][0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, from the header alone."""
+        width, height = _open(self.data).size
+        return width, height
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the bytes, in hexadecimal."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def data_url(self) -> str:
+        """The image as a `data:` URL."""
+        import pybase64
+
+        return f"data:{self.media_type};base64,{pybase64.b64encode_as_string(self.data)}"
+
+    def with_provenance(self, provenance: Provenance) -> Self:
+        """The same image, with `provenance`."""
+        return replace(self, provenance=provenance)
+
+    def to_pil(self) -> "PIL.Image.Image":
+        """A Pillow image, fully decoded.
+
+        Raises `InvalidImageError` for damaged bytes, and for more than `MAX_PIXELS` pixels.
+        """
+        picture = _open(self.data)
+        try:
+            picture.load()
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            raise InvalidImageError(f"The image is damaged: {error}.") from error
+        return picture
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the bytes as they are, and return the path of the file.
+
+        The right suffix is added, or put in place of a wrong one. In a folder the file is named
+        by its digest. Raises `FileExistsError` rather than overwrite; the file appears whole or
+        not at all.
+        """
+        data = self.data
+        path = Path(path).expanduser()
+        if path.is_dir():
+            path = path / f"emby-{self.sha256[:16]}{self.suffix}"
+            if path.is_file() and path.read_bytes() == data:
+                return path
+        else:
+            path = self._with_suffix(path)
+        write_new(path, data)
+        return path
+
+    def _with_suffix(self, path: Path) -> Path:
+        right = _SUFFIXES[sniff(self.data)]
+        if path.suffix.lower() in right:
+            return path
+        wrong = path.suffix.lower() in {s for suffixes in _SUFFIXES.values() for s in suffixes}
+        return path.with_suffix(right[0]) if wrong else path.with_name(path.name + right[0])
+
+    def __repr__(self) -> str:
+        if self.content is None:
+            return f"<Image {_shown(self.url or '')}>"
+        return f"<Image {self.media_type}, {len(self.content):,} bytes>"
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.content is None or self.media_type not in ACCEPTED_MEDIA_TYPES:
+            return {"text/plain": repr(self)}, {}
+        encoded = self.data_url.partition(",")[2]
+        return {self.media_type: encoded, "text/plain": repr(self)}, {}
+
+
+def sniff(data: bytes) -> str:
+    """The media type these bytes begin like; `application/octet-stream` for no image we know."""
+    head = data[:32]
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head.startswith((b"II*\0", b"MM\0*")):
+        return "image/tiff"
+    if head.startswith(b"BM") and len(data) > 26:
+        return "image/bmp"
+    if head[4:8] == b"ftyp":
+        if head[8:12] in {b"avif", b"avis"}:
+            return "image/avif"
+        if head[8:12] in {b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"}:
+            return "image/heic"
+    return _UNKNOWN
+
+
+def decode_data_url(url: str | bytes | memoryview) -> bytes:
+    """The bytes inside a base64 data URL; extra parameters and line breaks are tolerated.
+
+    Raises `InvalidImageError` for anything else.
+    """
+    import pybase64
+
+    raw = memoryview(url.encode("utf-8", "replace") if isinstance(url, str) else url)
+    head, comma, _ = bytes(raw[:512]).partition(b",")
+    if not comma or head[:5].lower() != b"data:" or not head.lower().endswith(b";base64"):
+        msg = f"{_shown(bytes(raw[:64]).decode('utf-8', 'replace'))} is not a base64 data URL."
+        raise InvalidImageError(msg, hint="It begins with data:image/png;base64, or the like.")
+    payload = raw[len(head) + 1 :]
+    try:
+        try:
+            data = pybase64.b64decode(payload, validate=True)
+        except ValueError:
+            data = pybase64.b64decode(b"".join(bytes(payload).split()), validate=True)
+    except ValueError as error:
+        raise InvalidImageError(f"The data URL's base64 is broken: {error}.") from None
+    return data
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that must not exist yet; it appears whole or not at all."""
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        with os.fdopen(os.open(draft, flags, 0o666), "wb") as file:
+            file.write(data)
+        _publish(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _publish(draft: Path, path: Path) -> None:
+    # A hard link fails when the name is taken, symlinks included; a rename would replace it.
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise FileExistsError(f"{str(path)!r} exists already; it was left as it is.") from None
+    except OSError:
+        # A file system without hard links: claim the name, then move the draft over the claim.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        draft.replace(path)
+
+
+def _checked(data: bytes, what: str) -> bytes:
+    if not data:
+        raise InvalidImageError(f"{what} can't be used: there are no bytes in it.")
+    if sniff(data) == _UNKNOWN:
+        begins = f"it begins with {data[:12]!r}"
+        msg = f"{what} can't be used: it is no image, whatever its name; {begins}."
+        raise InvalidImageError(msg, hint=_TAKES)
+    return data
+
+
+def _open(data: bytes) -> "PIL.Image.Image":
+    import warnings
+
+    import PIL.Image
+
+    try:
+        with warnings.catch_warnings():
+            # Our own, lower limit follows; Pillow's warning would only come first.
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            picture = PIL.Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF"))
+    except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+        raise InvalidImageError(f"The image can't be opened: {error}.") from error
+    if picture.width * picture.height > MAX_PIXELS:
+        claimed = f"{picture.width} x {picture.height}"
+        msg = f"The image claims {claimed} pixels; {MAX_PIXELS:,} is the most."
+        raise InvalidImageError(msg)
+    return picture
+
+
+def _shown(url: str) -> str:
+    short = url if len(url) <= 100 else f"{url[:60]}... ({len(url):,} characters)"
+    return repr(short)

@@ -1,0 +1,316 @@
+"""Decides what to do with a request - look, paint, edit, call, fill in JSON, talk - and does it.
+
+The result is an Answer: what is said. How it is said, `wire.py` knows.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from emby_plugins.mock import prompts
+from emby_plugins.mock.edit import edit, names_an_edit
+from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.jsonmode import json_reply
+from emby_plugins.mock.look import describe, describe_file, measure
+from emby_plugins.mock.models import MODELS, Route
+from emby_plugins.mock.paint import paint
+from emby_plugins.mock.pictures import Attachment, Opener, Picture, encode
+from emby_plugins.mock.requests import (
+    ChatRequest,
+    FilePart,
+    ImageConfig,
+    ImagePart,
+    Message,
+    TextPart,
+)
+from emby_plugins.mock.tools import calls
+from emby_plugins.mock.words import read_words, with_facts
+
+TOKENS_PER_INPUT_IMAGE = 258
+TOKENS_PER_OUTPUT_IMAGE = 1290
+
+_SIDE = 256
+_QUOTED = 200
+_READ = 10_000
+_TOOL_ROLES = ("tool", "function")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputImage:
+    """A generated image: the bytes of its file."""
+
+    media_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a function; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the reply cost. The mock's token is a word between spaces; images have fixed prices."""
+
+    prompt: int
+    completion: int
+    reasoning: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said in reply, in no wire's form."""
+
+    text: str | None
+    usage: Usage
+    images: tuple[OutputImage, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str | None = None
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What there is to answer: the messages since the assistant spoke last, opened."""
+
+    text: str
+    pictures: tuple[Picture, ...]
+    files: tuple[Attachment, ...]
+    earlier: Picture | None
+    results: tuple[str, ...] | None
+
+    def facts(self) -> list[str]:
+        """A sentence about everything that was sent along."""
+        measured = [measure(picture) for picture in self.pictures]
+        told = describe(measured) if measured else []
+        return [*told, *(describe_file(file) for file in self.files)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What was decided, before the price and the limits."""
+
+    plan: str
+    text: str | None = None
+    images: tuple[OutputImage, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+def answer(request: ChatRequest, route: Route, digest: str) -> Answer:
+    """The answer to a request; `digest` names its calls. Raises ApiError for what is refused."""
+    _refuse_images_without_vision(request, route)
+    turn = _read_turn(request)
+    reply = _decide(request, route, turn, digest)
+    text, finish = reply.text, "tool_calls" if reply.tool_calls else "stop"
+    if text is not None and request.max_tokens is not None and not reply.images:
+        cut = _first_words(text, request.max_tokens)
+        finish = finish if cut == text else "length"
+        text = cut
+    reasoning = _reasoning(request, route, reply.plan, turn)
+    thought = len(reasoning.split()) if reasoning else 0
+    spoken = len(reply.images) * TOKENS_PER_OUTPUT_IMAGE or len((text or "").split())
+    spoken += sum(1 + len(call.arguments.split()) for call in reply.tool_calls)
+    usage = Usage(_prompt_tokens(request), spoken + thought, thought)
+    return Answer(text, usage, reply.images, reply.tool_calls, reasoning, finish)
+
+
+def _refuse_images_without_vision(request: ChatRequest, route: Route) -> None:
+    if route.model.vision:
+        return
+    for message in request.messages:
+        for part in message.parts:
+            if _is_image(part):
+                reason = f"Model {route.asked!r} has no vision: it does not accept images"
+                raise ApiError(400, reason, param="messages", code="model_without_vision")
+
+
+def _is_image(part: object) -> bool:
+    if isinstance(part, FilePart):
+        return part.data is not None and part.data[:11].lower() == "data:image/"
+    return isinstance(part, ImagePart)
+
+
+def _read_turn(request: ChatRequest) -> _Turn:
+    """Open every image, for one bad image fails a request; keep those that matter."""
+    messages = request.messages
+    from_tools = messages[-1].role in _TOOL_ROLES
+    roles = _TOOL_ROLES if from_tools else ("user",)
+    start = len(messages)
+    while start and messages[start - 1].role in roles:
+        start -= 1
+    opener = Opener()
+    pictures: list[Picture] = []
+    files: list[Attachment] = []
+    earlier = None
+    for index, message in enumerate(messages):
+        for seen in _open(message, opener):
+            if isinstance(seen, Attachment):
+                files += [seen] if index >= start else []
+            elif index >= start:
+                pictures.append(seen)
+            else:
+                earlier = seen
+    results = tuple(message.text for message in messages[start:]) if from_tools else None
+    return _Turn(_last_user_text(messages), tuple(pictures), tuple(files), earlier, results)
+
+
+def _open(message: Message, opener: Opener) -> list[Picture | Attachment]:
+    opened: list[Picture | Attachment] = []
+    for part in message.parts:
+        if isinstance(part, ImagePart):
+            opened.append(opener.image(part))
+        elif isinstance(part, FilePart):
+            opened.append(opener.file(part))
+    return opened
+
+
+def _last_user_text(messages: tuple[Message, ...]) -> str:
+    said = (message.text for message in reversed(messages) if message.role == "user")
+    return next((text for text in said if text.strip()), "")
+
+
+def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> _Reply:
+    model = route.model
+    if not model.text:
+        if turn.pictures:
+            return _edit(turn.text, turn.pictures)
+        return _paint(turn.text, request.image_config)
+    if turn.results is None and model.tools:
+        made = calls(request, turn.text)
+        if made:
+            named = (ToolCall(f"call_{digest}_{i}", *call) for i, call in enumerate(made))
+            return _Reply("call a tool", tool_calls=tuple(named))
+    if request.response_format != "text" and model.json:
+        known = [*(turn.results or ()), *turn.facts()]
+        words = with_facts(turn.text, known) if known else read_words(turn.text)
+        return _Reply("answer in JSON", json_reply(request, words))
+    if turn.results is not None:
+        return _Reply("report what the tool returned", _report(turn))
+    return _decide_on_pictures(request, route, turn) or _talk(request, route, turn)
+
+
+def _decide_on_pictures(request: ChatRequest, route: Route, turn: _Turn) -> _Reply | None:
+    text = turn.text[:_READ]
+    question = prompts.is_question(text)
+    able = route.model.image_output
+    if turn.pictures:
+        if able and not question:
+            return _edit(text, turn.pictures)
+        return _Reply("look at what was sent", " ".join(turn.facts()))
+    if turn.earlier is not None and not prompts.makes_anew(text):
+        back = prompts.refers_back(text)
+        if able and not question and (back or names_an_edit(text)):
+            return _edit(text, (turn.earlier,))
+        if question and back:
+            return _Reply("look at the earlier image", " ".join(describe([measure(turn.earlier)])))
+    if able and prompts.asks_for_picture(text):
+        return _paint(text, request.image_config)
+    return None
+
+
+def _paint(prompt: str, wish: ImageConfig) -> _Reply:
+    prompt = prompt[:_READ]
+    count = wish.count or prompts.count_of(prompt)
+    kind = prompts.format_of(prompt)
+    images = tuple(
+        OutputImage(
+            f"image/{kind.lower()}",
+            encode(paint(prompt, _size(wish), variant=variant), kind, prompt, edited=False),
+        )
+        for variant in range(count)
+    )
+    return _Reply("paint", _sentence(count), images)
+
+
+def _edit(instruction: str, pictures: tuple[Picture, ...]) -> _Reply:
+    instruction = instruction[:_READ]
+    kind = prompts.format_of(instruction)
+    versions = 1 if names_an_edit(instruction) else prompts.count_of(instruction)
+    versions = max(1, min(versions, prompts.MAX_IMAGES // len(pictures)))
+    images = tuple(
+        OutputImage(
+            f"image/{kind.lower()}",
+            encode(
+                edit(picture.pixels, instruction, variant=variant), kind, instruction, edited=True
+            ),
+        )
+        for picture in pictures
+        for variant in range(versions)
+    )
+    return _Reply("edit", _sentence(len(images)), images)
+
+
+def _size(wish: ImageConfig) -> tuple[int, int]:
+    """The pixels of a painted image: about 256 x 256, unless a long side is wished for."""
+    ratio = wish.ratio or 1.0
+    if wish.long_side is None:
+        return round(_SIDE * math.sqrt(ratio)), round(_SIDE / math.sqrt(ratio))
+    long = wish.long_side
+    return (long, round(long / ratio)) if ratio >= 1 else (round(long * ratio), long)
+
+
+def _sentence(count: int) -> str:
+    """The documented sentence (Image generation page, Response Format), and its plural."""
+    if count == 1:
+        return "Here is your generated image:"
+    return f"Here are your {count} generated images:"
+
+
+def _report(turn: _Turn) -> str:
+    returned = " ".join(filter(None, turn.results or ()))
+    told = [f"The tool returned: {returned}"] if returned else []
+    return " ".join([*told, *turn.facts()]) or "The tool returned nothing."
+
+
+def _talk(request: ChatRequest, route: Route, turn: _Turn) -> _Reply:
+    said = _quoted(turn.text)
+    if re.search(
+        r"\b(?:what|which|list)\b[^.?!]{0,40}\bmodels\b", turn.text[:_READ], re.IGNORECASE
+    ):
+        listed = ", ".join(model.id for model in MODELS)
+        text = f"This is emby-mock, a local stand-in for Emby. It answers as {listed}."
+        return _Reply("list the models", f'{text} You asked: "{said}"')
+    sentences = [f'This is emby-mock answering as {route.asked[:_QUOTED]}. You said: "{said}"']
+    system = [
+        message.text for message in request.messages if message.role in ("system", "developer")
+    ]
+    if system:
+        sentences.append(f'The system prompt says: "{_quoted(" ".join(system))}"')
+    earlier = sum(message.role in ("user", "assistant") for message in request.messages) - 1
+    if earlier > 0:
+        sentences.append(f"Before that came {earlier} message{'s' if earlier > 1 else ''}.")
+    sentences += turn.facts()
+    if prompts.asks_for_picture(turn.text[:_READ]):
+        sentences.append("This model does not make images.")
+    return _Reply("answer in words", " ".join(sentences))
+
+
+def _quoted(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
+
+
+def _reasoning(request: ChatRequest, route: Route, plan: str, turn: _Turn) -> str | None:
+    effort = request.reasoning_effort
+    if effort in (None, "none") or not route.model.reasoning:
+        return None
+    sent = len(turn.pictures)
+    along = f" with {sent} image{'s' if sent > 1 else ''}" if sent else ""
+    return f'The last message{along} reads "{_quoted(turn.text)}". At {effort} effort, I {plan}.'
+
+
+def _prompt_tokens(request: ChatRequest) -> int:
+    parts = [part for message in request.messages for part in message.parts]
+    words = sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))
+    return words + TOKENS_PER_INPUT_IMAGE * sum(map(_is_image, parts))
+
+
+def _first_words(text: str, count: int) -> str:
+    for number, match in enumerate(re.finditer(r"\S+", text), 1):
+        if number == count:
+            return text if not text[match.end() :].strip() else text[: match.end()]
+    return text

@@ -1,0 +1,261 @@
+"""Deltas become a reply.
+
+One assembler serves both forms of a reply: an unstreamed message is a stream of one delta, so
+the two can't come out different. Images have no index on the wire: they are appended, never
+merged. The last usage wins.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from emby_plugins.chat import (
+    ChatReply,
+    Citation,
+    ImageReceived,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+from emby_plugins.errors import InvalidImageError, MalformedReplyError
+from emby_plugins.images import Image, Provenance, decode_data_url
+from emby_plugins.protocol.limits import Limits
+from emby_plugins.protocol.wire import (
+    Completion,
+    ContentItem,
+    ImageURL,
+    MessageItem,
+    ToolCallItem,
+    parse_text,
+)
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class Assembler:
+    """Collects what the chunks of one reply say.
+
+    `provenance` makes the record that each image carries, from the model that answered.
+    """
+
+    def __init__(self, limits: Limits, provenance: Callable[[str], Provenance]) -> None:
+        self.finish_reason: str | None = None
+        self.has_choice = False
+        self._limits = limits
+        self._provenance = provenance
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._text_size = 0
+        self._images: list[Image] = []
+        self._calls: dict[int, _Call] = {}
+        self._citations: list[Citation] = []
+        self._usage: Usage | None = None
+        self._id = self._model = ""
+        self._created: int | None = None
+        self._fingerprint: str | None = None
+        self._metadata: dict[str, Any] = {}
+
+    def add(self, chunk: Completion) -> Iterator[StreamEvent]:
+        """The events that one chunk, or one whole reply, amounts to.
+
+        Raises `MalformedReplyError` for content it can't read, `ReplyTooLargeError`, and
+        `InvalidImageError` for an image that does not decode; what came before is kept.
+        """
+        self._note(chunk)
+        for choice in chunk.choices or ():
+            if choice.index:
+                msg = "The reply has a second choice, which would be lost."
+                raise MalformedReplyError(msg, hint="Ask for one choice (n=1).")
+            self.has_choice = True
+            message = choice.delta or choice.message
+            if message is not None:
+                yield from self._message(message)
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+
+    def reply(self, request_id: str | None = None) -> ChatReply:
+        """The reply as far as it has come."""
+        return ChatReply(
+            text="".join(self._text),
+            images=tuple(self._images),
+            reasoning="".join(self._reasoning),
+            tool_calls=tuple(
+                ToolCall(call.id, call.name, "".join(call.arguments) or "{}")
+                for _, call in sorted(self._calls.items())
+            ),
+            citations=tuple(self._citations),
+            usage=self._usage,
+            finish_reason=self.finish_reason,
+            model=self._model,
+            id=self._id,
+            created=self._created,
+            request_id=request_id,
+            system_fingerprint=self._fingerprint,
+            metadata=self._metadata,
+        )
+
+    def _note(self, chunk: Completion) -> None:
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.id:
+            self._id = chunk.id
+        if isinstance(chunk.created, int | float):
+            self._created = int(chunk.created)
+        if isinstance(chunk.system_fingerprint, str):
+            self._fingerprint = chunk.system_fingerprint
+        if isinstance(chunk.metadata, dict):
+            self._metadata = chunk.metadata
+        if isinstance(chunk.usage, dict):
+            self._usage = parse_usage(chunk.usage)
+
+    def _message(self, message: MessageItem) -> Iterator[StreamEvent]:
+        reasoning = message.reasoning or message.reasoning_content
+        if reasoning:
+            self._grow(reasoning)
+            self._reasoning.append(reasoning)
+            yield ReasoningDelta(reasoning)
+        content = message.content
+        if content:
+            if isinstance(content, str):
+                yield self._said(content)
+            else:
+                for item in content:
+                    yield self._part(item)
+        if message.refusal:
+            yield self._said(message.refusal)
+        if message.images:
+            for image in message.images:
+                yield self._pictured(image.image_url)
+        if message.tool_calls:
+            for position, call in enumerate(message.tool_calls):
+                yield self._called(call, position)
+        if isinstance(message.annotations, list):
+            self._citations += map(_citation, message.annotations)
+
+    def _said(self, text: str) -> TextDelta:
+        self._grow(text)
+        self._text.append(text)
+        return TextDelta(text)
+
+    def _grow(self, text: str) -> None:
+        self._text_size += len(text)
+        self._limits.check("text", self._text_size)
+
+    def _part(self, item: ContentItem) -> StreamEvent:
+        if item.type == "text":
+            return self._said(item.text)
+        if item.type == "image_url" and item.image_url is not None:
+            return self._pictured(item.image_url)
+        raise MalformedReplyError(f"The reply has content of an unknown type, {item.type!r}.")
+
+    def _pictured(self, source: ImageURL | str) -> ImageReceived:
+        self._limits.check("images", len(self._images) + 1)
+        image = _image(source, self._limits)
+        image = image.with_provenance(self._provenance(self._model))
+        self._images.append(image)
+        return ImageReceived(image, len(self._images) - 1)
+
+    def _called(self, item: ToolCallItem, position: int) -> ToolCallDelta:
+        index = item.index if item.index is not None else self._index_of(item.id, position)
+        new = index not in self._calls
+        call = self._calls.setdefault(index, _Call())
+        function = item.function
+        name = (function.name if function else None) or ""
+        arguments = _arguments(function.arguments) if function else ""
+        self._grow(arguments)
+        call.id = call.id or item.id or f"call_{index}"
+        call.name = call.name or name
+        call.arguments.append(arguments)
+        return ToolCallDelta(index, call.id if new else "", call.name if name else "", arguments)
+
+    def _index_of(self, call_id: str | None, position: int) -> int:
+        """Where a call without an index belongs: to the one of its id, else behind the last."""
+        known = {call.id: index for index, call in self._calls.items()}
+        if call_id:
+            return known.get(call_id, len(self._calls))
+        return max(self._calls, default=0) if self._calls else position
+
+
+def parse_usage(usage: dict[str, Any]) -> Usage:
+    """Usage in any of the forms gateways give it; what is missing or odd counts as nothing."""
+    prompt = _details(usage, "prompt_tokens_details")
+    completion = _details(usage, "completion_tokens_details")
+    costs = [usage.get("cost"), usage.get("cost_usd_total")]
+    input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    return Usage(
+        prompt_tokens=input_tokens,
+        completion_tokens=output_tokens,
+        total_tokens=_count(usage, "total_tokens") or input_tokens + output_tokens,
+        reasoning_tokens=_count(usage, "reasoning_tokens")
+        or _count(completion, "reasoning_tokens"),
+        cached_tokens=_count(prompt, "cached_tokens"),
+        cost=next((float(c) for c in costs if isinstance(c, int | float)), None),
+    )
+
+
+def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
+
+
+def _count(counts: dict[str, Any], name: str) -> int:
+    count = counts.get(name)
+    return int(count) if isinstance(count, int | float) and 0 <= count < 1e15 else 0
+
+
+def _citation(annotation: object) -> Citation:
+    cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
+    if not isinstance(cited, dict):
+        return Citation(url="", title=str(annotation)[:200])
+    return Citation(url=str(cited.get("url", "")), title=str(cited.get("title") or ""))
+
+
+def _arguments(arguments: object) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    if arguments is None:
+        return ""
+    return msgspec.json.encode(arguments).decode()
+
+
+def _image(source: ImageURL | str, limits: Limits) -> Image:
+    if isinstance(source, str):
+        return _from_text(source, limits)
+    raw = memoryview(source.url)
+    if bytes(raw[1:6]) == b"data:":
+        limits.check("image", _decoded_size(len(raw)))
+        try:
+            return _received(decode_data_url(raw[1:-1]))
+        except InvalidImageError:
+            # Perhaps only JSON escapes stood between the base64 and the decoder.
+            pass
+    return _from_text(parse_text(source.url), limits)
+
+
+def _from_text(url: str, limits: Limits) -> Image:
+    if not url.startswith("data:"):
+        # The gateway leaves an address in place where its own download failed.
+        return Image.from_url(url)
+    limits.check("image", _decoded_size(len(url)))
+    return _received(decode_data_url(url))
+
+
+def _received(data: bytes) -> Image:
+    # Whatever the bytes are, they were paid for: a type we don't know is the user's to judge.
+    if not data:
+        raise InvalidImageError("The reply has an image without a single byte.")
+    return Image(content=data)
+
+
+def _decoded_size(encoded: int) -> int:
+    return encoded * 3 // 4 - 32

@@ -1,0 +1,34 @@
+"""What passes between the client and a backend that lives in the same process.
+
+Plain values, so that a backend needs no HTTP library: the client wraps whatever the
+`emby_backend` hook returns in a transport of its own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRequest:
+    """One HTTP request as a backend sees it.
+
+    `path` is below the base URL, such as `/chat/completions`; header names are lower case.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BackendResponse:
+    """One HTTP response: status, headers with lower-case names, and the body chunk by chunk."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterator[bytes]
+
+
+Backend = Callable[[BackendRequest], BackendResponse]
+"""Answers requests without a network. It may be called from several threads at once."""

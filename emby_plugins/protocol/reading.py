@@ -1,0 +1,195 @@
+"""Reading the body of a response, chunk by chunk, to a whole reply or to a named failure."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+
+from emby_plugins.chat import ChatReply, Finished, StreamEvent
+from emby_plugins.errors import (
+    EmbyError,
+    MalformedReplyError,
+    ReplyError,
+    ReplyTooLargeError,
+    TruncatedReplyError,
+)
+from emby_plugins.images import Provenance
+from emby_plugins.protocol.assembly import Assembler
+from emby_plugins.protocol.failures import failure_of
+from emby_plugins.protocol.limits import Limits
+from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
+from emby_plugins.protocol.wire import Completion, parse_completion
+
+_DONE = b"[DONE]"
+
+
+class ReplyReader:
+    """Turns a successful response into stream events and a `ChatReply`.
+
+    Reads a stream or a single JSON object, as the response's content type says and whatever was
+    asked for: some gateways only stream, some never do. `headers` have lower-case names.
+    Whoever drives it passes each error, its own and the network's, through `note`.
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        *,
+        limits: Limits,
+        model: str,
+        prompt: str,
+        secret: str = "",
+    ) -> None:
+        self.is_done = False
+        self._request_id = headers.get("x-request-id")
+        self._secret = secret
+        self._limits = limits
+        self._model = model
+        self._prompt = prompt
+        self._assembler = Assembler(limits, self._provenance)
+        self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
+        self._body: list[bytes] = []
+        self._wire_size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
+        """The events that these bytes complete."""
+        self._wire_size += len(chunk)
+        self._limits.check("wire", self._wire_size)
+        chunk = self._inflate(chunk)
+        if self._events is None:
+            self._body.append(chunk)
+            return
+        for event in self._events.feed(chunk):
+            yield from self._take(event)
+            if self.is_done:
+                return
+
+    def close(self) -> Iterator[StreamEvent]:
+        """The events that the end of the body completes.
+
+        Raises `TruncatedReplyError` when the reply was not finished: a stream must give a
+        finish reason, and so must one that ends with `[DONE]`, since gateways hide an upstream
+        death behind it.
+        """
+        if self.is_done:
+            return
+        if self._events is None:
+            yield from self._whole(b"".join(self._body))
+        else:
+            yield from self._last(self._events.close())
+
+    @property
+    def reply(self) -> ChatReply:
+        """The reply as far as it has arrived."""
+        return self._assembler.reply(self._request_id)
+
+    def note(self, error: EmbyError) -> None:
+        """Note on an error the request id, and in `partial` what had arrived."""
+        error.request_id = error.request_id or self._request_id
+        partial = self.reply
+        if partial.text or partial.images or partial.reasoning or partial.tool_calls:
+            error.partial = partial
+
+    def _take(self, event: ServerSentEvent) -> Iterator[StreamEvent]:
+        data = event.data
+        if data == _DONE:
+            yield from self._end()
+            return
+        chunk = parse_completion(data)
+        self._refuse(chunk, is_error=event.event == "error")
+        yield from self._assembler.add(chunk)
+
+    def _last(self, events: list[ServerSentEvent]) -> Iterator[StreamEvent]:
+        for event in events:
+            try:
+                yield from self._take(event)
+            except ReplyError as error:
+                if not isinstance(error, ReplyTooLargeError):
+                    raise self._truncated() from None
+                raise
+        if not self.is_done:
+            yield from self._end()
+
+    def _whole(self, body: bytes) -> Iterator[StreamEvent]:
+        if not body.strip():
+            raise TruncatedReplyError("The reply is empty.", hint="Try again.")
+        completion = parse_completion(body)
+        self._refuse(completion)
+        yield from self._assembler.add(completion)
+        if not self._assembler.has_choice:
+            msg = "The reply has no choices, so there is no message in it."
+            raise MalformedReplyError(msg, hint="Is the base URL that of a chat API?")
+        yield self._finished()
+
+    def _end(self) -> Iterator[StreamEvent]:
+        if self._assembler.finish_reason is None:
+            raise self._truncated()
+        yield self._finished()
+
+    def _finished(self) -> Finished:
+        self.is_done = True
+        return Finished(self.reply)
+
+    def _truncated(self) -> TruncatedReplyError:
+        hint = "What had arrived is in error.partial; asking again is a new, paid request."
+        return TruncatedReplyError("The reply ended before it was finished.", hint=hint)
+
+    def _refuse(self, chunk: Completion, *, is_error: bool = False) -> None:
+        """Raise what an error in place of a reply says: HTTP 200 may carry one."""
+        if chunk.error is None and not is_error:
+            return
+        payload = {"error": chunk.error if chunk.error is not None else "unknown error"}
+        raise failure_of(payload, status=200, secret=self._secret)
+
+    def _provenance(self, model: str) -> Provenance:
+        return Provenance(model or self._model, self._prompt, self._request_id)
+
+
+class BodyReader:
+    """Collects a body that is no reply; raises `ReplyTooLargeError` beyond `most` bytes."""
+
+    def __init__(self, headers: Mapping[str, str], most: int) -> None:
+        self._inflate = Inflater(headers.get("content-encoding", ""), most)
+        self._most = most
+        self._body = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take these bytes."""
+        self._body += self._inflate(chunk)
+        if len(self._body) > self._most:
+            raise ReplyTooLargeError(f"The response is larger than {self._most:,} bytes.")
+
+    @property
+    def body(self) -> bytes:
+        """What was collected."""
+        return bytes(self._body)
+
+
+class Inflater:
+    """Undoes a content encoding that nobody asked for, never beyond `most` bytes in all.
+
+    Stacked encodings are refused: two kilobytes of nested gzip hold a gigabyte.
+    """
+
+    def __init__(self, encoding: str, most: int) -> None:
+        name = encoding.strip().lower()
+        if name not in {"", "identity", "gzip", "deflate"}:
+            msg = f"The reply is compressed as {name!r}, which was not asked for."
+            raise MalformedReplyError(msg, hint="Emby's replies come uncompressed: is it a proxy?")
+        self._inflate = (
+            zlib.decompressobj(zlib.MAX_WBITS | 32) if name in {"gzip", "deflate"} else None
+        )
+        self._left = most
+
+    def __call__(self, chunk: bytes) -> bytes:
+        """The bytes that `chunk` stands for."""
+        if self._inflate is None:
+            return chunk
+        try:
+            data = self._inflate.decompress(chunk, self._left + 1)
+        except zlib.error as error:
+            raise MalformedReplyError(f"The reply's compression is broken: {error}.") from None
+        self._left -= len(data)
+        if self._left < 0:
+            raise ReplyTooLargeError("The reply unpacks to more than Limits(wire=...) allows.")
+        return data

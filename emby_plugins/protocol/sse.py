@@ -1,0 +1,98 @@
+"""Server-sent events, decoded from bytes as they arrive.
+
+Implements the event stream format of the HTML standard, section 9.2 "Server-sent events",
+as far as chat streams use it: `data` and `event`; `id`, `retry` and comments are read over.
+Lines end at CR, LF or CRLF and nowhere else: U+2028 inside a text is text.
+"""
+
+from typing import NamedTuple
+
+from emby_plugins.errors import ReplyTooLargeError
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(NamedTuple):
+    """One event: its data as bytes, and its type, which is `message` unless the server said."""
+
+    data: bytes
+    event: str = "message"
+
+
+class EventDecoder:
+    """Turns the bytes of an event stream into events, however the bytes are cut.
+
+    Holds back at most `max_event_bytes` of an unfinished event, then raises `ReplyTooLargeError`.
+    """
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max = max_event_bytes
+        self._line: list[bytes] = []
+        self._data: list[bytes] = []
+        self._event = ""
+        self._held = 0
+        self._after_cr = False
+        self._first = True
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events that `chunk` completes."""
+        if self._after_cr and chunk:
+            # The LF of a CRLF that was cut in two ends no second line.
+            self._after_cr = False
+            chunk = chunk.removeprefix(b"\n")
+        if not chunk:
+            return []
+        lines = chunk.splitlines()
+        rest = b"" if chunk.endswith((b"\n", b"\r")) else lines.pop()
+        self._after_cr = chunk.endswith(b"\r")
+        events: list[ServerSentEvent] = []
+        if lines and self._line:
+            lines[0] = b"".join((*self._line, lines[0]))
+            self._line.clear()
+        for line in lines:
+            if line:
+                self._take(line)
+            else:
+                self._dispatch(events)
+        if rest:
+            self._line.append(rest)
+            self._hold(len(rest))
+        return events
+
+    def close(self) -> list[ServerSentEvent]:
+        """The event that the end of the stream left without its blank line, if there is one.
+
+        The standard drops it; for a chat stream it may be the last piece of a paid reply.
+        """
+        events: list[ServerSentEvent] = []
+        if self._line:
+            self._take(b"".join(self._line))
+            self._line.clear()
+        self._dispatch(events)
+        return events
+
+    def _take(self, line: bytes) -> None:
+        if self._first:
+            self._first = False
+            line = line.removeprefix(_BYTE_ORDER_MARK)
+        name, _, value = line.partition(b":")
+        if name == b"data":
+            self._data.append(value.removeprefix(b" "))
+            self._hold(len(value))
+        elif name == b"event":
+            self._event = value.removeprefix(b" ").decode("utf-8", "replace")
+
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+        self._first = False
+        if self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            events.append(ServerSentEvent(data, self._event or "message"))
+            self._data.clear()
+        self._event = ""
+        self._held = sum(map(len, self._line))
+
+    def _hold(self, count: int) -> None:
+        self._held += count
+        if self._held > self._max:
+            msg = f"One event of the stream is larger than {self._max:,} bytes."
+            raise ReplyTooLargeError(msg, hint="Limits(event=...) sets another limit.")

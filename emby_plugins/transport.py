@@ -1,0 +1,254 @@
+"""HTTP: the only place that does I/O, and the only import of httpx.
+
+Sends a `Call`, hands back its response with the body unread, and turns every failure of the
+network into an error of our tree. What the bytes mean is not its business.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import httpx
+
+from emby_plugins.errors import (
+    ConfigurationError,
+    DeadlineExceededError,
+    EmbyConnectionError,
+    EmbyError,
+    EmbyTimeoutError,
+    TruncatedReplyError,
+)
+from emby_plugins.protocol.backend import Backend, BackendRequest
+from emby_plugins.settings import Secret
+
+HTTPClient = httpx.Client
+AsyncHTTPClient = httpx.AsyncClient
+
+IN_PROCESS = "http://in-process.invalid"
+"""The base URL under which a backend of this process is asked."""
+
+_HTTP = TypeVar("_HTTP", bound=httpx.Client | httpx.AsyncClient)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, and the time it has: `timeout` for a silence, `deadline` for all of it.
+
+    Both are seconds; `ends` is when the deadline falls on the monotonic clock, and holds for
+    all tries together.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+    deadline: float
+    ends: float
+
+    @property
+    def left(self) -> float:
+        """The seconds left before the deadline."""
+        return self.ends - time.monotonic()
+
+    def check(self) -> None:
+        """Raise `DeadlineExceededError` when the time is up."""
+        if self.left <= 0:
+            raise self._late()
+
+    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """The request, for one try."""
+        self.check()
+        seconds = min(self.timeout, self.left)
+        return http.build_request(
+            self.method, self.url, headers=self.headers, content=self.body, timeout=seconds
+        )
+
+    def failure(self, error: httpx.HTTPError | httpx.InvalidURL) -> EmbyError:
+        """What a failure before the response means."""
+        if isinstance(error, httpx.TimeoutException):
+            if self.left <= 0:
+                return self._late()
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            doing = "There was no connection" if unsent else "The gateway was silent"
+            silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
+            silent.is_retryable = unsent
+            return silent
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
+        broken = EmbyConnectionError(f"The connection to {self.url} failed: {error or 'broken'}.")
+        broken.is_retryable = isinstance(error, httpx.ConnectError)
+        return broken
+
+    def cut(self, error: httpx.HTTPError) -> EmbyError:
+        """What a failure in the middle of the body means."""
+        if isinstance(error, httpx.RemoteProtocolError):
+            hint = "What had arrived is in error.partial; asking again is a new, paid request."
+            return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
+        return self.failure(error)
+
+    def _late(self) -> DeadlineExceededError:
+        return DeadlineExceededError(f"The call took longer than {self.deadline:g} seconds.")
+
+
+class _Answer:
+    def __init__(self, call: Call, response: httpx.Response) -> None:
+        self._call = call
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.is_success = response.is_success
+
+
+class Response(_Answer):
+    """A response whose body is still to be read."""
+
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them."""
+        try:
+            for chunk in self._response.iter_raw():
+                yield chunk
+                self._call.check()
+        except httpx.HTTPError as error:
+            raise self._call.cut(error) from error
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the body was not read to its end."""
+        self._response.close()
+
+
+class AsyncResponse(_Answer):
+    """As `Response`, for `async for`."""
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """As `Response.chunks`."""
+        try:
+            async for chunk in self._response.aiter_raw():
+                yield chunk
+                self._call.check()
+        except httpx.HTTPError as error:
+            raise self._call.cut(error) from error
+
+    async def aclose(self) -> None:
+        """As `Response.close`."""
+        await self._response.aclose()
+
+
+class _Transport(Generic[_HTTP]):
+    """The connections of one client: a given httpx client's, or its own, opened when needed."""
+
+    _new: Callable[..., _HTTP]
+
+    def __init__(self, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
+        self._auth = _Bearer(key)
+        self._backend = backend
+        self._given = given
+        # By event loop where connections can't leave theirs, else by this very object.
+        self._opened: WeakKeyDictionary[object, _HTTP] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def _http(self, owner: object) -> _HTTP:
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if owner not in self._opened:
+                transport = None if self._backend is None else _BackendTransport(self._backend)
+                self._opened[owner] = self._new(transport=transport)
+            return self._opened[owner]
+
+
+class Transport(_Transport[httpx.Client]):
+    """Sends calls; safe to share between threads."""
+
+    _new = httpx.Client
+
+    def send(self, call: Call) -> Response:
+        """The response to one try, whatever its status. Raises `TransportError`."""
+        http = self._http(self)
+        try:
+            request = call.request(http)
+            response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise call.failure(error) from error
+        return Response(call, response)
+
+    def close(self) -> None:
+        """Close the connections, but not those of a client that was given."""
+        http = self._opened.pop(self, None)
+        if http is not None:
+            http.close()
+
+
+class AsyncTransport(_Transport[httpx.AsyncClient]):
+    """As `Transport`, for any number of event loops, each with connections of its own."""
+
+    _new = httpx.AsyncClient
+
+    async def send(self, call: Call) -> AsyncResponse:
+        """As `Transport.send`."""
+        http = self._http(asyncio.get_running_loop())
+        try:
+            request = call.request(http)
+            response = await http.send(
+                request, auth=self._auth, stream=True, follow_redirects=False
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise call.failure(error) from error
+        return AsyncResponse(call, response)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, but not those of a client that was given."""
+        http = self._opened.pop(asyncio.get_running_loop(), None)
+        if http is not None:
+            await http.aclose()
+
+
+class _Bearer(httpx.Auth):
+    """Puts the key into a request at the last moment, so that no variable of ours holds it."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        if self._key:
+            # Emby, Image Generation page, "Generate an Image".
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+
+class _BackendTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Wears a backend of this process as httpx's network."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._answer(request, request.read())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self._answer(request, await request.aread())
+
+    def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = BackendRequest(request.method, request.url.path, headers, body)
+        answer = self._backend(asked)
+        stream = _BackendStream(answer.body)
+        return httpx.Response(answer.status, headers=dict(answer.headers), stream=stream)
+
+
+class _BackendStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """Hands a backend's chunks on one by one; httpx's own in-process transports collect them."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk

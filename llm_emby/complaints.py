@@ -1,0 +1,30 @@
+"""Emby's errors become `llm.ModelError`s, which `llm` prints as one line instead of a traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import llm
+
+from emby_plugins import EmbyError, MissingKeyError
+from llm_emby.outgoing import Outgoing
+
+_NO_KEY = (
+    "There is no key for Emby. Once you have one (docs.emby.ai tells how), 'llm keys set emby' "
+    "keeps it, or set EMBY_API_KEY. 'llm -m emby-mock' needs none."
+)
+
+
+@contextmanager
+def as_model_errors(outgoing: Outgoing) -> Iterator[None]:
+    """Raise `llm.ModelError`, saying the same, in place of an `EmbyError`.
+
+    Images that had arrived, but were not shown yet, are saved and named: they are paid for.
+    """
+    try:
+        yield
+    except MissingKeyError:
+        raise llm.NeedsKeyException(_NO_KEY) from None
+    except EmbyError as error:
+        rescued = outgoing.rescue(error.partial) if error.partial else []
+        saved = f" What had arrived is saved: {', '.join(map(str, rescued))}." if rescued else ""
+        raise llm.ModelError(f"{error}{saved}") from error

@@ -1,0 +1,91 @@
+"""`llm`'s messages become Emby's. `prompt.messages` is the whole history; nothing else is read."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import llm
+from llm import parts
+
+from emby_plugins import (
+    ChatOptions,
+    Content,
+    FilePart,
+    Image,
+    JSONSchema,
+    Message,
+    RequestError,
+    Tool,
+    ToolCall,
+)
+from llm_emby import pictures
+from llm_emby.options import Options
+
+
+def chat_messages(messages: Iterable[parts.Message]) -> list[Message]:
+    """The conversation, as Emby's messages."""
+    return [message for given in messages for message in _messages(given)]
+
+
+def chat_options(prompt: llm.Prompt) -> ChatOptions:
+    """The options, tools and schema of a prompt."""
+    assert isinstance(prompt.options, Options)
+    options = prompt.options.for_chat()
+    if prompt.tools:
+        options["tools"] = [_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
+    if prompt.schema:
+        assert isinstance(prompt.schema, dict)
+        options["response_format"] = JSONSchema(prompt.schema, name="output")
+    return options
+
+
+def _messages(given: parts.Message) -> Iterator[Message]:
+    results = [part for part in given.parts if isinstance(part, parts.ToolResultPart)]
+    for result in results:
+        shown = map(attached, result.attachments)
+        call_id = result.tool_call_id or ""
+        yield Message.tool(result.output, *shown, tool_call_id=call_id, name=result.name)
+    content = [item for part in given.parts for item in _content(part)]
+    calls = [_call(part) for part in given.parts if isinstance(part, parts.ToolCallPart)]
+    if given.role == "assistant":
+        yield Message.assistant(*content, tool_calls=calls)
+    elif given.role == "system":
+        yield Message.system(*content)
+    elif content:
+        yield Message.user(*content)
+
+
+def _content(part: parts.Part) -> Iterator[Content]:
+    if isinstance(part, parts.TextPart):
+        found = pictures.noted(part.provider_metadata)
+        yield (pictures.load(found) if found else None) or part.text
+    elif isinstance(part, parts.AttachmentPart) and part.attachment is not None:
+        yield attached(part.attachment)
+
+
+def attached(attachment: llm.Attachment) -> Content:
+    """An attachment as an image or a file. An address is passed on and never fetched."""
+    kind = attachment.type or ""
+    if attachment.url:
+        if kind and not kind.startswith("image/"):
+            msg = f"The attachment {attachment.url} can't be sent as an address: it is {kind}."
+            raise RequestError(msg, hint="Download it and attach the file.")
+        return Image.from_url(attachment.url)
+    name = Path(attachment.path).name if attachment.path else "attachment"
+    if attachment.content:
+        data = attachment.content
+    elif attachment.path:
+        data = FilePart.from_path(attachment.path).data or b""
+    else:
+        raise RequestError("An attachment is empty.", hint="Attach a file with something in it.")
+    if kind.startswith("image/") or not kind:
+        return Image.from_bytes(data)
+    return FilePart.from_bytes(data, filename=name, media_type=kind)
+
+
+def _call(part: parts.ToolCallPart) -> ToolCall:
+    return ToolCall(part.tool_call_id or "", part.name, json.dumps(part.arguments))
+
+
+def _tool(tool: llm.Tool) -> Tool:
+    return Tool(tool.name, tool.description or "", tool.input_schema or {})

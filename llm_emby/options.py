@@ -1,0 +1,69 @@
+"""What `llm -o NAME VALUE` takes, for every model of Emby. One class: each costs start-up time."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import llm
+from pydantic import Field, field_validator
+
+from emby_plugins import ChatOptions, ImageConfig
+
+
+class Options(llm.Options):
+    """The options of a prompt."""
+
+    temperature: float | None = Field(
+        description="How freely the model chooses its words: 0 to 2", ge=0, le=2, default=None
+    )
+    max_tokens: int | None = Field(description="The longest reply, in tokens", ge=1, default=None)
+    top_p: float | None = Field(
+        description="Choose among the likeliest tokens that make up this share: 0 to 1",
+        ge=0,
+        le=1,
+        default=None,
+    )
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        Field(description="How long the model reasons before it answers", default=None)
+    )
+    aspect_ratio: str | None = Field(
+        description="The shape of a generated image, such as 16:9", default=None
+    )
+    image_size: str | None = Field(
+        description="The size of a generated image: 1K, 2K or 4K", default=None
+    )
+    metadata: dict[str, str] | None = Field(
+        description='Sent as X-Emby-* headers: {"tenant_id": "acme"}', default=None
+    )
+    source: str | None = Field(
+        description="The domain of the calling app, sent as X-Source", default=None
+    )
+    output: Path | None = Field(
+        description="Where generated images go: a file, or a folder", default=None
+    )
+    timeout: float | None = Field(
+        description="The longest silence of the gateway, in seconds", gt=0, default=None
+    )
+
+    @field_validator("metadata", mode="before")
+    @classmethod
+    def _parse(cls, value: object) -> object:
+        # `llm -o` gives text.
+        return json.loads(value) if isinstance(value, str) else value
+
+    def for_chat(self) -> ChatOptions:
+        """Those that go into the request."""
+        options = ChatOptions(
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            top_p=self.top_p,
+            reasoning_effort=self.reasoning_effort,
+        )
+        image = ImageConfig()
+        if self.aspect_ratio:
+            image["aspect_ratio"] = self.aspect_ratio
+        if self.image_size:
+            image["image_size"] = self.image_size
+        if image:
+            options["image_config"] = image
+        return options

@@ -1,0 +1,77 @@
+"""Small helpers: ask the mock over its bytes interface, and read what it says."""
+
+import base64
+import io
+import json
+from typing import Any
+
+from PIL import Image
+
+from emby_plugins.mock import MockBackend
+from emby_plugins.protocol.backend import BackendRequest, BackendResponse
+
+JSON = {"content-type": "application/json"}
+PUPPY = "Generate an image of a golden retriever puppy playing in a sunny meadow"
+
+
+def send(body: Any, backend: MockBackend | None = None, **headers: str) -> BackendResponse:
+    """The response to a POST of `body` (bytes as they are, else as JSON)."""
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = BackendRequest("POST", "/chat/completions", JSON | headers, data)
+    return (backend or MockBackend())(request)
+
+
+def body_of(response: BackendResponse) -> Any:
+    """The JSON of a response."""
+    return json.loads(b"".join(response.body))
+
+
+def chat(prompt: Any, *images: str, model: str = "qwen2.5-vision", **more: Any) -> dict[str, Any]:
+    """A request body: a prompt and images, or a list of messages."""
+    if isinstance(prompt, list):
+        return {"model": model, "messages": prompt} | more
+    content: Any = prompt
+    if images:
+        content = [{"type": "text", "text": prompt}, *map(image_part, images)]
+    return {"model": model, "messages": [{"role": "user", "content": content}]} | more
+
+
+def image_part(url: str) -> dict[str, Any]:
+    """An image part."""
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def reply(*args: Any, **more: Any) -> Any:
+    """The whole JSON reply to a chat that must succeed."""
+    response = send(chat(*args, **more))
+    assert response.status == 200
+    return body_of(response)
+
+
+def message(*args: Any, **more: Any) -> Any:
+    """The message of a reply."""
+    return reply(*args, **more)["choices"][0]["message"]
+
+
+def chunks(*args: Any, **more: Any) -> list[Any]:
+    """The JSON chunks of a streamed reply, without its end."""
+    frames = list(send(chat(*args, stream=True, **more)).body)
+    return [json.loads(frame.split(b"\n")[0].removeprefix(b"data: ")) for frame in frames[:-1]]
+
+
+def data_url(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
+    """An image as a data URL."""
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
+
+
+def flat(colour: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> str:
+    """A picture of one colour."""
+    return data_url(Image.new(mode, size, colour))
+
+
+def pictures(said: Any) -> list[Image.Image]:
+    """The images of a message, decoded."""
+    urls = [item["image_url"]["url"] for item in said["images"]]
+    return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in urls]

@@ -1,0 +1,212 @@
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mock_help import JSON, PUPPY, body_of, chat, data_url, flat, reply, send
+from PIL import Image
+
+from emby_plugins.mock import MockBackend
+from emby_plugins.protocol.backend import BackendRequest
+
+
+def test_import_is_cheap():
+    """Importing the package imports neither Pillow nor an HTTP library."""
+    code = "import sys, emby_plugins.mock; print('PIL' in sys.modules, 'httpx' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]
+
+
+def test_unknown_route():
+    """An unknown route is a plain-text 404."""
+    response = MockBackend()(BackendRequest("GET", "/nothing", {}, b""))
+    assert (response.status, b"".join(response.body)) == (404, b"404 Not Found")
+    assert response.headers["content-type"].startswith("text/plain")
+
+
+def test_content_type_is_demanded():
+    """A POST that is not JSON is refused with 415; a charset does no harm."""
+    body = json.dumps(chat("hi")).encode()
+    assert send(body, **{"content-type": "text/plain"}).status == 415
+    assert send(body, **{"content-type": "application/json; charset=utf-8"}).status == 200
+
+
+@pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "k"}])
+def test_key_is_demanded(header):
+    """With a key, a missing or wrong bearer gets 401 in the documented form."""
+    response = send(chat("hi"), MockBackend("k"), **header)
+    assert response.status == 401
+    assert body_of(response)["error"]["code"] == "invalid_api_key"
+
+
+def test_right_key_and_no_key():
+    """The right bearer is let in; without a key of its own the mock lets anyone in."""
+    assert send(chat("hi"), MockBackend("k"), authorization="Bearer k").status == 200
+    assert send(chat("hi"), authorization="Bearer whatever").status == 200
+
+
+def test_key_stays_secret():
+    """The key shows in no repr."""
+    assert "sesame" not in repr(MockBackend("sesame"))
+
+
+def test_models_are_listed():
+    """The list has every field a client reads, and says three times who can see."""
+    response = MockBackend()(BackendRequest("GET", "/models", {}, b""))
+    cards = {card["id"]: card for card in body_of(response)["data"]}
+    assert {"emby-mock", "emby-mock-text", "qwen2.5-vl", "deepseek-vision"} <= set(cards)
+    for card in cards.values():
+        sees = "image" in card["architecture"]["input_modalities"]
+        assert card["vision"] == card["providers"][0]["vision"] == sees
+        assert all(isinstance(price, str) for price in card["pricing"].values())
+        float(card["pricing"]["prompt"])
+    assert not cards["emby-mock-text"]["vision"]
+    assert "image" in cards["qwen2.5-vision"]["architecture"]["output_modalities"]
+    assert "image" not in cards["emby-mock-vision"]["architecture"]["output_modalities"]
+
+
+@pytest.mark.parametrize("model", ["emby/qwen2.5-vision", "mycompany/custom-gpt-4", "glm-vision"])
+def test_models_are_echoed(model):
+    """Emby's prefix and custom providers are taken, and the name comes back as asked."""
+    told = reply("Hello", model=model)
+    assert told["model"] == told["metadata"]["requested_model"] == model
+    assert told["metadata"]["used_provider"] == "emby-mock"
+    assert told["metadata"].get("requested_provider") == (model.split("/")[0] if "/" in model else None)
+
+
+@pytest.mark.parametrize("model", ["gpt-9", "emby/gpt-9", "Company/x", "company/", ""])
+def test_unknown_models(model):
+    """An unknown model is a 400 that names it."""
+    response = send(chat("hi", model=model))
+    error = body_of(response)["error"]
+    assert (response.status, error["type"]) == (400, "invalid_request_error")
+    assert (error["param"], error["code"]) == ("model", "model_not_found")
+    assert model in error["message"]
+
+
+def test_text_model_refuses_images():
+    """A model without vision refuses an image, as a part or as a file."""
+    file = {"type": "file", "file": {"filename": "a.png", "file_data": flat("red")}}
+    for part in (chat("x", flat("red"))["messages"][0]["content"], [file]):
+        response = send(chat([{"role": "user", "content": part}], model="emby-mock-text"))
+        assert response.status == 400
+        assert "vision" in body_of(response)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"model": None}, ["model"]),
+        ({"messages": []}, ["messages"]),
+        ({"messages": "hi"}, ["messages"]),
+        ({"messages": [{"role": "robot", "content": "x"}]}, ["messages", 0, "role"]),
+        ({"messages": [{"content": "x"}]}, ["messages", 0, "role"]),
+        ({"messages": [{"role": "user"}]}, ["messages", 0, "content"]),
+        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, ["messages", 0, "content", 0, "type"]),
+        ({"temperature": "hot"}, ["temperature"]),
+        ({"temperature": True}, ["temperature"]),
+        ({"max_tokens": 0}, ["max_tokens"]),
+        ({"max_tokens": 1.5}, ["max_tokens"]),
+        ({"stream": "yes"}, ["stream"]),
+        ({"reasoning_effort": "huge"}, ["reasoning_effort"]),
+        ({"tool_choice": "perhaps"}, ["tool_choice"]),
+        ({"tools": [{"type": "function"}]}, ["tools", 0, "function"]),
+        ({"response_format": {"type": "xml"}}, ["response_format", "type"]),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}, ["response_format", "json_schema", "schema"]),
+        ({"image_config": {"aspect_ratio": "wide"}}, ["image_config", "aspect_ratio"]),
+        ({"image_config": {"aspect_ratio": "99:1"}}, ["image_config", "aspect_ratio"]),
+        ({"image_config": {"image_size": "8K"}}, ["image_config", "image_size"]),
+        ({"image_config": {"n": 9}}, ["image_config", "n"]),
+    ],
+)  # fmt: skip
+def test_schema_errors(change, path):
+    """A body that fails the schema is a 400 of issues with paths, without a request id."""
+    response = send(chat("hi") | change)
+    told = body_of(response)
+    assert (response.status, told["success"], told["error"]["name"]) == (400, False, "ZodError")
+    assert path in [issue["path"] for issue in told["error"]["issues"]]
+    assert "x-request-id" not in response.headers
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff", b'"\\ud800"', b"NaN"])
+def test_malformed_json(body):
+    """A body that is not JSON is a plain 400, however hostile."""
+    response = send(body)
+    assert response.status == 400
+    assert body_of(response)["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("body", [b"[]", b"3", b"null"])
+def test_json_that_is_no_object(body):
+    """JSON that is not an object fails the schema."""
+    assert body_of(send(body))["error"]["issues"][0]["expected"] == "object"
+
+
+def test_body_too_large():
+    """A body over 100 MB is refused before it is parsed."""
+    response = send(b" " * 100_000_001)
+    assert response.status == 413
+
+
+def test_unknown_keys_are_dropped():
+    """Keys in no schema change nothing in the message."""
+    plain, extra = reply("Hello"), reply("Hello", seed=1, stop=["x"], modalities=["image"])
+    assert plain["choices"] == extra["choices"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/dog.jpg",
+        "ftp://example.com/dog.jpg",
+        "dog.jpg",
+        "",
+        "https://",
+        "https://[bad/dog.jpg",
+        "data:image/png;base64,@@@@",
+        "data:image/png;base64,QUJD",
+        "data:image/png,plain",
+        "data:text/plain;base64,QUJD",
+        data_url(Image.new("RGB", (4, 4)), "BMP"),
+        data_url(Image.new("RGB", (40, 40)))[:120],
+        data_url(Image.new("1", (8001, 8001))),
+    ],
+)
+def test_bad_images(url):
+    """One bad image fails the request, in the documented form, and the error says which."""
+    response = send(chat("What is this?", flat("red"), url))
+    error = body_of(response)["error"]
+    assert (response.status, error["type"]) == (400, "invalid_image_input")
+    assert error["message"].startswith("Image could not be fetched or decoded")
+    assert error["param"] == "messages[0].content[2]"
+    assert body_of(send(chat("What is this?", flat("red"), url)))["error"] == error
+
+
+def test_pixels_of_a_request_are_bounded():
+    """Many large images in one request are refused though each is allowed."""
+    large = data_url(Image.new("1", (7000, 7000)))
+    error = body_of(send(chat("What is this?", large, large, large)))["error"]
+    assert "in one request" in error["message"]
+
+
+def test_same_bytes_from_every_thread():
+    """Equal requests get equal bytes, at any time and from any thread."""
+    body = chat(PUPPY)
+    with ThreadPoolExecutor(4) as pool:
+        told = set(pool.map(lambda _: b"".join(send(body).body), range(8)))
+    assert len(told) == 1
+
+
+def test_headers_and_ids():
+    """Replies say that they are a mock's; streamed or not, a request has one id."""
+    whole, streamed = send(chat("hi")), send(chat("hi", stream=True))
+    for response in (whole, streamed):
+        assert response.headers["x-emby-mock"] == "1"
+    assert whole.headers["x-request-id"] == streamed.headers["x-request-id"]
+    assert whole.headers["x-request-id"] != send(chat("ho")).headers["x-request-id"]
+    told = body_of(whole)
+    assert told["system_fingerprint"] == "emby-mock"
+    assert whole.headers["x-request-id"].removeprefix("mock-") in told["id"]
+    assert JSON["content-type"] == whole.headers["content-type"]
+    assert streamed.headers["content-type"] == "text/event-stream"

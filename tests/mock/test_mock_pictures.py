@@ -1,0 +1,281 @@
+import pytest
+from mock_help import PUPPY, data_url, flat, image_part, message, pictures, reply
+from PIL import Image, ImageChops
+
+URL = "https://example.com/dog.jpg"
+SENTENCE = "Here is your generated image:"
+
+
+def test_documented_example():
+    """The documented prompt gets the documented sentence and one PNG that holds the prompt."""
+    told = reply(PUPPY)
+    said = told["choices"][0]["message"]
+    assert said["content"] == SENTENCE
+    (picture,) = pictures(said)
+    assert (picture.format, picture.size) == ("PNG", (256, 256))
+    assert picture.text["prompt"] == PUPPY
+    assert told["usage"]["completion_tokens"] == 1290
+    assert len(said["images"][0]["image_url"]["url"]) < 100_000
+
+
+def test_picture_is_a_picture():
+    """A painting has many colours and honours the one it was asked for."""
+    (red,) = pictures(message("Draw a red boat"))
+    (blue,) = pictures(message("Draw a blue boat"))
+    assert len(red.getcolors(65536)) > 1000
+    strong = [sum(r > 180 and g < 90 for r, g, _ in p.get_flattened_data()) for p in (red, blue)]
+    assert strong[0] > 4 * strong[1]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "draw me a cat",
+        "Can you paint a house?",
+        "Please create a logo for a bakery",
+        "A picture of a tree",
+        "Could you make two photos of boats?",
+        "illustrate a story about a star",
+        "Hi! Render a rocket",
+    ],
+)
+def test_prompts_that_ask_for_a_picture(prompt):
+    """Every plain way to ask for a picture gets one."""
+    assert message(prompt)["images"]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Hello! What models do you support?",
+        "Tell me a joke about cats.",
+        "What is a picture of dorian gray about?",
+        "Write a function to draw an image of a tree",
+        "Describe a picture of a dog",
+        "Write me 2 haikus. Only include the haikus.",
+        "Create a customer named 'X'",
+    ],
+)
+def test_prompts_that_do_not(prompt):
+    """Questions and texts about pictures are answered in words, without an `images` key."""
+    said = message(prompt)
+    assert "images" not in said
+    assert prompt in said["content"]
+
+
+def test_vision_model_does_not_paint():
+    """A model that only looks says that it makes no images."""
+    said = message(PUPPY, model="emby-mock-vision")
+    assert "images" not in said
+    assert "does not make images" in said["content"]
+
+
+def test_image_model_paints_anything():
+    """A model that only makes images paints every prompt."""
+    assert pictures(message("hello", model="emby-mock-image"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "config", "count"),
+    [
+        ("Generate two images of a cat", {}, 2),
+        ("Create 3 nice pictures of a dog", {}, 3),
+        ("Generate an image of a dog", {"n": 2}, 2),
+        ("Generate 99 images of a dog", {}, 8),
+    ],
+)
+def test_several_pictures(prompt, config, count):
+    """As many pictures as asked for, up to eight, each different."""
+    said = message(prompt, image_config=config)
+    assert said["content"] == f"Here are your {count} generated images:"
+    assert len({image["image_url"]["url"] for image in said["images"]}) == count
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        ({"aspect_ratio": "16:9"}, (341, 192)),
+        ({"aspect_ratio": "1:2"}, (181, 362)),
+        ({"image_size": "1K"}, (1024, 1024)),
+        ({"image_size": "2K", "aspect_ratio": "2:1"}, (2048, 1024)),
+    ],
+)
+def test_image_config(config, size):
+    """A ratio keeps the area; a size is the long side."""
+    assert pictures(message(PUPPY, image_config=config))[0].size == size
+
+
+@pytest.mark.parametrize(("word", "kind"), [("JPEG", "JPEG"), ("webp", "WEBP"), ("GIF", "GIF")])
+def test_other_formats(word, kind):
+    """A format named in the prompt is given, and the data URL says so."""
+    said = message(f"Draw a cat as a {word}")
+    assert said["images"][0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
+    assert pictures(said)[0].format == kind
+
+
+def test_look_tells_measured_facts():
+    """Format, size, colours, brightness and transparency are measured."""
+    half = Image.new("RGBA", (80, 40), (220, 30, 30, 255))
+    half.paste((0, 0, 0, 0), (40, 0, 80, 40))
+    told = message("What is shown in this image?", data_url(half))["content"]
+    assert "PNG of 80x40 pixels, mostly red (100%)" in told
+    assert "50% transparent" in told
+    assert "dark (" in message("Describe this", flat("black"))["content"]
+    assert "bright (" in message("Describe this", flat("white"))["content"]
+
+
+def test_look_counts_frames():
+    """An animated GIF is told by its frames."""
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    url = data_url(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert "GIF of 8x8 pixels" in (told := message("What is it?", url)["content"])
+    assert "3 frames" in told
+
+
+def test_look_compares():
+    """Several images are told one by one, and how they differ."""
+    told = message("Compare these two photos.", flat("white"), flat("black", (80, 60)))["content"]
+    assert "Image 1 is" in told
+    assert "Image 2 is" in told
+    assert "100 points darker" in told
+    assert "4.00 times the pixels" in told
+    assert "0% similar" in told
+    assert "100% similar" in message("Compare", flat("red"), flat("red"))["content"]
+
+
+def test_url_is_not_fetched():
+    """An https image is a stand-in by its name, and the mock says so."""
+    told = message("What is shown in this image?", URL)["content"]
+    assert "example.com/dog.jpg, not fetched: the mock paints a stand-in" in told
+
+
+def test_look_knows_its_own_paintings():
+    """A painted picture sent back is recognised by the prompt in it."""
+    painted = message(PUPPY)["images"][0]["image_url"]["url"]
+    assert PUPPY in message("What is this?", painted)["content"]
+
+
+def test_files():
+    """A text file is told by its first line, another by its size, an image is looked at."""
+    def ask(data):
+        file = {"type": "file", "file": {"filename": "a.x", "file_data": data}}
+        return message([{"role": "user", "content": [{"type": "text", "text": "Summarize"}, file]}])
+
+    assert '"first"' in ask("data:text/plain;base64,Zmlyc3QKc2Vjb25k")["content"]
+    assert "application/pdf of 3 bytes" in ask("data:application/pdf;base64,QUJD")["content"]
+    assert pictures(ask(flat("red")))
+
+
+def edited(instruction, url):
+    said = message(instruction, url)
+    assert said["content"] == SENTENCE
+    (picture,) = pictures(said)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("instruction", "colour", "expected"),
+    [
+        ("Make it greyscale", "#ff0000", (76, 76, 76)),
+        ("invert this", "#ff0000", (0, 255, 255)),
+        ("Could you make it black and white?", "#ff0000", (76, 76, 76)),
+        ("greyscale, then invert it", "#ff0000", (179, 179, 179)),
+    ],
+)
+def test_colour_edits(instruction, colour, expected):
+    """Edits of colour do what they say, in the order they are said."""
+    picture = edited(instruction, flat(colour))
+    assert picture.size == (40, 30)
+    assert picture.convert("RGB").getpixel((20, 15)) == expected
+
+
+@pytest.mark.parametrize(
+    ("instruction", "size", "corner"),
+    [
+        ("rotate it to the right", (30, 40), (29, 0)),
+        ("rotate left", (30, 40), (0, 39)),
+        ("turn it 180 degrees", (40, 30), (39, 29)),
+        ("rotate by 90 degrees counterclockwise", (30, 40), (0, 39)),
+        ("flip it horizontally", (40, 30), (39, 0)),
+        ("flip the image vertically", (40, 30), (0, 29)),
+        ("make it bigger", (80, 60), (0, 0)),
+        ("resize to 10x20", (10, 20), (0, 0)),
+        ("crop to a square", (30, 30), None),
+    ],
+)
+def test_geometry(instruction, size, corner):
+    """Turning, mirroring and sizing move the pixel they should."""
+    image = Image.new("RGB", (40, 30), "white")
+    image.paste("black", (0, 0, 4, 4))
+    picture = edited(instruction, data_url(image)).convert("L")
+    assert picture.size == size
+    if corner:
+        assert picture.getpixel(corner) < 60
+        assert sum(picture.getpixel((x * (size[0] - 1), y * (size[1] - 1))) < 60 for x in (0, 1) for y in (0, 1)) == 1
+
+
+def test_documented_edit():
+    """The documented instruction gives a picture with a transparent background."""
+    image = Image.new("RGB", (60, 60), "white")
+    image.paste("red", (20, 20, 40, 40))
+    picture = edited("Remove the background and convert this to a 3D style.", data_url(image))
+    assert picture.mode == "RGBA"
+    assert picture.getpixel((2, 2))[3] == 0
+    assert picture.getpixel((30, 30))[3] == 255
+
+
+def test_unknown_edits_tint():
+    """An edit the mock does not know tints the picture, in the colour it names."""
+    red, hat = edited("make it red", flat("grey")), edited("now with a hat", flat("grey"))
+    r, g, b = red.getpixel((5, 5))
+    assert r > g + 30 < r - b + 60
+    assert hat.getpixel((5, 5)) != (128, 128, 128)
+
+
+def test_every_image_is_edited():
+    """One output for each input; two variations of one when asked for."""
+    assert len(pictures(message("blur these", flat("red"), flat("blue")))) == 2
+    assert len(pictures(message("Create two variations of this", flat("grey")))) == 2
+
+
+def test_exif_orientation():
+    """A photograph taken sideways is seen upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    url = data_url(Image.new("RGB", (40, 20), "red"), "JPEG", exif=exif)
+    assert "JPEG of 20x40" in message("What is this?", url)["content"]
+    assert edited("blur it", url).size == (20, 40)
+
+
+def test_edit_of_an_earlier_image():
+    """An image in an assistant's message of the history can be asked about and changed."""
+    first = message(PUPPY)
+    past = [{"role": "user", "content": PUPPY}, {"role": "assistant", **first}]
+    (changed,) = pictures(message([*past, {"role": "user", "content": "make it greyscale"}]))
+    grey = pictures(first)[0].convert("L").convert("RGB")
+    assert ImageChops.difference(changed.convert("RGB"), grey).getbbox() is None
+    assert PUPPY in message([*past, {"role": "user", "content": "What is in the image?"}])["content"]
+    (new,) = pictures(message([*past, {"role": "user", "content": "Now draw an image of a boat"}]))
+    assert new.text["made"] == "painted"
+
+
+def test_image_only_message():
+    """An image without a word is looked at."""
+    said = message([{"role": "user", "content": [image_part(flat("red"))]}])
+    assert "PNG of 40x30" in said["content"]
+
+
+def test_output_is_valid_input():
+    """What the mock makes in any format it accepts."""
+    for word in ("png", "jpeg", "webp", "gif"):
+        made = message(f"draw a cat as a {word}")["images"][0]["image_url"]["url"]
+        assert "256x256" in message("What is it?", made)["content"]
+
+
+def test_bytes_are_equal():
+    """The same prompt gives the same file; another prompt another."""
+    def url(prompt):
+        return message(prompt)["images"][0]["image_url"]["url"]
+
+    assert url("draw a cat") == url("draw a cat") != url("draw a cat!")
+
