@@ -73,7 +73,6 @@ MOCK_MODELS = (
         name="Emby mock, text only",
         family="emby-mock",
         tools=True,
-        reasoning=True,
         structured_output=True,
     ),
     ModelCard(

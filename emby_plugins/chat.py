@@ -54,11 +54,12 @@ class FilePart:
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
         """A file read now; its media type is guessed from its name."""
-        path = Path(path).expanduser()
         try:
+            path = Path(path).expanduser()
             data = path.read_bytes()
-        except OSError as error:
-            msg = f"The file {str(path)!r} can't be read: {error.strerror}."
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            msg = f"The file {str(path)!r} can't be read: {reason}."
             raise RequestError(msg, hint="Check the path.") from error
         return cls.from_bytes(data, filename=path.name)
 

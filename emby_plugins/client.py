@@ -169,12 +169,8 @@ class _Client:
             limits=self.limits,
             model=request.model,
             prompt=request.prompt,
-            secret=self._key.reveal(),
+            secret=self._key.reveal,
         )
-
-    def _body_reader(self, response: Response | AsyncResponse) -> BodyReader:
-        most = self.limits.wire if response.is_success else _MOST_OF_AN_ERROR
-        return BodyReader(response.headers, most)
 
     def _failure(self, response: Response | AsyncResponse, body: bytes) -> EmbyError:
         return parse_failure(response.status, response.headers, body, secret=self._key.reveal())
@@ -302,14 +298,23 @@ class Emby(_Client):
                 if response.is_success:
                     return response
                 with closing(response):
-                    raise self._failure(response, self._body(response))
+                    raise self._failure(response, self._complaint(response))
         raise AssertionError("a retry loop either returns or raises")
 
     def _body(self, response: Response) -> bytes:
-        reader = self._body_reader(response)
+        reader = BodyReader(response.headers, self.limits.wire)
         for chunk in response.chunks():
             reader.feed(chunk)
         return reader.body
+
+    def _complaint(self, response: Response) -> bytes:
+        """The body of an error, as much of it as can be read: its status counts in any case."""
+        reader = None
+        with suppress(EmbyError):
+            reader = BodyReader(response.headers, _MOST_OF_AN_ERROR)
+            for chunk in response.chunks():
+                reader.feed(chunk)
+        return reader.body if reader else b""
 
 
 class AsyncEmby(_Client):
@@ -413,14 +418,23 @@ class AsyncEmby(_Client):
                 if response.is_success:
                     return response
                 async with aclosing(response):
-                    raise self._failure(response, await self._body(response))
+                    raise self._failure(response, await self._complaint(response))
         raise AssertionError("a retry loop either returns or raises")
 
     async def _body(self, response: AsyncResponse) -> bytes:
-        reader = self._body_reader(response)
+        reader = BodyReader(response.headers, self.limits.wire)
         async for chunk in response.chunks():
             reader.feed(chunk)
         return reader.body
+
+    async def _complaint(self, response: AsyncResponse) -> bytes:
+        """As `Emby._complaint`."""
+        reader = None
+        with suppress(EmbyError):
+            reader = BodyReader(response.headers, _MOST_OF_AN_ERROR)
+            async for chunk in response.chunks():
+                reader.feed(chunk)
+        return reader.body if reader else b""
 
 
 def _events(response: Response, reader: ReplyReader) -> Generator[StreamEvent, None, None]:

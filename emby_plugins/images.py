@@ -38,6 +38,12 @@ _SUFFIXES = {
     "image/avif": (".avif",),
     _UNKNOWN: (".bin",),
 }
+_MODES = {
+    "JPEG": ("L", "RGB"),
+    "PNG": ("1", "L", "LA", "I;16", "P", "RGB", "RGBA"),
+    "WEBP": ("L", "P", "RGB", "RGBA"),
+    "GIF": ("L", "P", "RGB", "RGBA"),
+}
 _TAKES = "Emby takes JPEG, PNG, WebP and GIF."
 
 
@@ -71,11 +77,12 @@ class Image:
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
         """An image from a file, read now. Raises `InvalidImageError` when it is no image file."""
-        path = Path(path).expanduser()
         try:
+            path = Path(path).expanduser()
             data = path.read_bytes()
-        except OSError as error:
-            msg = f"The image file {str(path)!r} can't be read: {error.strerror}."
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            msg = f"The image file {str(path)!r} can't be read: {reason}."
             raise InvalidImageError(msg, hint="Check the path.") from error
         return cls(content=_checked(data, f"The file {str(path)!r}"))
 
@@ -84,12 +91,9 @@ class Image:
         """An image from a Pillow one, encoded as `format`: PNG, JPEG, WEBP or GIF."""
         if f"image/{format.lower()}" not in ACCEPTED_MEDIA_TYPES:
             raise InvalidImageError(f"A picture can't be sent as {format!r}.", hint=_TAKES)
-        plain = {"PNG": ("1", "L", "LA", "I", "I;16", "P", "RGB", "RGBA"), "JPEG": ("L", "RGB")}
-        if picture.mode not in plain.get(format.upper(), ("L", "P", "RGB", "RGBA")):
-            picture = picture.convert("RGB")
         out = BytesIO()
         try:
-            picture.save(out, format=format)
+            _in_mode_of(picture, format.upper()).save(out, format=format)
         except (OSError, ValueError) as error:
             raise InvalidImageError(f"Pillow could not write the picture: {error}.") from error
         return cls(content=out.getvalue())
@@ -100,8 +104,12 @@ class Image:
 
         Emby, Vision Support page, "Using HTTPS URLs".
         """
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
             msg = f"{_shown(url)} is not the https address of an image."
             hint = "Image.from_path() reads a file, Image.from_data_url() a data URL."
             raise InvalidImageError(msg, hint=hint)
@@ -271,7 +279,11 @@ def _publish(draft: Path, path: Path) -> None:
     except OSError:
         # A file system without hard links: claim the name, then move the draft over the claim.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        draft.replace(path)
+        try:
+            draft.replace(path)
+        except OSError:
+            path.unlink()
+            raise
 
 
 def _checked(data: bytes, what: str) -> bytes:
@@ -301,6 +313,19 @@ def _open(data: bytes) -> "PIL.Image.Image":
         msg = f"The image claims {claimed} pixels; {MAX_PIXELS:,} is the most."
         raise InvalidImageError(msg)
     return picture
+
+
+def _in_mode_of(picture: "PIL.Image.Image", format: str) -> "PIL.Image.Image":  # noqa: A002
+    """The picture in a mode that `format` can hold, its transparency kept where that can be."""
+    if picture.mode in _MODES[format]:
+        return picture
+    if picture.mode == "I" and format == "PNG":
+        return picture.convert("I;16")
+    if picture.mode.startswith("I;16"):
+        # Pillow's own conversion makes all white what is brighter than 255.
+        return picture.convert("I").point(lambda level: level / 256).convert("L")
+    keeps = picture.has_transparency_data and format != "JPEG"
+    return picture.convert("RGBA" if keeps else "RGB")
 
 
 def _shown(url: str) -> str:

@@ -2,7 +2,7 @@
 
 import ipaddress
 import os
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from emby_plugins.errors import ConfigurationError, MissingKeyError
 
@@ -50,7 +50,7 @@ def find_key(given: str | None) -> Secret:
 def find_base_url(given: str | None) -> str:
     """The base URL that was given, else `EMBY_BASE_URL`, else Emby's own; no slash at its end."""
     url = (given or os.environ.get(BASE_URL_VARIABLE, "") or DEFAULT_BASE_URL).strip().rstrip("/")
-    if urlsplit(url).username is not None:
+    if _split(url).username is not None:
         msg = "The base URL holds a user name or password."
         raise ConfigurationError(msg, hint="Give the key as api_key instead.")
     return url
@@ -61,7 +61,7 @@ def check_address(url: str, key: Secret) -> None:
 
     Raises `ConfigurationError`.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = f"{url!r} is no base URL."
         hint = f"It looks like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
@@ -81,8 +81,15 @@ def require_key(url: str, key: Secret) -> None:
 
 def is_loopback(url: str) -> bool:
     """Whether the address stays on this machine."""
-    host = urlsplit(url).hostname or ""
+    host = _split(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"The base URL can't be read: {error}.") from None

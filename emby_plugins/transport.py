@@ -9,8 +9,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Generic, NamedTuple, TypeVar
 
 import httpx
 
@@ -80,7 +79,8 @@ class Call:
             return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
-        broken = EmbyConnectionError(f"The connection to {self.url} failed: {error or 'broken'}.")
+        reason = str(error) or type(error).__name__
+        broken = EmbyConnectionError(f"The connection to {self.url} failed: {reason}.")
         broken.is_retryable = isinstance(error, httpx.ConnectError)
         return broken
 
@@ -147,28 +147,22 @@ class _Transport(Generic[_HTTP]):
         self._auth = _Bearer(key)
         self._backend = backend
         self._given = given
-        # By event loop where connections can't leave theirs, else by this very object.
-        self._opened: WeakKeyDictionary[object, _HTTP] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def _http(self, owner: object) -> _HTTP:
-        if self._given is not None:
-            return self._given
-        with self._lock:
-            if owner not in self._opened:
-                transport = None if self._backend is None else _BackendTransport(self._backend)
-                self._opened[owner] = self._new(transport=transport)
-            return self._opened[owner]
+    def _fresh(self) -> _HTTP:
+        transport = None if self._backend is None else _BackendTransport(self._backend)
+        return self._new(transport=transport)
 
 
 class Transport(_Transport[httpx.Client]):
     """Sends calls; safe to share between threads."""
 
     _new = httpx.Client
+    _opened: httpx.Client | None = None
 
     def send(self, call: Call) -> Response:
         """The response to one try, whatever its status. Raises `TransportError`."""
-        http = self._http(self)
+        http = self._http()
         try:
             request = call.request(http)
             response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
@@ -178,9 +172,18 @@ class Transport(_Transport[httpx.Client]):
 
     def close(self) -> None:
         """Close the connections, but not those of a client that was given."""
-        http = self._opened.pop(self, None)
+        with self._lock:
+            http, self._opened = self._opened, None
         if http is not None:
             http.close()
+
+    def _http(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._fresh()
+            return self._opened
 
 
 class AsyncTransport(_Transport[httpx.AsyncClient]):
@@ -188,9 +191,15 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
 
     _new = httpx.AsyncClient
 
+    def __init__(
+        self, key: Secret, backend: Backend | None, given: httpx.AsyncClient | None
+    ) -> None:
+        super().__init__(key, backend, given)
+        self._opened: dict[asyncio.AbstractEventLoop, _Kept] = {}
+
     async def send(self, call: Call) -> AsyncResponse:
         """As `Transport.send`."""
-        http = self._http(asyncio.get_running_loop())
+        http = await self._http()
         try:
             request = call.request(http)
             response = await http.send(
@@ -202,9 +211,40 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, but not those of a client that was given."""
-        http = self._opened.pop(asyncio.get_running_loop(), None)
-        if http is not None:
-            await http.aclose()
+        with self._lock:
+            kept = self._opened.pop(asyncio.get_running_loop(), None)
+        if kept is not None:
+            await kept.until_shutdown.aclose()
+
+    async def _http(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        kept = self._opened.get(loop)
+        if kept is None or kept.http.is_closed:
+            http = self._fresh()
+            kept = _Kept(http, _until_shutdown(http))
+            await anext(kept.until_shutdown)
+            with self._lock:
+                self._opened = {k: v for k, v in self._opened.items() if not k.is_closed()}
+                self._opened[loop] = kept
+        return kept.http
+
+
+class _Kept(NamedTuple):
+    """The client of one event loop, and what closes it with the loop."""
+
+    http: httpx.AsyncClient
+    until_shutdown: AsyncGenerator[None, None]
+
+
+async def _until_shutdown(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    # Connections can't leave their loop, nor be closed once it is. A loop that ends closes the
+    # async generators it has seen, so `asyncio.run` leaves no socket open.
+    try:
+        yield
+    finally:
+        await http.aclose()
 
 
 class _Bearer(httpx.Auth):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import llm
 from llm import parts
@@ -66,21 +65,20 @@ def _content(part: parts.Part) -> Iterator[Content]:
 def attached(attachment: llm.Attachment) -> Content:
     """An attachment as an image or a file. An address is passed on and never fetched."""
     kind = attachment.type or ""
+    if not kind and not attachment.url:
+        kind = attachment.resolve_type() or ""  # type: ignore[no-untyped-call]
     if attachment.url:
         if kind and not kind.startswith("image/"):
             msg = f"The attachment {attachment.url} can't be sent as an address: it is {kind}."
             raise RequestError(msg, hint="Download it and attach the file.")
         return Image.from_url(attachment.url)
-    name = Path(attachment.path).name if attachment.path else "attachment"
-    if attachment.content:
-        data = attachment.content
-    elif attachment.path:
-        data = FilePart.from_path(attachment.path).data or b""
-    else:
-        raise RequestError("An attachment is empty.", hint="Attach a file with something in it.")
-    if kind.startswith("image/") or not kind:
-        return Image.from_bytes(data)
-    return FilePart.from_bytes(data, filename=name, media_type=kind)
+    if attachment.path:
+        if kind.startswith("image/"):
+            return Image.from_path(attachment.path)
+        return FilePart.from_path(attachment.path)
+    if kind.startswith("image/"):
+        return Image.from_bytes(attachment.content or b"")
+    return FilePart.from_bytes(attachment.content or b"", filename="attachment", media_type=kind)
 
 
 def _call(part: parts.ToolCallPart) -> ToolCall:

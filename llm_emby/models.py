@@ -29,7 +29,7 @@ class _Shared(_BaseModel):
 
     can_stream = True
     key_env_var = "EMBY_API_KEY"
-    Options = Options
+    Options = Options  # type: ignore[assignment]  # llm means any subclass, and declares its own
 
     def __init__(self, model_id: str, card: ModelCard, base_url: str | None = None) -> None:
         self.model_id = model_id

@@ -1,7 +1,6 @@
 """What `llm -o NAME VALUE` takes, for every model of Emby. One class: each costs start-up time."""
 
 import json
-from pathlib import Path
 from typing import Literal
 
 import llm
@@ -38,8 +37,9 @@ class Options(llm.Options):
     source: str | None = Field(
         description="The domain of the calling app, sent as X-Source", default=None
     )
-    output: Path | None = Field(
-        description="Where generated images go: a file, or a folder", default=None
+    output: str | None = Field(
+        description="Where generated images go: a file if it has a suffix, else a folder",
+        default=None,
     )
     timeout: float | None = Field(
         description="The longest silence of the gateway, in seconds", gt=0, default=None

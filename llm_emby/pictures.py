@@ -17,12 +17,12 @@ import llm
 from emby_plugins import Image, InvalidImageError
 
 
-def save(image: Image, target: Path | None) -> Path:
+def save(image: Image, target: str | None) -> Path:
     """Save a generated image, and return where.
 
-    At `target`, a file or a folder, or under `<llm's folder>/emby/images`. Nothing is
-    overwritten: a taken name gets a number. Where the place can't be written, another is found
-    and a warning says why, for the image is paid for.
+    At `target`, a file if it has a suffix and else a folder, or under
+    `<llm's folder>/emby/images`. Nothing is overwritten: a taken name gets a number. Where the
+    place can't be written, another is found and a warning says why, for the image is paid for.
     """
     for folder in _places(target):
         try:
@@ -62,10 +62,10 @@ def load(found: dict[str, Any]) -> Image | None:
     return image
 
 
-def _places(target: Path | None) -> Iterator[Path]:
+def _places(target: str | None) -> Iterator[Path]:
     if target is not None:
-        yield target.expanduser()
-    yield Path(llm.user_dir()) / "emby" / "images"
+        yield Path(target).expanduser()
+    yield Path(llm.user_dir()) / "emby" / "images"  # type: ignore[no-untyped-call]
     yield Path(tempfile.gettempdir()) / "emby-images"
 
 

@@ -16,6 +16,7 @@ from emby_plugins.mock.models import MODELS, Route
 from emby_plugins.mock.paint import paint
 from emby_plugins.mock.pictures import Attachment, Opener, Picture, encode
 from emby_plugins.mock.requests import (
+    MAX_IMAGES,
     ChatRequest,
     FilePart,
     ImageConfig,
@@ -230,7 +231,7 @@ def _edit(instruction: str, pictures: tuple[Picture, ...]) -> _Reply:
     instruction = instruction[:_READ]
     kind = prompts.format_of(instruction)
     versions = 1 if names_an_edit(instruction) else prompts.count_of(instruction)
-    versions = max(1, min(versions, prompts.MAX_IMAGES // len(pictures)))
+    versions = max(1, min(versions, MAX_IMAGES // len(pictures)))
     images = tuple(
         OutputImage(
             f"image/{kind.lower()}",

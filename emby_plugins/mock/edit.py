@@ -12,6 +12,7 @@ Edit = Callable[[Image.Image, re.Match[str]], Image.Image]
 
 _MAX_STEPS = 12
 _MAX_SIDE = 4096
+_TURNED_SIDE = 2048
 _BACKGROUND_SIDE = 160
 _BACKGROUND_REACH = 48
 
@@ -61,6 +62,8 @@ def _rotate(image: Image.Image, match: re.Match[str]) -> Image.Image:
         method = turned[degrees % 360]
         return image if method is None else image.transpose(method)
     canvas = image.convert("RGBA")
+    # It grows with every turn, and an instruction may ask for many.
+    canvas.thumbnail((_TURNED_SIDE, _TURNED_SIDE))
     return canvas.rotate(-degrees, Image.Resampling.BICUBIC, expand=True)
 
 

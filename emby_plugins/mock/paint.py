@@ -117,6 +117,8 @@ def _compose(canvas: Canvas, prompt: str, dice: Dice) -> None:
         subject = dice.pick(_SUBJECTS)
     if land is None:
         land = subject.land if subject else dice.pick(("meadow", "mountains", "sea"))
+    if land == "space" and hour is not None and _first(_LAND_WORDS, prompt) != "space":
+        land = "meadow"  # a rocket at sunset starts from the ground
     hour = "space" if land == "space" else hour or "day"
     coat, sky, ground = _colours(prompt)
     if subject is None:
@@ -124,18 +126,36 @@ def _compose(canvas: Canvas, prompt: str, dice: Dice) -> None:
         paint_setting(canvas, Setting(hour, land, sky, ground or coat), dice)
         return
     horizon = paint_setting(canvas, Setting(hour, land, sky, ground), dice)
-    usual = NAMED[_own_coat(prompt) or dice.pick(subject.coats)]
+    _place(canvas, subject, prompt, horizon, dice)
+
+
+def _place(canvas: Canvas, subject: Subject, prompt: str, horizon: float, dice: Dice) -> None:
+    """Paint the subject as often as the prompt counts it, up to three times."""
+    coat = _colours(prompt)[0]
+    words = rf"\b(two|three|four|five|some|many)\s+(?:\w+\s+){{0,2}}?(?:{subject.words})\b"
+    counted = re.search(words, prompt, re.IGNORECASE)
+    count = 1 if counted is None else 2 if counted[1].lower() == "two" else 3
+    size = subject.height * (1.0, 0.8, 0.62)[count - 1]
     hat = _HAT.search(prompt) is not None
-    _place(canvas, subject, horizon, coat or usual, dice, hat=hat)
+    for index in range(count):
+        shade = coat or NAMED[_own_coat(prompt) or dice.pick(subject.coats)]
+        spot = ((index + 0.5) / count, horizon, min(size, canvas.width * 0.8 / count))
+        _paint_one(canvas, subject, spot, shade, dice, hat=hat)
 
 
-def _place(
-    canvas: Canvas, subject: Subject, horizon: float, coat: Colour, dice: Dice, *, hat: bool
+def _paint_one(
+    canvas: Canvas,
+    subject: Subject,
+    spot: tuple[float, float, float],
+    coat: Colour,
+    dice: Dice,
+    *,
+    hat: bool,
 ) -> None:
-    height = min(subject.height * dice.between(0.94, 1.08), canvas.width * 0.8)
-    centre = canvas.width * (0.5 + dice.between(-0.07, 0.07))
-    foot = (centre, horizon - subject.lift)
+    centre, horizon, height = spot
+    foot = (canvas.width * (centre + dice.between(-0.07, 0.07)), horizon - subject.lift)
     mirrored = dice.roll() < 0.5
+    height = height * dice.between(0.94, 1.08)
     subject.paint(Place(canvas, foot, height, mirrored=mirrored), coat, dice)
     if subject.head is not None and hat:
         x, y, wide = subject.head

@@ -8,13 +8,14 @@ import io
 import re
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import pybase64
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from emby_plugins.mock.errors import bad_image
+from emby_plugins.mock.errors import ApiError, bad_image
 from emby_plugins.mock.paint import paint
 from emby_plugins.mock.requests import FilePart, ImagePart
 
@@ -24,6 +25,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 30_000_000
 MAX_REQUEST_PIXELS = 128_000_000
+
+# What an image costs of the allowance at least: small ones and painted ones take time too.
+_LEAST_PRICE = 100_000
+_STAND_IN_PRICE = 1_000_000
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+);base64,", re.ASCII)
 _STAND_IN_SIDE = 256
@@ -64,6 +69,7 @@ class Opener:
         """The picture behind an image part; ApiError, as documented, when there is none."""
         scheme = part.url.partition(":")[0].lower()
         if scheme == "https":
+            self._spend(_STAND_IN_PRICE, part.where)
             return _stand_in(part)
         if scheme != "data":
             shown = scheme if re.fullmatch(r"[a-z][a-z0-9+.-]{0,20}", scheme) else "no"
@@ -83,6 +89,11 @@ class Opener:
             return self._decode(data, part.where)
         return Attachment(name, media_type, data)
 
+    def _spend(self, pixels: int, where: str) -> None:
+        self._allowance -= pixels
+        if self._allowance < 0:
+            raise bad_image("too many or too large images in one request", where)
+
     def _decode(self, data: bytes, where: str) -> Picture:
         if len(data) > MAX_BYTES:
             raise bad_image(f"{len(data)} bytes, at most {MAX_BYTES} are taken", where)
@@ -90,9 +101,11 @@ class Opener:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return self._load(data, where)
+        except ApiError:
+            raise
         except UnidentifiedImageError as error:
             raise bad_image("not a PNG, JPEG, WebP or GIF", where) from error
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        except Exception as error:
             raise bad_image(str(error)[:120] or type(error).__name__, where) from error
 
     def _load(self, data: bytes, where: str) -> Picture:
@@ -100,9 +113,7 @@ class Opener:
             pixels = header.width * header.height
             if pixels > MAX_PIXELS:
                 raise bad_image(f"{pixels} pixels, at most {MAX_PIXELS} are taken", where)
-            self._allowance -= pixels
-            if self._allowance < 0:
-                raise bad_image(f"over {MAX_REQUEST_PIXELS} pixels in one request", where)
+            self._spend(max(pixels, _LEAST_PRICE), where)
             header.verify()
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             image.load()
@@ -159,8 +170,13 @@ def _stand_in(part: ImagePart) -> Picture:
         raise bad_image("the URL has no host", part.where)
     name = unquote(PurePosixPath(address.path).name, errors="replace")
     words = re.sub(r"[^\w]+|_", " ", PurePosixPath(name).stem) or host
-    pixels = paint(words, (_STAND_IN_SIDE, _STAND_IN_SIDE))
-    return Picture(pixels, "PNG", stand_in=f"{host}{address.path}"[:200])
+    return Picture(_painted_once(words), "PNG", stand_in=f"{host}{address.path}"[:200])
+
+
+@lru_cache(maxsize=32)
+def _painted_once(words: str) -> Image.Image:
+    """Shared between requests, so nobody may draw on it: edits make new images."""
+    return paint(words, (_STAND_IN_SIDE, _STAND_IN_SIDE))
 
 
 def _origin_of(image: Image.Image) -> str | None:

@@ -2,7 +2,7 @@
 
 import re
 
-MAX_IMAGES = 8
+from emby_plugins.mock.requests import MAX_IMAGES
 
 _NOUN = (
     r"(?:images?|pictures?|pics?|photos?|photographs?|logos?|icons?|drawings?|paintings?|"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from emby_plugins.mock.canvas import Canvas, Dice, Place
+from emby_plugins.mock.canvas import Canvas, Dice
 from emby_plugins.mock.colours import Colour, darker, lighter, mix
 
 Stops = tuple[Colour, ...]
@@ -314,7 +314,6 @@ def _plain(canvas: Canvas, setting: Setting, dice: Dice) -> float:
     canvas.gradient((lighter(tone, 0.4), tone), 0.0, 1.0)
     ring = lighter(tone, 0.35)
     canvas.disc((canvas.width / 2, 0.5), 0.43, ring)
-    Place(canvas, (canvas.width / 2, 0.9), 1.0)
     return 0.86
 
 
@@ -329,5 +328,3 @@ _LANDS = {
     "space": _space,
     "plain": _plain,
 }
-LANDS = tuple(_LANDS)
-HOURS = tuple(_SKIES)

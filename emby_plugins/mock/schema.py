@@ -17,6 +17,7 @@ _GENEROUS_DEPTH = 6
 _MAX_VALUES = 2_000
 _MAX_ITEMS = 50
 _MAX_LENGTH = 10_000
+_LARGEST = 1e300
 _FORMATS = {
     "date": "2026-01-31",
     "time": "12:30:00Z",
@@ -181,23 +182,25 @@ class _Filler:
 
     def _number(self, schema: JsonObject, *, whole: bool) -> float:
         step = 1 if whole else 0.5
-        low = max(
+        least, over = (
             _bound(schema, "minimum", -math.inf),
-            _bound(schema, "exclusiveMinimum", -math.inf) + step,
+            _bound(schema, "exclusiveMinimum", -math.inf),
         )
-        high = min(
-            _bound(schema, "maximum", math.inf), _bound(schema, "exclusiveMaximum", math.inf) - step
+        most, under = (
+            _bound(schema, "maximum", math.inf),
+            _bound(schema, "exclusiveMaximum", math.inf),
         )
+        low, high = max(least, over + step), min(most, under - step)
         if low > high:
-            # Half a step was too much for the space between two exclusive bounds: their middle.
-            low = high = (low + high) / 2
+            # A step was too much for the space between exclusive bounds: take its middle.
+            low = high = (max(least, over) + min(most, under)) / 2
         multiple = _bound(schema, "multipleOf", 0)
         number = self._words.next_number(low, high, whole=whole)
         if number is None or (multiple and number % multiple):
             number = min(max(1.0, low), high)
             if whole:
                 number = math.ceil(number)
-            if multiple:
+            if multiple and math.isfinite(number / multiple):
                 number = math.ceil(number / multiple) * multiple
         return int(number) if whole or number == int(number) else number
 
@@ -227,7 +230,7 @@ def _bound(schema: JsonObject, key: str, default: float) -> float:
     value = schema.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
-    return value
+    return value if abs(value) < _LARGEST else default
 
 
 def _merge(first: JsonObject, second: JsonObject) -> JsonObject:

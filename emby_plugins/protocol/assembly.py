@@ -45,10 +45,11 @@ class _Call:
 class Assembler:
     """Collects what the chunks of one reply say.
 
-    `provenance` makes the record that each image carries, from the model that answered.
+    `provenance` makes the record that each image carries, from the model that answered and the
+    time it says, in seconds since 1970.
     """
 
-    def __init__(self, limits: Limits, provenance: Callable[[str], Provenance]) -> None:
+    def __init__(self, limits: Limits, provenance: Callable[[str, int | None], Provenance]) -> None:
         self.finish_reason: str | None = None
         self.has_choice = False
         self._limits = limits
@@ -105,10 +106,10 @@ class Assembler:
         )
 
     def _note(self, chunk: Completion) -> None:
-        if chunk.model:
+        if isinstance(chunk.model, str) and chunk.model:
             self._model = chunk.model
-        if chunk.id:
-            self._id = chunk.id
+        if isinstance(chunk.id, str | int) and chunk.id:
+            self._id = str(chunk.id)
         if isinstance(chunk.created, int | float):
             self._created = int(chunk.created)
         if isinstance(chunk.system_fingerprint, str):
@@ -137,8 +138,8 @@ class Assembler:
             for image in message.images:
                 yield self._pictured(image.image_url)
         if message.tool_calls:
-            for position, call in enumerate(message.tool_calls):
-                yield self._called(call, position)
+            for call in message.tool_calls:
+                yield self._called(call)
         if isinstance(message.annotations, list):
             self._citations += map(_citation, message.annotations)
 
@@ -161,29 +162,39 @@ class Assembler:
     def _pictured(self, source: ImageURL | str) -> ImageReceived:
         self._limits.check("images", len(self._images) + 1)
         image = _image(source, self._limits)
-        image = image.with_provenance(self._provenance(self._model))
+        image = image.with_provenance(self._provenance(self._model, self._created))
         self._images.append(image)
         return ImageReceived(image, len(self._images) - 1)
 
-    def _called(self, item: ToolCallItem, position: int) -> ToolCallDelta:
-        index = item.index if item.index is not None else self._index_of(item.id, position)
-        new = index not in self._calls
-        call = self._calls.setdefault(index, _Call())
+    def _called(self, item: ToolCallItem) -> ToolCallDelta:
         function = item.function
         name = (function.name if function else None) or ""
         arguments = _arguments(function.arguments) if function else ""
         self._grow(arguments)
-        call.id = call.id or item.id or f"call_{index}"
+        index = self._index_of(item, name)
+        new = index not in self._calls
+        call = self._calls.setdefault(index, _Call(item.id or f"call_{index}"))
+        # A name that comes with every fragment is told once, as hosts join what they are told.
+        name = "" if call.name else name
         call.name = call.name or name
         call.arguments.append(arguments)
-        return ToolCallDelta(index, call.id if new else "", call.name if name else "", arguments)
+        return ToolCallDelta(index, call.id if new else "", name, arguments)
 
-    def _index_of(self, call_id: str | None, position: int) -> int:
-        """Where a call without an index belongs: to the one of its id, else behind the last."""
-        known = {call.id: index for index, call in self._calls.items()}
-        if call_id:
-            return known.get(call_id, len(self._calls))
-        return max(self._calls, default=0) if self._calls else position
+    def _index_of(self, item: ToolCallItem, name: str) -> int:
+        """Where a call, or a fragment of one, belongs.
+
+        By its index; but a named call of another id is another call, whatever index it is given.
+        Without an index: to the call of its id, else behind the last where it is named.
+        """
+        if item.index is not None:
+            there = self._calls.get(item.index)
+            if there is None or not name or not item.id or item.id == there.id:
+                return item.index
+        last = max(self._calls, default=-1)
+        if item.id:
+            known = {call.id: index for index, call in self._calls.items()}
+            return known.get(item.id, last + 1)
+        return last + 1 if name else max(last, 0)
 
 
 def parse_usage(usage: dict[str, Any]) -> Usage:
@@ -199,7 +210,7 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=_count(usage, "reasoning_tokens")
         or _count(completion, "reasoning_tokens"),
         cached_tokens=_count(prompt, "cached_tokens"),
-        cost=next((float(c) for c in costs if isinstance(c, int | float)), None),
+        cost=next((float(c) for c in costs if isinstance(c, int | float) and c < 1e15), None),
     )
 
 
@@ -217,7 +228,7 @@ def _citation(annotation: object) -> Citation:
     cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
     if not isinstance(cited, dict):
         return Citation(url="", title=str(annotation)[:200])
-    return Citation(url=str(cited.get("url", "")), title=str(cited.get("title") or ""))
+    return Citation(url=str(cited.get("url") or ""), title=str(cited.get("title") or ""))
 
 
 def _arguments(arguments: object) -> str:
@@ -243,7 +254,7 @@ def _image(source: ImageURL | str, limits: Limits) -> Image:
 
 
 def _from_text(url: str, limits: Limits) -> Image:
-    if not url.startswith("data:"):
+    if url[:5].lower() != "data:":
         # The gateway leaves an address in place where its own download failed.
         return Image.from_url(url)
     limits.check("image", _decoded_size(len(url)))

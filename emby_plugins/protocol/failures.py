@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import msgspec
-
 from emby_plugins.errors import (
     APIError,
     AuthenticationError,
@@ -17,8 +15,10 @@ from emby_plugins.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    ReplyError,
     ServerError,
 )
+from emby_plugins.protocol.wire import parse_json
 
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequestError,
@@ -48,6 +48,7 @@ _STATUS_OF_TYPE = {
     "overloaded": 529,
 }
 _UPSTREAM = re.compile(r"Error from provider:\s*(\d{3})\b")
+_ERROR_STATUS = re.compile("[45][0-9]{2}")
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
 )
@@ -62,11 +63,8 @@ def parse_failure(
     `headers` have lower-case names. `secret` is blotted out should the gateway echo it.
     """
     request_id = headers.get("x-request-id")
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        payload = None
-    if isinstance(payload, dict):
+    payload = _object(body)
+    if payload is not None:
         error = failure_of(payload, status=status, secret=secret)
     else:
         said = printable(body[:2000].decode("utf-8", "replace"), secret)
@@ -78,6 +76,14 @@ def parse_failure(
     error.request_id = request_id
     error.retry_after = _seconds(headers)
     return error
+
+
+def failure_in(data: bytes, *, secret: str = "") -> APIError:
+    """The error that came where a reply, or a piece of one, was due: under HTTP 200."""
+    payload = _object(data)
+    if payload is None:
+        payload = {"message": data[:2000].decode("utf-8", "replace")}
+    return failure_of(payload, status=200, secret=secret)
 
 
 def failure_of(payload: Mapping[str, Any], *, status: int, secret: str = "") -> APIError:
@@ -123,14 +129,29 @@ def _is_about_model(message: str, fields: Mapping[str, str]) -> bool:
     return bool(re.search(r"\bmodel\b.*\b(not (supported|found|exist)|unknown)", message.lower()))
 
 
+def _object(data: bytes) -> dict[str, Any] | None:
+    payload = _parsed(data)
+    return payload if isinstance(payload, dict) else None
+
+
+def _parsed(data: bytes) -> Any:
+    try:
+        return parse_json(data)
+    except ReplyError:
+        return None
+
+
 def _message(fields: Mapping[str, Any], error: object) -> str:
+    message = fields.get("message")
     issues = fields.get("issues")
+    if issues is None and fields.get("name") == "ZodError" and isinstance(message, str):
+        # Zod's own message is its issues, written as JSON.
+        issues = _parsed(message.encode("utf-8", "replace"))
     if isinstance(issues, list):
         return "The gateway refused the request: " + "; ".join(map(_issue, issues[:5]))
-    message = fields.get("message")
     if isinstance(message, str):
         return message
-    return error if isinstance(error, str) else str(message or error or fields)
+    return error if isinstance(error, str) else str(message or fields or "")
 
 
 def _issue(issue: object) -> str:
@@ -150,9 +171,9 @@ def _status(fields: Mapping[str, Any], kind: str, message: str, status: int) -> 
         return status
     for name in ("status", "code", "statusCode"):
         named = fields.get(name)
-        if isinstance(named, int | str) and str(named).isdigit() and 400 <= int(named) < 600:
+        if isinstance(named, int | str) and _ERROR_STATUS.fullmatch(str(named)):
             return int(named)
-    return _STATUS_OF_TYPE.get(kind, 502)
+    return _STATUS_OF_TYPE.get(kind) or _STATUS_OF_TYPE.get(_word(fields.get("code"), ""), 502)
 
 
 def _word(value: object, secret: str) -> str:

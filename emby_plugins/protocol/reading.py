@@ -1,7 +1,8 @@
 """Reading the body of a response, chunk by chunk, to a whole reply or to a named failure."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 
 from emby_plugins.chat import ChatReply, Finished, StreamEvent
 from emby_plugins.errors import (
@@ -13,10 +14,10 @@ from emby_plugins.errors import (
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.failures import failure_of
+from emby_plugins.protocol.failures import failure_in
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
-from emby_plugins.protocol.wire import Completion, parse_completion
+from emby_plugins.protocol.wire import parse_completion
 
 _DONE = b"[DONE]"
 
@@ -25,7 +26,8 @@ class ReplyReader:
     """Turns a successful response into stream events and a `ChatReply`.
 
     Reads a stream or a single JSON object, as the response's content type says and whatever was
-    asked for: some gateways only stream, some never do. `headers` have lower-case names.
+    asked for: some gateways only stream, some never do. `headers` have lower-case names. `secret`
+    reveals what is blotted out of an error; it is called late, so that no traceback shows it.
     Whoever drives it passes each error, its own and the network's, through `note`.
     """
 
@@ -36,7 +38,7 @@ class ReplyReader:
         limits: Limits,
         model: str,
         prompt: str,
-        secret: str = "",
+        secret: Callable[[], str] = str,
     ) -> None:
         self.is_done = False
         self._request_id = headers.get("x-request-id")
@@ -95,12 +97,18 @@ class ReplyReader:
         if data == _DONE:
             yield from self._end()
             return
+        if event.event == "error":
+            raise failure_in(data, secret=self._secret())
         chunk = parse_completion(data)
-        self._refuse(chunk, is_error=event.event == "error")
+        if chunk.error:
+            raise failure_in(data, secret=self._secret())
         yield from self._assembler.add(chunk)
 
     def _last(self, events: list[ServerSentEvent]) -> Iterator[StreamEvent]:
         for event in events:
+            if _DONE.startswith(event.data):
+                # All of it, or what a cut left of it: there is no content in it to lose.
+                continue
             try:
                 yield from self._take(event)
             except ReplyError as error:
@@ -114,7 +122,9 @@ class ReplyReader:
         if not body.strip():
             raise TruncatedReplyError("The reply is empty.", hint="Try again.")
         completion = parse_completion(body)
-        self._refuse(completion)
+        if completion.error:
+            # HTTP 200 may carry one.
+            raise failure_in(body, secret=self._secret())
         yield from self._assembler.add(completion)
         if not self._assembler.has_choice:
             msg = "The reply has no choices, so there is no message in it."
@@ -134,15 +144,16 @@ class ReplyReader:
         hint = "What had arrived is in error.partial; asking again is a new, paid request."
         return TruncatedReplyError("The reply ended before it was finished.", hint=hint)
 
-    def _refuse(self, chunk: Completion, *, is_error: bool = False) -> None:
-        """Raise what an error in place of a reply says: HTTP 200 may carry one."""
-        if chunk.error is None and not is_error:
-            return
-        payload = {"error": chunk.error if chunk.error is not None else "unknown error"}
-        raise failure_of(payload, status=200, secret=self._secret)
+    def _provenance(self, model: str, created: int | None) -> Provenance:
+        time = None if created is None else _time(created)
+        return Provenance(model or self._model, self._prompt, self._request_id, time)
 
-    def _provenance(self, model: str) -> Provenance:
-        return Provenance(model or self._model, self._prompt, self._request_id)
+
+def _time(seconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class BodyReader:

@@ -72,7 +72,7 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
     body |= options.get("extra_body") or {}
     try:
         return msgspec.json.encode(body)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"The request can't be written as JSON: {error}.") from None
 
 
@@ -88,12 +88,12 @@ def request_headers(metadata: Mapping[str, str], source: str | None) -> dict[str
         if not _HEADER_NAME.fullmatch(words) or not _HEADER_VALUE.fullmatch(str(value)):
             msg = f"The metadata {name!r} can't be sent as a header."
             raise ConfigurationError(msg, hint="Use ASCII: letters, digits and _ in names.")
-        headers[f"X-Emby-{words.title()}"] = str(value)
+        headers[f"X-Emby-{words.title()}"] = str(value).strip()
     if source is not None:
-        if not source or not _HEADER_VALUE.fullmatch(source):
+        if not source.strip() or not _HEADER_VALUE.fullmatch(source):
             msg = f"The source {source!r} can't be sent as a header."
             raise ConfigurationError(msg, hint="It is the domain of your app: example.com.")
-        headers["X-Source"] = source
+        headers["X-Source"] = source.strip()
     return headers
 
 
@@ -150,6 +150,9 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
     if isinstance(part, ImagePart):
         return _image(part.image, part.detail, limits)
     if part.data is None:
+        if not part.file_id:
+            msg = f"The file part {part.filename!r} has neither data nor a file_id."
+            raise RequestError(msg, hint="FilePart.from_path() reads a file.")
         return {"type": "file", "file": {"file_id": part.file_id}}
     if sniff(part.data) in ACCEPTED_MEDIA_TYPES:
         # Not every gateway takes `file`, so an image always travels as one.

@@ -47,8 +47,7 @@ class EventDecoder:
         self._after_cr = chunk.endswith(b"\r")
         events: list[ServerSentEvent] = []
         if lines and self._line:
-            lines[0] = b"".join((*self._line, lines[0]))
-            self._line.clear()
+            lines[0] = self._ended(lines[0])
         for line in lines:
             if line:
                 self._take(line)
@@ -66,10 +65,16 @@ class EventDecoder:
         """
         events: list[ServerSentEvent] = []
         if self._line:
-            self._take(b"".join(self._line))
-            self._line.clear()
+            self._take(self._ended(b""))
         self._dispatch(events)
         return events
+
+    def _ended(self, end: bytes) -> bytes:
+        """The line that came in pieces, with its last; from here on its value is what is held."""
+        self._held -= sum(map(len, self._line))
+        line = b"".join((*self._line, end))
+        self._line.clear()
+        return line
 
     def _take(self, line: bytes) -> None:
         if self._first:
@@ -89,7 +94,7 @@ class EventDecoder:
             events.append(ServerSentEvent(data, self._event or "message"))
             self._data.clear()
         self._event = ""
-        self._held = sum(map(len, self._line))
+        self._held = 0
 
     def _hold(self, count: int) -> None:
         self._held += count

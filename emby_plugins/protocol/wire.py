@@ -75,8 +75,8 @@ class Completion(msgspec.Struct):
     choices: list[Choice] | None = None
     error: Any = None
     usage: Any = None
-    id: str | None = None
-    model: str | None = None
+    id: Any = None
+    model: Any = None
     created: Any = None
     metadata: Any = None
     system_fingerprint: Any = None
@@ -108,6 +108,8 @@ def _parse(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
         raise MalformedReplyError(f"The reply is not of the contract's form: {error}.") from None
+    except RecursionError:
+        raise MalformedReplyError("The reply's JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     # msgspec refuses lone surrogates, which models do send; the standard library takes them.

@@ -72,7 +72,9 @@ def test_models_are_echoed(model):
     told = reply("Hello", model=model)
     assert told["model"] == told["metadata"]["requested_model"] == model
     assert told["metadata"]["used_provider"] == "emby-mock"
-    assert told["metadata"].get("requested_provider") == (model.split("/")[0] if "/" in model else None)
+    assert told["metadata"].get("requested_provider") == (
+        model.split("/")[0] if "/" in model else None
+    )
 
 
 @pytest.mark.parametrize("model", ["gpt-9", "emby/gpt-9", "Company/x", "company/", ""])
@@ -103,7 +105,10 @@ def test_text_model_refuses_images():
         ({"messages": [{"role": "robot", "content": "x"}]}, ["messages", 0, "role"]),
         ({"messages": [{"content": "x"}]}, ["messages", 0, "role"]),
         ({"messages": [{"role": "user"}]}, ["messages", 0, "content"]),
-        ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, ["messages", 0, "content", 0, "type"]),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+            ["messages", 0, "content", 0, "type"],
+        ),
         ({"temperature": "hot"}, ["temperature"]),
         ({"temperature": True}, ["temperature"]),
         ({"max_tokens": 0}, ["max_tokens"]),
@@ -113,13 +118,16 @@ def test_text_model_refuses_images():
         ({"tool_choice": "perhaps"}, ["tool_choice"]),
         ({"tools": [{"type": "function"}]}, ["tools", 0, "function"]),
         ({"response_format": {"type": "xml"}}, ["response_format", "type"]),
-        ({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}, ["response_format", "json_schema", "schema"]),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            ["response_format", "json_schema", "schema"],
+        ),
         ({"image_config": {"aspect_ratio": "wide"}}, ["image_config", "aspect_ratio"]),
         ({"image_config": {"aspect_ratio": "99:1"}}, ["image_config", "aspect_ratio"]),
         ({"image_config": {"image_size": "8K"}}, ["image_config", "image_size"]),
         ({"image_config": {"n": 9}}, ["image_config", "n"]),
     ],
-)  # fmt: skip
+)
 def test_schema_errors(change, path):
     """A body that fails the schema is a 400 of issues with paths, without a request id."""
     response = send(chat("hi") | change)
@@ -186,8 +194,9 @@ def test_bad_images(url):
 def test_pixels_of_a_request_are_bounded():
     """Many large images in one request are refused though each is allowed."""
     large = data_url(Image.new("1", (7000, 7000)))
-    error = body_of(send(chat("What is this?", large, large, large)))["error"]
-    assert "in one request" in error["message"]
+    for images in ([large] * 3, ["https://example.com/a.png"] * 300, [flat("red")] * 1300):
+        error = body_of(send(chat("What is this?", *images)))["error"]
+        assert "in one request" in error["message"]
 
 
 def test_same_bytes_from_every_thread():

@@ -157,16 +157,18 @@ def test_look_knows_its_own_paintings():
 
 def test_files():
     """A text file is told by its first line, another by its size, an image is looked at."""
+
     def ask(data):
         file = {"type": "file", "file": {"filename": "a.x", "file_data": data}}
         return message([{"role": "user", "content": [{"type": "text", "text": "Summarize"}, file]}])
 
     assert '"first"' in ask("data:text/plain;base64,Zmlyc3QKc2Vjb25k")["content"]
     assert "application/pdf of 3 bytes" in ask("data:application/pdf;base64,QUJD")["content"]
-    assert pictures(ask(flat("red")))
+    assert "PNG of 40x30" in ask(flat("red"))["content"]
 
 
 def edited(instruction, url):
+    """The one picture that an instruction makes of another."""
     said = message(instruction, url)
     assert said["content"] == SENTENCE
     (picture,) = pictures(said)
@@ -211,7 +213,14 @@ def test_geometry(instruction, size, corner):
     assert picture.size == size
     if corner:
         assert picture.getpixel(corner) < 60
-        assert sum(picture.getpixel((x * (size[0] - 1), y * (size[1] - 1))) < 60 for x in (0, 1) for y in (0, 1)) == 1
+        assert (
+            sum(
+                picture.getpixel((x * (size[0] - 1), y * (size[1] - 1))) < 60
+                for x in (0, 1)
+                for y in (0, 1)
+            )
+            == 1
+        )
 
 
 def test_documented_edit():
@@ -222,6 +231,12 @@ def test_documented_edit():
     assert picture.mode == "RGBA"
     assert picture.getpixel((2, 2))[3] == 0
     assert picture.getpixel((30, 30))[3] == 255
+
+
+def test_many_turns_stay_bounded():
+    """However often a picture is turned, it grows no further than the limit."""
+    picture = edited("rotate 45 degrees, " * 4, flat("red", (1500, 1500)))
+    assert 2048 < max(picture.size) < 3000
 
 
 def test_unknown_edits_tint():
@@ -254,7 +269,9 @@ def test_edit_of_an_earlier_image():
     (changed,) = pictures(message([*past, {"role": "user", "content": "make it greyscale"}]))
     grey = pictures(first)[0].convert("L").convert("RGB")
     assert ImageChops.difference(changed.convert("RGB"), grey).getbbox() is None
-    assert PUPPY in message([*past, {"role": "user", "content": "What is in the image?"}])["content"]
+    assert (
+        PUPPY in message([*past, {"role": "user", "content": "What is in the image?"}])["content"]
+    )
     (new,) = pictures(message([*past, {"role": "user", "content": "Now draw an image of a boat"}]))
     assert new.text["made"] == "painted"
 
@@ -274,8 +291,8 @@ def test_output_is_valid_input():
 
 def test_bytes_are_equal():
     """The same prompt gives the same file; another prompt another."""
+
     def url(prompt):
         return message(prompt)["images"][0]["image_url"]["url"]
 
     assert url("draw a cat") == url("draw a cat") != url("draw a cat!")
-

@@ -1,0 +1,39 @@
+"""Emby for LangChain: a chat model whose generated images survive.
+
+    from langchain_emby import ChatEmby, images_of
+
+    chat = ChatEmby()                       # EMBY_API_KEY; ChatEmby(base_url="mock:") needs none
+    message = chat.invoke("Generate an image of a puppy in a meadow")
+    images_of(message)[0].save("puppy")
+
+These are all the public names. They are resolved when first used: importing costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_emby.blocks import block_image, image_block, images_of
+    from langchain_emby.chat_models import ChatEmby
+
+__all__ = ["ChatEmby", "block_image", "image_block", "images_of"]
+
+_HOME = {
+    "ChatEmby": "chat_models",
+    "block_image": "blocks",
+    "image_block": "blocks",
+    "images_of": "blocks",
+}
+
+
+def __getattr__(name: str) -> object:
+    room = _HOME.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,37 @@
+"""What LangChain is told of a model's abilities, from the catalogue on disk."""
+
+from typing import cast
+
+from langchain_core.language_models import ModelProfile
+
+from emby_plugins import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard
+
+
+def profile_of(model: str) -> ModelProfile | None:
+    """The profile of a model of the catalogue, under its id or `provider/id`; else None."""
+    cards = {card.id: card for card in (*DOCUMENTED_MODELS, *MOCK_MODELS)}
+    card = cards.get(model) or cards.get(model.rpartition("/")[2])
+    return None if card is None else profile(card)
+
+
+def profile(card: ModelCard) -> ModelProfile:
+    """A model card as LangChain's profile; what nobody promised is left out."""
+    said = {
+        "name": card.name,
+        "text_inputs": True,
+        "text_outputs": True,
+        "image_inputs": card.vision,
+        "image_url_inputs": card.vision,
+        "image_tool_message": card.vision,
+        "image_outputs": card.image_output,
+        "reasoning_output": card.reasoning,
+        "tool_calling": card.tools,
+        "tool_choice": card.tools,
+        "tool_call_streaming": card.tools,
+        "structured_output": card.structured_output,
+        "max_input_tokens": card.context_length,
+        "max_output_tokens": card.max_output,
+    }
+    # LangChain warns of keys that its own version does not know yet.
+    known = ModelProfile.__annotations__
+    return cast("ModelProfile", {k: v for k, v in said.items() if v is not None and k in known})

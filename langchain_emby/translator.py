@@ -1,0 +1,62 @@
+"""`message.content_blocks` for messages whose `model_provider` is `emby`.
+
+LangChain would guess otherwise, and its guess makes a tool call out of a chunk that is still
+growing. Registered when the chat model is imported.
+"""
+
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.content import ContentBlock
+
+PROVIDER = "emby"
+
+
+def register() -> None:
+    """Make LangChain use this translator; harmless when repeated."""
+    register_translator(PROVIDER, translate_content, translate_content_chunk)
+
+
+def translate_content(message: AIMessage) -> list[ContentBlock]:
+    """The blocks of a whole message: reasoning, text and images, tool calls."""
+    blocks = _said(message)
+    cited = message.response_metadata.get("citations")
+    if cited:
+        text = next((block for block in blocks if block["type"] == "text"), None)
+        if text is not None and "annotations" not in text:
+            text["annotations"] = [{"type": "citation", **citation} for citation in cited]
+    return cast("list[ContentBlock]", blocks + _calls(message, blocks))
+
+
+def translate_content_chunk(message: AIMessageChunk) -> list[ContentBlock]:
+    """The blocks of a chunk; tool calls are calls in the last one, and pieces before."""
+    if message.chunk_position == "last":
+        return translate_content(message)
+    blocks = _said(message)
+    for piece in message.tool_call_chunks:
+        block: dict[str, Any] = {name: piece[name] for name in ("id", "name", "args")}
+        if piece.get("index") is not None:
+            block["index"] = piece["index"]
+        blocks.append({"type": "tool_call_chunk", **block})
+    return cast("list[ContentBlock]", blocks)
+
+
+def _said(message: AIMessage) -> list[dict[str, Any]]:
+    # BaseMessage's own property reads the content alone, in every shape there is.
+    read = cast("property", BaseMessage.content_blocks).fget
+    found = cast("list[dict[str, Any]]", read(message) if read else [])
+    blocks = [dict(b) for b in found if b["type"] != "text" or b.get("text") or len(b) > 2]
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    if reasoning and not any(block["type"] == "reasoning" for block in blocks):
+        blocks.insert(0, {"type": "reasoning", "reasoning": reasoning})
+    return blocks
+
+
+def _calls(message: AIMessage, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    there = {block.get("id") for block in blocks if block["type"] == "tool_call"}
+    return [
+        {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
+        for call in message.tool_calls
+        if call["id"] not in there
+    ]

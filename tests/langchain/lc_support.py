@@ -1,0 +1,145 @@
+"""A scripted gateway for these tests: replies are given, requests are kept."""
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pybase64
+from PIL import Image as Pillow
+
+from emby_plugins import Backend, BackendRequest, BackendResponse, hookimpl
+from langchain_emby import ChatEmby
+
+
+def picture(kind: str = "PNG", colour: str = "red") -> bytes:
+    """A small picture's file."""
+    out = io.BytesIO()
+    Pillow.new("RGB", (8, 6), colour).save(out, format=kind)
+    return out.getvalue()
+
+
+PNG, JPEG, WEBP = picture("PNG"), picture("JPEG", "green"), picture("WEBP", "blue")
+MORE = tuple(picture("PNG", colour) for colour in ("yellow", "black"))
+ADDRESS = "https://example.com/puppy.png"
+PDF = b"%PDF-1.4\n%fake but honest\n"
+
+
+def data_url(data: bytes, media_type: str = "image/png") -> str:
+    """The bytes as a data URL."""
+    return f"data:{media_type};base64,{b64(data)}"
+
+
+def b64(data: bytes) -> str:
+    """The bytes as base64 text."""
+    return pybase64.b64encode_as_string(data)
+
+
+def wire_images(pictures: tuple[bytes | str, ...]) -> list[dict[str, Any]]:
+    """Pictures as the gateway sends them."""
+    urls = (p if isinstance(p, str) else data_url(p) for p in pictures)
+    return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+
+
+class Script:
+    """A plugin whose backend answers with one message, streamed or not, and keeps requests.
+
+    `streamed` are the deltas to stream instead of the message's own.
+    """
+
+    def __init__(
+        self,
+        text: str | None = "",
+        images: tuple[bytes | str, ...] = (),
+        *,
+        finish: str | None = "stop",
+        streamed: list[dict[str, Any]] | None = None,
+        status: int = 200,
+        error: dict[str, Any] | None = None,
+        head: dict[str, Any] | None = None,
+        **message: Any,
+    ) -> None:
+        self.requests: list[BackendRequest] = []
+        self._finish = finish
+        self._status = status
+        self._error = error
+        self._head = {"id": "chatcmpl-1", "model": "qwen2.5-vision", "created": 1, **(head or {})}
+        self._usage = {
+            "prompt_tokens": 9,
+            "completion_tokens": 40,
+            "total_tokens": 49,
+            "prompt_tokens_details": {"cached_tokens": 4},
+            "completion_tokens_details": {"reasoning_tokens": 3},
+            "cost": 0.25,
+        }
+        self._message = {"role": "assistant", "content": text, **message}
+        if images:
+            self._message["images"] = wire_images(images)
+        self._streamed = streamed or [*self._deltas(text, images, message)]
+
+    @hookimpl
+    def emby_backend(self, url: str) -> Backend | None:
+        """This script, for `script:`."""
+        return self._answer if url == "script:" else None
+
+    def chat(self, **settings: Any) -> ChatEmby:
+        """A chat model that talks to this script."""
+        return ChatEmby(**{"base_url": "script:", "plugins": [self], **settings})
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The body of the last request."""
+        return json.loads(self.requests[-1].body)
+
+    def _deltas(
+        self, text: str | None, images: tuple[bytes | str, ...], message: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        if message.get("reasoning"):
+            yield {"reasoning": message["reasoning"]}
+        for word in (text or "").split(" ") if text else []:
+            yield {"content": word if word == text.split(" ")[0] else f" {word}"}
+        for image in images:
+            yield {"images": wire_images((image,))}
+        for index, call in enumerate(message.get("tool_calls", [])):
+            arguments = call["function"]["arguments"]
+            yield {
+                "tool_calls": [
+                    {**call, "index": index, "function": {**call["function"], "arguments": ""}}
+                ]
+            }
+            for piece in (arguments[:5], arguments[5:]):
+                yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
+        if message.get("annotations"):
+            yield {"annotations": message["annotations"]}
+
+    def _answer(self, request: BackendRequest) -> BackendResponse:
+        self.requests.append(request)
+        json_type = {"content-type": "application/json", "x-request-id": "req-1"}
+        if self._error is not None:
+            body = json.dumps({"error": self._error}).encode()
+            return BackendResponse(self._status, json_type, iter([body]))
+        if json.loads(request.body).get("stream"):
+            headers = {"content-type": "text/event-stream", "x-request-id": "req-1"}
+            return BackendResponse(200, headers, self._events())
+        choice = {"index": 0, "message": self._message, "finish_reason": self._finish}
+        reply = {**self._head, "choices": [choice], "usage": self._usage}
+        return BackendResponse(200, json_type, iter([json.dumps(reply).encode()]))
+
+    def _events(self) -> Iterator[bytes]:
+        for delta in self._streamed:
+            yield self._event({"choices": [{"index": 0, "delta": delta}]})
+        if self._finish:
+            last = {"index": 0, "delta": {}, "finish_reason": self._finish}
+            yield self._event({"choices": [last], "usage": self._usage})
+        yield b"data: [DONE]\n\n"
+
+    def _event(self, chunk: dict[str, Any]) -> bytes:
+        return b"data: " + json.dumps({**self._head, **chunk}).encode() + b"\n\n"
+
+
+def merged(chunks: Any) -> Any:
+    """The chunks added up."""
+    full = None
+    for chunk in chunks:
+        full = chunk if full is None else full + chunk
+    return full

@@ -1,0 +1,79 @@
+"""LangChain's own standard suites, against the mock, offline."""
+
+from typing import Any, ClassVar, Literal
+
+import httpx
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+from lc_support import PDF, PNG, Script, merged
+
+from langchain_emby import ChatEmby
+
+_KEY = "sk-of-the-environment"
+
+
+class TestUnit(ChatModelUnitTests):
+    """The unit suite."""
+
+    @property
+    def chat_model_class(self) -> type[ChatEmby]:
+        return ChatEmby
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"base_url": "mock:", "model": "qwen2.5-vision"}
+
+    @property
+    def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+        environment = {"EMBY_API_KEY": _KEY, "EMBY_BASE_URL": "mock:"}
+        expected = {"emby_api_key": _KEY, "emby_api_base": "mock:"}
+        return environment, {"model": "qwen2.5-vision"}, expected
+
+
+class TestIntegration(ChatModelIntegrationTests):
+    """The integration suite, every capability switched on."""
+
+    supports_image_inputs: ClassVar[bool] = True
+    supports_image_urls: ClassVar[bool] = True
+    supports_pdf_inputs: ClassVar[bool] = True
+    supports_anthropic_inputs: ClassVar[bool] = True
+    supports_image_tool_message: ClassVar[bool] = True
+    supports_pdf_tool_message: ClassVar[bool] = True
+    supports_json_mode: ClassVar[bool] = True
+    has_tool_choice: ClassVar[bool] = True
+    has_structured_output: ClassVar[bool] = True
+    supports_model_override: ClassVar[bool] = True
+    model_override_value: ClassVar[str] = "glm-vision"
+
+    @pytest.fixture(autouse=True)
+    def _assets(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def get(url: str, **_: Any) -> httpx.Response:
+            return httpx.Response(200, content=PDF if url.endswith(".pdf") else PNG)
+
+        monkeypatch.setattr(httpx, "get", get)
+
+    @property
+    def chat_model_class(self) -> type[ChatEmby]:
+        return ChatEmby
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"base_url": "mock:", "model": "qwen2.5-vision"}
+
+    @property
+    def supported_usage_metadata_details(self) -> dict[Literal["invoke", "stream"], list[Any]]:
+        details = ["reasoning_output", "cache_read_input"]
+        return {"invoke": details, "stream": details}
+
+    def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
+        return _answer(Script("Six.", reasoning="Two threes"), stream=stream)
+
+    def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
+        return _answer(Script("Again."), stream=stream)
+
+
+def _answer(script: Script, *, stream: bool) -> AIMessage:
+    chat = script.chat()
+    return merged(chat.stream("Hello")) if stream else chat.invoke("Hello")

@@ -1,0 +1,52 @@
+"""`llm`'s own command line, run in this process with a user folder of its own."""
+
+import os
+
+# Read when llm is imported: only our plugin is loaded, as its installed entry point.
+os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from llm_help import LLM, Recorder
+
+
+@pytest.fixture(autouse=True)
+def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `llm`, empty."""
+    folder = tmp_path / "llm"
+    folder.mkdir()
+    monkeypatch.setenv("LLM_USER_PATH", str(folder))
+    for name in ("EMBY_API_KEY", "EMBY_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+@pytest.fixture
+def run() -> LLM:
+    """Runs `llm` with the given words, in the given mode of `MODES`."""
+    from llm.cli import cli
+
+    def invoke(*words: object, mode: tuple[str, ...] = (), text: str | None = None) -> Result:
+        arguments = [*map(str, words), *mode]
+        return CliRunner().invoke(cli, arguments, input=text, catch_exceptions=False)
+
+    return invoke
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    """What goes over the wire to `mock:`."""
+    recorder = Recorder()
+    monkeypatch.setattr("emby_plugins.mock.MockBackend", lambda: recorder)
+    return recorder
+
+
+@pytest.fixture
+def logged(run: LLM) -> Callable[[], list[dict[str, Any]]]:
+    """The responses in logs.db, oldest first."""
+    return lambda: json.loads(run("logs", "-n", "0", "--json").output)

@@ -1,0 +1,375 @@
+import json
+import re
+import time
+
+import pytest
+from mock_help import PUPPY, body_of, chat, flat, image_part, message, reply, send
+
+from emby_plugins.mock.patterns import example_of
+from emby_plugins.mock.schema import instance
+from emby_plugins.mock.words import read_words
+
+
+def tool(name, about="", **properties):
+    """A tool whose arguments are all required."""
+    parameters = {"type": "object", "properties": properties, "required": list(properties)}
+    function = {"name": name, "description": about, "parameters": parameters}
+    return {"type": "function", "function": function}
+
+
+WEATHER = tool("get_weather", "Get the weather at a location.", location={"type": "string"})
+MAGIC = tool(
+    "magic_function", input={"type": "integer", "exclusiveMinimum": -1000, "exclusiveMaximum": 1000}
+)
+NO_ARGS = {"type": "function", "function": {"name": "magic_function_no_args"}}
+CUSTOMER = tool(
+    "unicode_customer", customer_name={"type": "string"}, description={"type": "string"}
+)
+
+
+def calls(prompt, *tools, **more):
+    """The calls a prompt leads to, as names and arguments."""
+    told = reply(prompt, tools=list(tools), **more)["choices"][0]
+    made = told["message"].get("tool_calls", [])
+    assert told["finish_reason"] == ("tool_calls" if made else "stop")
+    assert not made or told["message"]["content"] is None
+    return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in made]
+
+
+def test_talk_says_what_it_heard():
+    """A talk names the model and quotes the prompt, the system prompt and the history's length."""
+    said = message(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "one"},
+            {"role": "assistant", "content": None},
+            {"role": "user", "content": [{"type": "text", "text": "what now"}]},
+        ]
+    )["content"]
+    assert "emby-mock" in said
+    assert '"what now"' in said
+    assert '"Be brief."' in said
+    assert "2 messages" in said
+
+
+def test_talk_lists_the_models():
+    """The documented question is answered with the models."""
+    assert "qwen2.5-vision" in message("Hello! What models do you support?")["content"]
+
+
+def test_long_prompts_are_cut():
+    """Of a long prompt 200 characters are quoted."""
+    assert ("x" * 200 + "…") in message("x" * 5000)["content"]
+
+
+@pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high", "xhigh", "max"])
+def test_reasoning(effort):
+    """A reasoning effort gets reasoning, counted in both places and within the total."""
+    told = reply("Why?", reasoning_effort=effort)
+    usage = told["usage"]
+    assert effort in told["choices"][0]["message"]["reasoning"]
+    thought = usage["completion_tokens_details"]["reasoning_tokens"]
+    assert 0 < thought == usage["reasoning_tokens"] < usage["completion_tokens"]
+
+
+def test_no_reasoning():
+    """No effort, or none, gets no reasoning key."""
+    for more in ({}, {"reasoning_effort": "none"}):
+        assert "reasoning" not in message("Why?", **more)
+
+
+def test_usage_adds_up():
+    """The total is the sum; an input image costs 258."""
+    plain, seen = reply("What is this?")["usage"], reply("What is this?", flat("red"))["usage"]
+    assert seen["prompt_tokens"] - plain["prompt_tokens"] == 258
+    assert seen["total_tokens"] == seen["prompt_tokens"] + seen["completion_tokens"]
+    assert seen["prompt_tokens_details"] == {"cached_tokens": 0}
+
+
+def test_max_tokens():
+    """Words are tokens: the text ends after as many, and says why."""
+    told = reply("Hello there", max_tokens=3)
+    assert told["choices"][0]["message"]["content"] == "This is emby-mock"
+    assert told["choices"][0]["finish_reason"] == "length"
+    assert told["usage"]["completion_tokens"] == 3
+    assert reply("Hello", max_tokens=1000)["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tools", "more", "expected"),
+    [
+        (
+            "What is the value of magic_function(3)? Use the tool.",
+            [MAGIC],
+            {},
+            [("magic_function", {"input": 3})],
+        ),
+        ("Use the magic function on 3", [WEATHER, MAGIC], {}, [("magic_function", {"input": 3})]),
+        (
+            "What is the value of magic_function_no_args()?",
+            [MAGIC, NO_ARGS],
+            {},
+            [("magic_function_no_args", {})],
+        ),
+        (
+            "What is the weather in San Francisco, CA?",
+            [MAGIC, WEATHER],
+            {},
+            [("get_weather", {"location": "San Francisco, CA"})],
+        ),
+        (
+            "What is the weather in Paris and London?",
+            [WEATHER],
+            {},
+            [("get_weather", {"location": "Paris"}), ("get_weather", {"location": "London"})],
+        ),
+        (
+            "What is the weather in Paris and London?",
+            [WEATHER],
+            {"parallel_tool_calls": False},
+            [("get_weather", {"location": "Paris"})],
+        ),
+        ("Hello!", [MAGIC, WEATHER], {}, []),
+        ("What is the weather?", [WEATHER], {"tool_choice": "none"}, []),
+    ],
+)
+def test_auto_tool_choice(prompt, tools, more, expected):
+    """A tool is called when the prompt speaks of it, with values of the prompt."""
+    assert calls(prompt, *tools, **more) == expected
+
+
+def test_forced_tool_choice():
+    """`required` calls the first tool, a named choice that tool, an unknown name is refused."""
+    assert calls("Hello!", MAGIC, WEATHER, tool_choice="required")[0][0] == "magic_function"
+    choice = {"type": "function", "function": {"name": "get_weather"}}
+    assert calls("Hello!", MAGIC, WEATHER, tool_choice=choice)[0][0] == "get_weather"
+    response = send(chat("Hello!", tools=[MAGIC], tool_choice=choice))
+    assert (response.status, body_of(response)["error"]["param"]) == (400, "tool_choice")
+
+
+def test_quoted_names_are_copied():
+    """A quoted name of any script is copied as it is."""
+    prompt = "Create a customer named '你好啊集团' (Hello Group) - a Chinese technology company"
+    ((_, arguments),) = calls(prompt, CUSTOMER, tool_choice="required")
+    assert arguments["customer_name"] == "你好啊集团"
+    assert arguments["description"]
+    assert (
+        "你好"
+        in reply(prompt, tools=[CUSTOMER])["choices"][0]["message"]["tool_calls"][0]["function"][
+            "arguments"
+        ]
+    )
+
+
+def test_arguments_fit_their_schema():
+    """Enums, nested objects and arrays are filled."""
+    schema = tool(
+        "paint_wall",
+        colour={"enum": ["green", "red"]},
+        size={
+            "type": "object",
+            "properties": {"wide": {"type": "number"}, "tall": {"type": "number"}},
+        },
+        tags={"type": "array", "items": {"type": "string"}, "minItems": 2},
+    )
+    ((_, arguments),) = calls("paint the wall red, 3 by 4.5", schema)
+    assert arguments["colour"] == "red"
+    assert arguments["size"] == {"wide": 3, "tall": 4.5}
+    assert len(arguments["tags"]) == 2
+
+
+def test_tool_ids_differ():
+    """Parallel calls have ids of their own."""
+    made = message("weather in Paris and London", tools=[WEATHER])["tool_calls"]
+    assert len({call["id"] for call in made}) == 2
+
+
+def test_tool_result_is_reported():
+    """After a tool's message comes text with its result, though tools are still offered."""
+    past = [
+        {"role": "user", "content": "What is the weather?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "tool", "tool_call_id": "1", "content": "It's sunny."},
+    ]
+    assert "It's sunny." in message(past, tools=[WEATHER])["content"]
+    past[2]["content"] = [image_part(flat("red"))]
+    assert "mostly red" in message(past, tools=[WEATHER])["content"]
+
+
+JOKE = {
+    "type": "object",
+    "properties": {"setup": {"type": "string"}, "punchline": {"type": "string"}},
+    "required": ["setup"],
+}
+
+
+def as_json(prompt, response_format, *images):
+    """The parsed content of a reply."""
+    return json.loads(message(prompt, *images, response_format=response_format)["content"])
+
+
+def json_schema(schema):
+    """A response format that asks for `schema`."""
+    return {"type": "json_schema", "json_schema": {"name": "wanted", "schema": schema}}
+
+
+def test_json_schema():
+    """Content is an instance of the schema, optional properties too."""
+    told = as_json("Tell me a joke about cats.", json_schema(JOKE))
+    assert set(told) == {"setup", "punchline"}
+    assert "cats" in told["setup"]
+
+
+def test_json_schema_of_an_image():
+    """The strings of a JSON about an image are what was seen."""
+    told = as_json("Describe", json_schema(JOKE), flat("red"))
+    assert "mostly red" in told["setup"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "keys"),
+    [
+        (
+            "A joke. Return a JSON with 'setup' and 'punchline' keys. Nothing else.",
+            {"setup", "punchline"},
+        ),
+        ("Reply in JSON with keys: name, age and city", {"name", "age", "city"}),
+        (
+            'Follow the JSON schema {"properties": {"a": {"type": "integer"}, "b": {}}} exactly',
+            {"a", "b"},
+        ),
+        ("Just JSON please", {"reply"}),
+    ],
+)
+def test_json_object(prompt, keys):
+    """A JSON object has exactly the keys that the prompt asks for."""
+    assert set(as_json(prompt, {"type": "json_object"})) == keys
+
+
+def test_tools_come_before_json():
+    """With both, a tool is called first and JSON follows its result."""
+    schema = json_schema(JOKE)
+    past = [{"role": "user", "content": "What is the weather?"}]
+    assert message(past, tools=[WEATHER], response_format=schema)["tool_calls"]
+    past += [{"role": "assistant"}, {"role": "tool", "tool_call_id": "1", "content": "sunny"}]
+    told = json.loads(message(past, tools=[WEATHER], response_format=schema)["content"])
+    assert told["setup"] == "sunny"
+
+
+@pytest.mark.parametrize(
+    ("schema", "prompt", "expected"),
+    [
+        ({"const": 5}, "", 5),
+        ({"enum": ["a", "bee"]}, "the bee", "bee"),
+        ({"type": "integer", "minimum": 10}, "3 and 12", 12),
+        ({"type": "integer", "exclusiveMinimum": 4}, "", 5),
+        ({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.1}, "", 0.05),
+        ({"type": "integer", "multipleOf": 7, "minimum": 8}, "", 14),
+        ({"type": ["null", "boolean"]}, "", True),
+        ({"type": "null"}, "", None),
+        ({"anyOf": [{"type": "null"}, {"type": "integer"}]}, "4", 4),
+        (
+            {
+                "allOf": [{"$ref": "#/$defs/A"}, {"properties": {"b": {"const": 2}}}],
+                "$defs": {"A": {"properties": {"a": {"const": 1}}}},
+            },
+            "",
+            {"a": 1, "b": 2},
+        ),
+        ({"type": "object", "additionalProperties": {"type": "integer"}}, "3", {"key1": 3}),
+        (
+            {"type": "array", "items": {"type": "integer"}, "minItems": 3, "uniqueItems": True},
+            "1 1 1",
+            [1, 2, 3],
+        ),
+        ({"type": "array", "maxItems": 0}, "", []),
+        ({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}]}, "", [1, 2]),
+        ({"type": "string", "maxLength": 3}, "abcdef", "abc"),
+        ({"type": "string", "minLength": 5}, "abc", "abc.."),
+        ({"type": "string", "format": "email"}, "write to a.b@c.org now", "a.b@c.org"),
+        ({"type": "string", "format": "date"}, "", "2026-01-31"),
+        ({"type": "string", "pattern": "^[A-Z]{3}-\\d{2}$"}, "", "AAA-00"),
+    ],
+)
+def test_instances(schema, prompt, expected):
+    """Each keyword is honoured, and values are taken from the prompt where they fit."""
+    assert instance(schema, read_words(prompt)) == expected
+
+
+def test_recursive_schemas_end():
+    """A schema that contains itself is filled to a bounded depth."""
+    node = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "next": {"anyOf": [{"$ref": "#/$defs/N"}, {"type": "null"}]},
+            "kids": {"type": "array", "items": {"$ref": "#/$defs/N"}},
+        },
+        "required": ["name", "next", "kids"],
+    }
+    told = as_json("go", json_schema({"$ref": "#/$defs/N", "$defs": {"N": node}}))
+    assert told["next"]["kids"][0]["name"]
+    assert 50 < len(json.dumps(told)) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "array", "minItems": 10**9, "items": {"type": "array", "minItems": 10**9}},
+        {"type": "string", "minLength": 10**12},
+        {"type": "string", "pattern": "(((((a{9}){9}){9}){9}){9}){9}"},
+        {"type": "string", "pattern": "(a+)+$(?=b)["},
+        {"type": "object", "minProperties": 10**9},
+        {"type": "number", "exclusiveMinimum": 10**307, "maximum": 10**306},
+        {"type": "integer", "multipleOf": 1e-300, "minimum": 1e299},
+        {"type": "integer", "multipleOf": -3, "minimum": 5, "maximum": 2},
+        {"allOf": [{"$ref": "#"}]},
+        {"enum": [], "type": 3, "properties": 4, "required": "x", "anyOf": []},
+    ],
+)
+def test_hostile_schemas_are_survived(schema):
+    """No schema makes the mock fail, or work without bound."""
+    began = time.monotonic()
+    assert send(chat("go", response_format=json_schema(schema))).status == 200
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^\d{3}-\d{4}$",
+        r"[a-z]+@[a-z]+\.com",
+        r"^(?:yes|no)$",
+        r"[^abc]x?",
+        r"\w*\s\S",
+        r"^#[0-9a-fA-F]{6}$",
+        r"[\d.]+",
+        r"a{2,}b{0}",
+    ],
+)
+def test_patterns(pattern):
+    """The example of a pattern is accepted by it."""
+    assert re.search(pattern, example_of(pattern))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["rotate " + "1." * 5000, "a " * 5000, "°" * 9000, "please " * 1400, "Xx " * 3000, "{" * 9000],
+)
+def test_hostile_prompts_cost_little(prompt):
+    """No prompt makes the reading of its words explode."""
+    began = time.monotonic()
+    send(chat(prompt, flat("red"), tools=[WEATHER]))
+    send(chat(prompt, response_format={"type": "json_object"}))
+    send(chat(prompt))
+    assert time.monotonic() - began < 5
+
+
+def test_images_come_with_a_painting_model_only():
+    """An instruction to a model that only looks is answered with what it sees."""
+    said = message("Make it red", flat("grey"), model="emby-mock-vision")
+    assert "images" not in said
+    assert "mostly grey" in said["content"]
+    assert "images" in message(PUPPY, model="emby-mock")

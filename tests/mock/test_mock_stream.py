@@ -1,0 +1,167 @@
+import json
+
+import pytest
+from mock_help import PUPPY, chat, chunks, flat, message, reply, send
+
+CASES = {
+    "talk": (("Hello there",), {}),
+    "reasoning": (("Why is the sky blue?",), {"reasoning_effort": "high"}),
+    "paint": ((PUPPY,), {}),
+    "several": (("Draw two pictures of a cat",), {}),
+    "look": (("What is this?", flat("red")), {}),
+    "edit": (("blur it", flat("red")), {}),
+    "only images": (("two photos of a cat",), {"model": "emby-mock-image"}),
+    "json": (("go",), {"response_format": {"type": "json_object"}}),
+    "tools": (
+        ("weather in Paris and London",),
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "get_weather",
+                        "parameters": {
+                            "type": "object",
+                            "properties": {"location": {"type": "string"}},
+                        },
+                    },
+                }
+            ]
+        },
+    ),
+    "cut": (("Hello there",), {"max_tokens": 2}),
+}
+
+
+def gathered(parts):
+    """A message put together from deltas, the way a client does."""
+    said = {"role": None, "content": None}
+    for part in parts:
+        for choice in part["choices"]:
+            delta = choice["delta"]
+            said["role"] = said["role"] or delta.get("role")
+            for key in ("content", "reasoning"):
+                if key in delta:
+                    said[key] = (said.get(key) or "") + delta[key]
+            if "images" in delta:
+                said.setdefault("images", []).extend(delta["images"])
+            for call in delta.get("tool_calls", []):
+                made = said.setdefault("tool_calls", [])
+                if call["index"] == len(made):
+                    made.append(
+                        {
+                            "id": call["id"],
+                            "type": call["type"],
+                            "function": {"name": call["function"]["name"], "arguments": ""},
+                        }
+                    )
+                made[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+    return said
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_stream_says_what_the_whole_says(name):
+    """Streamed and not, a request gets the same message, usage, id and end."""
+    args, more = CASES[name]
+    whole, parts = reply(*args, **more), chunks(*args, **more)
+    assert gathered(parts) == whole["choices"][0]["message"]
+    assert [part["usage"] for part in parts if "usage" in part] == [whole["usage"]]
+    assert {part["id"] for part in parts} == {whole["id"]}
+    ends = [c["finish_reason"] for part in parts for c in part["choices"] if c["finish_reason"]]
+    assert ends == [whole["choices"][0]["finish_reason"]]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frames(name):
+    """Frames are one line of data and a counted id; the end is an event of its own."""
+    args, more = CASES[name]
+    frames = list(send(chat(*args, stream=True, **more)).body)
+    assert frames[-1] == b"event: done\ndata: [DONE]\n\n"
+    for number, frame in enumerate(frames[:-1]):
+        data, ident, *rest = frame.split(b"\n")
+        assert (ident, rest) == (b"id: %d" % number, [b"", b""])
+        assert json.loads(data.removeprefix(b"data: "))["object"] == "chat.completion.chunk"
+
+
+def test_text_comes_by_the_word():
+    """The first delta has the role, every delta a word; usage comes last, without choices."""
+    parts = chunks("Hello there")
+    assert parts[0]["choices"][0]["delta"] == {"role": "assistant", "content": "This "}
+    assert [part["choices"][0]["delta"].get("role") for part in parts[1:-2]] == [None] * len(
+        parts[1:-2]
+    )
+    assert parts[-1]["choices"] == []
+
+
+def test_reasoning_comes_first():
+    """All reasoning is sent before any content."""
+    kinds = [
+        next(k for k in c["delta"] if k != "role")
+        for part in chunks("Why?", reasoning_effort="low")
+        for c in part["choices"]
+        if c["delta"]
+    ]
+    assert kinds == sorted(kinds, reverse=True)
+    assert set(kinds) == {"reasoning", "content"}
+
+
+def test_a_chunk_for_each_image():
+    """Images come after the text, each in a chunk of its own."""
+    deltas = [c["delta"] for part in chunks("Draw two pictures of a cat") for c in part["choices"]]
+    counts = [len(delta["images"]) for delta in deltas if "images" in delta]
+    assert counts == [1, 1]
+    assert "images" in deltas[-2]
+    assert deltas[-1] == {}
+
+
+def test_image_models_send_all_at_once():
+    """A model that only makes images sends one chunk, and a finish that bears the usage."""
+    first, last = chunks("two photos of a cat", model="emby-mock-image")
+    delta = first["choices"][0]["delta"]
+    assert len(delta["images"]) == 2
+    assert delta["content"]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    assert last["usage"]["completion_tokens"] == 2580
+
+
+def test_arguments_come_in_fragments():
+    """A call opens with id, name and empty arguments; at least two fragments follow."""
+    args, more = CASES["tools"]
+    deltas = [
+        d
+        for part in chunks(*args, **more)
+        for c in part["choices"]
+        for d in c["delta"].get("tool_calls", [])
+    ]
+    assert deltas[0]["function"] == {"name": "get_weather", "arguments": ""}
+    assert sum("id" in delta for delta in deltas) == 2
+    assert sum(delta["index"] == 0 for delta in deltas) > 2
+
+
+def test_errors_are_decided_before_the_stream():
+    """A refused request has its own status and JSON, though a stream was asked for."""
+    response = send(chat("What is this?", "http://example.com/a.png", stream=True))
+    assert (response.status, response.headers["content-type"]) == (400, "application/json")
+
+
+def nulls(value, path=()):
+    """The paths of every null in a JSON value."""
+    if value is None:
+        yield path
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from nulls(inner, (*path, key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from nulls(inner, path)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_that_clients_choke_on(name):
+    """The only nulls are an unfinished finish_reason and the content beside tool calls."""
+    args, more = CASES[name]
+    for part in [reply(*args, **more), *chunks(*args, **more)]:
+        found = {path[-1] for path in nulls(part)}
+        assert found <= {"finish_reason", "content"}
+        assert "choices" in part
+    assert ("content" in {path[-1] for path in nulls(message(*args, **more))}) == (name == "tools")

@@ -1,0 +1,299 @@
+"""What the tests share: real photographs, replies as they stand on the wire, backends, servers."""
+
+import asyncio
+import base64
+import importlib.util
+import io
+import json
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import PIL.Image
+
+from emby_plugins import (
+    AsyncEmby,
+    BackendRequest,
+    BackendResponse,
+    ChatReply,
+    Emby,
+    Finished,
+    ImageReceived,
+    Prompt,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    hookimpl,
+)
+
+MODES = ("sync", "sync-stream", "async", "async-stream")
+"""The four ways to ask for the same reply."""
+
+STREAM = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+
+
+def photo(name: str) -> Path:
+    """A real photograph out of scikit-image's wheel, such as `rocket.jpg`; it is not imported."""
+    found = importlib.util.find_spec("skimage")
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0], "data", name)
+
+
+def picture(colour: str = "red", size: tuple[int, int] = (3, 2), format: str = "PNG") -> bytes:  # noqa: A002
+    """The bytes of a small picture of one colour."""
+    out = io.BytesIO()
+    PIL.Image.new("RGB", size, colour).save(out, format=format)
+    return out.getvalue()
+
+
+def data_url(data: bytes, media_type: str = "image/png") -> str:
+    """Bytes as a base64 data URL."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def image_item(data: bytes | str) -> dict[str, Any]:
+    """An entry of `images`: of bytes, or of a URL as it is."""
+    url = data if isinstance(data, str) else data_url(data)
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def completion(text: str | None = "Hello.", *images: bytes | str, **top: Any) -> dict[str, Any]:
+    """A whole reply, not streamed."""
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if images:
+        message["images"] = [image_item(image) for image in images]
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    return {"id": "c-1", "model": "m", "choices": [choice], **top}
+
+
+def chunk(
+    text: str | None = None,
+    *images: bytes | str,
+    finish: str | None = None,
+    delta: Mapping[str, Any] | None = None,
+    **top: Any,
+) -> dict[str, Any]:
+    """A chunk of a streamed reply; `delta` joins what is said and shown, `top` the chunk."""
+    said: dict[str, Any] = {} if text is None else {"content": text}
+    if images:
+        said["images"] = [image_item(image) for image in images]
+    choice = {"index": 0, "delta": {**said, **(delta or {})}, "finish_reason": finish}
+    return {"id": "c-1", "model": "m", "choices": [choice], **top}
+
+
+def sse(*chunks: object, done: bool = True) -> bytes:
+    """A stream of those chunks: bytes stand as they are, all else as a frame of JSON."""
+    frames = [c if isinstance(c, bytes) else b"data: " + as_json(c) + b"\n\n" for c in chunks]
+    return b"".join(frames) + (b"data: [DONE]\n\n" if done else b"")
+
+
+def as_json(value: object) -> bytes:
+    """A value as JSON."""
+    return json.dumps(value).encode()
+
+
+def answer(
+    value: object = None, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> BackendResponse:
+    """A response of JSON; bytes are a stream of events."""
+    if isinstance(value, bytes):
+        return BackendResponse(status, STREAM | dict(headers or {}), iter([value]))
+    body = as_json(completion() if value is None else value)
+    return BackendResponse(status, JSON | dict(headers or {}), iter([body]))
+
+
+class ScriptedBackend:
+    """A plugin and its backend, for `test:`: keeps every request, answers from a list or by a function.
+
+    The last answer of a list is given again and again, when it is no iterator that has run out.
+    """
+
+    def __init__(
+        self, *answers: object, by: Callable[[BackendRequest], BackendResponse] | None = None
+    ) -> None:
+        self.requests: list[BackendRequest] = []
+        self._answers = list(answers)
+        self._by = by
+
+    def __call__(self, request: BackendRequest) -> BackendResponse:
+        """Answer one request."""
+        self.requests.append(request)
+        if self._by is not None:
+            return self._by(request)
+        given = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return given if isinstance(given, BackendResponse) else answer(given)
+
+    @hookimpl
+    def emby_backend(self, url: str) -> Callable[[BackendRequest], BackendResponse] | None:
+        """This very object, for `test:`."""
+        return self if url == "test:" else None
+
+    @property
+    def body(self) -> Any:
+        """The JSON of the last request."""
+        return json.loads(self.requests[-1].body)
+
+    @property
+    def on(self) -> dict[str, Any]:
+        """What a client is made with to ask this backend."""
+        return {"base_url": "test:", "plugins": [self]}
+
+
+@dataclass
+class Asker:
+    """Asks in one of the four `MODES`; `events` and `partials` are what the last stream gave."""
+
+    mode: str
+    events: list[StreamEvent] = field(default_factory=list)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the reply is streamed."""
+        return self.mode.endswith("stream")
+
+    def __call__(self, prompt: Prompt, *, on: Mapping[str, Any], **options: Any) -> ChatReply:
+        """The reply, from a client made with `on` and closed again."""
+        self.events = []
+        if self.mode.startswith("async"):
+            return asyncio.run(self._ask_async(prompt, on, options))
+        with Emby(**on) as emby:
+            if not self.is_stream:
+                return emby.chat(prompt, **options)
+            with emby.stream(prompt, **options) as stream:
+                for event in stream:
+                    self.events.append(event)
+                return self._checked(stream.reply)
+
+    async def _ask_async(
+        self, prompt: Prompt, on: Mapping[str, Any], options: dict[str, Any]
+    ) -> ChatReply:
+        async with AsyncEmby(**on) as emby:
+            if not self.is_stream:
+                return await emby.chat(prompt, **options)
+            async with emby.stream(prompt, **options) as stream:
+                async for event in stream:
+                    self.events.append(event)
+                return self._checked(stream.reply)
+
+    def _checked(self, reply: ChatReply) -> ChatReply:
+        """The reply, after seeing that the events told all of it and nothing else."""
+        told = self.events
+        assert "".join(e.text for e in told if isinstance(e, TextDelta)) == reply.text
+        assert "".join(e.text for e in told if isinstance(e, ReasoningDelta)) == reply.reasoning
+        assert [e.image for e in told if isinstance(e, ImageReceived)] == list(reply.images)
+        assert [e for e in told if isinstance(e, Finished)] == [Finished(reply)]
+        assert told[-1] == Finished(reply)
+        return reply
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came over a socket; header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Wire:
+    """A server's end of one connection, for answering well or badly."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def send(self, data: bytes) -> None:
+        """Send these bytes as they are."""
+        self._connection.sendall(data)
+
+    def head(self, *headers: str, status: str = "200 OK") -> None:
+        """Send a status line and headers."""
+        self.send("\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode())
+
+    def whole(self, body: bytes, *headers: str, status: str = "200 OK") -> None:
+        """Send a whole response."""
+        self.head(f"content-length: {len(body)}", *headers, status=status)
+        self.send(body)
+
+    def stream(self, *pieces: bytes, ends: bool = True) -> None:
+        """Send a chunked stream of events, to its end or not."""
+        self.head("content-type: text/event-stream", "transfer-encoding: chunked")
+        for piece in pieces:
+            self.piece(piece)
+        if ends:
+            self.send(b"0\r\n\r\n")
+
+    def piece(self, data: bytes) -> None:
+        """Send one piece of a chunked body."""
+        self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def reset(self) -> None:
+        """Break the connection, as a crashed machine does."""
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._connection.close()
+
+
+class Loopback:
+    """A server on 127.0.0.1 that answers by `by(asked, wire)`; `False` ends the connection.
+
+    `stop` is set when the test is over: a handler that waits, waits for that.
+    """
+
+    def __init__(self, by: Callable[[Asked, Wire], bool | None]) -> None:
+        self.requests: list[Asked] = []
+        self.connections = 0
+        self.stop = threading.Event()
+        self._open: set[socket.socket] = set()
+        outer = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                outer.connections += 1
+                outer._open.add(self.connection)
+                with suppress(OSError, ValueError):
+                    for asked in _requests(self.rfile):
+                        outer.requests.append(asked)
+                        if by(asked, Wire(self.connection)) is False:
+                            break
+                outer._open.discard(self.connection)
+
+        socketserver.ThreadingTCPServer.daemon_threads = False
+        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+
+    @property
+    def url(self) -> str:
+        """The base URL."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._server.shutdown()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+        self._thread.join()
+
+
+def _requests(file: Iterable[bytes] | Any) -> Iterator[Asked]:
+    while line := file.readline():
+        method, path, _ = line.decode().split(" ", 2)
+        headers = {}
+        while (line := file.readline().strip().decode()) != "":
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        body = file.read(int(headers.get("content-length", 0)))
+        yield Asked(method, path, headers, body)
