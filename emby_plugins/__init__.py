@@ -13,7 +13,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emby_plugins.catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard
+    from emby_plugins.catalog import (
+        DOCUMENTED_MODELS,
+        MOCK_MODELS,
+        ModelCard,
+        load_cards,
+        save_cards,
+    )
     from emby_plugins.chat import (
         DEFAULT_MODEL,
         ChatOptions,
@@ -127,10 +133,12 @@ __all__ = [
     "TruncatedReplyError",
     "Usage",
     "hookimpl",
+    "load_cards",
+    "save_cards",
 ]
 
 _ROOMS = {
-    "catalog": "DOCUMENTED_MODELS MOCK_MODELS ModelCard",
+    "catalog": "DOCUMENTED_MODELS MOCK_MODELS ModelCard load_cards save_cards",
     "chat": (
         "DEFAULT_MODEL ChatOptions ChatReply Citation Content FilePart Finished ImageConfig "
         "ImagePart ImageReceived JSONSchema Message ReasoningDelta StreamEvent TextDelta "

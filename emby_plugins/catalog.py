@@ -3,8 +3,14 @@
 Imports nothing heavy: a host reads the catalogue at every start.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from emby_plugins.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +99,36 @@ MOCK_MODELS = (
     ),
 )
 """The models of the mock backend, which no gateway serves."""
+
+
+def save_cards(path: Path, cards: Iterable[ModelCard]) -> None:
+    """Write a list of models to disk, whole or not at all. Raises `OSError`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    given = [{k: v for k, v in asdict(card).items() if v} for card in cards]
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        draft.write_text(json.dumps({"models": given}, indent=1) + "\n", encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def load_cards(path: Path) -> list[ModelCard]:
+    """The list of models that `save_cards` wrote.
+
+    Raises `FileNotFoundError` where there is none, and `ConfigurationError` where what is there
+    is no such list.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        return [_card(entry) for entry in json.loads(text)["models"]]
+    except (ValueError, TypeError, KeyError) as error:
+        msg = f"The model list {str(path)!r} can't be read ({type(error).__name__})."
+        raise ConfigurationError(msg, hint="'llm emby refresh' writes a new one.") from None
+
+
+def _card(entry: dict[str, Any]) -> ModelCard:
+    known = {f.name: entry[f.name] for f in fields(ModelCard) if f.name in entry}
+    if not isinstance(known["id"], str):
+        raise TypeError("a model's id is a string")
+    return ModelCard(**{**known, "aliases": tuple(known.get("aliases", ()))})

@@ -8,11 +8,15 @@ a hook needs is imported when it is called.
     incoming    llm's messages become Emby's
     outgoing    Emby's replies become llm's events
     pictures    generated images: saved, noted in the log, found again
+    catalogue   which models are known, and the files that list them
+    commands    `llm emby ...`
+    painting    several images at once, for `llm emby image`
     complaints  Emby's errors become `llm.ModelError`s
 """
 
 from collections.abc import Callable
 
+import click
 import llm
 
 
@@ -21,5 +25,26 @@ def register_models(register: Callable[..., None]) -> None:
     """Register the models known without asking; the network is never touched here."""
     from llm_emby.models import all_models
 
-    for model, async_model in all_models():
-        register(model, async_model)
+    for model, async_model, aliases in all_models():
+        register(model, async_model, aliases=aliases)
+
+
+@llm.hookimpl
+def register_commands(cli: click.Group) -> None:
+    """Register `llm emby ...`."""
+    from llm_emby.commands import emby
+
+    cli.add_command(emby)
+
+
+@llm.hookimpl
+def register_fragment_loaders(register: Callable[..., None]) -> None:
+    """Register `-f emby-image:PATH`, by which `llm chat` takes pictures."""
+    register("emby-image", _load_image)
+
+
+def _load_image(argument: str) -> llm.Attachment:
+    """Attach a picture: a path, or an https address, such as emby-image:photo.png"""
+    from llm_emby.incoming import attachment_of
+
+    return attachment_of(argument)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import click
 import llm
 
 from emby_plugins import EmbyError, MissingKeyError
@@ -14,6 +15,14 @@ _NO_KEY = (
 )
 
 
+class Complaint(llm.ModelError, click.ClickException):
+    """An error of Emby's. click prints it as a line where llm catches nothing, as in `llm chat`."""
+
+
+class NoKeyComplaint(llm.NeedsKeyException, Complaint):
+    """A key is needed and there is none."""
+
+
 @contextmanager
 def as_model_errors(outgoing: Outgoing) -> Iterator[None]:
     """Raise `llm.ModelError`, saying the same, in place of an `EmbyError`.
@@ -23,8 +32,8 @@ def as_model_errors(outgoing: Outgoing) -> Iterator[None]:
     try:
         yield
     except MissingKeyError:
-        raise llm.NeedsKeyException(_NO_KEY) from None
+        raise NoKeyComplaint(_NO_KEY) from None
     except EmbyError as error:
         rescued = outgoing.rescue(error.partial) if error.partial else []
         saved = f" What had arrived is saved: {', '.join(map(str, rescued))}." if rescued else ""
-        raise llm.ModelError(f"{error}{saved}") from error
+        raise Complaint(f"{error}{saved}") from error

@@ -1,7 +1,10 @@
 """`llm`'s messages become Emby's. `prompt.messages` is the whole history; nothing else is read."""
 
 import json
+import mimetypes
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import llm
 from llm import parts
@@ -79,6 +82,16 @@ def attached(attachment: llm.Attachment) -> Content:
     if kind.startswith("image/"):
         return Image.from_bytes(attachment.content or b"")
     return FilePart.from_bytes(attachment.content or b"", filename="attachment", media_type=kind)
+
+
+def attachment_of(argument: str) -> llm.Attachment:
+    """An attachment from the path or the https address of an image. Raises `ValueError`."""
+    if argument.startswith(("https://", "http://")):
+        # llm wants a type to check; what the address really holds, only the gateway will see.
+        kind = mimetypes.guess_type(urlsplit(argument).path)[0] or "image/jpeg"
+        return llm.Attachment(type=kind, url=argument)
+    image = Image.from_path(argument)
+    return llm.Attachment(type=image.media_type, path=str(Path(argument).expanduser().resolve()))
 
 
 def _call(part: parts.ToolCallPart) -> ToolCall:

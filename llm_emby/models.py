@@ -7,7 +7,8 @@ import llm
 from llm.models import _BaseModel
 from llm.parts import StreamEvent
 
-from emby_plugins import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard
+from emby_plugins import MOCK_MODELS, ModelCard
+from llm_emby.catalogue import known_models
 from llm_emby.options import Options
 
 PREFIX = "emby/"
@@ -15,13 +16,22 @@ _IMAGES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
 _FILES = frozenset({"application/pdf"})
 
 
-def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel"]]:
-    """Every model known without asking, sync and async."""
-    for card in DOCUMENTED_MODELS:
-        name = PREFIX + card.id
-        yield EmbyModel(name, card), AsyncEmbyModel(name, card)
+def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel", list[str]]]:
+    """Every model known without asking, sync and async, and its aliases."""
+    cards = known_models()
+    taken = {named(card.id) for card in cards}
+    for card in cards:
+        name = named(card.id)
+        aliases = [alias for alias in map(named, card.aliases) if alias not in taken]
+        taken.update(aliases)
+        yield EmbyModel(name, card), AsyncEmbyModel(name, card), aliases
     for card in MOCK_MODELS:
-        yield EmbyModel(card.id, card, "mock:"), AsyncEmbyModel(card.id, card, "mock:")
+        yield EmbyModel(card.id, card, "mock:"), AsyncEmbyModel(card.id, card, "mock:"), []
+
+
+def named(model_id: str) -> str:
+    """What a model of the gateway is called in `llm`."""
+    return model_id if model_id.startswith(PREFIX) else PREFIX + model_id
 
 
 class _Shared(_BaseModel):

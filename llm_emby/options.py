@@ -31,6 +31,10 @@ class Options(llm.Options):
     image_size: str | None = Field(
         description="The size of a generated image: 1K, 2K or 4K", default=None
     )
+    seed: int | None = Field(
+        description="Makes a generated image repeatable, or another one, where a model heeds it",
+        default=None,
+    )
     metadata: dict[str, str] | None = Field(
         description='Sent as X-Emby-* headers: {"tenant_id": "acme"}', default=None
     )
@@ -64,6 +68,8 @@ class Options(llm.Options):
             image["aspect_ratio"] = self.aspect_ratio
         if self.image_size:
             image["image_size"] = self.image_size
+        if self.seed is not None:
+            image["seed"] = self.seed
         if image:
             options["image_config"] = image
         return options

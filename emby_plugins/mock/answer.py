@@ -34,6 +34,7 @@ _SIDE = 256
 _QUOTED = 200
 _READ = 10_000
 _TOOL_ROLES = ("tool", "function")
+_SYSTEM_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ def _decide_on_pictures(request: ChatRequest, route: Route, turn: _Turn) -> _Rep
             return _edit(text, (turn.earlier,))
         if question and back:
             return _Reply("look at the earlier image", " ".join(describe([measure(turn.earlier)])))
-    if able and prompts.asks_for_picture(text):
+    # A system prompt may make every prompt one for a picture: "Generate an image of ...".
+    if able and any(map(prompts.asks_for_picture, (text, _system_prompt(request)))):
         return _paint(text, request.image_config)
     return None
 
@@ -222,7 +224,7 @@ def _paint(prompt: str, wish: ImageConfig) -> _Reply:
             f"image/{kind.lower()}",
             encode(paint(prompt, _size(wish), variant=variant), kind, prompt, edited=False),
         )
-        for variant in range(count)
+        for variant in range(wish.seed * MAX_IMAGES, wish.seed * MAX_IMAGES + count)
     )
     return _Reply("paint", _sentence(count), images)
 
@@ -267,6 +269,11 @@ def _report(turn: _Turn) -> str:
     return " ".join([*told, *turn.facts()]) or "The tool returned nothing."
 
 
+def _system_prompt(request: ChatRequest) -> str:
+    said = (message.text for message in request.messages if message.role in _SYSTEM_ROLES)
+    return " ".join(said)[:_READ]
+
+
 def _talk(request: ChatRequest, route: Route, turn: _Turn) -> _Reply:
     said = _quoted(turn.text)
     if re.search(
@@ -276,11 +283,9 @@ def _talk(request: ChatRequest, route: Route, turn: _Turn) -> _Reply:
         text = f"This is emby-mock, a local stand-in for Emby. It answers as {listed}."
         return _Reply("list the models", f'{text} You asked: "{said}"')
     sentences = [f'This is emby-mock answering as {route.asked[:_QUOTED]}. You said: "{said}"']
-    system = [
-        message.text for message in request.messages if message.role in ("system", "developer")
-    ]
+    system = _system_prompt(request)
     if system:
-        sentences.append(f'The system prompt says: "{_quoted(" ".join(system))}"')
+        sentences.append(f'The system prompt says: "{_quoted(system)}"')
     earlier = sum(message.role in ("user", "assistant") for message in request.messages) - 1
     if earlier > 0:
         sentences.append(f"Before that came {earlier} message{'s' if earlier > 1 else ''}.")

@@ -81,6 +81,16 @@ class Checker:
         self.wrong_type((*path, key), "boolean", value)
         return default
 
+    def integer(self, source: JsonObject, key: str, path: Path) -> int | None:
+        """The whole number at `key`; None where there is none."""
+        value = source.get(key, MISSING)
+        if value is MISSING:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int):
+            self.wrong_type((*path, key), "number", value)
+            return None
+        return value
+
     def positive_integer(self, source: JsonObject, key: str, path: Path) -> int | None:
         """The integer `source[key]`, at least 1, or None when the key is absent."""
         if key not in source:

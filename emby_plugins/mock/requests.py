@@ -85,6 +85,7 @@ class ImageConfig:
     ratio: float | None = None
     long_side: int | None = None
     count: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +275,5 @@ def _read_image_config(source: JsonObject, check: Checker) -> ImageConfig:
         if ratio is None or not 1 / _STEEPEST <= ratio <= _STEEPEST:
             message = f"Invalid aspect ratio {value!r:.40}: expected a form such as '16:9'"
             check.note((*path, "aspect_ratio"), message, "invalid_string")
-    return ImageConfig(ratio, LONG_SIDES[size] if size else None, count)
+    seed = check.integer(config, "seed", path) or 0
+    return ImageConfig(ratio, LONG_SIDES[size] if size else None, count, seed)

@@ -1,0 +1,267 @@
+"""`llm emby ...`: the commands, and what they print: results to standard output, talk to stderr."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+import llm
+
+from emby_plugins import MOCK_MODELS, EmbyError, Image, ModelCard
+from llm_emby import catalogue
+from llm_emby.models import AsyncEmbyModel, named
+
+_DEFAULT_MODEL = "emby/qwen2.5-vision"
+
+
+@click.group()
+def emby() -> None:
+    """Images and models of Emby, the model gateway"""
+
+
+@emby.command()
+@click.argument("prompt")
+@click.option("-m", "--model", "model_id", default=_DEFAULT_MODEL, show_default=True)
+@click.option(
+    "-a", "--attachment", "images", multiple=True, help="Image to start from: a path or https URL"
+)
+@click.option("--out", metavar="FILE|DIR|-", help="Where the images go; - is standard output")
+@click.option("-n", "count", default=1, type=click.IntRange(1, 64), help="How many to ask for")
+@click.option("--aspect-ratio", help="Such as 16:9")
+@click.option("--size", help="1K, 2K or 4K")
+@click.option("--open", "open_", is_flag=True, help="Open the images")
+@click.option("--preview", is_flag=True, help="Show the images in the terminal")
+@click.option("--json", "as_json", is_flag=True, help="Print facts about the images as JSON")
+@click.option("--key", help="API key to use")
+def image(
+    prompt: str,
+    model_id: str,
+    images: tuple[str, ...],
+    out: str | None,
+    count: int,
+    aspect_ratio: str | None,
+    size: str | None,
+    open_: bool,
+    preview: bool,
+    as_json: bool,
+    key: str | None,
+) -> None:
+    """Generate images, or edit those given with -a
+
+    Prints the path of each. Several are asked for at once.
+
+    \b
+        llm emby image "a lighthouse at dusk" --out lighthouse.png
+        llm emby image "make it a watercolour" -a lighthouse.png
+        llm emby image "a fox" -n 4 --out foxes
+    """  # noqa: D301 - click wants the control character
+    from llm_emby.painting import Order, paint_all
+
+    if out == "-" and (count > 1 or as_json):
+        raise click.UsageError("--out - gives one image: it goes neither with -n nor with --json.")
+    order = Order(
+        model=_async_model(model_id),
+        prompt=prompt,
+        images=images,
+        options={
+            "output": None if out == "-" else out,
+            "aspect_ratio": aspect_ratio,
+            "image_size": size,
+        },
+        key=key,
+        count=count,
+    )
+    show = _Preview() if preview else None
+    painted, errors = paint_all(order)
+    if out == "-":
+        _to_standard_output([picture for result in painted for _, picture in result.pictures])
+    elif as_json:
+        facts = [fact for result in painted for fact in result.facts()]
+        click.echo(json.dumps(facts, indent=2))
+    for result in painted:
+        for path, picture in result.pictures:
+            if out != "-" and not as_json:
+                click.echo(path)
+            if show:
+                show(picture)
+            if open_:
+                click.launch(str(path))
+        if not result.pictures:
+            said = f" It said: {result.text.strip()}" if result.text.strip() else ""
+            errors.append(f"{model_id} made no image.{said}")
+    for error in errors:
+        click.echo(f"Error: {error}", err=True)
+    if errors:
+        sys.exit(1)
+
+
+@emby.command()
+@click.option("--vision", is_flag=True, help="Only those that look at images")
+@click.option("--images", is_flag=True, help="Only those that make images")
+@click.option("--tools", is_flag=True, help="Only those that call tools")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON")
+def models(vision: bool, images: bool, tools: bool, as_json: bool) -> None:
+    """List the models and what they can do
+
+    Without network: 'llm emby refresh' asks the gateway.
+    """
+    cards = [
+        card
+        for card in [*catalogue.known_models(), *MOCK_MODELS]
+        if (card.vision or not vision)
+        and (card.image_output or not images)
+        and (card.tools or not tools)
+    ]
+    if as_json:
+        click.echo(json.dumps([_as_dict(card) for card in cards], indent=2))
+        return
+    rows = [(_name(card), ", ".join(_abilities(card)), _context(card)) for card in cards]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    for name, abilities, context in rows:
+        click.echo(f"{name:<{widths[0]}}  {abilities:<{widths[1]}}  {context}".rstrip())
+
+
+@emby.command()
+@click.option("--key", help="API key to use")
+def refresh(key: str | None) -> None:
+    """Ask the gateway for its models, and keep the list"""
+    from emby_plugins import Emby
+
+    with Emby(api_key=_key(key), deadline=60) as client:
+        try:
+            cards = client.models()
+        except EmbyError as error:
+            raise click.ClickException(str(error)) from None
+        came, went = catalogue.replace_listed(cards)
+        click.echo(f"{len(cards)} models at {client.base_url}")
+    for sign, ids in (("+", came), ("-", went)):
+        for model_id in ids:
+            click.echo(f"{sign} {named(model_id)}")
+    if not came and not went:
+        click.echo("No changes")
+
+
+@emby.command()
+@click.argument("model_id", metavar="MODEL")
+@click.option("--vision", is_flag=True, help="It looks at images")
+@click.option("--images", is_flag=True, help="It makes images")
+@click.option("--tools", is_flag=True, help="It calls tools")
+@click.option("--schema", is_flag=True, help="It answers in the shape of a JSON schema")
+def add(model_id: str, vision: bool, images: bool, tools: bool, schema: bool) -> None:
+    """Add a model that the gateway's list lacks, such as a custom provider's
+
+    \b
+        llm emby add mycompany/custom-gpt-4 --vision
+    """  # noqa: D301
+    card = ModelCard(
+        id=model_id.removeprefix("emby/"),
+        vision=vision,
+        image_output=images,
+        tools=tools,
+        structured_output=schema,
+    )
+    is_new = catalogue.add(card)
+    click.echo(f"{'Added' if is_new else 'Changed'} {named(card.id)}")
+
+
+@emby.command()
+@click.argument("model_id", metavar="MODEL")
+def remove(model_id: str) -> None:
+    """Forget a model that was added"""
+    if not catalogue.remove(model_id.removeprefix("emby/")):
+        raise click.ClickException(f"{model_id!r} was never added; 'llm emby models' lists all.")
+    click.echo(f"Removed {named(model_id)}")
+
+
+@emby.command()
+@click.option("--key", help="API key to use")
+def doctor(key: str | None) -> None:
+    """Check key, gateway and files, and say what to do about a bad one"""
+    from llm_emby.checkup import checkup
+
+    is_well = True
+    for check in checkup(_key(key)):
+        is_well = is_well and check.is_well
+        mark = click.style("ok", fg="green") if check.is_well else click.style("!!", fg="red")
+        click.echo(f"{mark}  {check.name}: {check.finding}")
+    if not is_well:
+        sys.exit(1)
+
+
+class _Preview:
+    """Shows pictures in the terminal, on stderr: standard output holds the paths."""
+
+    def __init__(self) -> None:
+        try:
+            from rich.console import Console
+            from textual_image import renderable
+        except ImportError:
+            msg = "--preview needs an extra: pip install 'emby-plugins[preview]'"
+            raise click.ClickException(msg) from None
+        self._console = Console(stderr=True)
+        self._render: Any = renderable.Image  # it chooses by terminal, and types itself object
+
+    def __call__(self, picture: Image) -> None:
+        self._console.print(self._render(picture.to_pil(), width="auto", height="auto"))
+
+
+def _to_standard_output(pictures: list[Image]) -> None:
+    if len(pictures) > 1:
+        msg = f"{len(pictures)} images came, and --out - gives one; all are in the log's folder."
+        raise click.ClickException(msg)
+    if pictures:
+        sys.stdout.buffer.write(pictures[0].data)
+
+
+def _async_model(model_id: str) -> AsyncEmbyModel:
+    try:
+        model = llm.get_async_model(model_id)
+    except llm.UnknownModelError:
+        raise click.ClickException(
+            f"There is no model {model_id!r}: see 'llm emby models'."
+        ) from None
+    if not isinstance(model, AsyncEmbyModel):
+        raise click.ClickException(f"{model_id!r} is no model of Emby: see 'llm emby models'.")
+    return model
+
+
+def _key(given: str | None) -> str:
+    """The key by `llm`'s rules, or an empty one."""
+    found = llm.get_key(explicit_key=given, key_alias="emby", env_var="EMBY_API_KEY")
+    return str(found or "")
+
+
+def _name(card: ModelCard) -> str:
+    return card.id if card in MOCK_MODELS else named(card.id)
+
+
+def _abilities(card: ModelCard) -> Iterator[str]:
+    for name, has in (
+        ("vision", card.vision),
+        ("images", card.image_output),
+        ("tools", card.tools),
+        ("schemas", card.structured_output),
+        ("reasoning", card.reasoning),
+    ):
+        if has:
+            yield name
+
+
+def _context(card: ModelCard) -> str:
+    return f"{card.context_length:,} tokens" if card.context_length else ""
+
+
+def _as_dict(card: ModelCard) -> dict[str, object]:
+    return {
+        "model": _name(card),
+        "vision": card.vision,
+        "images": card.image_output,
+        "tools": card.tools,
+        "schemas": card.structured_output,
+        "reasoning": card.reasoning,
+        "context_length": card.context_length,
+        "pricing": dict(card.pricing),
+        "deprecated_at": card.deprecated_at or None,
+        "deactivated_at": card.deactivated_at or None,
+    }
