@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test lint types help-texts clean
 
 ## demo: the main job, offline: look at a photograph, paint a picture, edit it
 demo: $(READY)
@@ -21,6 +21,10 @@ lint: $(READY)
 ## types: strict types of the three packages
 types: $(READY)
 	$(BIN)/mypy
+
+## help-texts: write the program's help into the docs anew
+help-texts: $(READY)
+	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/llm.md
 
 ## clean: forget the environment and what the targets made
 clean:

@@ -270,7 +270,8 @@ class _BackendTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return self._answer(request, request.read())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        return self._answer(request, await request.aread())
+        # A backend may take its time, and must not hold up the loop meanwhile.
+        return await asyncio.to_thread(self._answer, request, await request.aread())
 
     def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -1,0 +1,35 @@
+"""What the documentation quotes from the program itself. `make help-texts` writes it anew."""
+
+from collections.abc import Iterator
+
+import click
+from click.testing import CliRunner
+
+from llm_emby.commands import emby
+from llm_emby.options import Options
+
+
+def options() -> str:
+    """A table of what `llm -o` takes."""
+    rows = [f"| `{name}` | {field.description} |" for name, field in Options.model_fields.items()]
+    return "\n".join(["", "| option | |", "|---|---|", *rows, "", ""])
+
+
+def commands() -> str:
+    """The help of every command."""
+    return "\n".join(_sections())
+
+
+def _sections() -> Iterator[str]:
+    yield ""
+    for name, command in sorted(emby.commands.items()):
+        yield f"### `llm emby {name}`\n\n```text\n{_help(command, name)}```\n"
+
+
+def _help(command: click.Command, name: str) -> str:
+    # A width of its own, whatever terminal this runs in.
+    runner = CliRunner()
+    result = runner.invoke(
+        command, ["--help"], prog_name=f"llm emby {name}", terminal_width=80, max_content_width=80
+    )
+    return result.output

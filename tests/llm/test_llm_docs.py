@@ -1,0 +1,21 @@
+"""What the documentation quotes from the program is what the program says."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_help_in_the_docs_is_current() -> None:
+    """The options and help texts in docs/llm.md are what the program prints."""
+    checked = subprocess.run(
+        [sys.executable, "-m", "cogapp", "--check", "--diff", "docs/llm.md"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": "docs"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, f"run 'make help-texts'\n{checked.stdout}{checked.stderr}"
