@@ -57,6 +57,32 @@ def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
     return [converted for message in messages for converted in _message(message)]
 
 
+def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """The messages, with the media type said where an image's base64 has none.
+
+    LangChain's tracing refuses such a block before the chat model sees it.
+    """
+    return [_with_media_types(message) for message in messages]
+
+
+def _with_media_types(message: BaseMessage) -> BaseMessage:
+    content = message.content
+    if isinstance(content, str) or not any(map(_lacks_media_type, content)):
+        return message
+    told = [_told(cast("dict[Any, Any]", b)) if _lacks_media_type(b) else b for b in content]
+    return message.model_copy(update={"content": told})
+
+
+def _lacks_media_type(block: str | dict[Any, Any]) -> bool:
+    if isinstance(block, str) or block.get("type") != "image" or "mime_type" in block:
+        return False
+    return isinstance(block.get("base64"), str) or block.get("source_type") == "base64"
+
+
+def _told(block: dict[Any, Any]) -> dict[Any, Any]:
+    return {**block, "mime_type": block_image(block).media_type}
+
+
 def _message(message: BaseMessage) -> Iterator[Message]:
     content, name = message.content, message.name or ""
     if isinstance(message, ToolMessage):
@@ -72,9 +98,9 @@ def _message(message: BaseMessage) -> Iterator[Message]:
         role = cast("Literal['user', 'system', 'assistant']", _ROLES[message.role.lower()])
         yield Message(role, tuple(_parts(content)), name=name)
     else:
-        role = getattr(message, "role", message.type)
+        unknown = getattr(message, "role", message.type)
         raise RequestError(
-            f"A {type(message).__name__} (role {role!r}) can't be sent to a chat model.",
+            f"A {type(message).__name__} (role {unknown!r}) can't be sent to a chat model.",
             hint="Use Human, AI, System and Tool messages.",
         )
 
@@ -145,7 +171,8 @@ def _detail(block: Mapping[str, Any]) -> Detail | None:
 
 
 def _file(block: Mapping[str, Any]) -> Part:
-    nested = next((block[k] for k in ("file", "source") if isinstance(block.get(k), Mapping)), {})
+    inside = (block.get("file"), block.get("source"))
+    nested: Mapping[str, Any] = next((m for m in inside if isinstance(m, Mapping)), {})
     fields = {**block, **nested}
     if nested.get("type") == "text":
         return TextPart(str(nested.get("data", "")))
@@ -157,12 +184,8 @@ def _file(block: Mapping[str, Any]) -> Part:
         return _file_of(decode(encoded, "The file block"), fields)
     if fields.get("file_id"):
         return FilePart(filename=_filename(fields) or "", file_id=str(fields["file_id"]))
-    hint = "Read it and give its bytes as base64."
-    raise (
-        RequestError("A file can't be sent by its url.", hint=hint)
-        if url
-        else RequestError("There is no file in the file block.", hint=hint)
-    )
+    what = "A file can't be sent by its url." if url else "There is no file in the file block."
+    raise RequestError(what, hint="Read it and give its bytes as base64.")
 
 
 def _file_of(data: bytes, fields: Mapping[str, Any]) -> FilePart:

@@ -1,7 +1,7 @@
 """`with_structured_output`: which parser goes with which way of asking."""
 
 from operator import itemgetter
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
@@ -25,11 +25,11 @@ def parser_for(schema: Schema | None, method: Method) -> OutputParserLike[Any]:
     """What reads the model's message: a pydantic instance for a pydantic class, else a dict."""
     if method == "function_calling" and schema is not None:
         if is_pydantic(schema):
-            return PydanticToolsParser(tools=[schema], first_tool_only=True)  # type: ignore[list-item]
+            return PydanticToolsParser(tools=[cast("Any", schema)], first_tool_only=True)
         name = described(schema)["function"]["name"]
         return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
     if is_pydantic(schema):
-        return PydanticOutputParser(pydantic_object=schema)  # type: ignore[type-var]
+        return PydanticOutputParser(pydantic_object=cast("Any", schema))
     return JsonOutputParser()
 
 

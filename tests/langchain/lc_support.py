@@ -79,7 +79,7 @@ class Script:
 
     @hookimpl
     def emby_backend(self, url: str) -> Backend | None:
-        """This script, for `script:`."""
+        """Answers for `script:`."""
         return self._answer if url == "script:" else None
 
     def chat(self, **settings: Any) -> ChatEmby:

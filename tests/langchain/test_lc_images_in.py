@@ -1,0 +1,321 @@
+"""Images and files in LangChain's messages: every shape, in every role, as it goes on the wire."""
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from lc_support import ADDRESS, JPEG, PDF, PNG, Script, b64, data_url
+
+from emby_plugins import InvalidImageError, RequestError
+
+CSV = b"name,legs\ndog,4\n"
+
+
+def image(url: str, detail: str | None = None) -> dict[str, Any]:
+    """An image part on the wire."""
+    target = {"url": url, "detail": detail} if detail else {"url": url}
+    return {"type": "image_url", "image_url": target}
+
+
+def file(data: bytes, media_type: str, filename: str) -> dict[str, Any]:
+    """A file part on the wire."""
+    return {"type": "file", "file": {"file_data": data_url(data, media_type), "filename": filename}}
+
+
+PICTURE = image(data_url(PNG))
+REMOTE = image(ADDRESS)
+
+IMAGES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "image_url dict": ({"type": "image_url", "image_url": {"url": ADDRESS}}, REMOTE),
+    "image_url dict, data": ({"type": "image_url", "image_url": {"url": data_url(PNG)}}, PICTURE),
+    "image_url dict, detail": (
+        {"type": "image_url", "image_url": {"url": ADDRESS, "detail": "low"}},
+        image(ADDRESS, "low"),
+    ),
+    "image_url string": ({"type": "image_url", "image_url": ADDRESS}, REMOTE),
+    "image_url string, data": ({"type": "image_url", "image_url": data_url(PNG)}, PICTURE),
+    "v1 url": ({"type": "image", "url": ADDRESS}, REMOTE),
+    "v1 url, data": ({"type": "image", "url": data_url(PNG)}, PICTURE),
+    "v1 url, detail": (
+        {"type": "image", "url": ADDRESS, "extras": {"detail": "high"}},
+        image(ADDRESS, "high"),
+    ),
+    "v1 base64": ({"type": "image", "base64": b64(PNG), "mime_type": "image/png"}, PICTURE),
+    "v1 base64, detail": (
+        {
+            "type": "image",
+            "base64": b64(PNG),
+            "mime_type": "image/png",
+            "extras": {"detail": "low"},
+        },
+        image(data_url(PNG), "low"),
+    ),
+    "v1 base64, no mime type": ({"type": "image", "base64": b64(PNG)}, PICTURE),
+    "v1 base64, wrong mime type": (
+        {"type": "image", "base64": b64(JPEG), "mime_type": "image/png"},
+        image(data_url(JPEG, "image/jpeg")),
+    ),
+    "v1 of ours": (
+        {"type": "image", "base64": b64(PNG), "index": "lc_img_0", "id": "lc_1"},
+        PICTURE,
+    ),
+    "v0 base64": (
+        {"type": "image", "source_type": "base64", "data": b64(PNG), "mime_type": "image/png"},
+        PICTURE,
+    ),
+    "v0 url": ({"type": "image", "source_type": "url", "url": ADDRESS}, REMOTE),
+    "anthropic base64": (
+        {
+            "type": "image",
+            "source": {"type": "base64", "media_type": "image/png", "data": b64(PNG)},
+        },
+        PICTURE,
+    ),
+    "anthropic url": ({"type": "image", "source": {"type": "url", "url": ADDRESS}}, REMOTE),
+}
+
+FILES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "v1 file": (
+        {"type": "file", "base64": b64(PDF), "mime_type": "application/pdf"},
+        file(PDF, "application/pdf", "document.pdf"),
+    ),
+    "v1 file, named": (
+        {
+            "type": "file",
+            "base64": b64(PDF),
+            "mime_type": "application/pdf",
+            "extras": {"filename": "menu.pdf"},
+        },
+        file(PDF, "application/pdf", "menu.pdf"),
+    ),
+    "v1 file, data url": (
+        {"type": "file", "url": data_url(PDF, "application/pdf")},
+        file(PDF, "application/pdf", "document.pdf"),
+    ),
+    "v1 file id": (
+        {"type": "file", "file_id": "file-1"},
+        {"type": "file", "file": {"file_id": "file-1"}},
+    ),
+    "v0 file": (
+        {
+            "type": "file",
+            "source_type": "base64",
+            "data": b64(PDF),
+            "mime_type": "application/pdf",
+        },
+        file(PDF, "application/pdf", "document.pdf"),
+    ),
+    "openai file": (
+        {
+            "type": "file",
+            "file": {"filename": "a.pdf", "file_data": data_url(PDF, "application/pdf")},
+        },
+        file(PDF, "application/pdf", "a.pdf"),
+    ),
+    "openai file, csv": (
+        {"type": "file", "file": {"filename": "a.csv", "file_data": data_url(CSV, "text/csv")}},
+        file(CSV, "text/csv", "a.csv"),
+    ),
+    "openai file id": (
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "file": {"file_id": "file-1"}},
+    ),
+    "anthropic document": (
+        {
+            "type": "document",
+            "title": "Menu",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": b64(PDF)},
+        },
+        file(PDF, "application/pdf", "Menu"),
+    ),
+    "a picture as a file": (
+        {"type": "file", "base64": b64(PNG), "mime_type": "application/octet-stream"},
+        PICTURE,
+    ),
+}
+
+TEXTS: dict[str, tuple[Any, str]] = {
+    "string": ("four legs", "four legs"),
+    "text": ({"type": "text", "text": "four legs"}, "four legs"),
+    "text without a type": ({"text": "four legs"}, "four legs"),
+    "text-plain": ({"type": "text-plain", "text": "four legs"}, "four legs"),
+    "text-plain base64": ({"type": "text-plain", "base64": b64(b"four legs")}, "four legs"),
+    "v0 text file": (
+        {"type": "file", "source_type": "text", "url": "four legs"},
+        "four legs",
+    ),
+    "refusal": ({"type": "refusal", "refusal": "four legs"}, "four legs"),
+    "non-standard": (
+        {"type": "non_standard", "value": {"type": "text", "text": "four legs"}},
+        "four legs",
+    ),
+}
+
+CALL = {"type": "tool_call", "id": "1", "name": "look", "args": {}}
+ROLES = ["user", "system", "assistant", "tool"]
+
+
+def conversation(role: str, content: list[Any]) -> list[BaseMessage]:
+    """A conversation in which that content is said by that role."""
+    if role == "user":
+        return [HumanMessage(content)]
+    if role == "system":
+        return [SystemMessage(content), HumanMessage("Go on.")]
+    if role == "assistant":
+        return [HumanMessage("Hello"), AIMessage(content), HumanMessage("Go on.")]
+    return [
+        HumanMessage("Hello"),
+        AIMessage("", tool_calls=[CALL]),
+        ToolMessage(content, tool_call_id="1"),
+        HumanMessage("Go on."),
+    ]
+
+
+def sent(role: str, content: list[Any]) -> list[dict[str, Any]]:
+    """The messages on the wire when that role says it."""
+    script = Script("Fine.")
+    script.chat().invoke(conversation(role, content))
+    return script.sent["messages"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("block", "part"), IMAGES.values(), ids=IMAGES)
+def test_every_shape_of_image_in_every_role(
+    block: dict[str, Any], part: dict[str, Any], role: str
+) -> None:
+    """An image goes out whole; those of assistants and tools ride in the next user message."""
+    messages = sent(role, [{"type": "text", "text": "Look:"}, block])
+    text = {"type": "text", "text": "Look:"}
+    if role in {"user", "system"}:
+        said = next(m for m in messages if m["role"] == role)
+        assert said["content"] == [text, part]
+    else:
+        said = next(m for m in messages if m["role"] == role and not m.get("tool_calls"))
+        assert said["content"] == "Look:"
+        assert messages[-1] == {
+            "role": "user",
+            "content": [part, {"type": "text", "text": "Go on."}],
+        }
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("block", "part"), FILES.values(), ids=FILES)
+def test_every_shape_of_file_in_every_role(
+    block: dict[str, Any], part: dict[str, Any], role: str
+) -> None:
+    """A file goes out with a name and the type its bytes or its name tell."""
+    messages = sent(role, [block])
+    assert any(part in m["content"] for m in messages if isinstance(m["content"], list))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("block", "text"), TEXTS.values(), ids=TEXTS)
+def test_every_shape_of_text_in_every_role(block: Any, text: str, role: str) -> None:
+    """Text stays text, whatever it comes as."""
+    assert any(m["content"] == text and m["role"] == role for m in sent(role, [block]))
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "v1 image id": ({"type": "image", "file_id": "file-1"}, RequestError, "file_id"),
+    "v0 image id": (
+        {"type": "image", "source_type": "id", "id": "file-1"},
+        RequestError,
+        "file_id",
+    ),
+    "anthropic image id": (
+        {"type": "image", "source": {"type": "file", "file_id": "file-1"}},
+        RequestError,
+        "file_id",
+    ),
+    "empty image": ({"type": "image"}, RequestError, "no image"),
+    "empty image_url": ({"type": "image_url"}, RequestError, "url of an image"),
+    "broken base64": ({"type": "image", "base64": "a*b"}, InvalidImageError, "base64"),
+    "no image": ({"type": "image", "base64": b64(b"hello")}, InvalidImageError, "can't be sent"),
+    "ftp": ({"type": "image", "url": "ftp://example.com/a.png"}, InvalidImageError, "https"),
+    "file url": ({"type": "file", "url": "https://example.com/a.pdf"}, RequestError, "url"),
+    "empty file": ({"type": "file"}, RequestError, "no file"),
+    "text-plain url": ({"type": "text-plain", "url": ADDRESS}, RequestError, "text"),
+    "video": ({"type": "video", "url": ADDRESS}, RequestError, "'video'"),
+    "audio": ({"type": "audio", "base64": b64(b"RIFF")}, RequestError, "'audio'"),
+    "unheard of": ({"type": "smell", "smell": "roses"}, RequestError, "'smell'"),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("block", "error", "says"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_sent_raises(
+    block: dict[str, Any], error: type[Exception], says: str, role: str
+) -> None:
+    """Content with no place in the contract is an error that says so, and nothing is sent."""
+    script = Script("Fine.")
+    with pytest.raises(error, match=says):
+        script.chat().invoke(conversation(role, [block]))
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "reasoning", "reasoning": "Hmm."},
+        {"type": "thinking", "thinking": "Hmm.", "signature": "x"},
+        {"type": "tool_use", "id": "1", "name": "look", "input": {}},
+        {"type": "tool_call", "id": "1", "name": "look", "args": {}},
+    ],
+)
+def test_what_a_model_said_to_itself_stays_behind(block: dict[str, Any]) -> None:
+    """Reasoning and the blocks of tool calls are no content of a message that is sent back."""
+    messages = sent("assistant", [block, {"type": "text", "text": "Well."}])
+    assert messages[1]["content"] == "Well."
+
+
+def test_tool_calls_go_back_with_their_results() -> None:
+    """Calls, broken ones too, are sent back with the messages that answer them."""
+    broken = {"type": "invalid_tool_call", "id": "2", "name": "look", "args": "{", "error": "?"}
+    script = Script("Fine.")
+    script.chat().invoke(
+        [
+            HumanMessage("Look at 'café'."),
+            AIMessage(
+                "", tool_calls=[{**CALL, "args": {"at": "café"}}], invalid_tool_calls=[broken]
+            ),
+            ToolMessage("Coffee.", tool_call_id="1", name="look"),
+            ToolMessage("That was no JSON.", tool_call_id="2", status="error"),
+        ]
+    )
+    assistant, first, second = script.sent["messages"][1:]
+    assert [c["function"]["arguments"] for c in assistant["tool_calls"]] == ['{"at": "café"}', "{"]
+    assert (first["tool_call_id"], first["content"]) == ("1", "Coffee.")
+    assert (second["tool_call_id"], second["content"]) == ("2", "That was no JSON.")
+
+
+def test_anthropic_tool_results_become_tool_messages() -> None:
+    """Calls and results inside the content, as Anthropic keeps them, are sent as messages."""
+    script = Script("Fine.")
+    use = {"type": "tool_use", "id": "1", "name": "look", "input": {"at": "dog"}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "A"}]}
+    script.chat().invoke([HumanMessage("Hi"), AIMessage([use]), HumanMessage([result, "And?"])])
+    assistant, tool, user = script.sent["messages"][1:]
+    assert assistant["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"at": "dog"}'}
+    assert (tool["role"], tool["tool_call_id"], tool["content"]) == ("tool", "1", "A")
+    assert user == {"role": "user", "content": "And?"}
+
+
+@pytest.mark.parametrize(
+    ("role", "becomes"),
+    [("user", "user"), ("developer", "system"), ("assistant", "assistant"), ("System", "system")],
+)
+def test_chat_messages_find_their_role(role: str, becomes: str) -> None:
+    """A `ChatMessage` is sent in the role it names; a role nobody knows is an error."""
+    script = Script("Fine.")
+    script.chat().invoke([ChatMessage("Hello", role=role), HumanMessage("Hi", name="ann")])
+    assert script.sent["messages"][0] == {"role": becomes, "content": "Hello"}
+    assert script.sent["messages"][1]["name"] == "ann"
+    with pytest.raises(RequestError, match="'wizard'"):
+        script.chat().invoke([ChatMessage("Hello", role="wizard")])

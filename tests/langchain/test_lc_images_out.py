@@ -1,0 +1,265 @@
+"""Generated images through LangChain: all of them, exact, in order, however they are asked for."""
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.load import dumps, loads
+from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict, messages_to_dict
+from lc_support import ADDRESS, JPEG, MORE, PNG, WEBP, Script, data_url, merged
+
+from emby_plugins import Image
+from langchain_emby import ChatEmby, block_image, image_block, images_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+CASES: dict[str, tuple[bytes | str, ...]] = {
+    "none": (),
+    "png": (PNG,),
+    "jpeg": (JPEG,),
+    "webp": (WEBP,),
+    "address": (ADDRESS,),
+    "two": (PNG, JPEG),
+    "twins": (PNG, PNG),
+    "five": (PNG, JPEG, WEBP, ADDRESS, MORE[0]),
+}
+TEXTS = {"text": "Here is your image:", "silent": ""}
+
+
+def expected(pictures: tuple[bytes | str, ...]) -> list[Image]:
+    """The pictures as the core's values."""
+    return [Image.from_url(p) if isinstance(p, str) else Image.from_bytes(p) for p in pictures]
+
+
+def by_invoke(chat: ChatEmby) -> AIMessage:
+    """One plain call."""
+    return chat.invoke("Draw.")
+
+
+def by_ainvoke(chat: ChatEmby) -> AIMessage:
+    """One async call."""
+    return asyncio.run(chat.ainvoke("Draw."))
+
+
+def by_stream(chat: ChatEmby) -> AIMessage:
+    """A stream, merged."""
+    return merged(chat.stream("Draw."))
+
+
+def by_astream(chat: ChatEmby) -> AIMessage:
+    """An async stream, merged."""
+
+    async def collect() -> Any:
+        return merged([chunk async for chunk in chat.astream("Draw.")])
+
+    return asyncio.run(collect())
+
+
+def by_batch(chat: ChatEmby) -> AIMessage:
+    """The second of a batch."""
+    return chat.batch(["Draw.", "Draw."])[1]
+
+
+def by_abatch(chat: ChatEmby) -> AIMessage:
+    """The second of an async batch."""
+    return asyncio.run(chat.abatch(["Draw.", "Draw."]))[1]
+
+
+def by_v3(chat: ChatEmby) -> AIMessage:
+    """Protocol events, assembled."""
+    return chat.stream_events("Draw.", version="v3").output
+
+
+def by_v3_async(chat: ChatEmby) -> AIMessage:
+    """Async protocol events, assembled."""
+
+    async def collect() -> Any:
+        stream = await chat.astream_events("Draw.", version="v3")
+        return await stream.output
+
+    return asyncio.run(collect())
+
+
+def by_v2(chat: ChatEmby) -> AIMessage:
+    """The last of the v2 events."""
+
+    async def collect() -> Any:
+        return [event async for event in chat.astream_events("Draw.", version="v2")]
+
+    return asyncio.run(collect())[-1]["data"]["output"]
+
+
+def by_streaming(chat: ChatEmby) -> AIMessage:
+    """`invoke` of a model that streams inside."""
+    return chat.model_copy(update={"streaming": True}).invoke("Draw.")
+
+
+WAYS = [
+    by_invoke,
+    by_ainvoke,
+    by_stream,
+    by_astream,
+    by_batch,
+    by_abatch,
+    by_v2,
+    by_v3,
+    by_v3_async,
+    by_streaming,
+]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("pictures", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_image_arrives(
+    way: Callable[[ChatEmby], AIMessage],
+    pictures: tuple[bytes | str, ...],
+    text: str,
+    version: str,
+) -> None:
+    """Bytes, order and media types are those of the gateway, in content and content blocks."""
+    message = way(Script(text, pictures).chat(output_version=version))
+    images = images_of(message)
+    assert images == expected(pictures)
+    assert message.text == text
+    blocks = [block for block in message.content_blocks if block["type"] == "image"]
+    assert [block_image(block) for block in blocks] == images
+    assert [block.get("mime_type") for block in blocks] == [image.media_type for image in images]
+    kinds = {block["type"] for block in message.content_blocks}
+    assert kinds == ({"text"} if text else set()) | ({"image"} if pictures else set())
+    assert message.response_metadata["model_provider"] == "emby"
+    assert message.response_metadata["model_name"] == "qwen2.5-vision"
+    assert message.usage_metadata["total_tokens"] == 49
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("reasoning", ["", "A puppy it is."], ids=["", "reasoned"])
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+@pytest.mark.parametrize("pictures", CASES.values(), ids=CASES)
+def test_streamed_equals_invoked(
+    pictures: tuple[bytes | str, ...], text: str, reasoning: str, version: str
+) -> None:
+    """Merged chunks say the same as the whole message, word for word and key for key."""
+    thinking = {"reasoning": reasoning} if reasoning else {}
+    chat = Script(text, pictures, **thinking).chat(output_version=version)
+    streamed, invoked = by_stream(chat), by_invoke(chat)
+    assert streamed.content == invoked.content
+    assert streamed.content_blocks == invoked.content_blocks
+    assert streamed.additional_kwargs == invoked.additional_kwargs
+    assert streamed.response_metadata == invoked.response_metadata
+    assert streamed.usage_metadata == invoked.usage_metadata
+
+
+def test_text_alone_is_plain() -> None:
+    """A reply without images is a string, invoked and streamed."""
+    chat = Script("Hello there, you.").chat()
+    assert chat.invoke("Hi").content == "Hello there, you."
+    assert by_stream(chat).content == "Hello there, you."
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_all_images_in_one_chunk(version: str) -> None:
+    """Models that only make images send all of them, and the text, in one chunk."""
+    images = [{"type": "image_url", "image_url": {"url": data_url(p)}} for p in (PNG, JPEG)]
+    script = Script(streamed=[{"content": "Two:", "images": images}])
+    message = by_stream(script.chat(output_version=version))
+    assert images_of(message) == expected((PNG, JPEG))
+    assert message.text == "Two:"
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_invoke, by_stream, by_v3])
+def test_images_survive_storage(way: Callable[[ChatEmby], AIMessage], version: str) -> None:
+    """Pickled, dumped and loaded, or stored as dicts, a message keeps its images."""
+    pictures = CASES["five"]
+    message = way(Script("Five:", pictures).chat(output_version=version))
+    assert images_of(pickle.loads(pickle.dumps(message))) == expected(pictures)
+    assert images_of(loads(dumps(message), allowed_objects="messages")) == expected(pictures)
+    stored = messages_from_dict(messages_to_dict([message]))
+    assert images_of(stored[0]) == expected(pictures)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_invoke, by_stream, by_v3])
+def test_a_reply_can_be_sent_back(way: Callable[[ChatEmby], AIMessage], version: str) -> None:
+    """The assistant's images ride in the next user message, and its reasoning stays behind."""
+    script = Script("Two:", (PNG, ADDRESS), reasoning="Let me see.")
+    chat = script.chat(output_version=version)
+    drawn = way(chat)
+    chat.invoke([HumanMessage("Draw."), drawn, HumanMessage("Now with a hat.")])
+    assistant, user = script.sent["messages"][1:]
+    assert assistant == {"role": "assistant", "content": "Two:"}
+    urls = [part["image_url"]["url"] for part in user["content"][:2]]
+    assert urls == [data_url(PNG), ADDRESS]
+    assert user["content"][2] == {"type": "text", "text": "Now with a hat."}
+
+
+@pytest.mark.parametrize("way", [by_invoke, by_stream])
+def test_images_through_langgraph_memory(way: Callable[[ChatEmby], AIMessage]) -> None:
+    """A LangGraph conversation with a checkpointer keeps and resends the exact images."""
+    graphs = pytest.importorskip("langgraph.graph")
+    memory = pytest.importorskip("langgraph.checkpoint.memory")
+    script = Script("Two:", (PNG, WEBP))
+    chat = script.chat()
+
+    def answer(state: dict[str, Any]) -> dict[str, Any]:
+        ask = chat.invoke if way is by_invoke else lambda m: merged(chat.stream(m))
+        return {"messages": [ask(state["messages"])]}
+
+    graph = graphs.StateGraph(graphs.MessagesState)
+    graph.add_node("answer", answer)
+    graph.add_edge(graphs.START, "answer")
+    app = graph.compile(checkpointer=memory.InMemorySaver())
+    config = {"configurable": {"thread_id": "1"}}
+    app.invoke({"messages": [("user", "Draw.")]}, config)
+    state = app.invoke({"messages": [("user", "Now with a hat.")]}, config)
+    assert images_of(state["messages"][1]) == expected((PNG, WEBP))
+    user = script.sent["messages"][-1]["content"]
+    assert [part["image_url"]["url"] for part in user[:2]] == [
+        data_url(PNG),
+        data_url(WEBP, "image/webp"),
+    ]
+
+
+def test_start_events_hold_no_base64() -> None:
+    """The v3 events carry each picture once, when it is finished."""
+    events = list(Script("Two:", (PNG, JPEG)).chat().stream_events("Draw.", version="v3"))
+    starts = [e["content"] for e in events if e["event"] == "content-block-start"]
+    assert [start.get("base64") for start in starts if start["type"] == "image"] == [None, None]
+    ends = [e["content"] for e in events if e["event"] == "content-block-finish"]
+    found = [block_image(end) for end in ends if end["type"] == "image"]
+    assert found == expected((PNG, JPEG))
+
+
+def test_tokens_reach_callbacks() -> None:
+    """A streaming callback sees each piece once, with the images in its chunks."""
+    from langchain_core.callbacks import BaseCallbackHandler
+
+    class Seen(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.tokens: list[str] = []
+            self.chunks: list[Any] = []
+
+        def on_llm_new_token(self, token: Any, *, chunk: Any = None, **_: Any) -> None:
+            self.tokens.append(token)
+            self.chunks.append(chunk.message)
+
+    seen = Seen()
+    chat = Script("Here it is", (PNG,)).chat()
+    list(chat.stream("Draw.", config={"callbacks": [seen]}))
+    assert "".join(token for token in seen.tokens if isinstance(token, str)) == "Here it is"
+    assert images_of(merged(seen.chunks)) == expected((PNG,))
+
+
+@pytest.mark.parametrize("pictures", [CASES["five"]])
+def test_blocks_cross_both_ways(pictures: tuple[bytes | str, ...]) -> None:
+    """An `Image` becomes a block and the block the same `Image`, and the copy knows its origin."""
+    for image in expected(pictures):
+        assert block_image(image_block(image)) == image
+    made = images_of(Script("", (PNG,)).chat().invoke("Draw."))[0]
+    assert made.provenance is not None
+    assert made.provenance.model == "qwen2.5-vision"
+    assert made.provenance.request_id == "req-1"
