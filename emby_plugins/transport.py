@@ -109,8 +109,12 @@ class Response(_Answer):
 
     def chunks(self) -> Generator[bytes, None, None]:
         """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them."""
+        # The stream itself, not iter_raw(): that refuses a response which a test's transport has
+        # read already, and takes longer a chunk.
+        stream = self._response.stream
+        assert isinstance(stream, httpx.SyncByteStream)
         try:
-            for chunk in self._response.iter_raw():
+            for chunk in stream:
                 yield chunk
                 self._call.check()
         except httpx.HTTPError as error:
@@ -126,8 +130,10 @@ class AsyncResponse(_Answer):
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """As `Response.chunks`."""
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
         try:
-            async for chunk in self._response.aiter_raw():
+            async for chunk in stream:
                 yield chunk
                 self._call.check()
         except httpx.HTTPError as error:

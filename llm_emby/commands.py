@@ -3,14 +3,17 @@
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import llm
 
-from emby_plugins import MOCK_MODELS, EmbyError, Image, ModelCard
+from emby_plugins import MOCK_MODELS, EmbyError, ModelCard
 from llm_emby import catalogue
 from llm_emby.models import AsyncEmbyModel, named
+
+if TYPE_CHECKING:
+    from emby_plugins import Image
 
 _DEFAULT_MODEL = "emby/qwen2.5-vision"
 
@@ -202,11 +205,11 @@ class _Preview:
         self._console = Console(stderr=True)
         self._render: Any = renderable.Image  # it chooses by terminal, and types itself object
 
-    def __call__(self, picture: Image) -> None:
+    def __call__(self, picture: "Image") -> None:
         self._console.print(self._render(picture.to_pil(), width="auto", height="auto"))
 
 
-def _to_standard_output(pictures: list[Image]) -> None:
+def _to_standard_output(pictures: "list[Image]") -> None:
     if len(pictures) > 1:
         msg = f"{len(pictures)} images came, and --out - gives one; all are in the log's folder."
         raise click.ClickException(msg)

@@ -14,6 +14,7 @@ from emby_plugins import (
     Content,
     FilePart,
     Image,
+    ImageConfig,
     JSONSchema,
     Message,
     RequestError,
@@ -32,12 +33,31 @@ def chat_messages(messages: Iterable[parts.Message]) -> list[Message]:
 def chat_options(prompt: llm.Prompt) -> ChatOptions:
     """The options, tools and schema of a prompt."""
     assert isinstance(prompt.options, Options)
-    options = prompt.options.for_chat()
+    options = _plain_options(prompt.options)
     if prompt.tools:
         options["tools"] = [_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
     if prompt.schema:
         assert isinstance(prompt.schema, dict)
         options["response_format"] = JSONSchema(prompt.schema, name="output")
+    return options
+
+
+def _plain_options(given: Options) -> ChatOptions:
+    options = ChatOptions(
+        temperature=given.temperature,
+        max_tokens=given.max_tokens,
+        top_p=given.top_p,
+        reasoning_effort=given.reasoning_effort,
+    )
+    image = ImageConfig()
+    if given.aspect_ratio:
+        image["aspect_ratio"] = given.aspect_ratio
+    if given.image_size:
+        image["image_size"] = given.image_size
+    if given.seed is not None:
+        image["seed"] = given.seed
+    if image:
+        options["image_config"] = image
     return options
 
 

@@ -1,12 +1,13 @@
-"""What `llm -o NAME VALUE` takes, for every model of Emby. One class: each costs start-up time."""
+"""What `llm -o NAME VALUE` takes, for every model of Emby. One class: each costs start-up time.
+
+Imported at every start of `llm`, so the core's own types stay away from here.
+"""
 
 import json
 from typing import Literal
 
 import llm
 from pydantic import Field, field_validator
-
-from emby_plugins import ChatOptions, ImageConfig
 
 
 class Options(llm.Options):
@@ -54,22 +55,3 @@ class Options(llm.Options):
     def _parse(cls, value: object) -> object:
         # `llm -o` gives text.
         return json.loads(value) if isinstance(value, str) else value
-
-    def for_chat(self) -> ChatOptions:
-        """Those that go into the request."""
-        options = ChatOptions(
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
-            top_p=self.top_p,
-            reasoning_effort=self.reasoning_effort,
-        )
-        image = ImageConfig()
-        if self.aspect_ratio:
-            image["aspect_ratio"] = self.aspect_ratio
-        if self.image_size:
-            image["image_size"] = self.image_size
-        if self.seed is not None:
-            image["seed"] = self.seed
-        if image:
-            options["image_config"] = image
-        return options
