@@ -34,6 +34,8 @@ from emby_plugins.protocol.wire import (
     parse_text,
 )
 
+_LONGEST_TOKEN = 256
+
 
 @dataclass(slots=True)
 class _Call:
@@ -46,14 +48,21 @@ class Assembler:
     """Collects what the chunks of one reply say.
 
     `provenance` makes the record that each image carries, from the model that answered and the
-    time it says, in seconds since 1970.
+    time it says, in seconds since 1970. `drawn` gives the image that was drawn out of the body
+    on its way, from the url left in its place.
     """
 
-    def __init__(self, limits: Limits, provenance: Callable[[str, int | None], Provenance]) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        provenance: Callable[[str, int | None], Provenance],
+        drawn: Callable[[bytes], bytes | None],
+    ) -> None:
         self.finish_reason: str | None = None
         self.has_choice = False
         self._limits = limits
         self._provenance = provenance
+        self._drawn = drawn
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._text_size = 0
@@ -66,13 +75,14 @@ class Assembler:
         self._fingerprint: str | None = None
         self._metadata: dict[str, Any] = {}
 
-    def add(self, chunk: Completion) -> Iterator[StreamEvent]:
+    def add(self, chunk: Completion) -> list[StreamEvent]:
         """The events that one chunk, or one whole reply, amounts to.
 
         Raises `MalformedReplyError` for content it can't read, `ReplyTooLargeError`, and
         `InvalidImageError` for an image that does not decode; what came before is kept.
         """
         self._note(chunk)
+        events: list[StreamEvent] = []
         for choice in chunk.choices or ():
             if choice.index:
                 msg = "The reply has a second choice, which would be lost."
@@ -80,9 +90,10 @@ class Assembler:
             self.has_choice = True
             message = choice.delta or choice.message
             if message is not None:
-                yield from self._message(message)
+                events += self._message(message)
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
+        return events
 
     def reply(self, request_id: str | None = None) -> ChatReply:
         """The reply as far as it has come."""
@@ -106,51 +117,51 @@ class Assembler:
         )
 
     def _note(self, chunk: Completion) -> None:
-        if isinstance(chunk.model, str) and chunk.model:
+        # Most chunks repeat what the last one said, and this runs for every one of them.
+        if chunk.model != self._model and isinstance(chunk.model, str) and chunk.model:
             self._model = chunk.model
-        if isinstance(chunk.id, str | int) and chunk.id:
+        if chunk.id != self._id and isinstance(chunk.id, str | int) and chunk.id:
             self._id = str(chunk.id)
-        if isinstance(chunk.created, int | float):
+        if chunk.created != self._created and isinstance(chunk.created, int | float):
             self._created = int(chunk.created)
-        if isinstance(chunk.system_fingerprint, str):
+        if chunk.system_fingerprint is not None and isinstance(chunk.system_fingerprint, str):
             self._fingerprint = chunk.system_fingerprint
-        if isinstance(chunk.metadata, dict):
+        if chunk.metadata is not None and isinstance(chunk.metadata, dict):
             self._metadata = chunk.metadata
-        if isinstance(chunk.usage, dict):
+        if chunk.usage is not None and isinstance(chunk.usage, dict):
             self._usage = parse_usage(chunk.usage)
 
     def _message(self, message: MessageItem) -> Iterator[StreamEvent]:
         reasoning = message.reasoning or message.reasoning_content
         if reasoning:
-            self._grow(reasoning)
+            self._grow(len(reasoning))
             self._reasoning.append(reasoning)
             yield ReasoningDelta(reasoning)
         content = message.content
-        if content:
-            if isinstance(content, str):
+        if isinstance(content, str):
+            if content:
                 yield self._said(content)
-            else:
-                for item in content:
-                    yield self._part(item)
+        elif content:
+            yield from map(self._part, content)
         if message.refusal:
             yield self._said(message.refusal)
         if message.images:
             for image in message.images:
                 yield self._pictured(image.image_url)
         if message.tool_calls:
-            for call in message.tool_calls:
-                yield self._called(call)
+            yield from map(self._called, message.tool_calls)
         if isinstance(message.annotations, list):
             self._citations += map(_citation, message.annotations)
 
     def _said(self, text: str) -> TextDelta:
-        self._grow(text)
+        self._grow(len(text))
         self._text.append(text)
         return TextDelta(text)
 
-    def _grow(self, text: str) -> None:
-        self._text_size += len(text)
-        self._limits.check("text", self._text_size)
+    def _grow(self, size: int) -> None:
+        self._text_size += size
+        if self._text_size > self._limits.text:
+            self._limits.check("text", self._text_size)
 
     def _part(self, item: ContentItem) -> StreamEvent:
         if item.type == "text":
@@ -161,16 +172,23 @@ class Assembler:
 
     def _pictured(self, source: ImageURL | str) -> ImageReceived:
         self._limits.check("images", len(self._images) + 1)
-        image = _image(source, self._limits)
+        image = self._drawn_image(source) or _image(source, self._limits)
         image = image.with_provenance(self._provenance(self._model, self._created))
         self._images.append(image)
         return ImageReceived(image, len(self._images) - 1)
+
+    def _drawn_image(self, source: ImageURL | str) -> Image | None:
+        # What is longer than a token and its head was not drawn.
+        if isinstance(source, str) or len(raw := memoryview(source.url)) > _LONGEST_TOKEN:
+            return None
+        data = self._drawn(bytes(raw[1:-1]))
+        return None if data is None else _received(data)
 
     def _called(self, item: ToolCallItem) -> ToolCallDelta:
         function = item.function
         name = (function.name if function else None) or ""
         arguments = _arguments(function.arguments) if function else ""
-        self._grow(arguments)
+        self._grow(len(arguments))
         index = self._index_of(item, name)
         new = index not in self._calls
         call = self._calls.setdefault(index, _Call(item.id or f"call_{index}"))
@@ -210,7 +228,7 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=_count(usage, "reasoning_tokens")
         or _count(completion, "reasoning_tokens"),
         cached_tokens=_count(prompt, "cached_tokens"),
-        cost=next((float(c) for c in costs if isinstance(c, int | float) and c < 1e15), None),
+        cost=next((float(c) for c in costs if isinstance(c, int | float) and 0 <= c < 1e15), None),
     )
 
 

@@ -16,6 +16,7 @@ from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
 from emby_plugins.protocol.failures import failure_in
 from emby_plugins.protocol.limits import Limits
+from emby_plugins.protocol.siphon import Siphon
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
 from emby_plugins.protocol.wire import parse_completion
 
@@ -46,7 +47,8 @@ class ReplyReader:
         self._limits = limits
         self._model = model
         self._prompt = prompt
-        self._assembler = Assembler(limits, self._provenance)
+        self._siphon = Siphon(limits)
+        self._assembler = Assembler(limits, self._provenance, self._siphon.take)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
@@ -56,8 +58,9 @@ class ReplyReader:
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """The events that these bytes complete."""
         self._wire_size += len(chunk)
-        self._limits.check("wire", self._wire_size)
-        chunk = self._inflate(chunk)
+        if self._wire_size > self._limits.wire:
+            self._limits.check("wire", self._wire_size)
+        chunk = self._siphon.feed(self._inflate(chunk))
         if self._events is None:
             self._body.append(chunk)
             return
@@ -92,17 +95,16 @@ class ReplyReader:
         if partial.text or partial.images or partial.reasoning or partial.tool_calls:
             error.partial = partial
 
-    def _take(self, event: ServerSentEvent) -> Iterator[StreamEvent]:
+    def _take(self, event: ServerSentEvent) -> list[StreamEvent]:
         data = event.data
         if data == _DONE:
-            yield from self._end()
-            return
+            return [self._end()]
         if event.event == "error":
             raise failure_in(data, secret=self._secret())
         chunk = parse_completion(data)
         if chunk.error:
             raise failure_in(data, secret=self._secret())
-        yield from self._assembler.add(chunk)
+        return self._assembler.add(chunk)
 
     def _last(self, events: list[ServerSentEvent]) -> Iterator[StreamEvent]:
         for event in events:
@@ -116,7 +118,7 @@ class ReplyReader:
                     raise self._truncated() from None
                 raise
         if not self.is_done:
-            yield from self._end()
+            yield self._end()
 
     def _whole(self, body: bytes) -> Iterator[StreamEvent]:
         if not body.strip():
@@ -131,10 +133,10 @@ class ReplyReader:
             raise MalformedReplyError(msg, hint="Is the base URL that of a chat API?")
         yield self._finished()
 
-    def _end(self) -> Iterator[StreamEvent]:
+    def _end(self) -> Finished:
         if self._assembler.finish_reason is None:
             raise self._truncated()
-        yield self._finished()
+        return self._finished()
 
     def _finished(self) -> Finished:
         self.is_done = True

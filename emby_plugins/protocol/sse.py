@@ -29,7 +29,7 @@ class EventDecoder:
         self._max = max_event_bytes
         self._line: list[bytes] = []
         self._data: list[bytes] = []
-        self._event = ""
+        self._event = "message"
         self._held = 0
         self._after_cr = False
         self._first = True
@@ -49,10 +49,14 @@ class EventDecoder:
         if lines and self._line:
             lines[0] = self._ended(lines[0])
         for line in lines:
-            if line:
-                self._take(line)
-            else:
+            if not line:
                 self._dispatch(events)
+            elif line.startswith(b"data: "):
+                # What nearly every line is. A byte order mark would make it another.
+                self._data.append(line[6:])
+                self._hold(len(line) - 6)
+            else:
+                self._take(line)
         if rest:
             self._line.append(rest)
             self._hold(len(rest))
@@ -85,15 +89,15 @@ class EventDecoder:
             self._data.append(value.removeprefix(b" "))
             self._hold(len(value))
         elif name == b"event":
-            self._event = value.removeprefix(b" ").decode("utf-8", "replace")
+            self._event = value.removeprefix(b" ").decode("utf-8", "replace") or "message"
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         self._first = False
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            events.append(ServerSentEvent(data, self._event or "message"))
+            events.append(ServerSentEvent(data, self._event))
             self._data.clear()
-        self._event = ""
+        self._event = "message"
         self._held = 0
 
     def _hold(self, count: int) -> None:

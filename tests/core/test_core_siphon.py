@@ -1,0 +1,151 @@
+"""The siphon: whatever it draws out of a body, the reply is the one the plain path gives."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emby_plugins import EmbyError, Limits, ReplyTooLargeError
+from emby_plugins.protocol import reading
+from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins.protocol.siphon import Siphon
+
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
+PNG += "rkJggg=="
+
+
+class _Straight:
+    """Draws nothing: the plain path."""
+
+    def __init__(self, _: Limits) -> None:
+        pass
+
+    def feed(self, chunk: bytes) -> bytes:
+        return chunk
+
+    def take(self, _: bytes) -> None:
+        return None
+
+
+def outcome(body: bytes, cuts: list[int], kind: str, siphon: type) -> object:
+    """What comes of a body in pieces: the reply, or the kind of error and what had arrived."""
+    original = reading.Siphon
+    reading.Siphon = siphon  # type: ignore[misc]
+    try:
+        reader = ReplyReader({"content-type": kind}, limits=Limits(), model="m", prompt="p")
+    finally:
+        reading.Siphon = original  # type: ignore[misc]
+    edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
+    try:
+        for start, end in pairwise(edges):
+            list(reader.feed(body[start:end]))
+            if reader.is_done:
+                break
+        list(reader.close())
+    except EmbyError as error:
+        reader.note(error)
+        return type(error), error.partial
+    return reader.reply
+
+
+def image(url: str) -> dict[str, object]:
+    """An entry of `images`."""
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def whole(*urls: str, text: str = "Here", escape: bool = False) -> bytes:
+    """An unstreamed reply with these images."""
+    message = {"role": "assistant", "content": text, "images": [image(url) for url in urls]}
+    body = json.dumps({"choices": [{"finish_reason": "stop", "message": message}]})
+    return (body.replace("/", "\\/") if escape else body).encode()
+
+
+def stream(*urls: str, text: str = "Here") -> bytes:
+    """The same, streamed, one chunk per image."""
+    deltas: list[dict[str, object]] = [{"content": text}, *({"images": [image(u)]} for u in urls)]
+    frames = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    return b"".join(f"data: {json.dumps(frame)}\n\n".encode() for frame in frames)
+
+
+URLS = {
+    "plain": f"data:image/png;base64,{PNG}",
+    "https": "https://example.com/a.png",
+    "empty": "data:image/png;base64,",
+    "broken": f"data:image/png;base64,{PNG[:-3]}",
+    "not base64": "data:image/png;base64,%%%%",
+    "padded in the middle": f"data:image/png;base64,{PNG}{PNG}",
+    "with line breaks": f"data:image/png;base64,{PNG[:20]}\n{PNG[20:]}",
+    "with parameters": f"data:image/png;name=a;charset=utf-8;base64,{PNG}",
+    "loose last bits": "data:image/png;base64,iVBORw0KGgp=",
+    "upper case": f"DATA:IMAGE/PNG;BASE64,{PNG}",
+    "a token of ours": "data:image/png;base64,drawn-0000000000000000-0",
+    "unknown type": "data:image/x-odd;base64,AAECAwQFBgc=",
+}
+TEXTS = [
+    "Here",
+    'the "url":"data:image/png;base64,' + PNG + '" in a text',
+    '"image_url":{"url":"data:image/png;base64,' + PNG,
+    "\\",
+    ";base64,",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", URLS)
+@pytest.mark.parametrize("escape", [False, True], ids=["", "escaped"])
+def test_every_split_of_a_reply_is_as_the_plain_path(name: str, text: str, escape: bool) -> None:
+    """Wherever an unstreamed body is cut in two, the siphon changes neither reply nor error."""
+    body = whole(URLS[name], URLS["plain"], text=text, escape=escape)
+    expected = outcome(body, [], "application/json", _Straight)
+    for cut in range(0, len(body), 3):
+        assert outcome(body, [cut], "application/json", Siphon) == expected
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_every_split_of_a_stream_is_as_the_plain_path(name: str) -> None:
+    """Wherever a stream is cut, the siphon changes neither reply nor error."""
+    body = stream(URLS["plain"], URLS[name])
+    expected = outcome(body, [], "text/event-stream", _Straight)
+    for cut in range(0, len(body), 3):
+        assert outcome(body, [cut, cut + 1], "text/event-stream", Siphon) == expected
+
+
+@given(
+    names=st.lists(st.sampled_from(sorted(URLS)), max_size=4),
+    text=st.one_of(st.text(max_size=30), st.sampled_from(TEXTS)),
+    cuts=st.lists(st.integers(0, 10_000), max_size=12),
+    end=st.one_of(st.none(), st.integers(0, 10_000)),
+    streamed=st.booleans(),
+)
+def test_any_reply_in_any_pieces_is_as_the_plain_path(
+    names: list[str], text: str, cuts: list[int], end: int | None, streamed: bool
+) -> None:
+    """Any images, any text, any pieces, broken off anywhere: always what the plain path says."""
+    urls = [URLS[name] for name in names]
+    body = stream(*urls, text=text) if streamed else whole(*urls, text=text)
+    body = body if end is None else body[: end % (len(body) + 1)]
+    kind = "text/event-stream" if streamed else "application/json"
+    assert outcome(body, cuts, kind, Siphon) == outcome(body, [], kind, _Straight)
+
+
+def test_the_skeleton_stays_small_whatever_the_image_weighs() -> None:
+    """Of a body with an image of 3 MB hardly 300 bytes are left to parse."""
+    body = whole("data:image/png;base64," + "AAAA" * 1_000_000)
+    siphon = Siphon(Limits())
+    skeleton = b"".join(siphon.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
+    assert len(skeleton) < 300
+    drawn = json.loads(skeleton)["choices"][0]["message"]["images"][0]["image_url"]["url"]
+    assert siphon.take(drawn.encode()) == bytes(3_000_000)
+    assert siphon.take(drawn.encode()) is None
+
+
+def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:
+    """The limit holds before the image has ended, so an endless one fills nothing."""
+    siphon = Siphon(Limits(image=1000))
+    siphon.feed(b'{"image_url":{"url":"data:image/png;base64,')
+    assert siphon.feed(b"AAAA" * 300) == b""
+    with pytest.raises(ReplyTooLargeError):
+        siphon.feed(b"AAAA" * 100)
