@@ -122,7 +122,7 @@ def load_cards(path: Path) -> list[ModelCard]:
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         return [_card(entry) for entry in json.loads(text)["models"]]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"The model list {str(path)!r} can't be read ({type(error).__name__})."
         raise ConfigurationError(msg, hint="'llm emby refresh' writes a new one.") from None
 

@@ -72,6 +72,7 @@ class FilePart:
 
 Part: TypeAlias = TextPart | ImagePart | FilePart
 Content: TypeAlias = str | Image | Part
+"""What a message can be made of: a string stands for its text part, an image for its own."""
 
 
 def as_part(item: Content) -> Part:
@@ -367,3 +368,4 @@ class Finished:
 
 
 StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | ImageReceived | Finished
+"""What a stream tells; `Finished` comes last, and only when the reply is whole."""

@@ -3,12 +3,22 @@
 Everything but the loops is shared: `_Client` holds the settings and makes every decision.
 """
 
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -24,6 +34,7 @@ from emby_plugins.chat import (
     StreamEvent,
 )
 from emby_plugins.errors import ConfigurationError, EmbyError
+from emby_plugins.folder import FileSink
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
 from emby_plugins.protocol.failures import parse_failure
@@ -31,6 +42,7 @@ from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
 from emby_plugins.protocol.reading import BodyReader, ReplyReader
 from emby_plugins.protocol.request import chat_body, request_headers
+from emby_plugins.protocol.siphon import MemorySink, Sink
 from emby_plugins.settings import check_address, find_base_url, find_key, require_key
 from emby_plugins.transport import (
     IN_PROCESS,
@@ -94,6 +106,7 @@ class _Client:
         metadata: Mapping[str, str] | None,
         source: str | None,
         limits: Limits | None,
+        image_folder: str | os.PathLike[str] | None,
         has_http_client: bool,
         plugins: Iterable[object],
     ) -> None:
@@ -102,6 +115,9 @@ class _Client:
             raise ConfigurationError(msg)
         self.base_url = find_base_url(base_url)
         self.limits = limits or Limits()
+        self._new_sink: Callable[[], Sink] = MemorySink
+        if image_folder is not None:
+            self._new_sink = partial(FileSink, Path(image_folder).expanduser())
         self._key = find_key(api_key)
         self._plugins = Plugins(plugins)
         self._backend = self._plugins.backend(self.base_url)
@@ -170,6 +186,7 @@ class _Client:
             model=request.model,
             prompt=request.prompt,
             secret=self._key.reveal,
+            new_sink=self._new_sink,
         )
 
     def _failure(self, response: Response | AsyncResponse, body: bytes) -> EmbyError:
@@ -192,7 +209,9 @@ class Emby(_Client):
     the longest call, retries and stream included, both in seconds; the deadline is looked at
     whenever bytes arrive. `max_retries` counts further tries after a failed connection, a 429,
     502, 503, 504 or 529; a request that may have been answered is never sent twice. `metadata`
-    and `source` are sent as `X-Emby-*` and `X-Source` headers. `http_client` is an
+    and `source` are sent as `X-Emby-*` and `X-Source` headers. Generated images are kept in
+    `image_folder`, where one is given, and not in memory: each is a file there from its first
+    byte on, named by its digest, and `image.path` in the reply. `http_client` is an
     `httpx.Client` to use as it is and leave open. `plugins` are hook implementers for this
     client, besides the installed ones.
 
@@ -210,6 +229,7 @@ class Emby(_Client):
         metadata: Mapping[str, str] | None = None,
         source: str | None = None,
         limits: Limits | None = None,
+        image_folder: str | os.PathLike[str] | None = None,
         http_client: HTTPClient | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
@@ -222,6 +242,7 @@ class Emby(_Client):
             metadata=metadata,
             source=source,
             limits=limits,
+            image_folder=image_folder,
             has_http_client=http_client is not None,
             plugins=plugins,
         )
@@ -335,6 +356,7 @@ class AsyncEmby(_Client):
         metadata: Mapping[str, str] | None = None,
         source: str | None = None,
         limits: Limits | None = None,
+        image_folder: str | os.PathLike[str] | None = None,
         http_client: AsyncHTTPClient | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
@@ -347,6 +369,7 @@ class AsyncEmby(_Client):
             metadata=metadata,
             source=source,
             limits=limits,
+            image_folder=image_folder,
             has_http_client=http_client is not None,
             plugins=plugins,
         )
@@ -439,15 +462,12 @@ class AsyncEmby(_Client):
 
 def _events(response: Response, reader: ReplyReader) -> Generator[StreamEvent, None, None]:
     with closing(response.chunks()) as chunks:
-        try:
+        with reader.guard():
             for chunk in chunks:
                 yield from reader.feed(chunk)
                 if reader.is_done:
                     break
             yield from reader.close()
-        except EmbyError as error:
-            reader.note(error)
-            raise
         # Read on to the very end of the body, so that the connection can serve again.
         with suppress(EmbyError):
             for _ in islice(chunks, _AFTER_DONE):
@@ -458,7 +478,7 @@ async def _async_events(
     response: AsyncResponse, reader: ReplyReader
 ) -> AsyncGenerator[StreamEvent, None]:
     async with aclosing(response.chunks()) as chunks:
-        try:
+        with reader.guard():
             async for chunk in chunks:
                 for event in reader.feed(chunk):
                     yield event
@@ -466,9 +486,6 @@ async def _async_events(
                     break
             for event in reader.close():
                 yield event
-        except EmbyError as error:
-            reader.note(error)
-            raise
         with suppress(EmbyError):
             for _ in range(_AFTER_DONE):
                 await anext(chunks, None)

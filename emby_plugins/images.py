@@ -6,7 +6,7 @@ pixels are decoded only when someone asks for them. Knows nothing of the wire bu
 
 import hashlib
 import os
-import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from emby_plugins.errors import InvalidImageError
+from emby_plugins.files import draft, publish
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +28,7 @@ MAX_PIXELS = 64_000_000
 """The largest picture that is ever decoded, in pixels: a 17 KB file can claim many more."""
 
 _UNKNOWN = "application/octet-stream"
+_PIECE = 1 << 20
 _SUFFIXES = {
     "image/jpeg": (".jpg", ".jpeg"),
     "image/png": (".png",),
@@ -57,16 +59,18 @@ class Provenance:
     created: "datetime | None" = None
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Image:
-    """A picture: its bytes, or the address of one that the gateway fetches.
+    """A picture: its bytes, a file that holds them, or the address of one the gateway fetches.
 
     Made by the `from_*` methods, which say what they are given and never guess. Equal when the
-    bytes (or the addresses) are equal. A generated image carries its `provenance`.
+    bytes (or the addresses) are equal. A generated image carries its `provenance`; it is in
+    `path` instead of in memory when the client was made with an `image_folder`.
     """
 
     content: bytes | None = None
     url: str | None = None
+    path: Path | None = None
     provenance: Provenance | None = field(default=None, compare=False)
 
     @classmethod
@@ -125,21 +129,21 @@ class Image:
 
     @property
     def data(self) -> bytes:
-        """The bytes, as they came. Raises `InvalidImageError` for an image that is an address."""
-        if self.content is None:
-            msg = f"The image at {_shown(self.url or '')} is only an address here."
-            raise InvalidImageError(msg, hint="Fetch it and use Image.from_bytes().")
-        return self.content
+        """The bytes, as they came.
+
+        Raises `InvalidImageError` for an image that is an address, or whose file is gone.
+        """
+        return b"".join(self._pieces()) if self.content is None else self.content
 
     @property
     def media_type(self) -> str | None:
         """Such as `image/png`, read off the bytes; None for an address, which is never fetched."""
-        return None if self.content is None else sniff(self.content)
+        return None if self.url is not None else sniff(self._head())
 
     @property
     def suffix(self) -> str:
         """The file name suffix that fits the bytes, such as `.png`."""
-        return _SUFFIXES[sniff(self.data)][0]
+        return self._suffixes()[0]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -150,7 +154,10 @@ class Image:
     @property
     def sha256(self) -> str:
         """The digest of the bytes, in hexadecimal."""
-        return hashlib.sha256(self.data).hexdigest()
+        digest = hashlib.sha256()
+        for piece in self._pieces():
+            digest.update(piece)
+        return digest.hexdigest()
 
     @property
     def data_url(self) -> str:
@@ -182,31 +189,67 @@ class Image:
         by its digest. Raises `FileExistsError` rather than overwrite; the file appears whole or
         not at all.
         """
-        data = self.data
         path = Path(path).expanduser()
         if path.is_dir():
             path = path / f"emby-{self.sha256[:16]}{self.suffix}"
-            if path.is_file() and path.read_bytes() == data:
+            if path.is_file() and Image(path=path).sha256 == self.sha256:
                 return path
         else:
             path = self._with_suffix(path)
-        write_new(path, data)
+        with draft(path.parent) as (file, written):
+            file.writelines(self._pieces())
+            file.flush()
+            publish(written, path)
         return path
 
     def _with_suffix(self, path: Path) -> Path:
-        right = _SUFFIXES[sniff(self.data)]
+        right = self._suffixes()
         if path.suffix.lower() in right:
             return path
         wrong = path.suffix.lower() in {s for suffixes in _SUFFIXES.values() for s in suffixes}
         return path.with_suffix(right[0]) if wrong else path.with_name(path.name + right[0])
 
+    def _suffixes(self) -> tuple[str, ...]:
+        return _SUFFIXES[sniff(self._head())]
+
+    def _head(self) -> bytes:
+        return next(self._pieces(), b"")[:64] if self.content is None else self.content[:64]
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The bytes in pieces, so that a file need not be in memory as a whole."""
+        if self.content is not None:
+            yield self.content
+        elif self.path is not None:
+            try:
+                with self.path.open("rb") as file:
+                    while piece := file.read(_PIECE):
+                        yield piece
+            except OSError as error:
+                msg = f"The image file {str(self.path)!r} can't be read: {error.strerror}."
+                raise InvalidImageError(msg, hint="Was it moved?") from error
+        else:
+            msg = f"The image at {_shown(self.url or '')} is only an address here."
+            raise InvalidImageError(msg, hint="Fetch it and use Image.from_bytes().")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Image):
+            return NotImplemented
+        if self.url is not None or other.url is not None:
+            return self.url == other.url
+        return self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.url or self._head())
+
     def __repr__(self) -> str:
+        if self.url is not None:
+            return f"<Image {_shown(self.url)}>"
         if self.content is None:
-            return f"<Image {_shown(self.url or '')}>"
+            return f"<Image {str(self.path)!r}>"
         return f"<Image {self.media_type}, {len(self.content):,} bytes>"
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.content is None or self.media_type not in ACCEPTED_MEDIA_TYPES:
+        if self.media_type not in ACCEPTED_MEDIA_TYPES:
             return {"text/plain": repr(self)}, {}
         encoded = self.data_url.partition(",")[2]
         return {self.media_type: encoded, "text/plain": repr(self)}, {}
@@ -258,34 +301,6 @@ def decode_data_url(url: str | bytes | memoryview) -> bytes:
     return data
 
 
-def write_new(path: Path, data: bytes) -> None:
-    """Write a file that must not exist yet; it appears whole or not at all."""
-    draft = path.with_name(f".{secrets.token_hex(8)}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(draft, flags, 0o666), "wb") as file:
-            file.write(data)
-        _publish(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _publish(draft: Path, path: Path) -> None:
-    # A hard link fails when the name is taken, symlinks included; a rename would replace it.
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise FileExistsError(f"{str(path)!r} exists already; it was left as it is.") from None
-    except OSError:
-        # A file system without hard links: claim the name, then move the draft over the claim.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        try:
-            draft.replace(path)
-        except OSError:
-            path.unlink()
-            raise
-
-
 def _checked(data: bytes, what: str) -> bytes:
     if not data:
         raise InvalidImageError(f"{what} can't be used: there are no bytes in it.")
@@ -306,6 +321,9 @@ def _open(data: bytes) -> "PIL.Image.Image":
             # Our own, lower limit follows; Pillow's warning would only come first.
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
             picture = PIL.Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF"))
+    except PIL.UnidentifiedImageError:
+        msg = f"The image can't be opened: it is {sniff(data)}, or damaged."
+        raise InvalidImageError(msg, hint=_TAKES) from None
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise InvalidImageError(f"The image can't be opened: {error}.") from error
     if picture.width * picture.height > MAX_PIXELS:

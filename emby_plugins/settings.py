@@ -66,6 +66,9 @@ def check_address(url: str, key: Secret) -> None:
         msg = f"{url!r} is no base URL."
         hint = f"It looks like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
         raise ConfigurationError(msg, hint=hint)
+    if parts.query or parts.fragment:
+        msg = "The base URL has a query or a fragment; paths are put behind it."
+        raise ConfigurationError(msg, hint="Give the key as api_key instead.")
     if key and parts.scheme == "http" and not is_loopback(url):
         msg = f"The key is not sent to {url!r}: over plain http anyone on the way could read it."
         raise ConfigurationError(msg, hint="Use https.")
@@ -90,6 +93,8 @@ def is_loopback(url: str) -> bool:
 
 def _split(url: str) -> SplitResult:
     try:
-        return urlsplit(url)
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no port
     except ValueError as error:
         raise ConfigurationError(f"The base URL can't be read: {error}.") from None
+    return parts

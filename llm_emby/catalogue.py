@@ -23,6 +23,11 @@ def folder() -> Path:
     return Path(llm.user_dir()) / "emby"  # type: ignore[no-untyped-call]
 
 
+def images_folder() -> Path:
+    """Where generated images are kept, unless the user wants them elsewhere."""
+    return folder() / "images"
+
+
 def listed_path() -> Path:
     """Where the gateway's own list is kept."""
     return folder() / "models.json"

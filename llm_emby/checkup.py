@@ -27,7 +27,7 @@ def checkup(key: str) -> Iterator[Check]:
     """Look at everything that a prompt needs, the cheapest first."""
     yield _list("catalogue", catalogue.listed_path(), "the documented models; see 'refresh'")
     yield _list("added models", catalogue.added_path(), "none")
-    yield _folder(catalogue.folder() / "images")
+    yield _folder(catalogue.images_folder())
     try:
         client = Emby(api_key=key, deadline=30, max_retries=0)
     except ConfigurationError as error:

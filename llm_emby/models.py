@@ -8,7 +8,7 @@ from llm.models import _BaseModel
 from llm.parts import StreamEvent
 
 from emby_plugins import MOCK_MODELS, ModelCard
-from llm_emby.catalogue import known_models
+from llm_emby import catalogue
 from llm_emby.options import Options
 
 PREFIX = "emby/"
@@ -18,7 +18,7 @@ _FILES = frozenset({"application/pdf"})
 
 def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel", list[str]]]:
     """Every model known without asking, sync and async, and its aliases."""
-    cards = known_models()
+    cards = catalogue.known_models()
     taken = {named(card.id) for card in cards}
     for card in cards:
         name = named(card.id)
@@ -68,6 +68,9 @@ class _Shared(_BaseModel):
             "metadata": options.metadata,
             "source": options.source,
         }
+        if options.output is None:
+            # Straight to where they are kept, without going through memory.
+            settings["image_folder"] = catalogue.images_folder()
         if options.timeout:
             settings["timeout"] = options.timeout
         return settings

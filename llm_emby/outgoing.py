@@ -64,12 +64,12 @@ class Outgoing:
     def rescue(self, partial: ChatReply) -> list[Path]:
         """Save the images of a broken reply that were not shown, and return where they are."""
         missed = partial.images[self._shown :]
-        return [pictures.save(image, self._target) for image in missed if image.content]
+        return [pictures.save(image, self._target) for image in missed if image.url is None]
 
     def _picture(self, image: Image, index: int) -> StreamEvent:
         self._shown = index + 1
-        if image.content is None:
-            shown, metadata = image.url or "", {"emby": {"image": {"url": image.url}}}
+        if image.url is not None:
+            shown, metadata = image.url, {"emby": {"image": {"url": image.url}}}
         else:
             path = pictures.save(image, self._target)
             shown, metadata = str(path), pictures.note(image, path)

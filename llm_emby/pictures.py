@@ -15,6 +15,7 @@ import click
 import llm
 
 from emby_plugins import Image, InvalidImageError
+from llm_emby import catalogue
 
 
 def save(image: Image, target: str | None) -> Path:
@@ -24,6 +25,8 @@ def save(image: Image, target: str | None) -> Path:
     `<llm's folder>/emby/images`. Nothing is overwritten: a taken name gets a number. Where the
     place can't be written, another is found and a warning says why, for the image is paid for.
     """
+    if target is None and image.path is not None:
+        return image.path
     for folder in _places(target):
         try:
             return _save_at(image, folder)
@@ -65,7 +68,7 @@ def load(found: dict[str, Any]) -> Image | None:
 def _places(target: str | None) -> Iterator[Path]:
     if target is not None:
         yield Path(target).expanduser()
-    yield Path(llm.user_dir()) / "emby" / "images"  # type: ignore[no-untyped-call]
+    yield catalogue.images_folder()
     yield Path(tempfile.gettempdir()) / "emby-images"
 
 

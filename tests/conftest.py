@@ -1,4 +1,4 @@
-"""Every test: no key or address of the machine it runs on, and no waiting between retries."""
+"""Every test: no key, address or proxy of the machine it runs on, and no waiting for retries."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,9 @@ settings.load_profile("emby")
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EMBY_API_KEY", "EMBY_BASE_URL"):
+    for name in ("EMBY_API_KEY", "EMBY_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,6 @@ from emby_plugins import (
     Emby,
     Finished,
     ImageReceived,
-    Prompt,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -110,17 +109,27 @@ def answer(
     return BackendResponse(status, JSON | dict(headers or {}), iter([body]))
 
 
-class ScriptedBackend:
-    """A plugin and its backend, for `test:`: keeps every request, answers from a list or by a function.
+def as_asked(whole: object, stream: bytes) -> Callable[[BackendRequest], BackendResponse]:
+    """A backend's function: answers with `stream` where a stream is asked for, else `whole`."""
 
-    The last answer of a list is given again and again, when it is no iterator that has run out.
+    def by(request: BackendRequest) -> BackendResponse:
+        return answer(stream if json.loads(request.body).get("stream") else whole)
+
+    return by
+
+
+class ScriptedBackend:
+    """A plugin and its backend, for `test:`: keeps every request, answers by list or function.
+
+    The last answer of the list is given again and again.
     """
 
     def __init__(
         self, *answers: object, by: Callable[[BackendRequest], BackendResponse] | None = None
     ) -> None:
         self.requests: list[BackendRequest] = []
-        self._answers = list(answers)
+        given = [a if isinstance(a, BackendResponse) else answer(a) for a in answers]
+        self._answers = [(a.status, a.headers, tuple(a.body)) for a in given]
         self._by = by
 
     def __call__(self, request: BackendRequest) -> BackendResponse:
@@ -128,12 +137,13 @@ class ScriptedBackend:
         self.requests.append(request)
         if self._by is not None:
             return self._by(request)
-        given = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return given if isinstance(given, BackendResponse) else answer(given)
+        few = len(self._answers) == 1
+        status, headers, body = self._answers[0] if few else self._answers.pop(0)
+        return BackendResponse(status, headers, iter(body))
 
     @hookimpl
     def emby_backend(self, url: str) -> Callable[[BackendRequest], BackendResponse] | None:
-        """This very object, for `test:`."""
+        """The object itself, for `test:`."""
         return self if url == "test:" else None
 
     @property
@@ -159,7 +169,7 @@ class Asker:
         """Whether the reply is streamed."""
         return self.mode.endswith("stream")
 
-    def __call__(self, prompt: Prompt, *, on: Mapping[str, Any], **options: Any) -> ChatReply:
+    def __call__(self, prompt: Any, *, on: Mapping[str, Any], **options: Any) -> ChatReply:
         """The reply, from a client made with `on` and closed again."""
         self.events = []
         if self.mode.startswith("async"):
@@ -173,7 +183,7 @@ class Asker:
                 return self._checked(stream.reply)
 
     async def _ask_async(
-        self, prompt: Prompt, on: Mapping[str, Any], options: dict[str, Any]
+        self, prompt: Any, on: Mapping[str, Any], options: dict[str, Any]
     ) -> ChatReply:
         async with AsyncEmby(**on) as emby:
             if not self.is_stream:
@@ -207,8 +217,13 @@ class Asked:
 class Wire:
     """A server's end of one connection, for answering well or badly."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, stop: threading.Event) -> None:
         self._connection = connection
+        self._stop = stop
+
+    def is_over(self, seconds: float = 5.0) -> bool:
+        """Wait so long for the end of the test, and say whether it has come."""
+        return self._stop.wait(seconds)
 
     def send(self, data: bytes) -> None:
         """Send these bytes as they are."""
@@ -244,13 +259,13 @@ class Wire:
 class Loopback:
     """A server on 127.0.0.1 that answers by `by(asked, wire)`; `False` ends the connection.
 
-    `stop` is set when the test is over: a handler that waits, waits for that.
+    A handler that has nothing to say waits for `wire.is_over()`.
     """
 
     def __init__(self, by: Callable[[Asked, Wire], bool | None]) -> None:
         self.requests: list[Asked] = []
         self.connections = 0
-        self.stop = threading.Event()
+        self._stop = threading.Event()
         self._open: set[socket.socket] = set()
         outer = self
 
@@ -261,12 +276,14 @@ class Loopback:
                 with suppress(OSError, ValueError):
                     for asked in _requests(self.rfile):
                         outer.requests.append(asked)
-                        if by(asked, Wire(self.connection)) is False:
+                        if by(asked, Wire(self.connection, outer._stop)) is False:
                             break
                 outer._open.discard(self.connection)
 
-        socketserver.ThreadingTCPServer.daemon_threads = False
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        class Server(socketserver.ThreadingTCPServer):
+            request_queue_size = 64
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     @property
@@ -279,7 +296,7 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop.set()
+        self._stop.set()
         self._server.shutdown()
         for connection in list(self._open):
             with suppress(OSError):

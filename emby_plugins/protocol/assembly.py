@@ -22,8 +22,8 @@ from emby_plugins.chat import (
     ToolCallDelta,
     Usage,
 )
-from emby_plugins.errors import InvalidImageError, MalformedReplyError
-from emby_plugins.images import Image, Provenance, decode_data_url
+from emby_plugins.errors import MalformedReplyError
+from emby_plugins.images import Image, Provenance
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.wire import (
     Completion,
@@ -31,10 +31,7 @@ from emby_plugins.protocol.wire import (
     ImageURL,
     MessageItem,
     ToolCallItem,
-    parse_text,
 )
-
-_LONGEST_TOKEN = 256
 
 
 @dataclass(slots=True)
@@ -48,21 +45,20 @@ class Assembler:
     """Collects what the chunks of one reply say.
 
     `provenance` makes the record that each image carries, from the model that answered and the
-    time it says, in seconds since 1970. `drawn` gives the image that was drawn out of the body
-    on its way, from the url left in its place.
+    time it says, in seconds since 1970. `image_of` makes an image of its url.
     """
 
     def __init__(
         self,
         limits: Limits,
         provenance: Callable[[str, int | None], Provenance],
-        drawn: Callable[[bytes], bytes | None],
+        image_of: Callable[[ImageURL | str], Image],
     ) -> None:
         self.finish_reason: str | None = None
         self.has_choice = False
         self._limits = limits
         self._provenance = provenance
-        self._drawn = drawn
+        self._image_of = image_of
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._text_size = 0
@@ -172,17 +168,10 @@ class Assembler:
 
     def _pictured(self, source: ImageURL | str) -> ImageReceived:
         self._limits.check("images", len(self._images) + 1)
-        image = self._drawn_image(source) or _image(source, self._limits)
-        image = image.with_provenance(self._provenance(self._model, self._created))
+        made = self._provenance(self._model, self._created)
+        image = self._image_of(source).with_provenance(made)
         self._images.append(image)
         return ImageReceived(image, len(self._images) - 1)
-
-    def _drawn_image(self, source: ImageURL | str) -> Image | None:
-        # What is longer than a token and its head was not drawn.
-        if isinstance(source, str) or len(raw := memoryview(source.url)) > _LONGEST_TOKEN:
-            return None
-        data = self._drawn(bytes(raw[1:-1]))
-        return None if data is None else _received(data)
 
     def _called(self, item: ToolCallItem) -> ToolCallDelta:
         function = item.function
@@ -255,36 +244,3 @@ def _arguments(arguments: object) -> str:
     if arguments is None:
         return ""
     return msgspec.json.encode(arguments).decode()
-
-
-def _image(source: ImageURL | str, limits: Limits) -> Image:
-    if isinstance(source, str):
-        return _from_text(source, limits)
-    raw = memoryview(source.url)
-    if bytes(raw[1:6]) == b"data:":
-        limits.check("image", _decoded_size(len(raw)))
-        try:
-            return _received(decode_data_url(raw[1:-1]))
-        except InvalidImageError:
-            # Perhaps only JSON escapes stood between the base64 and the decoder.
-            pass
-    return _from_text(parse_text(source.url), limits)
-
-
-def _from_text(url: str, limits: Limits) -> Image:
-    if url[:5].lower() != "data:":
-        # The gateway leaves an address in place where its own download failed.
-        return Image.from_url(url)
-    limits.check("image", _decoded_size(len(url)))
-    return _received(decode_data_url(url))
-
-
-def _received(data: bytes) -> Image:
-    # Whatever the bytes are, they were paid for: a type we don't know is the user's to judge.
-    if not data:
-        raise InvalidImageError("The reply has an image without a single byte.")
-    return Image(content=data)
-
-
-def _decoded_size(encoded: int) -> int:
-    return encoded * 3 // 4 - 32

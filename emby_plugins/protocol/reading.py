@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from emby_plugins.chat import ChatReply, Finished, StreamEvent
@@ -16,7 +17,7 @@ from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
 from emby_plugins.protocol.failures import failure_in
 from emby_plugins.protocol.limits import Limits
-from emby_plugins.protocol.siphon import Siphon
+from emby_plugins.protocol.siphon import MemorySink, Sink, Siphon
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
 from emby_plugins.protocol.wire import parse_completion
 
@@ -29,7 +30,7 @@ class ReplyReader:
     Reads a stream or a single JSON object, as the response's content type says and whatever was
     asked for: some gateways only stream, some never do. `headers` have lower-case names. `secret`
     reveals what is blotted out of an error; it is called late, so that no traceback shows it.
-    Whoever drives it passes each error, its own and the network's, through `note`.
+    Whoever drives it does so within `guard`, the reading of the network included.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class ReplyReader:
         model: str,
         prompt: str,
         secret: Callable[[], str] = str,
+        new_sink: Callable[[], Sink] = MemorySink,
     ) -> None:
         self.is_done = False
         self._request_id = headers.get("x-request-id")
@@ -47,8 +49,8 @@ class ReplyReader:
         self._limits = limits
         self._model = model
         self._prompt = prompt
-        self._siphon = Siphon(limits)
-        self._assembler = Assembler(limits, self._provenance, self._siphon.take)
+        self._siphon = Siphon(limits, new_sink)
+        self._assembler = Assembler(limits, self._provenance, self._siphon.image)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
@@ -88,12 +90,22 @@ class ReplyReader:
         """The reply as far as it has arrived."""
         return self._assembler.reply(self._request_id)
 
-    def note(self, error: EmbyError) -> None:
-        """Note on an error the request id, and in `partial` what had arrived."""
-        error.request_id = error.request_id or self._request_id
-        partial = self.reply
-        if partial.text or partial.images or partial.reasoning or partial.tool_calls:
-            error.partial = partial
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Everything read is read within: notes on an error the request id and what had arrived.
+
+        However it ends, nothing is left behind of an image that broke off.
+        """
+        try:
+            yield
+        except EmbyError as error:
+            error.request_id = error.request_id or self._request_id
+            partial = self.reply
+            if partial.text or partial.images or partial.reasoning or partial.tool_calls:
+                error.partial = partial
+            raise
+        finally:
+            self._siphon.close()
 
     def _take(self, event: ServerSentEvent) -> list[StreamEvent]:
         data = event.data

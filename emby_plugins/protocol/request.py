@@ -166,18 +166,19 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
 def _image(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
     """An image block: Vision Support page, "Using HTTPS URLs" and "Base64 Inline Data"."""
     url: str | msgspec.Raw
-    if image.content is None:
-        url = image.url or ""
+    if image.url is not None:
+        url = image.url
     else:
-        kind = sniff(image.content)
+        data = image.data
+        kind = sniff(data)
         if kind not in ACCEPTED_MEDIA_TYPES:
             hint = "Emby takes JPEG, PNG, WebP and GIF; Image.from_pil() converts."
             raise InvalidImageError(f"{image!r} can't be sent: it is {kind}.", hint=hint)
-        if len(image.content) > limits.request_image:
+        if len(data) > limits.request_image:
             most = limits.request_image
             hint = "Send a smaller one, or set Limits(request_image=...) if your model takes it."
             raise InvalidImageError(f"{image!r} is over the limit of {most:,} bytes.", hint=hint)
-        url = _data_url(kind, image.content)
+        url = _data_url(kind, data)
     block: dict[str, Any] = {"url": url}
     if detail:
         block["detail"] = detail

@@ -7,29 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emby_plugins import EmbyError, Limits, ReplyTooLargeError
+from emby_plugins import EmbyError, InvalidImageError, Limits, ReplyTooLargeError
 from emby_plugins.protocol import reading
 from emby_plugins.protocol.reading import ReplyReader
 from emby_plugins.protocol.siphon import Siphon
+from emby_plugins.protocol.wire import parse_completion
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
 PNG += "rkJggg=="
 
 
-class _Straight:
+class _Straight(Siphon):
     """Draws nothing: the plain path."""
-
-    def __init__(self, _: Limits) -> None:
-        pass
 
     def feed(self, chunk: bytes) -> bytes:
         return chunk
 
-    def take(self, _: bytes) -> None:
-        return None
 
-
-def outcome(body: bytes, cuts: list[int], kind: str, siphon: type) -> object:
+def outcome(body: bytes, cuts: list[int], kind: str, siphon: type[Siphon]) -> object:
     """What comes of a body in pieces: the reply, or the kind of error and what had arrived."""
     original = reading.Siphon
     reading.Siphon = siphon  # type: ignore[misc]
@@ -39,13 +34,13 @@ def outcome(body: bytes, cuts: list[int], kind: str, siphon: type) -> object:
         reading.Siphon = original  # type: ignore[misc]
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     try:
-        for start, end in pairwise(edges):
-            list(reader.feed(body[start:end]))
-            if reader.is_done:
-                break
-        list(reader.close())
+        with reader.guard():
+            for start, end in pairwise(edges):
+                list(reader.feed(body[start:end]))
+                if reader.is_done:
+                    break
+            list(reader.close())
     except EmbyError as error:
-        reader.note(error)
         return type(error), error.partial
     return reader.reply
 
@@ -137,9 +132,10 @@ def test_the_skeleton_stays_small_whatever_the_image_weighs() -> None:
     siphon = Siphon(Limits())
     skeleton = b"".join(siphon.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
     assert len(skeleton) < 300
-    drawn = json.loads(skeleton)["choices"][0]["message"]["images"][0]["image_url"]["url"]
-    assert siphon.take(drawn.encode()) == bytes(3_000_000)
-    assert siphon.take(drawn.encode()) is None
+    (entry,) = parse_completion(skeleton).choices[0].message.images  # type: ignore[index,union-attr,misc]
+    assert siphon.image(entry.image_url).data == bytes(3_000_000)
+    with pytest.raises(InvalidImageError):
+        siphon.image(entry.image_url)
 
 
 def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:

@@ -182,7 +182,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
         "from emby_plugins import images\n"
         "def stop(draft, path):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "images._publish = stop\n"
+        "images.publish = stop\n"
         "from llm.cli import cli\n"
         "cli(['emby', 'image', 'a fox', '-n', '2', '-m', 'emby-mock', '--out', 'made'])\n"
     )

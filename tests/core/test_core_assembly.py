@@ -1,0 +1,412 @@
+"""What a reply says and shows, in every form of CONTRACT.md, sections 4 and 5."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from core_help import BLUE, FINISH, RED, Read, call, called, failed, good, message, read, whole
+from support import JSON, as_json, chunk, completion, data_url
+
+from emby_plugins import (
+    ChatReply,
+    Citation,
+    Finished,
+    ImageReceived,
+    InvalidImageError,
+    MalformedReplyError,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
+
+# ---- the two orders, and images
+
+
+def test_text_then_one_chunk_per_image() -> None:
+    """Order 1 of the contract: text in pieces, then each image in a chunk of its own."""
+    result = read(chunk("Here "), chunk("they are:"), chunk(None, RED), chunk(None, BLUE), FINISH)
+    reply = good(result)
+    assert reply.text == "Here they are:"
+    assert [image.data for image in reply.images] == [RED, BLUE]
+    assert [type(event) for event in result.events] == [
+        TextDelta,
+        TextDelta,
+        ImageReceived,
+        ImageReceived,
+        Finished,
+    ]
+
+
+def test_text_and_all_images_in_one_chunk() -> None:
+    """Order 2 of the contract: one chunk has it all, the next the end and the usage."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 1290, "total_tokens": 1299}
+    reply = good(read(chunk("Here:", RED, BLUE), chunk(finish="stop", usage=usage)))
+    assert (reply.text, [i.data for i in reply.images]) == ("Here:", [RED, BLUE])
+    assert reply.usage == Usage(9, 1290, 1299)
+
+
+def test_images_come_in_the_order_they_came() -> None:
+    """Each image event tells its place, counted over all chunks."""
+    events = read(chunk(None, RED, BLUE), chunk(None, RED), FINISH).events
+    shown = [(e.index, e.image.data) for e in events if isinstance(e, ImageReceived)]
+    assert shown == [(0, RED), (1, BLUE), (2, RED)]
+
+
+def test_images_with_the_same_index_are_two_images() -> None:
+    """LiteLLM gives two images one index: they are appended all the same."""
+    items = [
+        {"index": 0, "type": "image_url", "image_url": {"url": data_url(data)}}
+        for data in (RED, BLUE)
+    ]
+    chunks = [chunk(delta={"images": [item]}) for item in items]
+    assert [i.data for i in good(read(*chunks, FINISH)).images] == [RED, BLUE]
+
+
+@pytest.mark.parametrize("form", [data_url(RED), {"url": data_url(RED)}], ids=["string", "object"])
+def test_an_image_url_may_be_a_bare_string(form: object) -> None:
+    """`image_url` is an object by the contract, and a string from some gateways."""
+    item = {"image_url": form}
+    assert good(whole(completion(images=None) | message(images=[item]))).image.data == RED
+
+
+def test_an_https_image_is_left_where_it_is() -> None:
+    """Where the gateway's own download failed there is an address, and it stays one."""
+    reply = good(read(chunk(None, "https://example.com/dog.png"), FINISH))
+    assert reply.image.url == "https://example.com/dog.png"
+    assert reply.image.content is None
+
+
+RAW_URLS = {
+    "escaped-slashes": json.dumps(data_url(RED)).replace("/", "\\/"),
+    "unicode-escapes": json.dumps(data_url(RED)).replace("A", "\\u0041").replace("d", "\\u0064"),
+    "line-breaks": json.dumps(data_url(RED)[:40] + "\r\n" + data_url(RED)[40:] + "\n"),
+    "parameters": json.dumps(data_url(RED).replace(";", ";name=a b.png;charset=utf-8;", 1)),
+    "upper-case": json.dumps(
+        data_url(RED).replace("data:image/png;base64", "DATA:IMAGE/PNG;BASE64")
+    ),
+    "no-type": json.dumps(data_url(RED).replace("image/png", "")),
+    "wrong-type": json.dumps(data_url(RED).replace("png", "jpeg")),
+}
+
+
+@pytest.mark.parametrize("raw", RAW_URLS.values(), ids=RAW_URLS)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_every_spelling_of_a_data_url_gives_the_same_bytes(raw: str, *, streamed: bool) -> None:
+    """JSON escapes, line breaks, parameters, case and a wrong type change no byte of an image."""
+    body = as_json(chunk(None, "URL", finish="stop")).replace(b'"URL"', raw.encode())
+    if streamed:
+        result = Read(b"data: " + body + b"\n\n")
+    else:
+        result = Read(body.replace(b'"delta"', b'"message"'), headers=JSON)
+    image = good(result).image
+    assert image.data == RED
+    assert image.media_type == "image/png"
+
+
+def test_an_image_of_an_unknown_format_is_kept() -> None:
+    """Bytes that no one here knows were paid for, and reach the user as they are."""
+    image = good(read(chunk(None, data_url(b"\0JXL?")), FINISH)).image
+    assert (image.data, image.media_type, image.suffix) == (
+        b"\0JXL?",
+        "application/octet-stream",
+        ".bin",
+    )
+
+
+BROKEN_IMAGES = {
+    "no-bytes": "data:image/png;base64,",
+    "cut": data_url(RED)[:-1],
+    "letters": data_url(RED) + "!?",
+    "url-safe": "data:image/png;base64,-_-_",
+    "not-base64": "data:image/png,abc",
+    "no-comma": "data:image/png;base64",
+    "empty": "",
+    "file": "file:///etc/passwd",
+    "broken-host": "https://[broken",
+    "script": "javascript:alert(1)",
+}
+
+
+@pytest.mark.parametrize("url", BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_broken_image_raises_and_loses_nothing(url: str, *, streamed: bool) -> None:
+    """An image that can't be decoded is an error that carries the text and the image before it."""
+    if streamed:
+        result = read(chunk("Here:", RED), chunk(None, url), FINISH)
+    else:
+        result = whole(completion("Here:", RED, url))
+    error = failed(result, InvalidImageError)
+    assert error.partial is not None
+    assert (error.partial.text, error.partial.image.data) == ("Here:", RED)
+
+
+def test_an_images_entry_without_an_image_raises() -> None:
+    """Content of an unknown form is never dropped in silence."""
+    failed(
+        read(chunk("Here:", delta={"images": [{"b64_json": "AAAA"}]}), FINISH), MalformedReplyError
+    )
+    failed(read(chunk(delta={"images": [None]}), FINISH), MalformedReplyError)
+
+
+def test_an_image_tells_where_it_came_from() -> None:
+    """Provenance: the model that answered, the prompt, the request and the time."""
+    made = good(read(chunk(None, RED, model="used", created=1730000000), FINISH)).image.provenance
+    assert made is not None
+    assert (made.model, made.prompt, made.request_id) == ("used", "a dog", "r-1")
+    assert made.created == datetime.fromtimestamp(1730000000, UTC)
+
+
+def test_an_image_tells_the_model_asked_where_none_is_named() -> None:
+    """Emby's own examples name no model and no time in a reply."""
+    made = good(whole(message(images=[{"image_url": {"url": data_url(RED)}}]))).image.provenance
+    assert made is not None
+    assert (made.model, made.created) == ("asked", None)
+
+
+# ---- text, reasoning, parts, refusals, citations
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_reasoning_by_either_name(name: str) -> None:
+    """Reasoning comes before content, under Emby's name for it or an older one."""
+    result = read(chunk(delta={name: "Let me "}), chunk(delta={name: "see."}), chunk("4"), FINISH)
+    assert good(result).reasoning == "Let me see."
+    assert result.events[:3] == [ReasoningDelta("Let me "), ReasoningDelta("see."), TextDelta("4")]
+    assert good(whole(message(content="4", **{name: "Let me see."}))).reasoning == "Let me see."
+
+
+def test_reasoning_under_both_names_counts_once() -> None:
+    """A gateway that says it twice is heard once."""
+    assert good(whole(message(content="4", reasoning="a", reasoning_content="a"))).reasoning == "a"
+
+
+def test_content_as_an_array_of_parts() -> None:
+    """Text and images in `content` itself, as some gateways send them."""
+    parts = [
+        {"type": "text", "text": "Here: "},
+        {"type": "image_url", "image_url": {"url": data_url(RED)}},
+        {"type": "text", "text": "done."},
+    ]
+    for result in (whole(message(content=parts)), read(chunk(delta={"content": parts}), FINISH)):
+        reply = good(result)
+        assert (reply.text, reply.image.data) == ("Here: done.", RED)
+
+
+def test_a_part_of_an_unknown_type_raises() -> None:
+    """Sound, say, can't be told to the user, and is not dropped in silence either."""
+    parts = [{"type": "text", "text": "Listen:"}, {"type": "audio"}]
+    error = failed(whole(message(content=parts)), MalformedReplyError)
+    assert "'audio'" in error.message
+    assert error.partial is not None
+    assert error.partial.text == "Listen:"
+
+
+def test_a_refusal_is_text() -> None:
+    """What the model says instead of an answer is shown."""
+    assert good(whole(message(content=None, refusal="I can't."))).text == "I can't."
+
+
+def test_annotations_become_citations() -> None:
+    """Pages the model refers to; an odd annotation costs nothing else."""
+    cited = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A"}}
+    odd = {"url_citation": {"url": None, "title": None}}
+    reply = good(whole(message(content="x", annotations=[cited, odd, "loose"])))
+    assert reply.citations == (
+        Citation("https://a.example", "A"),
+        Citation(""),
+        Citation("", "loose"),
+    )
+    assert good(whole(message(content="x", annotations=None))).citations == ()
+
+
+NOTHING_MUCH: dict[str, dict[str, Any]] = {
+    "nulls": {"role": None, "content": None, "images": None, "tool_calls": None},
+    "empty": {"content": "", "images": [], "tool_calls": [], "reasoning": ""},
+    "bare": {},
+}
+
+
+@pytest.mark.parametrize("delta", NOTHING_MUCH.values(), ids=NOTHING_MUCH)
+def test_an_empty_delta_is_no_event(delta: dict[str, Any]) -> None:
+    """Null, empty and absent fields are the same: nothing was said."""
+    result = read(chunk(delta=delta), chunk("Hi"), FINISH)
+    assert result.events == [TextDelta("Hi"), Finished(good(result))]
+
+
+# ---- tool calls
+
+SUM = ToolCall("t1", "add", '{"a": 1}')
+TIME = ToolCall("t2", "now", "{}")
+
+
+CALLS: dict[str, list[dict[str, Any]]] = {
+    "fragments": [
+        called(call("add", "", index=0, id="t1", type="function")),
+        called(call(None, '{"a"', index=0)),
+        called(call("now", "", index=1, id="t2")),
+        called(call(None, ": 1}", index=0), call(None, "{}", index=1)),
+    ],
+    "whole-in-one-chunk": [
+        called(call("add", '{"a": 1}', index=0, id="t1"), call("now", "{}", index=1, id="t2"))
+    ],
+    "without-index": [called(call("add", '{"a": 1}', id="t1"), call("now", "{}", id="t2"))],
+    "without-index-in-two-chunks": [
+        called(call("add", '{"a": 1}', id="t1")),
+        called(call("now", "{}", id="t2")),
+    ],
+    "fragments-by-id": [
+        called(call("add", '{"a"', id="t1")),
+        called(call("now", "{}", id="t2")),
+        called(call(None, ": 1}", id="t1")),
+    ],
+    "fragments-without-anything": [
+        called(call("add", '{"a"', id="t1")),
+        called(call(None, ": 1}")),
+        called(call("now", None, id="t2")),
+    ],
+    "one-index-for-all": [
+        called(call("add", '{"a": 1}', index=0, id="t1")),
+        called(call("now", "{}", index=0, id="t2")),
+    ],
+    "name-in-every-fragment": [
+        called(call("add", '{"a"', index=0, id="t1")),
+        called(call("add", ": 1}", index=0, id="t1")),
+        called(call("now", "{}", index=1, id="t2")),
+    ],
+    "name-later": [
+        called(call(None, '{"a": 1}', index=0, id="t1")),
+        called(call("add", None, index=0), call("now", "{}", index=1, id="t2")),
+    ],
+    "backwards": [
+        called(call("now", "{}", index=1, id="t2")),
+        called(call("add", '{"a": 1}', index=0, id="t1")),
+    ],
+}
+
+
+@pytest.mark.parametrize("chunks", CALLS.values(), ids=CALLS)
+def test_tool_calls_of_every_form(chunks: list[dict[str, Any]]) -> None:
+    """Fragments, whole calls, with and without index or id: the same two calls."""
+    result = read(*chunks, chunk(finish="tool_calls"))
+    assert good(result).tool_calls == (SUM, TIME)
+    assert result.reply.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize("chunks", CALLS.values(), ids=CALLS)
+def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> None:
+    """Joining what the deltas say, id and name included, gives the calls: hosts do just that."""
+    joined: dict[int, list[str]] = {}
+    for event in read(*chunks, chunk(finish="tool_calls")).events:
+        if isinstance(event, ToolCallDelta):
+            there = joined.setdefault(event.index, ["", "", ""])
+            said = (event.id, event.name, event.arguments)
+            joined[event.index] = [a + b for a, b in zip(there, said, strict=True)]
+    calls = [ToolCall(i, n, a or "{}") for _, (i, n, a) in sorted(joined.items())]
+    assert calls == [SUM, TIME]
+
+
+def test_arguments_may_be_an_object() -> None:
+    """Arguments that are JSON and not a string of it become that string."""
+    reply = good(whole(message(tool_calls=[call("add", {"a": 1}, id="t1")])))
+    assert reply.tool_calls[0].args == {"a": 1}
+
+
+def test_calls_without_id_or_index_are_told_apart_by_name() -> None:
+    """Two whole calls are two, each with an id of its own to answer to."""
+    calls = [call("add", "{}"), call("now", "{}")]
+    for result in (whole(message(tool_calls=calls)), read(called(*calls), FINISH)):
+        assert [(c.id, c.name) for c in good(result).tool_calls] == [
+            ("call_0", "add"),
+            ("call_1", "now"),
+        ]
+
+
+# ---- usage and the rest
+
+USAGES: dict[str, tuple[Any, Usage | None]] = {
+    "plain": ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, Usage(1, 2, 3)),
+    "no-total": ({"prompt_tokens": 1, "completion_tokens": 2}, Usage(1, 2, 3)),
+    "empty": ({}, Usage()),
+    "null": (None, None),
+    "no-object": ([1], None),
+    "reasoning": ({"reasoning_tokens": 7}, Usage(reasoning_tokens=7)),
+    "reasoning-details": (
+        {"completion_tokens_details": {"reasoning_tokens": 7}},
+        Usage(reasoning_tokens=7),
+    ),
+    "cached": ({"prompt_tokens_details": {"cached_tokens": 5}}, Usage(cached_tokens=5)),
+    "details-null": ({"prompt_tokens_details": None, "prompt_tokens": 1}, Usage(1, 0, 1)),
+    "cost": ({"cost": 0.25, "cost_details": {"x": 1}}, Usage(cost=0.25)),
+    "cost-usd": ({"cost_usd_total": 0.5, "cost_usd_input": 0.1}, Usage(cost=0.5)),
+    "cost-null": ({"cost_usd_total": None, "cost": None}, Usage()),
+    "odd": (
+        {"prompt_tokens": "many", "completion_tokens": -1, "total_tokens": 1e300, "cost": "free"},
+        Usage(),
+    ),
+    "huge": ({"cost": 10**400, "prompt_tokens": 10**400}, Usage()),
+    "negative": ({"cost": -(10**400), "prompt_tokens": -1}, Usage()),
+}
+
+
+@pytest.mark.parametrize(("wire", "usage"), USAGES.values(), ids=USAGES)
+def test_usage_of_every_form(wire: object, usage: Usage | None) -> None:
+    """Tokens and cost as each gateway gives them; what is odd counts as not given."""
+    assert good(whole(completion("Hi", usage=wire))).usage == usage
+    assert good(read(chunk("Hi"), chunk(finish="stop", usage=wire))).usage == usage
+
+
+def test_the_last_usage_wins() -> None:
+    """Usage on the finish chunk, in one without choices, and null: the last real one counts."""
+    reply = good(
+        read(
+            chunk("Hi", usage={"prompt_tokens": 1}),
+            chunk(finish="stop", usage={"prompt_tokens": 2}),
+            {"choices": [], "usage": {"prompt_tokens": 3}},
+            {"choices": [], "usage": None},
+        )
+    )
+    assert reply.usage == Usage(prompt_tokens=3, total_tokens=3)
+
+
+def test_id_and_model_may_change_between_chunks() -> None:
+    """The last named count, and an empty chunk takes nothing back."""
+    reply = good(
+        read(
+            chunk("a", id="1", model="x"),
+            chunk("b", id="2", model="emby/x"),
+            chunk(finish="stop", id="", model=None),
+        )
+    )
+    assert (reply.id, reply.model, reply.text) == ("2", "emby/x", "ab")
+
+
+def test_what_only_informs_can_cost_no_reply() -> None:
+    """Ids, times, metadata and the like of unheard-of types are left out, or taken as text."""
+    odd = {
+        "id": 7,
+        "model": ["m"],
+        "created": "now",
+        "metadata": 5,
+        "system_fingerprint": 1,
+        "new": {},
+    }
+    reply = good(whole(completion("Hi") | odd))
+    assert (reply.text, reply.id, reply.model, reply.created) == ("Hi", "7", "", None)
+
+
+def test_what_informs_is_kept() -> None:
+    """Routing metadata, time, fingerprint and request id ride on the reply."""
+    top = {"created": 1.9e9, "metadata": {"used_model": "q"}, "system_fingerprint": "emby-mock"}
+    reply = good(whole(completion("Hi", **top)))
+    assert reply.metadata == {"used_model": "q"}
+    assert (reply.created, reply.system_fingerprint) == (1_900_000_000, "emby-mock")
+    assert reply.request_id == "r-1"
+
+
+def test_the_least_that_emby_documents_is_enough() -> None:
+    """Emby's own examples have no usage, id, finish reason or index."""
+    reply = good(whole({"choices": [{"message": {"content": "Hi"}}]}))
+    assert reply == ChatReply(text="Hi", request_id="r-1")

@@ -1,0 +1,548 @@
+"""The client's settings, plugins and secrets, and the list of models."""
+
+import asyncio
+import logging
+import pickle
+import socket
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx
+import pluggy
+import pytest
+from support import (
+    Asked,
+    Asker,
+    Loopback,
+    ScriptedBackend,
+    Wire,
+    answer,
+    as_json,
+    chunk,
+    completion,
+    sse,
+)
+
+import emby_plugins.plugins
+from emby_plugins import (
+    DOCUMENTED_MODELS,
+    AsyncEmby,
+    BackendRequest,
+    BackendResponse,
+    ConfigurationError,
+    Emby,
+    EmbyError,
+    MalformedReplyError,
+    MissingKeyError,
+    ModelCard,
+    NotFoundError,
+    RateLimitError,
+    hookimpl,
+)
+from emby_plugins.settings import DEFAULT_BASE_URL, Secret
+
+KEY = "sk-very-secret-123"
+CLIENTS = pytest.mark.parametrize("client", [Emby, AsyncEmby])
+
+
+# ---- key and address
+
+
+def test_no_key_sends_nothing(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is connected to; the error says where to put a key, or how to do without."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked a host up"))
+    for on in ({}, {"base_url": "https://api.emby.dev/v1", "api_key": "  "}):
+        with pytest.raises(MissingKeyError) as caught:
+            ask("Hi", on=on)
+        assert "EMBY_API_KEY" in caught.value.hint
+        assert "mock:" in caught.value.hint
+
+
+BAD_KEYS = ["sk-1\nEvil: 1", "\u201csk-1\u201d", "sk 1", "sk-1\x00", "sk\u20281", "schlüssel"]
+
+
+@CLIENTS
+@pytest.mark.parametrize("key", BAD_KEYS)
+def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> None:
+    """Line breaks, quotes and spaces: the error says where, and shows nothing of the key."""
+    with pytest.raises(ConfigurationError, match=r"its character \d+ is") as caught:
+        client(key)
+    for word in key.split():
+        assert word.strip("\u201c\u201d\x00") not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@CLIENTS
+def test_a_key_is_stripped(client: Any) -> None:
+    """A line break at its end comes with copying, and is no part of it."""
+    assert client(f" {KEY}\n")._key.reveal() == KEY
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    "url", ["http://api.emby.dev/v1", "http://192.168.0.1", "HTTP://localhost.evil.com"]
+)
+def test_no_key_goes_over_plain_http(client: Any, url: str) -> None:
+    """Anyone on the way could read it."""
+    with pytest.raises(ConfigurationError, match="plain http") as caught:
+        client(KEY, url)
+    assert KEY not in str(caught.value)
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8000/v1", "http://localhost/", "http://[::1]:80"]
+)
+def test_loopback_needs_no_tls_and_no_key(client: Any, url: str) -> None:
+    """What stays on this machine nobody else reads."""
+    assert client(KEY, url).base_url == url.rstrip("/")
+    assert client(None, url).base_url == url.rstrip("/")
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.emby.dev/v1",
+        "localhost:8000",
+        "ftp://api.emby.dev",
+        "file:///etc",
+        "https://",
+        "mock",
+        "test:",
+        "https://[broken",
+        "https://a.b:99999/v1",
+        "https://a.b:port",
+    ],
+)
+def test_what_is_no_base_url_is_refused(client: Any, url: str) -> None:
+    """A typed error, at once."""
+    with pytest.raises(ConfigurationError, match="base URL"):
+        client(KEY, url)
+
+
+@CLIENTS
+@pytest.mark.parametrize(
+    "url", ["https://me:pw@api.emby.dev", "https://:pw@a.b", "https://sk-1@a.b"]
+)
+def test_no_secret_goes_into_the_address(client: Any, url: str) -> None:
+    """Addresses are logged; the error does not show this one."""
+    with pytest.raises(ConfigurationError) as caught:
+        client(KEY, url)
+    assert "pw" not in caught.value.message
+    assert "sk-1" not in str(caught.value)
+
+
+@CLIENTS
+@pytest.mark.parametrize("url", ["https://a.b/v1?key=sk-1", "https://a.b/v1#sk-1"])
+def test_an_address_ends_with_its_path(client: Any, url: str) -> None:
+    """Paths are put behind it; and a query is where keys are put, so it is not shown."""
+    with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
+        client(KEY, url)
+    assert "sk-1" not in str(caught.value)
+
+
+def test_the_default_address_is_emby() -> None:
+    """With an https address of its own."""
+    assert Emby().base_url == DEFAULT_BASE_URL == "https://api.emby.dev/v1"
+
+
+@CLIENTS
+@pytest.mark.parametrize("settings", [{"timeout": 0}, {"deadline": -1}, {"max_retries": -1}])
+def test_impossible_settings_are_refused(client: Any, settings: dict[str, float]) -> None:
+    """No time at all, fewer than no tries."""
+    with pytest.raises(ConfigurationError, match="seconds above 0"):
+        client(base_url="mock:", **settings)
+
+
+def test_an_address_httpx_can_not_use_is_a_typed_error(ask: Asker) -> None:
+    """Whoever finds it out."""
+    with pytest.raises(ConfigurationError, match="can't be asked"):
+        ask("Hi", on={"api_key": KEY, "base_url": "https://\u2603\u200d.example/v1"})
+
+
+# ---- secrets
+
+
+@CLIENTS
+def test_a_client_shows_no_key(client: Any) -> None:
+    """Neither its repr nor that of anything it holds; and it can't be pickled."""
+    made = client(KEY, "https://api.emby.dev/v1")
+    assert repr(made) == f"{client.__name__}(base_url='https://api.emby.dev/v1')"
+    assert KEY not in repr(vars(made))
+    assert KEY not in repr(
+        [vars(value) for value in vars(made).values() if hasattr(value, "__dict__")]
+    )
+    with pytest.raises(TypeError, match="can't be pickled"):
+        pickle.dumps(made)
+    with pytest.raises(TypeError, match="can't be pickled"):
+        pickle.dumps(Secret(KEY))
+    assert (str(Secret(KEY)), repr(Secret("")), f"{Secret(KEY)}") == (
+        "Secret(...)",
+        "Secret()",
+        "Secret(...)",
+    )
+
+
+def told(error: BaseException) -> str:
+    """All that a traceback can show, local variables of every frame included."""
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    return "".join(shown.format())
+
+
+BROKEN: dict[str, Callable[[Asked, Wire], bool | None]] = {
+    "refused": lambda _, wire: wire.whole(as_json({"error": {"message": KEY}}), status="401 No"),
+    "malformed": lambda _, wire: wire.whole(b"[]", "content-type: application/json"),
+    "cut": lambda _, wire: wire.stream(sse(chunk("Hi"), done=False), ends=False) or False,
+    "reset": lambda _, wire: wire.reset() or False,
+    "gone": lambda *_: False,
+    "packed-twice": lambda _, wire: wire.whole(b"{}", "content-encoding: gzip, gzip"),
+    "no-http": lambda _, wire: wire.send(b"SSH-2.0\r\n\r\n") or False,
+    "in-mid-stream": lambda _, wire: wire.stream(
+        sse(chunk("Hi"), b'event: error\ndata: {"error": {"message": "Bad"}}\n\n')
+    ),
+}
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in the error, not in a traceback with locals, not in a log at its most talkative."""
+    given = {"api_key": KEY}
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore", "stamina", "emby_plugins"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    with Loopback(BROKEN[way]) as server:
+        on = {"base_url": server.url, "max_retries": 0} | given
+        with pytest.raises(EmbyError) as caught:
+            ask("Hi", on=on)
+        assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    mine = {frame.name for frame in traceback.extract_tb(caught.value.__traceback__)}
+    assert mine & {"_send", "_open", "feed", "_events", "_async_events"}
+    given.clear(), on.clear()
+    # The frames of the test and of pytest hold the key because the test does.
+    error = without_frames_of(caught.value, __file__)
+    assert KEY not in told(error)
+    assert KEY not in caplog.text
+    assert caplog.records
+
+
+def without_frames_of(error: BaseException, file: str) -> BaseException:
+    """The error, its traceback beginning below the last frame of ours, which were given the key."""
+    trace = error.__traceback__
+    kept = trace
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name == file or name.endswith("support.py"):
+            kept = trace.tb_next
+        trace = trace.tb_next
+    return error.with_traceback(kept)
+
+
+def test_a_connection_refused_shows_no_key(ask: Asker) -> None:
+    """The frames of the HTTP library hold the request, and still do not show it."""
+    with Loopback(lambda *_: None) as server:
+        url = server.url
+    with pytest.raises(EmbyError) as caught:
+        ask("Hi", on={"api_key": KEY, "base_url": url, "max_retries": 0})
+    assert KEY not in told(without_frames_of(caught.value, __file__))
+
+
+# ---- models
+
+
+def models(client: Any, **on: Any) -> list[ModelCard]:
+    """What that kind of client lists."""
+    if client is Emby:
+        with Emby(**on) as emby:
+            return emby.models()
+
+    async def listed() -> list[ModelCard]:
+        async with AsyncEmby(**on) as emby:
+            return await emby.models()
+
+    return asyncio.run(listed())
+
+
+@CLIENTS
+def test_the_mocks_models_are_listed(client: Any) -> None:
+    """With what they can do."""
+    cards = {card.id: card for card in models(client, base_url="mock:")}
+    assert cards["qwen2.5-vision"].vision
+    assert cards["qwen2.5-vision"].image_output
+    assert not cards["emby-mock-text"].vision
+
+
+@CLIENTS
+def test_the_list_is_asked_for_without_a_body(client: Any) -> None:
+    """`GET /models`, with the key where there is one."""
+    backend = ScriptedBackend({"data": [{"id": "a"}]})
+    assert models(client, api_key=KEY, **backend.on) == [ModelCard("a")]
+    (request,) = backend.requests
+    assert (request.method, request.path, request.body) == ("GET", "/models", b"")
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert "content-type" not in request.headers
+
+
+@CLIENTS
+def test_a_list_that_is_none_is_malformed(client: Any) -> None:
+    """Anything but `{"data": [...]}`; an address that has none is not found."""
+    for body in ([], {"models": []}, {"data": {}}, None):
+        with pytest.raises(MalformedReplyError):
+            models(client, **ScriptedBackend(answer(body or "x")).on)
+    with pytest.raises(NotFoundError, match="/v1"):
+        models(client, **ScriptedBackend(BackendResponse(404, {}, iter([b"404 Not Found"]))).on)
+
+
+@CLIENTS
+def test_the_list_is_tried_again(client: Any) -> None:
+    """As a chat is."""
+    backend = ScriptedBackend(answer({}, status=503), answer({"data": []}))
+    assert models(client, **backend.on) == []
+    assert len(backend.requests) == 2
+
+
+CARD: dict[str, Any] = {
+    "id": "m",
+    "name": "M",
+    "family": "f",
+    "description": "d",
+    "aliases": ["x", 5],
+    "created": 1730000000,
+    "architecture": {"input_modalities": ["text"], "output_modalities": ["text", "image"]},
+    "providers": [{"vision": False, "tools": True, "reasoning": True, "max_output": 9}, "odd"],
+    "pricing": {"prompt": "3e-7", "image": 0.5, "odd": []},
+    "context_length": 8_192,
+    "supported_parameters": ["tools"],
+    "structured_outputs": True,
+    "deprecated_at": "2027-01-01",
+    "deactivated_at": None,
+    "unheard": {"of": 1},
+}
+
+
+def test_every_field_of_a_model() -> None:
+    """CONTRACT.md, section 2: what is odd counts as not given."""
+    odd = {"id": "o", "aliases": 5, "providers": {}, "architecture": [], "context_length": "big"}
+    listed = {"data": [CARD, odd, {"name": "no id"}, {"id": ""}, 7]}
+    card, plain = models(Emby, **ScriptedBackend(listed).on)
+    assert card == ModelCard(
+        id="m",
+        name="M",
+        family="f",
+        description="d",
+        aliases=("x",),
+        image_output=True,
+        tools=True,
+        reasoning=True,
+        structured_output=True,
+        context_length=8_192,
+        max_output=9,
+        pricing={"prompt": "3e-7", "image": "0.5"},
+        created=1730000000,
+        deprecated_at="2027-01-01",
+    )
+    assert plain == ModelCard("o")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"vision": True},
+        {"providers": [{"vision": False}, {"vision": True}]},
+        {"architecture": {"input_modalities": ["image"]}},
+    ],
+)
+def test_vision_in_each_of_its_forms(says: dict[str, Any]) -> None:
+    """The model says so, or any provider does, or its inputs: Vision-Enabled Models."""
+    (card,) = models(Emby, **ScriptedBackend({"data": [{"id": "m", **says}]}).on)
+    assert card.vision
+
+
+# ---- plugins
+
+
+class Named:
+    """A plugin whose hooks are given as functions."""
+
+    def __init__(self, **hooks: Callable[..., Any]) -> None:
+        for name, hook in hooks.items():
+            setattr(self, name, hookimpl(hook))
+
+
+def backend_of(text: str) -> Named:
+    """A plugin with a backend for `test:` that says that text."""
+
+    def emby_backend(url: str) -> Callable[[BackendRequest], BackendResponse] | None:
+        return (lambda _: answer(completion(text))) if url == "test:" else None
+
+    return Named(emby_backend=emby_backend)
+
+
+def test_the_backend_of_the_plugin_registered_last_is_used(ask: Asker) -> None:
+    """And one that declines leaves it to the others."""
+    on = {"base_url": "test:", "plugins": [backend_of("first"), backend_of("last")]}
+    assert ask("Hi", on=on).text == "last"
+    declines = Named(emby_backend=lambda url: None)
+    assert ask("Hi", on=on | {"plugins": [backend_of("first"), declines]}).text == "first"
+
+
+@CLIENTS
+def test_a_backend_that_fails_to_start_reaches_the_caller(client: Any) -> None:
+    """Whoever makes the client learns of it at once."""
+
+    def emby_backend(url: str) -> None:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        client(base_url="test:", plugins=[Named(emby_backend=emby_backend)])
+
+
+@CLIENTS
+def test_a_misspelt_hook_is_refused(client: Any) -> None:
+    """It would never be called, and nobody would know why."""
+    with pytest.raises(pluggy.PluginValidationError, match="emby_modles"):
+        client(base_url="mock:", plugins=[Named(emby_modles=lambda: None)])
+
+
+def test_plugins_of_one_client_are_not_anothers() -> None:
+    """Nothing is global."""
+    with Emby(base_url="test:", plugins=[backend_of("mine")]):
+        pass
+    with pytest.raises(ConfigurationError):
+        Emby(base_url="test:")
+
+
+def test_a_faulty_installed_plugin_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client works without it."""
+
+    class Entry:
+        name = "faulty"
+
+        def load(self) -> object:
+            raise ImportError("gone")
+
+    monkeypatch.setattr(emby_plugins.plugins, "_installed", lambda: (Entry(),))
+    with pytest.warns(UserWarning, match="'faulty' did not load"), Emby(base_url="mock:") as emby:
+        assert emby.chat("Hi").text
+
+
+def test_known_models_are_joined_and_the_last_registered_wins(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Built in first; one that raises, and one that answers nonsense, cost themselves alone."""
+
+    def raises() -> Iterable[ModelCard]:
+        raise RuntimeError("broken plugin")
+
+    plugins = [
+        Named(emby_models=lambda: [ModelCard("mine", name="old"), ModelCard("qwen2.5-vl")]),
+        Named(emby_models=raises),
+        Named(emby_models=lambda: 5),
+        Named(emby_models=lambda: [ModelCard("mine", name="new")]),
+    ]
+    known = {card.id: card for card in Emby(base_url="mock:", plugins=plugins)._plugins.models()}
+    assert known["mine"].name == "new"
+    assert known["qwen2.5-vl"] == ModelCard("qwen2.5-vl")
+    assert known["glm-vision"] in DOCUMENTED_MODELS
+    assert "broken plugin" in caplog.text
+
+
+def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
+    ask: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The last registered is asked first; one that raises is logged and the next asked."""
+    seen: list[tuple[EmbyError, list[ModelCard]]] = []
+
+    def raises(error: EmbyError) -> str:
+        raise RuntimeError("broken hint")
+
+    def looks(error: EmbyError, models: list[ModelCard]) -> None:
+        seen.append((error, models))
+
+    backend = ScriptedBackend(answer({}, status=429))
+    mine = Named(emby_error_hint=lambda error: "Ask Ann.")
+    plugins = [backend, mine, Named(emby_error_hint=looks), Named(emby_error_hint=raises)]
+    on = {"base_url": "test:", "plugins": plugins, "max_retries": 0}
+    with pytest.raises(RateLimitError) as caught:
+        ask("Hi", on=on)
+    assert caught.value.hint == "Ask Ann."
+    assert "broken hint" in caplog.text
+    ((error, known),) = seen
+    assert error is caught.value
+    assert all(card in known for card in DOCUMENTED_MODELS)
+
+
+def test_a_hint_that_is_there_is_kept(ask: Asker) -> None:
+    """Plugins advise where the error has nothing to say itself."""
+    on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
+    with pytest.raises(MissingKeyError, match="EMBY_API_KEY"):
+        ask("Hi", on=on)
+
+
+# ---- closing, and httpx clients from outside
+
+
+def test_a_closed_client_opens_again() -> None:
+    """Closing gives the connections back; using it again is no error."""
+    backend = ScriptedBackend(completion("Hi"))
+    emby = Emby(**backend.on)
+    for _ in range(2):
+        assert emby.chat("Hi").text == "Hi"
+        emby.close()
+        emby.close()
+
+
+async def test_a_closed_async_client_opens_again() -> None:
+    """As the sync one."""
+    emby = AsyncEmby(**ScriptedBackend(completion("Hi")).on)
+    for _ in range(2):
+        assert (await emby.chat("Hi")).text == "Hi"
+        await emby.close()
+        await emby.close()
+
+
+def handler(request: httpx.Request) -> httpx.Response:
+    """An httpx mock that says who asked."""
+    return httpx.Response(200, json=completion(request.headers["authorization"]))
+
+
+def test_a_given_http_client_is_used_and_left_open() -> None:
+    """As it is, with our headers on each request and not on the client."""
+    with httpx.Client(transport=httpx.MockTransport(handler)) as http:
+        with Emby(KEY, http_client=http) as emby:
+            assert emby.chat("Hi").text == f"Bearer {KEY}"
+        assert not http.is_closed
+        assert "authorization" not in http.headers
+
+
+async def test_a_given_async_http_client_is_used_and_left_open() -> None:
+    """As the sync one."""
+    async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
+        async with AsyncEmby(KEY, http_client=http) as emby:
+            assert (await emby.chat("Hi")).text == f"Bearer {KEY}"
+        assert not http.is_closed
+
+
+def test_a_given_http_client_follows_no_redirects() -> None:
+    """Even one that was made to: the body and the metadata are for one host."""
+    asked = []
+
+    def redirects(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        return httpx.Response(307, headers={"location": "https://evil.example/"})
+
+    transport = httpx.MockTransport(redirects)
+    with (
+        httpx.Client(transport=transport, follow_redirects=True) as http,
+        pytest.raises(EmbyError, match="Redirects are not followed"),
+    ):
+        Emby(KEY, http_client=http).chat("Hi")
+    assert asked == ["api.emby.dev"]
+
+
+@CLIENTS
+def test_a_backend_in_this_process_needs_no_http_client(client: Any) -> None:
+    """Giving one is a mistake that is told."""
+    with pytest.raises(ConfigurationError, match="http_client has no use"):
+        client(base_url="mock:", http_client=object())

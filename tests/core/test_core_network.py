@@ -1,0 +1,501 @@
+"""The client over real sockets, on loopback: what networks do to replies, and to connections."""
+
+import asyncio
+import gc
+import threading
+from collections.abc import Callable, Iterable
+
+import pytest
+from support import Asked, Asker, Loopback, Wire, as_json, chunk, completion, picture, sse
+
+from emby_plugins import (
+    APIError,
+    AsyncEmby,
+    AuthenticationError,
+    DeadlineExceededError,
+    Emby,
+    EmbyConnectionError,
+    EmbyError,
+    EmbyTimeoutError,
+    Image,
+    MalformedReplyError,
+    TextDelta,
+    TruncatedReplyError,
+)
+
+RED = picture("red")
+BEGUN = sse(chunk("Here:"), chunk(None, RED), done=False)
+WHOLE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
+
+
+def well(asked: Asked, wire: Wire) -> None:
+    """A good answer, streamed where a stream was asked for."""
+    if b'"stream":true' in asked.body:
+        wire.stream(WHOLE)
+    else:
+        wire.whole(as_json(completion("Here:", RED)), "content-type: application/json")
+
+
+def broken(ask: Asker, by: Callable[[Asked, Wire], bool | None], **on: float) -> EmbyError:
+    """The error of a call to a server that answers like that, and how often it was asked."""
+    with Loopback(by) as server, pytest.raises(EmbyError) as caught:
+        ask("Hi", on={"base_url": server.url, "max_retries": 2, **on})
+    assert len(server.requests) == 1, "a request that may have been answered was sent again"
+    return caught.value
+
+
+def has_what_arrived(error: EmbyError) -> bool:
+    """Whether the text and the very bytes of the image are there."""
+    return error.partial is not None and (error.partial.text, error.partial.images) == (
+        "Here:",
+        (Image(RED),),
+    )
+
+
+def test_a_good_answer(ask: Asker) -> None:
+    """Over a socket as in process: the text, the image to the byte, one request."""
+    with Loopback(well) as server:
+        reply = ask("Hi", on={"base_url": server.url, "api_key": "sk-1"}, images=[Image(RED)])
+    assert (reply.text, reply.image.data) == ("Here:", RED)
+    (asked,) = server.requests
+    assert (asked.method, asked.path) == ("POST", "/v1/chat/completions")
+    assert asked.headers["authorization"] == "Bearer sk-1"
+    assert asked.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_pieces_of_any_size(ask: Asker, size: int) -> None:
+    """However the network cuts it, the reply is the same."""
+    pieces = [WHOLE[at : at + size] for at in range(0, len(WHOLE), size)]
+    with Loopback(lambda _, wire: wire.stream(*pieces)) as server:
+        reply = ask("Hi", on={"base_url": server.url})
+    assert (reply.text, reply.image.data) == ("Here:", RED)
+
+
+# ---- broken off
+
+
+def test_a_refused_connection_is_tried_again(ask: Asker) -> None:
+    """Nothing was sent, so nothing can have been paid; then the error says what to check."""
+    with Loopback(well) as server:
+        url = server.url
+    with pytest.raises(EmbyConnectionError) as caught:
+        ask("Hi", on={"base_url": url})
+    assert caught.value.is_retryable
+    assert "EMBY_BASE_URL" in caught.value.hint
+    assert url in caught.value.message
+    assert isinstance(caught.value, ConnectionError)
+
+
+def cut_chunked(_: Asked, wire: Wire) -> bool:
+    """A chunked body without its last chunk."""
+    wire.stream(BEGUN, ends=False)
+    return False
+
+
+def cut_sized(_: Asked, wire: Wire) -> bool:
+    """Fewer bytes than were promised."""
+    wire.head("content-type: text/event-stream", f"content-length: {len(WHOLE)}")
+    wire.send(BEGUN)
+    return False
+
+
+def cut_by_closing(_: Asked, wire: Wire) -> bool:
+    """A body that ends with the connection, too early: HTTP sees nothing wrong."""
+    wire.head("content-type: text/event-stream", "connection: close")
+    wire.send(BEGUN)
+    return False
+
+
+def without_done(_: Asked, wire: Wire) -> None:
+    """A body that ends well, and a reply that does not."""
+    wire.stream(BEGUN)
+
+
+@pytest.mark.parametrize("by", [cut_chunked, cut_sized, cut_by_closing, without_done])
+def test_a_cut_stream_is_truncated_and_loses_nothing(
+    ask: Asker, by: Callable[[Asked, Wire], bool | None]
+) -> None:
+    """All four ways of ending too early: a typed error with the text and the image."""
+    error = broken(ask, by)
+    assert type(error) is TruncatedReplyError
+    assert has_what_arrived(error)
+
+
+def test_a_cut_json_reply_is_truncated(ask: Asker) -> None:
+    """Closed in the middle of the object; no length was promised."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.head("content-type: application/json", "connection: close")
+        wire.send(as_json(completion("Here:", RED))[:-20])
+        return False
+
+    assert type(broken(ask, by)) is TruncatedReplyError
+
+
+def test_a_reset_connection_loses_nothing(ask: Asker) -> None:
+    """The machine at the other end is gone; what it had said is kept."""
+    told = threading.Event()
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.stream(BEGUN, ends=False)
+        told.wait(5)
+        wire.reset()
+        return False
+
+    if not ask.is_stream:
+        told.set()
+        error = broken(ask, by)
+        # A reset may overtake what was sent before it.
+        assert isinstance(error, EmbyConnectionError | TruncatedReplyError)
+        return
+    with Loopback(by) as server:
+        error, seen = _until_image(ask, server.url, told)
+    assert seen
+    assert type(error) is EmbyConnectionError
+    assert has_what_arrived(error)
+
+
+def _until_image(ask: Asker, url: str, told: threading.Event) -> tuple[EmbyError, list[object]]:
+    """The error of a stream whose server waits until the image has been seen."""
+    seen: list[object] = []
+
+    async def async_stream() -> None:
+        async with AsyncEmby(base_url=url) as emby, emby.stream("Hi") as stream:
+            async for event in stream:
+                seen.append(event)
+                if stream.reply.images:
+                    told.set()
+
+    def sync_stream() -> None:
+        with Emby(base_url=url) as emby, emby.stream("Hi") as stream:
+            for event in stream:
+                seen.append(event)
+                if stream.reply.images:
+                    told.set()
+
+    with pytest.raises(EmbyError) as caught:
+        asyncio.run(async_stream()) if ask.mode.startswith("async") else sync_stream()
+    return caught.value, seen
+
+
+def test_no_answer_at_all(ask: Asker) -> None:
+    """The connection ends before a status: it may have been paid, so it is not sent again."""
+    assert type(broken(ask, lambda *_: False)) is EmbyConnectionError
+
+
+def test_what_is_no_http(ask: Asker) -> None:
+    """Another protocol answers there."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+        return False
+
+    assert type(broken(ask, by)) is EmbyConnectionError
+
+
+def test_an_error_that_is_cut_keeps_its_status(ask: Asker) -> None:
+    """A 401 whose body breaks off is still a 401, and is not asked for again."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.head("content-type: application/json", "content-length: 900", status="401 No")
+        wire.send(b'{"error": {"message": "Wro')
+        return False
+
+    assert type(broken(ask, by)) is AuthenticationError
+
+
+def test_a_page_in_place_of_a_reply(ask: Asker) -> None:
+    """A login page of some network answers 200."""
+    page = b"<html>Please sign in</html>"
+    error = broken(ask, lambda _, wire: wire.whole(page, "content-type: text/html"))
+    assert type(error) is MalformedReplyError
+    assert "Please sign in" in error.message
+
+
+# ---- time
+
+
+def test_silence_is_a_timeout(ask: Asker) -> None:
+    """No byte for `timeout` seconds; the request is not sent again, as it may be paid."""
+    error = broken(ask, silence, timeout=0.3)
+    assert type(error) is EmbyTimeoutError
+    assert error.message == "The gateway was silent for 0.3 seconds."
+    assert "timeout=" in error.hint
+    assert isinstance(error, TimeoutError)
+    assert not error.is_retryable
+
+
+def silence(_: Asked, wire: Wire) -> bool:
+    """No answer until the test is over."""
+    return not wire.is_over()
+
+
+def test_silence_in_mid_stream_loses_nothing(ask: Asker) -> None:
+    """The image that had come is in the error."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.stream(BEGUN, ends=False)
+        return not wire.is_over()
+
+    error = broken(ask, by, timeout=0.3)
+    assert type(error) is EmbyTimeoutError
+    assert has_what_arrived(error)
+
+
+def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
+    """Keep-alives defeat any timeout; the deadline holds all the same, and nothing is lost."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.stream(BEGUN, ends=False)
+        while not wire.is_over(0.02):
+            wire.piece(b": ping\n")
+        return False
+
+    error = broken(ask, by, deadline=0.4, timeout=0.3)
+    assert type(error) is DeadlineExceededError
+    assert error.message == "The call took longer than 0.4 seconds."
+    assert has_what_arrived(error)
+
+
+def test_the_deadline_bounds_silence_too(ask: Asker) -> None:
+    """Where it is shorter than the timeout, it is the deadline that is named."""
+    error = broken(ask, silence, deadline=0.3)
+    assert type(error) is DeadlineExceededError
+
+
+# ---- redirects
+
+
+def test_a_redirect_is_not_followed(ask: Asker) -> None:
+    """Neither key nor body nor metadata go to another host; the error says what to do."""
+    with Loopback(well) as other:
+        to = f"location: {other.url}/chat/completions"
+        error = broken(ask, lambda _, wire: wire.whole(b"", to, status="307 Temporary Redirect"))
+        assert other.connections == 0
+    assert isinstance(error, APIError)
+    assert error.status == 307
+    assert "base URL" in error.hint
+
+
+# ---- connections
+
+
+def test_connections_serve_again(ask: Asker) -> None:
+    """A finished reply, streamed or not, gives its connection back."""
+    with Loopback(well) as server:
+        if ask.mode.startswith("async"):
+            asyncio.run(_several_async(server.url, ask.is_stream))
+        else:
+            with Emby(base_url=server.url) as emby:
+                for _ in range(3):
+                    if ask.is_stream:
+                        with emby.stream("Hi") as stream:
+                            list(stream)
+                    else:
+                        emby.chat("Hi")
+    assert len(server.requests) == 3
+    assert server.connections == 1
+
+
+async def _several_async(url: str, is_stream: bool) -> None:
+    async with AsyncEmby(base_url=url) as emby:
+        for _ in range(3):
+            if is_stream:
+                async with emby.stream("Hi") as stream:
+                    async for _event in stream:
+                        pass
+            else:
+                await emby.chat("Hi")
+
+
+def test_an_error_gives_its_connection_back() -> None:
+    """A refusal that was read to its end costs no connection."""
+    body = as_json({"error": {"message": "No"}})
+    with (
+        Loopback(lambda _, wire: wire.whole(body, status="400 Bad")) as server,
+        Emby(base_url=server.url) as emby,
+    ):
+        for _ in range(2):
+            with pytest.raises(APIError):
+                emby.chat("Hi")
+    assert server.connections == 1
+
+
+def endless(asked: Asked, wire: Wire) -> bool | None:
+    """An endless stream to `endless`, a good answer to anything else."""
+    if b"endless" not in asked.body:
+        return well(asked, wire)
+    wire.stream(chunk_of("a"), ends=False)
+    while True:
+        wire.piece(chunk_of("b"))
+
+
+def chunk_of(text: str) -> bytes:
+    """One frame that says that."""
+    return sse(chunk(text), done=False)
+
+
+def test_breaking_off_leaves_the_client_usable() -> None:
+    """The stream's connection is closed and not read to its end; the next call is served."""
+    with Loopback(endless) as server, Emby(base_url=server.url) as emby:
+        with emby.stream("endless") as stream:
+            for event in stream:
+                assert event == TextDelta("a")
+                break
+        assert stream.reply.text.startswith("a")
+        assert list(stream) == []
+        assert emby.chat("Hi").image.data == RED
+
+
+async def test_breaking_off_leaves_the_async_client_usable() -> None:
+    """As the sync one."""
+    with Loopback(endless) as server:
+        async with AsyncEmby(base_url=server.url) as emby:
+            async with emby.stream("endless") as stream:
+                async for event in stream:
+                    assert event == TextDelta("a")
+                    break
+            assert [event async for event in stream] == []
+            assert (await emby.chat("Hi")).image.data == RED
+
+
+def divide(events: Iterable[object]) -> None:
+    """What fails at the first event."""
+    for _ in events:
+        _ = 1 / 0
+
+
+def test_an_error_of_the_caller_leaves_the_client_usable() -> None:
+    """What the loop's own body raises comes out as it is."""
+    with Loopback(endless) as server, Emby(base_url=server.url) as emby:
+        with pytest.raises(ZeroDivisionError), emby.stream("endless") as stream:
+            divide(stream)
+        assert emby.chat("Hi").text == "Here:"
+
+
+async def test_cancelling_leaves_the_client_usable() -> None:
+    """A task that is cancelled in mid-stream gives its connection up, and others go on."""
+    with Loopback(endless) as server:
+        async with AsyncEmby(base_url=server.url) as emby:
+            begun = asyncio.Event()
+
+            async def listen() -> None:
+                async with emby.stream("endless") as stream:
+                    async for _ in stream:
+                        begun.set()
+
+            task = asyncio.create_task(listen())
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await emby.chat("Hi")).text == "Here:"
+
+
+async def test_cancelling_a_silent_call_leaves_the_client_usable() -> None:
+    """Also before the first byte came."""
+    asked = threading.Event()
+    over = threading.Event()
+
+    def by(request: Asked, wire: Wire) -> bool | None:
+        if b"silent" not in request.body:
+            return well(request, wire)
+        asked.set()
+        over.wait(5)
+        return False
+
+    with Loopback(by) as server:
+        async with AsyncEmby(base_url=server.url) as emby:
+            task = asyncio.create_task(emby.chat("silent"))
+            await asyncio.to_thread(asked.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await emby.chat("Hi")).text == "Here:"
+        over.set()
+
+
+async def test_tasks_share_a_client() -> None:
+    """Twenty at once, each with its own reply."""
+
+    def by(asked: Asked, wire: Wire) -> None:
+        number = asked.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
+        wire.stream(sse(chunk(number), chunk(finish="stop")))
+
+    with Loopback(by) as server:
+        async with AsyncEmby(base_url=server.url) as emby:
+            replies = await asyncio.gather(*(emby.chat(str(n)) for n in range(20)))
+    assert [reply.text for reply in replies] == [str(n) for n in range(20)]
+
+
+def test_threads_share_a_client() -> None:
+    """A sync client, in four threads at once."""
+    texts: list[str] = []
+    with Loopback(well) as server, Emby(base_url=server.url) as emby:
+        threads = [
+            threading.Thread(target=lambda: texts.append(emby.chat("Hi").text)) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert texts == ["Here:"] * 4
+
+
+def test_an_async_client_outlives_its_loops() -> None:
+    """One client, several `asyncio.run` in a row: each ends without a socket left open."""
+    with Loopback(well) as server:
+        emby = AsyncEmby(base_url=server.url)
+
+        async def ask() -> str:
+            return (await emby.chat("Hi")).text + (await emby.chat("Hi")).text
+
+        for _ in range(3):
+            # An unclosed socket is a ResourceWarning, which is an error here.
+            assert asyncio.run(ask()) == "Here:Here:"
+            gc.collect()
+        assert server.connections == 3
+        assert len(emby._transport._opened) <= 1
+
+
+def test_an_async_client_serves_two_threads() -> None:
+    """Each with a loop of its own, at the same time."""
+    meet = threading.Barrier(2, timeout=5)
+    texts: list[str] = []
+    with Loopback(well) as server:
+        emby = AsyncEmby(base_url=server.url)
+
+        async def ask() -> None:
+            await emby.chat("Hi")
+            await asyncio.to_thread(meet.wait)
+            texts.append((await emby.chat("Hi")).text)
+
+        threads = [threading.Thread(target=lambda: asyncio.run(ask())) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert texts == ["Here:"] * 2
+    assert server.connections == 2
+
+
+async def test_an_async_client_that_is_dropped_leaves_no_socket() -> None:
+    """Forgotten without being closed, its connections are closed by the loop it ran in."""
+    with Loopback(well) as server:
+        for _ in range(2):
+            await AsyncEmby(base_url=server.url).chat("Hi")
+        gc.collect()
+        await asyncio.sleep(0)
+
+
+async def test_closing_closes_the_connections_of_this_loop() -> None:
+    """And a later call opens new ones."""
+    with Loopback(well) as server:
+        emby = AsyncEmby(base_url=server.url)
+        await emby.chat("Hi")
+        await emby.close()
+        assert emby._transport._opened == {}
+        await emby.chat("Hi")
+        await emby.close()
+    assert server.connections == 2

@@ -1,0 +1,401 @@
+"""How replies end, and what is not a reply: CONTRACT.md, sections 4 to 6."""
+
+import base64
+import gzip
+import re
+import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from core_help import BLUE, FINISH, RED, Read, call, called, failed, good, read, whole
+from hypothesis import given
+from hypothesis import strategies as st
+from support import JSON, STREAM, as_json, chunk, completion, data_url, sse
+
+from emby_plugins import (
+    APIError,
+    BadRequestError,
+    EmbyError,
+    Finished,
+    Limits,
+    MalformedReplyError,
+    RateLimitError,
+    ReplyTooLargeError,
+    ServerError,
+    TextDelta,
+    TruncatedReplyError,
+)
+from emby_plugins.protocol.failures import failure_in, parse_failure
+from emby_plugins.protocol.listing import parse_models
+from emby_plugins.protocol.reading import BodyReader, Inflater, ReplyReader
+
+# ---- how streams end
+
+
+def test_nothing_after_the_first_done_counts() -> None:
+    """`[DONE]` may come twice; the stream ended at the first."""
+    result = read(chunk("Hi"), FINISH, b"event: done\ndata: [DONE]\n\n", chunk("?"))
+    assert good(result).text == "Hi"
+    assert [type(event) for event in result.events] == [TextDelta, Finished]
+
+
+def test_done_may_be_missing_after_a_finish_reason() -> None:
+    """The end of the body ends a stream that gave its finish reason."""
+    assert good(read(chunk("Hi"), FINISH, done=False)).text == "Hi"
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["with-done", "without-done"])
+def test_a_stream_without_a_finish_reason_is_truncated(*, done: bool) -> None:
+    """Gateways hide an upstream death behind `[DONE]`; what had arrived is in the error."""
+    error = failed(read(chunk("Here:", RED), chunk("and"), done=done), TruncatedReplyError)
+    assert error.partial is not None
+    assert (error.partial.text, error.partial.image.data) == ("Here:and", RED)
+    assert "error.partial" in error.hint
+
+
+def test_a_stream_cut_inside_an_image_keeps_what_came_before() -> None:
+    """The frame of a big image, cut anywhere, is a truncated reply with the first image in it."""
+    frame = sse(chunk(None, BLUE), done=False)
+    before = sse(chunk("Here:", RED), done=False)
+    for cut in range(7, len(frame) - 2, 9):
+        error = failed(Read(before + frame[:cut]), TruncatedReplyError)
+        assert error.partial is not None
+        assert [i.data for i in error.partial.images] == [RED], cut
+
+
+def test_an_unended_last_frame_counts_when_it_is_whole() -> None:
+    """Only its blank line is missing: no content is lost for that."""
+    assert good(Read(sse(chunk("Hi"), FINISH, done=False).rstrip())).text == "Hi"
+    assert good(Read(sse(chunk("Hi"), FINISH).rstrip())).text == "Hi"
+
+
+@pytest.mark.parametrize("end", [b"data", b"data:", b"data: [DO", b"event: do", b": pi"])
+def test_a_cut_that_takes_no_content_is_no_truncation(end: bytes) -> None:
+    """After the finish reason, what is left of `[DONE]` or a ping is nothing lost."""
+    assert good(Read(sse(chunk("Hi"), FINISH, done=False) + end)).text == "Hi"
+    failed(Read(sse(chunk("Hi"), done=False) + end), TruncatedReplyError)
+
+
+def test_pings_are_read_over() -> None:
+    """Keep-alives have one newline and no blank line."""
+    assert good(read(b": ping\n", chunk("H"), b": ping\n: ping\n", chunk("i"), FINISH)).text == "Hi"
+
+
+@pytest.mark.parametrize("headers", [STREAM, JSON], ids=["stream", "json"])
+def test_an_empty_body_is_a_truncated_reply(headers: dict[str, str]) -> None:
+    """200 and nothing: no reply came, and nothing had arrived."""
+    for body in (b"", b" \n"):
+        assert failed(Read(body, headers=headers), TruncatedReplyError).partial is None
+
+
+def test_json_cut_short_is_a_truncated_reply() -> None:
+    """A body that ends within its JSON ended too early, wherever the cut is."""
+    body = as_json(completion("Grüße", RED))
+    for cut in range(1, len(body), 13):
+        failed(Read(body[:cut], headers=JSON), TruncatedReplyError)
+
+
+# ---- what is not a reply
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'event: error\ndata: {"error": {"message": "Overloaded", "type": "overloaded"}}\n\n',
+        b'data: {"error": {"message": "Overloaded", "code": 529}}\n\n',
+        b'event: error\ndata: {"message": "Overloaded", "status": 529}\n\n',
+        b'event: error\ndata: {"error": true, "status": 529, "message": "Overloaded"}\n\n',
+        b'event: error\ndata: {"error": {"message": "Overloaded", "type": "overloaded"}}',
+    ],
+    ids=["typed-event", "bare", "flat", "flat-observed", "unended"],
+)
+def test_an_error_in_mid_stream_carries_what_had_arrived(frame: bytes) -> None:
+    """Under HTTP 200, in each form: the error's own status and words, and the partial reply."""
+    result = Read(sse(chunk("Here:", RED), done=False) + frame)
+    error = failed(result, ServerError)
+    assert isinstance(error, APIError)
+    assert (error.message, error.status) == ("Overloaded.", 529)
+    assert error.partial is not None
+    assert (error.partial.text, error.partial.image.data) == ("Here:", RED)
+
+
+def test_an_error_event_may_be_plain_text() -> None:
+    """What a proxy writes into the stream is shown."""
+    error = failed(Read(b"event: error\ndata: upstream died\n\n"), ServerError)
+    assert error.message == "upstream died."
+    assert error.partial is None
+
+
+def test_an_error_under_200_is_an_error() -> None:
+    """An unstreamed body may be an error object, whatever the HTTP status says."""
+    error = failed(
+        whole({"error": {"message": "Slow down", "type": "rate_limit_error"}}), RateLimitError
+    )
+    assert isinstance(error, APIError)
+    assert error.status == 429
+    failed(whole({"error": True, "status": 400, "message": "Bad"}), BadRequestError)
+
+
+@pytest.mark.parametrize("error", [None, False, ""])
+def test_no_error_is_no_error(error: object) -> None:
+    """An empty `error` beside a reply is nothing to raise."""
+    assert good(whole(completion("Hi", error=error))).text == "Hi"
+
+
+def test_the_key_is_blotted_out_of_an_error_under_200() -> None:
+    """A gateway that echoes the key does not make us show it."""
+    echo = as_json({"error": {"message": "Bad key sk-123", "type": "t-sk-123"}})
+    for result in (
+        Read(echo, headers=JSON, secret="sk-123"),
+        Read(b"event: error\ndata: " + echo + b"\n\n", secret="sk-123"),
+        Read(b"event: error\ndata: sk-123 is wrong\n\n", secret="sk-123"),
+    ):
+        assert "sk-123" not in repr(vars(failed(result, ServerError)))
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"choices": []}, {"choices": None}, {"object": "list", "data": []}]
+)
+def test_a_reply_without_choices_is_malformed(body: object) -> None:
+    """There is no message in it, and the error says so."""
+    assert "no choices" in failed(whole(body), MalformedReplyError).message
+
+
+def test_a_second_choice_is_refused() -> None:
+    """It would be lost, so it raises; the first choice is in the error."""
+    second = {"index": 1, "message": {"content": "two"}, "finish_reason": "stop"}
+    body = completion("one")
+    body["choices"].append(second)
+    error = failed(whole(body), MalformedReplyError)
+    assert error.partial is not None
+    assert error.partial.text == "one"
+    assert "n=1" in error.hint
+
+
+GARBAGE: dict[str, bytes] = {
+    "html": b"<html>502</html>",
+    "text": b"hello",
+    "array": b"[1, 2]",
+    "number": b"7",
+    "null": b"null",
+    "no-list": b'{"choices": {"0": {}}}',
+    "content-number": b'{"choices": [{"delta": {"content": 5}}]}',
+    "url-number": b'{"choices": [{"delta": {"images": [{"image_url": {"url": 5}}]}}]}',
+    "bad-utf8": b'{"choices": [{"delta": {"content": "\xff"}}]}',
+    "two-values": b'{"choices": []}{"choices": []}',
+    "nan": b'{"choices": [], "created": NaN}',
+    "deep": b'{"usage":' + b"[" * 100_000,
+    "deep-unread": b'{"extra":' + b'{"a":' * 100_000,
+}
+
+
+@pytest.mark.parametrize("frame", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_is_malformed_and_loses_nothing(frame: bytes) -> None:
+    """A frame that is no chunk raises, with what had arrived; the message shows little of it."""
+    error = failed(Read(sse(chunk("Hi"), b"data: " + frame + b"\n\n")), MalformedReplyError)
+    assert error.partial is not None
+    assert error.partial.text == "Hi"
+    assert len(str(error)) < 400
+    failed(Read(frame.replace(b"delta", b"message"), headers=JSON), MalformedReplyError)
+
+
+def test_lone_surrogates_become_replacement_characters() -> None:
+    """Models do send them; the rest of the reply, an image included, is kept."""
+    body = as_json(chunk("a\ud800b", RED, finish="stop"))
+    assert b"\\ud800" in body
+    reply = good(Read(b"data: " + body + b"\n\n"))
+    assert (reply.text, reply.image.data) == ("a\ufffdb", RED)
+    assert good(read(chunk("🐶"), FINISH)).text == "🐶"
+
+
+# ---- JSON where a stream was asked for, compression, limits
+
+
+def test_the_content_type_decides_how_a_body_is_read() -> None:
+    """Some gateways only stream and some never do; a charset and capitals are allowed."""
+    kinds = {"content-type": "Text/Event-Stream; charset=utf-8"}
+    assert good(Read(sse(chunk("Hi"), FINISH), headers=kinds)).text == "Hi"
+    assert good(Read(as_json(completion("Hi")), headers={})).text == "Hi"
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "GZIP", "identity", " gzip "])
+def test_one_layer_of_compression_is_undone(name: str) -> None:
+    """Nobody asked for it, but a proxy may; cut anywhere it gives the same reply."""
+    stream = sse(chunk("Hi", RED), FINISH)
+    kinds = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
+    body = kinds[name.strip().lower()](stream)
+    headers = STREAM | {"content-encoding": name}
+    for cut in range(0, len(body), 7):
+        assert good(Read(body[:cut], body[cut:], headers=headers)).image.data == RED
+
+
+@pytest.mark.parametrize("name", ["gzip, gzip", "br", "zstd", "gzip,deflate"])
+def test_stacked_and_unknown_compression_is_refused(name: str) -> None:
+    """Two kilobytes of nested gzip hold a gigabyte: not one byte is unpacked."""
+    with pytest.raises(MalformedReplyError, match="not asked for"):
+        ReplyReader({"content-encoding": name}, limits=Limits(), model="m", prompt="")
+
+
+def test_compression_is_bounded() -> None:
+    """A body that unpacks to more than the limit is refused before it is unpacked."""
+    bomb = gzip.compress(b" " * 5_000_000)
+    headers = JSON | {"content-encoding": "gzip"}
+    failed(Read(bomb, headers=headers, limits=Limits(wire=100_000)), ReplyTooLargeError)
+    reader = BodyReader({"content-encoding": "gzip"}, 100_000)
+    with pytest.raises(ReplyTooLargeError):
+        reader.feed(bomb)
+    assert len(Inflater("gzip", 5_000_000)(bomb)) == 5_000_000
+
+
+def test_broken_compression_is_malformed() -> None:
+    """Bytes that are not what the header says."""
+    failed(Read(b"plain", headers=JSON | {"content-encoding": "gzip"}), MalformedReplyError)
+
+
+def test_compression_cut_short_is_a_truncated_reply() -> None:
+    """Half of a compressed body is half a reply."""
+    body = gzip.compress(as_json(completion("Hi", RED)))
+    failed(Read(body[:-40], headers=JSON | {"content-encoding": "gzip"}), TruncatedReplyError)
+
+
+MANY = [chunk("x" * 50, delta={"reasoning": "y" * 50}) for _ in range(3)]
+LIMITS: dict[str, tuple[Limits, Iterable[object]]] = {
+    "wire": (Limits(wire=200), MANY),
+    "event": (Limits(event=50), MANY),
+    "image": (Limits(image=30), [chunk(None, b"\x89PNG" * 50)]),
+    "images": (Limits(images=1), [chunk(None, RED, BLUE)]),
+    "text": (Limits(text=149), MANY),
+}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_is_held_and_named(name: str) -> None:
+    """What is over a limit raises, and the error says which limit to raise."""
+    limits, chunks = LIMITS[name]
+    stream = sse(*chunks, FINISH)
+    error = failed(Read(stream, limits=limits), ReplyTooLargeError)
+    assert f"Limits({name}=" in error.hint
+    assert good(Read(stream)).finish_reason == "stop"
+
+
+def test_limits_hold_for_unstreamed_replies_too() -> None:
+    """The wire, the images and the text of a JSON reply are counted alike."""
+    body = completion("x" * 100, RED, BLUE)
+    for limits in (Limits(wire=150), Limits(text=99), Limits(images=1), Limits(image=10)):
+        failed(whole(body, limits=limits), ReplyTooLargeError)
+    good(whole(body, limits=Limits(text=100, images=2)))
+
+
+def test_tool_arguments_count_as_text() -> None:
+    """A call whose arguments never end fills no memory."""
+    chunks = [called(call("add", "x" * 60, index=0)) for _ in range(3)]
+    failed(Read(sse(*chunks), limits=Limits(text=100)), ReplyTooLargeError)
+
+
+# ---- streamed and not, cut anywhere
+
+texts = st.text(max_size=12)
+replies = st.fixed_dictionaries(
+    {
+        "texts": st.lists(texts, max_size=4),
+        "reasoning": st.lists(texts, max_size=2),
+        "images": st.lists(st.binary(min_size=1, max_size=30), max_size=3),
+        "calls": st.lists(st.tuples(texts, st.lists(texts, max_size=3)), max_size=2),
+        "finish": st.sampled_from(["stop", "length", "tool_calls", "content_filter"]),
+        "usage": st.none() | st.fixed_dictionaries({"prompt_tokens": st.integers(0, 99)}),
+    }
+)
+
+
+def as_whole(said: dict[str, Any]) -> bytes:
+    """That reply as one JSON object."""
+    calls = [
+        call(name, "".join(parts), id=f"t{n}") for n, (name, parts) in enumerate(said["calls"])
+    ]
+    fields = {
+        "content": "".join(said["texts"]),
+        "reasoning": "".join(said["reasoning"]),
+        "images": [{"image_url": {"url": data_url(image)}} for image in said["images"]],
+        "tool_calls": calls,
+    }
+    choice = {"message": fields, "finish_reason": said["finish"]}
+    return as_json({"id": "c-1", "model": "m", "choices": [choice], "usage": said["usage"]})
+
+
+def as_stream(said: dict[str, Any]) -> bytes:
+    """That reply as a stream."""
+    chunks = [chunk(delta={"reasoning": text}) for text in said["reasoning"]]
+    chunks += [chunk(text) for text in said["texts"]]
+    for n, (name, parts) in enumerate(said["calls"]):
+        chunks.append(called(call(name, "", index=n, id=f"t{n}")))
+        chunks += [called(call(None, part, index=n)) for part in parts]
+    chunks += [chunk(None, image) for image in said["images"]]
+    return sse(*chunks, chunk(finish=said["finish"], usage=said["usage"]))
+
+
+@given(replies, st.lists(st.integers(0, 4_000), max_size=5))
+def test_streamed_and_not_are_the_same_reply(said: dict[str, Any], at: list[int]) -> None:
+    """Any reply, as a stream cut into any pieces, equals the one that was not streamed."""
+    stream = as_stream(said)
+    places = [0, *sorted(min(place, len(stream)) for place in at), len(stream)]
+    pieces = [stream[a:b] for a, b in pairwise(places)]
+    reply = good(Read(*pieces))
+    assert reply == good(Read(as_whole(said), headers=JSON))
+    assert [image.data for image in reply.images] == said["images"]
+
+
+@given(replies, st.integers(0, 4_000))
+def test_a_stream_that_ends_anywhere_is_whole_or_truncated(said: dict[str, Any], at: int) -> None:
+    """Cut short, a stream gives the whole reply but its usage, or an error with a part of it."""
+    full = good(Read(as_stream(said)))
+    result = Read(as_stream(said)[:at])
+    if result.error is None:
+        assert result.reply == full
+    else:
+        failed(result, TruncatedReplyError)
+        assert full.text.startswith(result.reply.text)
+        assert full.images[: len(result.reply.images)] == result.reply.images
+
+
+def test_an_image_of_any_length_is_exact() -> None:
+    """Whatever its padding, the payload is decoded to the byte."""
+    for size in range(1, 40):
+        data = bytes(range(200, 200 + size))
+        assert base64.b64decode(data_url(data).partition(",")[2]) == data
+        assert good(read(chunk(None, data), FINISH)).image.data == data
+
+
+FIELDS = re.findall(
+    r"\w+",
+    """
+    choices delta message index finish_reason content type text images image_url url
+    reasoning tool_calls id function name arguments annotations url_citation usage cost
+    prompt_tokens prompt_tokens_details created model metadata error status code issues
+    path responseText data
+    """,
+)
+ODD = [10**400, -(10**400), 1e308, "\u00b2\u00b2\u00b2", "\ud800", "https://[x", "data:,", "429"]
+leaves = st.none() | st.booleans() | st.integers(-2, 2) | st.text(max_size=3) | st.sampled_from(ODD)
+anything = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@given(anything, anything, st.sampled_from(FIELDS))
+def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, name: str) -> None:
+    """Whatever JSON comes, as a chunk, a body or an error: nothing but our own errors is raised."""
+    chunks = [one, {"choices": [{"delta": two}]}, chunk("Hi", delta={name: one}), {name: two}]
+    for said in chunks:
+        read(said, FINISH)
+        whole(said)
+        assert str(failure_in(as_json(said)))
+        assert str(parse_failure(400, {}, as_json(said)))
+        with suppress(EmbyError):
+            parse_models(as_json({"data": [{"id": "m", name: said}, said]}))

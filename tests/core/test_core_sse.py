@@ -1,0 +1,174 @@
+"""Server-sent events: the same as `httpx-sse` finds, at every split of the bytes."""
+
+import tracemalloc
+from itertools import pairwise
+
+import pytest
+from httpx_sse._decoders import SSEDecoder, SSELineDecoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emby_plugins import ReplyTooLargeError
+from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
+
+TRICKY = {
+    "lf": b"data: a\n\ndata: b\n\n",
+    "cr": b"data: a\r\rdata: b\r\r",
+    "crlf": b"data: a\r\n\r\ndata: b\r\n\r\n",
+    "mixed": b"data: a\r\n\ndata: b\n\rdata: c\r\r\ndata: d\r\n\r\n",
+    "cr-lf-cr": b"data: a\r\n\r\r\n\ndata: b\n\r\n",
+    "comments": b": hello\ndata: a\n:\n\n:ping\n\ndata: b\n\n",
+    "ping": b"data: a\n\n: ping\ndata: b\n\n: ping\n: ping\ndata: c\n\n",
+    "many-lines": b"data: a\ndata: b\ndata:\ndata: c\n\n",
+    "many-lines-crlf": b"event: x\r\ndata: a\r\ndata: b\r\n\r\n",
+    "separators": "data: a\u2028b\u2029c\u0085d\x0be\x0cf\x1cg\n\n".encode(),
+    "typed": b"event: error\ndata: {}\n\nevent:done\ndata: [DONE]\n\ndata: x\n\n",
+    "type-without-data": b"event: lost\n\ndata: a\n\n",
+    "spaces": b"data:  two\ndata:none\ndata:\ttab\ndata : odd\n\n",
+    "colons": b"data: a:b: c\n\n",
+    "unknown": b"id: 7\nretry: 5\nfoo: bar\nbaz\ndata: a\nid\n\n",
+    "multibyte": "data: Grüße 🐶\n\n".encode(),
+    "blank-first": b"\n\n\ndata: a\n\n",
+    "unended": b"data: a\n\ndata: b",
+}
+
+
+def decode(*pieces: bytes) -> list[ServerSentEvent]:
+    """The events of those pieces, without what the end of the stream leaves."""
+    decoder = EventDecoder(1_000)
+    return [event for piece in pieces for event in decoder.feed(piece)]
+
+
+def oracle(stream: bytes) -> list[ServerSentEvent]:
+    """The events with data that httpx-sse finds in the whole stream."""
+    lines, events = SSELineDecoder(), SSEDecoder()
+    found = []
+    # It keeps back a last CR to see what follows it; we need not.
+    for line in lines.decode(stream.decode()) + (lines.flush() if stream.endswith(b"\r") else []):
+        event = events.decode(line)
+        if event is not None and event.data:
+            found.append(ServerSentEvent(event.data.encode(), event.event or "message"))
+    return found
+
+
+@pytest.mark.parametrize("stream", TRICKY.values(), ids=TRICKY)
+def test_every_split_gives_what_the_oracle_finds(stream: bytes) -> None:
+    """Wherever the bytes are cut in two, the events are those of httpx-sse."""
+    expected = oracle(stream)
+    assert expected
+    for cut in range(len(stream) + 1):
+        assert decode(stream[:cut], stream[cut:]) == expected, cut
+
+
+@pytest.mark.parametrize("stream", TRICKY.values(), ids=TRICKY)
+def test_byte_by_byte_gives_what_the_oracle_finds(stream: bytes) -> None:
+    """One byte at a time, with empty pieces between, the events are those of httpx-sse."""
+    pieces = [piece for byte in stream for piece in (bytes([byte]), b"")]
+    assert decode(*pieces) == oracle(stream)
+
+
+def streams() -> st.SearchStrategy[bytes]:
+    """Streams made of the things that matter to a decoder."""
+    pieces = ["data", "event", "id", ":", ": ", " ", "\n", "\r", "\r\n", "\n\n", "x", "é", "\u2028"]
+    return st.lists(st.sampled_from(pieces), max_size=40).map(lambda p: "".join(p).encode())
+
+
+@given(streams(), st.lists(st.integers(0, 80), max_size=6))
+def test_any_stream_cut_anywhere_gives_what_the_oracle_finds(stream: bytes, at: list[int]) -> None:
+    """Made-up streams in up to seven pieces give the events of httpx-sse."""
+    places = sorted({0, len(stream), *(min(place, len(stream)) for place in at)})
+    pieces = [stream[start:end] for start, end in pairwise(places)]
+    assert [e for e in decode(*pieces) if e.data] == oracle(stream)
+
+
+@pytest.mark.parametrize("cut", range(4))
+def test_a_byte_order_mark_is_no_part_of_the_first_line(cut: int) -> None:
+    """A byte order mark at the very start is dropped, even cut in two; a later one is text."""
+    stream = b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n"
+    assert [event.data for event in decode(stream[:cut], stream[cut:])] == [
+        b"a",
+        b"\xef\xbb\xbfb",
+    ]
+    assert decode(b"\n\xef\xbb\xbfdata: a\n\n") == []
+
+
+def test_data_may_be_empty() -> None:
+    """`data` with or without its colon is an event of no bytes; two of them are a line break."""
+    assert decode(b"data\n\n", b"data:\n\n", b"data\ndata\n\n") == [
+        ServerSentEvent(b""),
+        ServerSentEvent(b""),
+        ServerSentEvent(b"\n"),
+    ]
+
+
+def test_the_type_of_an_event_is_not_the_next_ones() -> None:
+    """The `event` field counts for its own event alone, also where that had no data."""
+    events = decode(b"event: error\ndata: a\n\ndata: b\n\nevent: error\n\ndata: c\n\n")
+    assert [event.event for event in events] == ["error", "message", "message"]
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
+def test_close_gives_the_event_that_was_not_ended(end: bytes) -> None:
+    """The end of the stream ends the last event, which may hold the last of a paid reply."""
+    decoder = EventDecoder(1_000)
+    assert decoder.feed(b"data: a\n\nevent: done\ndata: b" + end) == [ServerSentEvent(b"a")]
+    assert decoder.close() == [ServerSentEvent(b"b", "done")]
+    assert decoder.close() == []
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 50])
+def test_the_limit_is_the_same_however_the_bytes_come(pieces: int) -> None:
+    """An event within the limit passes and one over it does not, in one piece or in many."""
+    for size in (90, 101):
+        stream = b"data: " + b"x" * size + b"\n\n"
+        step = len(stream) // pieces + 1
+        parts = [stream[at : at + step] for at in range(0, len(stream), step)]
+        decoder = EventDecoder(100)
+        if size <= 100:
+            (event,) = [event for part in parts for event in decoder.feed(part)]
+            assert event.data == b"x" * size
+        else:
+            with pytest.raises(ReplyTooLargeError, match=r"larger than 100 bytes.*Limits\(event="):
+                [decoder.feed(part) for part in parts]
+
+
+def test_the_limit_counts_all_the_lines_of_an_event() -> None:
+    """Many short lines are as much to hold as one long one; the next event starts anew."""
+    decoder = EventDecoder(100)
+    for _ in range(20):
+        assert len(decoder.feed(b"data: 0123456789\n" * 9 + b"\n")) == 1
+    with pytest.raises(ReplyTooLargeError):
+        decoder.feed(b"data: 0123456789\n" * 11)
+
+
+def test_a_line_that_never_ends_is_refused() -> None:
+    """A comment without a line break fills no memory either."""
+    decoder = EventDecoder(100)
+    with pytest.raises(ReplyTooLargeError):
+        [decoder.feed(b":" * 10) for _ in range(11)]
+
+
+def test_comments_do_not_add_up() -> None:
+    """Keep-alive pings, cut in pieces and never followed by a blank line, reach no limit."""
+    decoder = EventDecoder(100)
+    for _ in range(200):
+        decoder.feed(b": pi")
+        decoder.feed(b"ng\n")
+    assert decoder.feed(b"data: a\n\n") == [ServerSentEvent(b"a")]
+
+
+def test_a_long_line_costs_little_more_than_itself() -> None:
+    """A line of 8 MB in pieces of 64 KB is joined once, not again with every piece."""
+    piece = b"x" * 65_536
+    decoder = EventDecoder(16 << 20)
+    tracemalloc.start()
+    try:
+        decoder.feed(b"data: ")
+        for _ in range(128):
+            decoder.feed(bytes(bytearray(piece)))
+        (event,) = decoder.feed(b"\n\n")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(event.data) == 8 << 20
+    assert peak < 3.5 * (8 << 20)

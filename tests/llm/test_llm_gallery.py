@@ -1,0 +1,449 @@
+"""`llm emby gallery`: the page of all pictures, from none to 2,000, and what it makes of evil."""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import sqlite_utils
+from browser_help import Complaints, chromium
+from llm.migrations import migrate
+from llm_help import LLM, paths
+from support import photo, picture
+
+from emby_plugins import Image
+
+EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp; \u202eexe.gnp ${alert(3)}"
+
+
+@dataclass
+class Card:
+    """One picture on the page: its link, its image, and all of its text."""
+
+    id: str
+    href: str = ""
+    image: str = ""
+    text: str = ""
+    links: list[str] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """The page as a browser reads it: cards, tags, and attributes that could run something."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.html = path.read_text(encoding="utf-8")
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.cards: list[Card] = []
+        self.code = re.findall(r"<(?:style|script)>(.*?)</", self.html, re.DOTALL)
+        self.text = ""
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.tags.append(tag)
+        self.attributes += given.items()
+        if tag == "li" and given.get("class") == "card":
+            self.cards.append(Card(given["id"]))
+        elif tag == "a" and given.get("class") == "tile":
+            self.cards[-1].href = given["href"]
+        elif tag == "a" and self.cards:
+            self.cards[-1].links.append(given["href"])
+        elif tag == "img" and given.get("src", "").startswith("data:"):
+            self.cards[-1].image = given["src"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.cards:
+            self.cards[-1].text += data
+
+
+@pytest.fixture
+def gallery(run: LLM) -> Callable[..., Page]:
+    """Runs the command with these words, and reads the page it made."""
+
+    def make(*words: object) -> Page:
+        result = run("emby", "gallery", *words)
+        assert result.exit_code == 0, result.output
+        (path,) = paths(result.stdout)
+        return Page(path)
+
+    return make
+
+
+@pytest.fixture
+def log(user_path: Path) -> Iterator[sqlite3.Connection]:
+    """An empty log of llm's, to write rows into."""
+    db = sqlite_utils.Database(user_path / "logs.db")
+    migrate(db)
+    yield db.conn
+    db.close()
+
+
+def made(
+    log: sqlite3.Connection,
+    number: int,
+    prompt: str,
+    files: Iterable[tuple[str, str]],
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Log a turn that made these pictures: paths and digests."""
+    asked, answered = f"asked-{number}", f"answered-{number}"
+    when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+    log.executemany(
+        "insert into messages (hash, parent_hash, role) values (?, ?, ?)",
+        [(asked, None, "user"), (answered, asked, "assistant")],
+    )
+    noted = [
+        (answered, at, "text", path, json.dumps({"provider_metadata": {"emby": {"image": note}}}))
+        for at, (path, digest) in enumerate(files)
+        for note in [{"path": path, "sha256": digest, "media_type": "image/png"}]
+    ]
+    log.executemany(
+        "insert into parts (message_hash, position, type, text, payload) values (?, ?, ?, ?, ?)",
+        [(asked, 0, "text", prompt, None), *noted],
+    )
+    log.execute(
+        "insert into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
+        " input_tokens, output_tokens, token_details, datetime_utc)"
+        " values (?, 'thread', ?, ?, 'emby/some-model', 12, 1290, ?, ?)",
+        [f"turn-{number:05}", asked, answered, details and json.dumps(details), when.isoformat()],
+    )
+    log.commit()
+
+
+def stored(path: Path, data: bytes) -> tuple[str, str]:
+    """A file with these bytes: its path and its digest."""
+    path.write_bytes(data)
+    return str(path), hashlib.sha256(data).hexdigest()
+
+
+def huge() -> bytes:
+    """A small PNG that claims to be 20,000 pixels wide and high."""
+    data = picture()
+    header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
+
+
+def test_without_a_picture_the_page_says_how_to_make_one(
+    gallery: Callable[..., Page], user_path: Path
+) -> None:
+    """Without a log there is a page, and it has the command for the first picture."""
+    page = gallery()
+    assert page.cards == []
+    assert 'llm emby image "a lighthouse at dusk" -m emby-mock' in page.text
+    assert not (user_path / "logs.db").exists()
+
+
+def test_an_older_log_is_an_empty_page(gallery: Callable[..., Page], user_path: Path) -> None:
+    """A log without the tables of today holds no picture of ours, and is no error."""
+    with sqlite3.connect(user_path / "logs.db") as db:
+        db.execute("create table responses (id text)")
+    assert gallery().cards == []
+
+
+def test_one_picture_with_all_that_is_known(
+    run: LLM, gallery: Callable[..., Page], user_path: Path
+) -> None:
+    """Prompt, model, tokens and file stand on the card, and its thumbnail shows the picture."""
+    (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
+    page = gallery()
+    (card,) = page.cards
+    assert card.href == path.as_uri()
+    for known in ("Draw a red boat", "emby-mock", "1,290 out", str(path)):
+        assert known in card.text
+    small = Image.from_data_url(card.image)
+    assert small.media_type == "image/webp"
+    assert small.size == (256, 256)
+    assert (user_path / "emby" / "gallery.html").read_text(encoding="utf-8") == page.html
+
+
+def test_edits_know_what_they_were_made_from(
+    run: LLM, gallery: Callable[..., Page], tmp_path: Path
+) -> None:
+    """A turn that follows, a given picture of ours, and a photograph are each named as source."""
+    (boat,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
+    run("-c", "make it greyscale")
+    copied = tmp_path / "copy.png"
+    copied.write_bytes(boat.read_bytes())
+    run("emby", "image", "make it blurry", "-a", copied, "-m", "emby-mock")
+    run("emby", "image", "make it sepia", "-a", photo("rocket.jpg"), "-m", "emby-mock")
+    sepia, blurry, grey, first = gallery().cards
+    assert "Made into" in first.text
+    assert first.links[:2] == [f"#{grey.id}", f"#{blurry.id}"]
+    assert grey.links[0] == blurry.links[0] == f"#{first.id}"
+    assert sepia.links[0] == photo("rocket.jpg").as_uri()
+    assert "rocket.jpg" in sepia.text
+    assert "Made from" not in first.text
+
+
+def test_cost_is_that_of_the_turn(
+    gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Two pictures of one turn share its cost, say so, and count once in the sum."""
+    files = [stored(tmp_path / f"{name}.png", picture(name)) for name in ("red", "blue")]
+    made(log, 0, "two", files, {"cost": 0.08})
+    made(log, 1, "one", files[:1], {"cost": 1.5})
+    one, *two = (page := gallery()).cards
+    assert "$1.50" in one.text
+    assert ["$0.08 for 2 pictures" in card.text for card in two] == [True, True]
+    assert "3 pictures · 1 model · $1.58" in page.text
+
+
+def test_files_without_a_log_are_shown_too(run: LLM, gallery: Callable[..., Page]) -> None:
+    """With logging off a picture is found by its file, and marked as not in the log."""
+    (path,) = paths(run("-m", "emby-mock", "-n", "Draw a red boat").output)
+    (card,) = gallery().cards
+    assert card.href == path.as_uri()
+    assert "not in the log" in card.text
+    assert card.image
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["first", "seen before"])
+def test_a_missing_file_says_so(
+    run: LLM, gallery: Callable[..., Page], user_path: Path, again: bool
+) -> None:
+    """A picture whose file is gone keeps its card, and its thumbnail where there was one."""
+    (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
+    if again:
+        gallery()
+    path.unlink()
+    (card,) = gallery().cards
+    assert "The file is gone" in card.text
+    assert bool(card.image) is again
+    assert card.href == f"#{card.id}"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no image", picture()[:40], huge()], ids=["empty", "foreign", "damaged", "huge"]
+)
+def test_a_file_that_is_no_picture_says_so(
+    gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, data: bytes
+) -> None:
+    """Empty, foreign, damaged and oversized files are a card without a thumbnail, no error."""
+    made(log, 0, "broken", [stored(tmp_path / "broken.png", data)])
+    (card,) = gallery().cards
+    assert "The file can't be shown" in card.text
+    assert card.image == ""
+
+
+def test_a_changed_file_is_not_shown_as_what_was_made(
+    gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Another picture under the same name is noticed, also when the first was seen before."""
+    path = tmp_path / "picture.png"
+    made(log, 0, "red", [stored(path, picture("red"))])
+    before = gallery().cards[0].image
+    path.write_bytes(picture("blue"))
+    os.utime(path, (2**31, 2**31))
+    (card,) = gallery().cards
+    assert "The file has changed since" in card.text
+    assert card.image == before
+
+
+def test_evil_text_is_only_text(
+    gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Markup in prompts and in names of files makes no element, no handler and no turned text."""
+    clean = gallery().tags
+    files = [stored(tmp_path / f'{"x" * n}"><script>.png', picture()) for n in (1, 2)]
+    made(log, 0, EVIL, files)
+    page = gallery()
+    assert len(page.cards) == 2
+    assert EVIL.replace("\u202e", "\ufffd") in page.text
+    assert [page.tags.count(tag) for tag in ("script", "style")] == [1, 1]
+    assert page.tags.count("img") == clean.count("img") + 2
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
+    assert "\u202e" not in page.html
+    assert page.cards[0].href.endswith("%22%3E%3Cscript%3E.png")
+
+
+def test_the_policy_allows_this_page_and_nothing_else(
+    run: LLM, gallery: Callable[..., Page]
+) -> None:
+    """Only the page's own style and script may run, and all it loads are data and files."""
+    run("-m", "emby-mock", "Draw a red boat")
+    page = gallery()
+    policy = next(value for name, value in page.attributes if value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; img-src data: file:; ")
+    assert "unsafe" not in policy
+    assert len(page.code) == 2
+    for code in page.code:
+        digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+    loaded = [value for name, value in page.attributes if name in {"src", "href"}]
+    assert all(re.match(r"data:image/webp;|file:///|#", value) for value in loaded)
+
+
+def test_a_digest_in_the_log_is_no_path(
+    gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """A note whose digest climbs out of the folder writes nothing, and the picture is shown."""
+    path, _ = stored(tmp_path / "picture.png", picture())
+    made(log, 0, "climb", [(path, "../../climbed")])
+    assert gallery().cards[0].image
+    assert not list(tmp_path.rglob("climbed*"))
+
+
+def test_the_log_is_only_read(run: LLM, gallery: Callable[..., Page], user_path: Path) -> None:
+    """The log has the same bytes afterwards, and may be write-protected."""
+    run("-m", "emby-mock", "Draw a red boat")
+    path = user_path / "logs.db"
+    before = path.read_bytes()
+    path.chmod(0o400)
+    assert len(gallery().cards) == 1
+    assert path.read_bytes() == before
+    assert [file.name for file in user_path.iterdir() if "logs.db" in file.name] == ["logs.db"]
+
+
+def test_a_broken_log_is_one_sentence(run: LLM, user_path: Path) -> None:
+    """A log that is no database ends the command with a line that names it."""
+    (user_path / "logs.db").write_bytes(b"no database at all" * 100)
+    result = run("emby", "gallery")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The log ")
+
+
+def test_where_the_page_goes(run: LLM, gallery: Callable[..., Page], tmp_path: Path) -> None:
+    """A folder or a file can be chosen, a gallery is replaced, and any other file is kept."""
+    assert gallery("--out", tmp_path).html == (tmp_path / "gallery.html").read_text("utf-8")
+    gallery("--out", tmp_path / "new" / "page.html")
+    gallery("--out", tmp_path / "new" / "page.html")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
+    diary = tmp_path / "diary.txt"
+    diary.write_text("mine")
+    result = run("emby", "gallery", "--out", diary)
+    assert result.exit_code == 1
+    assert "is no gallery; it was left as it is" in result.output
+    assert diary.read_text() == "mine"
+
+
+def test_open_opens_the_page(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--open` hands the path that was printed to the system."""
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", opened.append)
+    assert opened == [run("emby", "gallery", "--open").stdout.strip()]
+
+
+def many(log: sqlite3.Connection, folder: Path, count: int, files: int) -> None:
+    """Log so many pictures, which are so many different files."""
+    drawn = [
+        stored(folder / f"{n}.png", picture(f"rgb({n},{n * 5 % 256},99)")) for n in range(files)
+    ]
+    for number in range(count):
+        made(log, number, f"picture {number}", [drawn[number % files]])
+
+
+def test_two_thousand_pictures(
+    gallery: Callable[..., Page],
+    log: sqlite3.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All are there, newest first; each file is decoded once, and none in a second run."""
+    decoded: list[str] = []
+    to_pil = Image.to_pil
+
+    def counted(image: Image) -> Any:
+        decoded.append(image.sha256)
+        return to_pil(image)
+
+    monkeypatch.setattr(Image, "to_pil", counted)
+    log.execute("pragma synchronous = off")
+    many(log, tmp_path, 2000, 250)
+    page = gallery()
+    assert len(decoded) == len(set(decoded)) == 250
+    assert [card.id for card in page.cards] == [f"p{n}" for n in range(2000, 0, -1)]
+    assert "picture 1999" in page.cards[0].text
+    assert all(card.image for card in page.cards)
+    assert gallery().html == page.html
+    assert len(decoded) == 250
+
+
+def test_the_gallery_costs_nothing_until_it_is_asked_for() -> None:
+    """The commands are loaded without the gallery and without Pillow."""
+    script = (
+        "import sys, llm_emby.commands\n"
+        "print(*[n for n in sys.modules if 'gallery' in n or n == 'PIL'])"
+    )
+    environment = {**os.environ, "LLM_LOAD_PLUGINS": ""}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.browser
+def test_the_page_in_a_browser(
+    run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
+) -> None:
+    """Search, keys, the large picture and lineage work in Chromium, and evil text stays text."""
+    made(log, 0, EVIL, [stored(tmp_path / '"><script>alert(4)<.png', picture())])
+    for number in range(1, 30):
+        made(log, number, f"picture {number}", [stored(tmp_path / f"{number}.png", picture())])
+    run("-m", "emby-mock", "Draw a red boat")
+    run("-c", "make it greyscale")
+    gallery()
+    complaints = Complaints()
+    with chromium() as browser:
+        page = complaints.watch(browser.new_page(viewport={"width": 1200, "height": 800}))
+        page.goto((user_path / "emby" / "gallery.html").as_uri())
+        page.keyboard.press("/")
+        page.keyboard.type("ALERT(2)")
+        assert page.locator("#found").inner_text() == "1 of 32"
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        assert page.locator("#box-prompt").inner_text() == EVIL.replace("\u202e", "\ufffd")
+        page.keyboard.press("Escape")
+        page.locator("#box").wait_for(state="hidden")
+        page.keyboard.press("Escape")
+        assert page.locator("#found").inner_text() == ""
+        page.locator("#p32 .tile").focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("Enter")
+        assert page.locator("#box-prompt").inner_text() == "Draw a red boat"
+        page.locator("#box dt", has_text="Size").wait_for()
+        assert page.locator("#box-image").get_attribute("src").startswith("file:///")
+        page.locator("#box .kin", has_text="make it greyscale").click()
+        assert page.locator("#box-place").inner_text() == "1 of 32"
+        page.keyboard.press("ArrowRight")
+        assert page.locator("#box-place").inner_text() == "2 of 32"
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_the_page_fits_a_telephone_and_opens_without_script(
+    run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
+) -> None:
+    """Nothing is cut off at 390 pixels, dark or light; without JavaScript a tile is a link."""
+    made(log, 0, "w" * 3000, [stored(tmp_path / "w.png", picture(size=(300, 2)))])
+    gallery()
+    with chromium() as browser:
+        for scheme in ("light", "dark"):
+            page = browser.new_page(
+                viewport={"width": 390, "height": 844},
+                color_scheme=scheme,
+                java_script_enabled=False,
+            )
+            page.goto((user_path / "emby" / "gallery.html").as_uri())
+            box = page.locator(".card").bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+            page.locator(".tile").click()
+            assert page.url == (tmp_path / "w.png").as_uri()
