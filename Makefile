@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types help-texts clean
+.PHONY: demo test lint types help-texts bench clean
 
 ## demo: the main job, offline: look at a photograph, paint a picture, edit it
 demo: $(READY)
@@ -25,6 +25,14 @@ types: $(READY)
 ## help-texts: write the program's help into the docs anew
 help-texts: $(READY)
 	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/llm.md
+
+## bench: speed and memory beside peers, in one run; writes docs/performance/
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks --write
+
+.venv/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
 
 ## clean: forget the environment and what the targets made
 clean:
