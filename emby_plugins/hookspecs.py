@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from emby_plugins.catalog import ModelCard
     from emby_plugins.errors import EmbyError
+    from emby_plugins.mock.script import MockReply, MockRequest
     from emby_plugins.protocol.backend import Backend
 
 PROJECT = "emby"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function, or a method of a plugin object, as the implementation of a hook."""
 
 
 @hookspec(firstresult=True)
@@ -61,4 +63,19 @@ def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | Non
         def emby_error_hint(error, models):
             if isinstance(error, BillingError):
                 return "Write to billing@mycompany.example."
+    """
+
+
+@hookspec(firstresult=True)
+def emby_mock_reply(request: "MockRequest") -> "MockReply | None":
+    """What `base_url="mock:"` answers to a chat request: scripted replies for users' own tests.
+
+    Called for each chat request that `MockBackend.reply` has scripted nothing for, before the
+    mock finds an answer of its own, in the thread of the call. The first answer that is not
+    None is used; plugins registered last are asked first. An exception reaches whoever made the
+    request, as it is: a test that asserts something here should fail by it.
+
+        @hookimpl
+        def emby_mock_reply(request):
+            return MockReply("42") if "meaning of life" in request.prompt else None
     """

@@ -28,7 +28,7 @@ class Plugins:
     def __init__(self, extra: Iterable[object] = ()) -> None:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        built_in: tuple[object, ...] = (hints, mock_plugin)
+        built_in: tuple[object, ...] = (hints, mock_plugin.MockPlugin(self._manager.hook))
         for plugin in built_in:
             self._manager.register(plugin)
         for entry in _installed():

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -178,6 +179,22 @@ def remove(model_id: str) -> None:
 
 
 @emby.command()
+@click.option("--out", metavar="FILE|DIR", help="Where the page goes")
+@click.option("--open", "open_", is_flag=True, help="Open the page")
+def gallery(out: str | None, open_: bool) -> None:
+    """Make a page of all the pictures made, and print its path
+
+    From the log and the files of 'llm', and without network. Made anew each time.
+    """
+    from llm_emby.gallery import make_gallery
+
+    path = make_gallery(out)
+    click.echo(path)
+    if open_:
+        click.launch(str(path))
+
+
+@emby.command()
 @click.option("--key", help="API key to use")
 def doctor(key: str | None) -> None:
     """Check key, gateway and files, and say what to do about a bad one"""
@@ -190,6 +207,15 @@ def doctor(key: str | None) -> None:
         click.echo(f"{mark}  {check.name}: {check.finding}")
     if not is_well:
         sys.exit(1)
+
+
+@emby.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def mock(context: click.Context, options: tuple[str, ...]) -> None:
+    """Serve the mock backend over HTTP, on this machine only"""
+    sys.argv = [context.command_path, *options]
+    import_module("emby_plugins.mock.__main__").main()
 
 
 class _Preview:

@@ -3,9 +3,11 @@
 The result is an Answer: what is said. How it is said, `wire.py` knows.
 """
 
+import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from emby_plugins.mock import prompts
 from emby_plugins.mock.edit import edit, names_an_edit
@@ -24,6 +26,7 @@ from emby_plugins.mock.requests import (
     Message,
     TextPart,
 )
+from emby_plugins.mock.script import MockReply
 from emby_plugins.mock.tools import calls
 from emby_plugins.mock.words import read_words, with_facts
 
@@ -39,10 +42,11 @@ _SYSTEM_ROLES = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class OutputImage:
-    """A generated image: the bytes of its file."""
+    """A generated image: the bytes of its file, or the address it is left at."""
 
     media_type: str
     data: bytes
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ class Usage:
     reasoning: int = 0
 
 
+_FREE = Usage(0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is said in reply, in no wire's form."""
@@ -72,7 +79,7 @@ class Answer:
     images: tuple[OutputImage, ...] = ()
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str | None = None
-    finish_reason: str = "stop"
+    finish_reason: str | None = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,13 @@ class _Turn:
     files: tuple[Attachment, ...]
     earlier: Picture | None
     results: tuple[str, ...] | None
+    left_out: tuple[str, ...] = ()
 
     def facts(self) -> list[str]:
         """A sentence about everything that was sent along."""
         measured = [measure(picture) for picture in self.pictures]
         told = describe(measured) if measured else []
-        return [*told, *(describe_file(file) for file in self.files)]
+        return [*told, *(describe_file(file) for file in self.files), *self.left_out]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,7 @@ class _Reply:
 def answer(request: ChatRequest, route: Route, digest: str) -> Answer:
     """The answer to a request; `digest` names its calls. Raises ApiError for what is refused."""
     _refuse_images_without_vision(request, route)
-    turn = _read_turn(request)
+    turn = _read_turn(request, lenient=route.model.lenient)
     reply = _decide(request, route, turn, digest)
     text, finish = reply.text, "tool_calls" if reply.tool_calls else "stop"
     if text is not None and request.max_tokens is not None and not reply.images:
@@ -113,11 +121,30 @@ def answer(request: ChatRequest, route: Route, digest: str) -> Answer:
         finish = finish if cut == text else "length"
         text = cut
     reasoning = _reasoning(request, route, reply.plan, turn)
-    thought = len(reasoning.split()) if reasoning else 0
-    spoken = len(reply.images) * TOKENS_PER_OUTPUT_IMAGE or len((text or "").split())
-    spoken += sum(1 + len(call.arguments.split()) for call in reply.tool_calls)
-    usage = Usage(_prompt_tokens(request), spoken + thought, thought)
-    return Answer(text, usage, reply.images, reply.tool_calls, reasoning, finish)
+    return _priced(request, Answer(text, _FREE, reply.images, reply.tool_calls, reasoning, finish))
+
+
+def scripted(request: ChatRequest, reply: MockReply, digest: str) -> Answer:
+    """The answer that a test wants to a request."""
+    images = tuple(
+        OutputImage("", b"", image.url)
+        if image.content is None
+        else OutputImage(image.media_type or "", image.content)
+        for image in reply.images
+    )
+    named = tuple(
+        ToolCall(f"call_{digest}_{at}", name, json.dumps(arguments, ensure_ascii=False))
+        for at, (name, arguments) in enumerate(reply.tool_calls)
+    )
+    finish = reply.finish_reason or ("tool_calls" if named else "stop")
+    return _priced(request, Answer(reply.text, _FREE, images, named, reply.reasoning, finish))
+
+
+def _priced(request: ChatRequest, said: Answer) -> Answer:
+    thought = len((said.reasoning or "").split())
+    spoken = len(said.images) * TOKENS_PER_OUTPUT_IMAGE or len((said.text or "").split())
+    spoken += sum(1 + len(call.arguments.split()) for call in said.tool_calls)
+    return replace(said, usage=Usage(_prompt_tokens(request), spoken + thought, thought))
 
 
 def _refuse_images_without_vision(request: ChatRequest, route: Route) -> None:
@@ -136,38 +163,62 @@ def _is_image(part: object) -> bool:
     return isinstance(part, ImagePart)
 
 
-def _read_turn(request: ChatRequest) -> _Turn:
-    """Open every image, for one bad image fails a request; keep those that matter."""
+def _read_turn(request: ChatRequest, *, lenient: bool) -> _Turn:
+    """Open every image, and keep those that matter.
+
+    One bad image fails a request; a lenient model goes on as long as one image opens
+    (Vision Support page, "Per-model Handling").
+    """
     messages = request.messages
-    from_tools = messages[-1].role in _TOOL_ROLES
-    roles = _TOOL_ROLES if from_tools else ("user",)
     start = len(messages)
-    while start and messages[start - 1].role in roles:
+    while start and _is_result(messages[start - 1]):
         start -= 1
+    from_tools = any(message.role in _TOOL_ROLES for message in messages[start:])
+    if not from_tools:
+        start = len(messages)
+        while start and messages[start - 1].role == "user":
+            start -= 1
     opener = Opener()
     pictures: list[Picture] = []
     files: list[Attachment] = []
+    failures: list[ApiError] = []
     earlier = None
     for index, message in enumerate(messages):
-        for seen in _open(message, opener):
+        for seen in _open(message, opener, failures if lenient else None):
             if isinstance(seen, Attachment):
                 files += [seen] if index >= start else []
             elif index >= start:
                 pictures.append(seen)
             else:
                 earlier = seen
-    results = tuple(message.text for message in messages[start:]) if from_tools else None
-    return _Turn(_last_user_text(messages), tuple(pictures), tuple(files), earlier, results)
+    if failures and not pictures and earlier is None:
+        raise failures[0]
+    said = (message.text for message in messages[start:] if message.role in _TOOL_ROLES)
+    results = tuple(said) if from_tools else None
+    left_out = tuple(f"Left out {failure.param}: {failure.message}." for failure in failures)
+    text = _last_user_text(messages)
+    return _Turn(text, tuple(pictures), tuple(files), earlier, results, left_out)
 
 
-def _open(message: Message, opener: Opener) -> list[Picture | Attachment]:
-    opened: list[Picture | Attachment] = []
+def _open(
+    message: Message, opener: Opener, failures: list[ApiError] | None
+) -> Iterator[Picture | Attachment]:
+    """What is in a message; what does not open joins `failures`, or raises where it is None."""
     for part in message.parts:
-        if isinstance(part, ImagePart):
-            opened.append(opener.image(part))
-        elif isinstance(part, FilePart):
-            opened.append(opener.file(part))
-    return opened
+        try:
+            if isinstance(part, ImagePart):
+                yield opener.image(part)
+            elif isinstance(part, FilePart):
+                yield opener.file(part)
+        except ApiError as failure:
+            if failures is None:
+                raise
+            failures.append(failure)
+
+
+def _is_result(message: Message) -> bool:
+    """Whether it is what a tool returned; its images may follow as a user's without words."""
+    return message.role in _TOOL_ROLES or (message.role == "user" and not message.text.strip())
 
 
 def _last_user_text(messages: tuple[Message, ...]) -> str:
@@ -181,7 +232,8 @@ def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> _Re
         if turn.pictures:
             return _edit(turn.text, turn.pictures)
         return _paint(turn.text, request.image_config)
-    if turn.results is None and model.tools:
+    forced = request.tool_choice.mode in ("required", "named")
+    if model.tools and (turn.results is None or forced):
         made = calls(request, turn.text)
         if made:
             named = (ToolCall(f"call_{digest}_{i}", *call) for i, call in enumerate(made))

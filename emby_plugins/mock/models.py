@@ -4,14 +4,20 @@ import re
 from dataclasses import dataclass
 
 from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.profiles import Profile
 
 _CREATED = 1730000000
 _CONTEXT = 131_072
+_MAX_OUTPUT = 8_192
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What one model can do. `text` is false for a model that only makes images."""
+    """What one model can do.
+
+    `text` is false for a model that only makes images. A `lenient` one answers from the images
+    that open when others do not (Vision Support page, "Per-model Handling").
+    """
 
     id: str
     description: str
@@ -21,6 +27,7 @@ class Model:
     tools: bool = True
     reasoning: bool = True
     json: bool = True
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,12 @@ MODELS = (
         image_output=False,
         reasoning=False,
     ),
-    Model("emby-mock-vision", "Looks at images and never makes one.", image_output=False),
+    Model(
+        "emby-mock-vision",
+        "Looks at images and never makes one; says which it had to leave out.",
+        image_output=False,
+        lenient=True,
+    ),
     Model(
         "emby-mock-image",
         "Only makes images: every prompt is painted, every image edited.",
@@ -80,12 +92,20 @@ def find_model(asked: str) -> Route:
     )
 
 
-def list_models() -> list[dict[str, object]]:
-    """The `data` of GET /models: every field the contract knows, with play-money prices."""
-    return [_card(model) for model in MODELS]
+def any_model(asked: str) -> Route:
+    """A model of whatever name, for a reply that a test scripted."""
+    try:
+        return find_model(asked)
+    except ApiError:
+        return Route(asked, None, Model(asked, "A model that only a script knows."))
 
 
-def _card(model: Model) -> dict[str, object]:
+def list_models(profile: Profile) -> list[dict[str, object]]:
+    """The `data` of GET /models: every field the profile knows, with play-money prices."""
+    return [_card(model, profile) for model in MODELS]
+
+
+def _card(model: Model, profile: Profile) -> dict[str, object]:
     parameters = ["temperature", "top_p", "max_tokens", "stream"]
     parameters += ["tools", "tool_choice"] if model.tools else []
     parameters += ["reasoning_effort"] if model.reasoning else []
@@ -106,25 +126,13 @@ def _card(model: Model) -> dict[str, object]:
         "description": model.description,
         "aliases": [f"emby/{model.id}"],
         "created": _CREATED,
-        "vision": model.vision,
+        **({"vision": model.vision} if profile.model_vision else {}),
         "architecture": {
             "input_modalities": ["text", "image"] if model.vision else ["text"],
             "output_modalities": outputs,
             "tokenizer": "words",
         },
-        "providers": [
-            {
-                "providerId": "emby-mock",
-                "modelName": model.id,
-                "pricing": {"prompt": "1e-9", "completion": "1e-9", "image": "0"},
-                "streaming": True,
-                "vision": model.vision,
-                "cancellation": True,
-                "tools": model.tools,
-                "parallelToolCalls": model.tools,
-                "reasoning": model.reasoning,
-            }
-        ],
+        "providers": [_provider(model, profile)],
         "pricing": pricing,
         "context_length": _CONTEXT,
         "supported_parameters": parameters,
@@ -132,3 +140,21 @@ def _card(model: Model) -> dict[str, object]:
         "structured_outputs": model.json,
         "free": False,
     }
+
+
+def _provider(model: Model, profile: Profile) -> dict[str, object]:
+    card: dict[str, object] = {
+        "providerId": "emby-mock",
+        profile.provider_model_key: model.id,
+        "pricing": {"prompt": "1e-9", "completion": "1e-9", "image": "0"},
+        "streaming": True,
+        "vision": model.vision,
+        "cancellation": True,
+        "tools": model.tools,
+        "parallelToolCalls": model.tools,
+        "reasoning": model.reasoning,
+    }
+    if profile.lists_limits:
+        card["max_output"] = _MAX_OUTPUT
+        card["reasoning_efforts"] = list(profile.efforts) if model.reasoning else []
+    return card

@@ -4,14 +4,14 @@ Unknown keys of the body are dropped in silence, as the gateway does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from emby_plugins.mock.checks import EMPTY, MISSING, Checker, JsonObject, Path
 from emby_plugins.mock.errors import SchemaError
+from emby_plugins.mock.profiles import Profile
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 LONG_SIDES = {"1K": 1024, "2K": 2048, "4K": 4096}
 MAX_IMAGES = 8
 
@@ -105,8 +105,8 @@ class ChatRequest:
     image_config: ImageConfig = ImageConfig()
 
 
-def read_chat_request(body: object) -> ChatRequest:
-    """The request in a parsed body; raises SchemaError with every issue found."""
+def read_chat_request(body: object, profile: Profile) -> ChatRequest:
+    """The request in a parsed body; raises SchemaError with every issue the profile finds."""
     check = Checker()
     source = check.mapping(body, ())
     if check.issues:
@@ -116,33 +116,33 @@ def read_chat_request(body: object) -> ChatRequest:
     response_format, schema = _read_response_format(source, check)
     request = ChatRequest(
         model=check.string(source, "model", ()),
-        messages=_read_messages(source, check),
+        messages=_read_messages(source, check, profile),
         stream=check.boolean(source, "stream", ()),
         max_tokens=check.positive_integer(source, "max_tokens", ()),
-        reasoning_effort=check.choice(source, "reasoning_effort", (), EFFORTS),
+        reasoning_effort=check.choice(source, "reasoning_effort", (), profile.efforts),
         tools=tuple(_read_tools(source, check)),
-        tool_choice=_read_tool_choice(source, check),
+        tool_choice=_read_tool_choice(source, check, profile),
         parallel_tool_calls=check.boolean(source, "parallel_tool_calls", (), default=True),
         response_format=response_format,
         schema=schema,
-        image_config=_read_image_config(source, check),
+        image_config=_read_image_config(source, check, profile),
     )
     if check.issues:
         raise SchemaError(tuple(check.issues))
     return request
 
 
-def _read_messages(source: JsonObject, check: Checker) -> tuple[Message, ...]:
+def _read_messages(source: JsonObject, check: Checker, profile: Profile) -> tuple[Message, ...]:
     values = check.sequence(source.get("messages", MISSING), ("messages",))
     if not values and isinstance(source.get("messages"), list):
         check.note(("messages",), "Array must contain at least 1 element(s)", "too_small")
     return tuple(
-        _read_message(check.mapping(value, ("messages", index)), ("messages", index), check)
-        for index, value in enumerate(values)
+        _read_message(check.mapping(value, ("messages", at)), ("messages", at), check, profile)
+        for at, value in enumerate(values)
     )
 
 
-def _read_message(source: JsonObject, path: Path, check: Checker) -> Message:
+def _read_message(source: JsonObject, path: Path, check: Checker, profile: Profile) -> Message:
     if source is EMPTY:
         return Message("user", ())
     role = check.choice(source, "role", path, ROLES)
@@ -153,31 +153,39 @@ def _read_message(source: JsonObject, path: Path, check: Checker) -> Message:
     if isinstance(content, str):
         parts.append(TextPart(content))
     elif isinstance(content, list):
-        parts.extend(_read_parts(content, (*path, "content"), check))
+        parts.extend(_read_parts(content, (*path, "content"), check, profile))
     elif content is not None or role != "assistant":
         check.wrong_type((*path, "content"), "string or array", content)
     if role == "assistant" and isinstance(source.get("images"), list):
         images = check.sequence(source["images"], (*path, "images"))
-        parts.extend(_read_parts(images, (*path, "images"), check))
+        parts.extend(_read_parts(images, (*path, "images"), check, profile))
     return Message(role or "user", tuple(parts))
 
 
-def _read_parts(values: object, path: Path, check: Checker) -> Iterator[Part]:
+def _read_parts(values: object, path: Path, check: Checker, profile: Profile) -> Iterator[Part]:
+    readers: dict[str, Callable[[JsonObject, Path, Checker], Part]] = {
+        "text": _read_text,
+        "image_url": _read_image,
+    }
+    if profile.takes_files:
+        readers["file"] = _read_file
     for index, value in enumerate(check.sequence(values, path)):
         here = (*path, index)
         source = check.mapping(value, here)
         if source is EMPTY:
             continue
-        kind = source.get("type", MISSING)
-        if kind == "text":
-            yield TextPart(check.string(source, "text", here))
-        elif kind == "image_url":
-            yield _read_image(source, here, check)
-        elif kind == "file":
-            yield _read_file(source, here, check)
+        kind = source.get("type")
+        read = readers.get(kind) if isinstance(kind, str) else None
+        if read is not None:
+            yield read(source, here, check)
         else:
-            message = "Invalid discriminator value. Expected 'text' | 'image_url' | 'file'"
+            wanted = " | ".join(f"'{name}'" for name in readers)
+            message = f"Invalid discriminator value. Expected {wanted}"
             check.note((*here, "type"), message, "invalid_union_discriminator")
+
+
+def _read_text(source: JsonObject, path: Path, check: Checker) -> TextPart:
+    return TextPart(check.string(source, "text", path))
 
 
 def _read_image(source: JsonObject, path: Path, check: Checker) -> ImagePart:
@@ -224,12 +232,10 @@ def _read_tools(source: JsonObject, check: Checker) -> Iterator[Tool]:
         )
 
 
-def _read_tool_choice(source: JsonObject, check: Checker) -> ToolChoice:
+def _read_tool_choice(source: JsonObject, check: Checker, profile: Profile) -> ToolChoice:
     value = source.get("tool_choice", "auto")
-    if value in ("auto", "none", "required"):
-        return ToolChoice(str(value))
-    if value == "any":
-        return ToolChoice("required")
+    if isinstance(value, str) and value in profile.tool_choices:
+        return ToolChoice(value)
     if isinstance(value, dict) and value.get("type") == "function":
         here = ("tool_choice", "function")
         function = check.mapping(value.get("function", MISSING), here)
@@ -257,11 +263,12 @@ def _read_response_format(source: JsonObject, check: Checker) -> tuple[str, Json
     return kind, check.mapping(wanted.get("schema", MISSING), (*here, "schema"))
 
 
-def _read_image_config(source: JsonObject, check: Checker) -> ImageConfig:
+def _read_image_config(source: JsonObject, check: Checker, profile: Profile) -> ImageConfig:
     if "image_config" not in source:
         return ImageConfig()
     path: Path = ("image_config",)
-    config = check.mapping(source["image_config"], path)
+    given = check.mapping(source["image_config"], path)
+    config = {key: value for key, value in given.items() if key in profile.image_config}
     size = check.choice(config, "image_size", path, tuple(LONG_SIDES))
     count = check.positive_integer(config, "n", path)
     if count is not None and count > MAX_IMAGES:

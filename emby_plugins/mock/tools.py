@@ -5,7 +5,9 @@ with `_` and `-` read as spaces). If none, the first whose name's words all occu
 none, the tool that shares most main words with it: at least one of its name, or two of its
 description; main words have three letters or more and are not verbs that every tool has (`get`,
 `make`, `find`); ties go to the tool given first. A tool is called once for each value when it takes
-a single argument and the text joins several with "and".
+a single argument and the text joins several with "and". Arguments that have a default are left out.
+
+The rule for `required`: the first tool, and after each round of results the next; the last again.
 """
 
 import json
@@ -54,8 +56,18 @@ def _chosen(request: ChatRequest, text: str) -> list[Tool]:
     if choice.mode == "required":
         if not request.tools:
             raise ApiError(400, "tool_choice needs tools", param="tool_choice")
-        return [request.tools[0]]
+        return [request.tools[min(_rounds(request), len(request.tools) - 1)]]
     return _plausible(request.tools, text)
+
+
+def _rounds(request: ChatRequest) -> int:
+    """How often the assistant has spoken since the user said something."""
+    rounds = 0
+    for message in reversed(request.messages):
+        if message.role == "user" and message.text.strip():
+            break
+        rounds += message.role == "assistant"
+    return rounds
 
 
 def _plausible(tools: Sequence[Tool], text: str) -> list[Tool]:
@@ -99,14 +111,28 @@ def _main_words(text: str) -> frozenset[str]:
 
 def _arguments(tool: Tool, text: str, *, parallel: bool) -> list[dict[str, object]]:
     words = read_words(text)
-    values = _joined_values(tool.parameters, words) if parallel and " and " in text else 1
+    parameters = _without_defaults(tool.parameters)
+    values = _joined_values(parameters, words) if parallel and " and " in text else 1
     made = []
     for index in range(values):
         # Each call reads on where the one before stopped.
-        made.append(parameters_instance(tool.parameters, words))
+        made.append(parameters_instance(parameters, words))
         if index + 1 >= _MAX_CALLS:
             break
     return made
+
+
+def _without_defaults(schema: JsonObject) -> JsonObject:
+    """The schema without what a caller may leave out because it has a default."""
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return schema
+    asked = {
+        name: inner
+        for name, inner in properties.items()
+        if name in required or not (isinstance(inner, dict) and "default" in inner)
+    }
+    return {**schema, "properties": asked}
 
 
 def _joined_values(schema: JsonObject, words: Words) -> int:

@@ -31,11 +31,11 @@ def test_it_serves_until_it_is_stopped(user_path: Path) -> None:
 
 
 def test_the_help_names_the_options(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--help` is that of `python -m emby_plugins.mock`, under the name that was typed."""
+    """`--help` is that of `python -m emby_plugins.mock`, under a name of its own."""
     monkeypatch.setattr(sys, "argv", ["llm"])
     result = run("emby", "mock", "--help")
     assert result.exit_code == 0
-    assert "usage: llm emby mock [-h] [--host HOST]" in result.output.replace("\n", "")
+    assert " emby mock [-h] [--host HOST]" in result.output
     for option in ("--port", "--profile", "--key", "--delay"):
         assert option in result.output
 

@@ -7,11 +7,27 @@ from typing import Any
 
 from PIL import Image
 
-from emby_plugins.mock import MockBackend
+from emby_plugins.mock import PROFILES, Fault, MockBackend
 from emby_plugins.protocol.backend import BackendRequest, BackendResponse
 
 JSON = {"content-type": "application/json"}
 PUPPY = "Generate an image of a golden retriever puppy playing in a sunny meadow"
+
+
+def mock(profile: str = "emby", *faults: Fault, **more: Any) -> MockBackend:
+    """A backend of a profile, whose first requests suffer the faults."""
+    return MockBackend(profile=PROFILES[profile], faults=faults, **more)
+
+
+def raw(response: BackendResponse) -> bytes:
+    """The whole body of a response."""
+    return b"".join(response.body)
+
+
+def parts(body: bytes) -> list[Any]:
+    """The JSON chunks in a stream of events."""
+    lines = (line for line in body.split(b"\n") if line.startswith(b"data: {"))
+    return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
 
 def send(body: Any, backend: MockBackend | None = None, **headers: str) -> BackendResponse:

@@ -1,0 +1,90 @@
+"""`python -m emby_plugins.mock`: the mock as a server, until Ctrl-C or SIGTERM."""
+
+import argparse
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+from emby_plugins.mock.backend import MockBackend
+from emby_plugins.mock.profiles import EMBY, PROFILES
+from emby_plugins.mock.server import MockServer
+
+_WIDTH = 80
+
+
+def main() -> None:
+    """Serve until told to stop. Exits with 2 for bad options, 1 where the port is taken."""
+    options = _options()
+    backend = MockBackend(options.key, profile=PROFILES[options.profile], pause=options.delay)
+    log = partial(print, file=sys.stderr, flush=True)
+    try:
+        server = MockServer(backend, host=options.host, port=options.port, log=log)
+    except ValueError as error:
+        sys.exit(f"Error: {error}.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with server:
+            _greet(server, options.profile, has_key=options.key is not None)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        _say(f"Stopped after {server.served} requests.")
+    except OSError as error:
+        sys.exit(f"Error: port {options.port} can't be used: {error.strerror}.")
+
+
+def _options() -> argparse.Namespace:
+    called = Path(sys.argv[0]).name
+    parser = argparse.ArgumentParser(
+        prog="python -m emby_plugins.mock" if called == "__main__.py" else called,
+        description="A mock of Emby, served on this machine for any OpenAI-compatible client.",
+        formatter_class=partial(argparse.HelpFormatter, width=_WIDTH),
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="a loopback address (127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=0, help="0, the default, takes a free one")
+    parser.add_argument(
+        "--profile",
+        choices=PROFILES,
+        default=EMBY.name,
+        help="the dialect: what Emby documents (emby), or a gateway like it at that time",
+    )
+    parser.add_argument("--key", help="the API key to demand; none by default")
+    parser.add_argument(
+        "--delay", type=_seconds, default=0.0, metavar="SECONDS", help="between the chunks"
+    )
+    return parser.parse_args()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("0 to 3600 seconds")
+    return seconds
+
+
+def _greet(server: MockServer, profile: str, *, has_key: bool) -> None:
+    key = ' -H "Authorization: Bearer $EMBY_API_KEY"' if has_key else ""
+    body = '{"model": "qwen2.5-vision", "messages": [{"role": "user", "content": "Hello!"}]}'
+    _say(
+        f"The mock of Emby, profile {profile}, answers at {server.base_url}; Ctrl-C stops it.\n"
+        f"  export EMBY_BASE_URL={server.base_url}\n"
+        f'  curl "$EMBY_BASE_URL/chat/completions"{key}'
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""What goes wrong on request: by header and from Python, and what our client makes of it."""
+
+import gzip
+import io
+import json
+import zlib
+
+import pytest
+from mock_help import PUPPY, body_of, chat, mock, parts, pictures, raw, send
+from PIL import Image as Pillow
+
+from emby_plugins import Emby, EmbyError, Image, Limits, MalformedReplyError, TruncatedReplyError
+from emby_plugins.errors import (
+    APIError,
+    InvalidImageError,
+    RateLimitError,
+    ReplyTooLargeError,
+    ServerError,
+)
+from emby_plugins.mock import Fault, MockBackend, activate
+from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.faults import _FLAGS, _VALUES, NONE, parse_fault
+
+
+def faulty(header, prompt="Hello", **more):
+    """The response to a request whose header asks for a fault."""
+    return send(chat(prompt, **more), **{"x-emby-mock-fault": header})
+
+
+def failure(fault, prompt="Hello", *, stream=False, **settings):
+    """The error that our client raises where that goes wrong; it must raise one."""
+    with activate(MockBackend(faults=[fault], sleep=lambda _: None)):
+        emby = Emby(base_url="mock:", max_retries=0, **settings)
+        with emby, pytest.raises(EmbyError) as caught:
+            read_all(emby, prompt) if stream else emby.chat(prompt)
+    return caught.value
+
+
+def read_all(emby, prompt):
+    """Read a stream to its end."""
+    with emby.stream(prompt) as events:
+        list(events)
+
+
+def test_the_grammar():
+    """Names are fields, spelled with `-`; flags stand alone; blanks do no harm."""
+    told = parse_fault(" status = 429 ; retry-after=2.5;times=1 ;; No-Done ")
+    assert told == Fault(status=429, retry_after=2.5, times=1, no_done=True)
+    assert parse_fault("") == NONE
+
+
+def test_the_grammar_knows_every_field():
+    """There is no fault that a header can't ask for."""
+    assert {*_FLAGS, *_VALUES} == set(Fault.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "bogus",
+        "status",
+        "status=abc",
+        "status=42",
+        "status=٤٢٩",
+        "cut=-1",
+        "delay=nan",
+        "delay=-1",
+        "delay=99999",
+        "image=cat",
+        "garbage=1",
+        "status=429; status=500",
+        "location=a\r\nb",
+        "gzip=9",
+    ],
+)
+def test_a_header_that_can_not_be_read(header):
+    """It is a 400 that says what is wrong, not a reply without the fault."""
+    with pytest.raises(ApiError, match="can't be read"):
+        parse_fault(header)
+    assert faulty(header).status == 400
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 413, 418, 429, 500, 503, 529])
+def test_any_status(status):
+    """Every error status can be had, in the documented form, with or without a stream."""
+    for stream in (False, True):
+        response = faulty(f"status={status}; message=No luck", stream=stream)
+        assert (response.status, body_of(response)["error"]["message"]) == (status, "No luck")
+
+
+def test_retry_after_and_redirects():
+    """Their headers come along."""
+    assert faulty("status=429; retry-after=2").headers["retry-after"] == "2"
+    moved = faulty("status=307; location=https://example.com/")
+    assert (moved.status, moved.headers["location"], raw(moved)) == (
+        307,
+        "https://example.com/",
+        b"",
+    )
+
+
+def test_models_can_fail_too():
+    """A header's fault befalls the model list."""
+    emby = Emby(base_url="mock:", metadata={"mock_fault": "status=500"}, max_retries=0)
+    with emby, pytest.raises(ServerError):
+        emby.models()
+
+
+def test_metadata_asks_for_faults():
+    """Our client's metadata becomes the header; `times` makes the second try good."""
+    with Emby(base_url="mock:", metadata={"mock_fault": "status=503; times=1"}) as emby:
+        assert "Hello" in emby.chat("Hello").text
+
+
+def test_a_scripted_sequence():
+    """A 429 and then a 200: the client waits and tries again, and both requests are recorded."""
+    backend = MockBackend(faults=[Fault(status=429, retry_after=0)])
+    with activate(backend), Emby(base_url="mock:") as emby:
+        assert "Hello" in emby.chat("Hello").text
+    assert [request.prompt for request in backend.requests] == ["Hello", "Hello"]
+
+
+def test_faults_of_a_sequence_come_in_their_order():
+    """One a chat request, None for a good one, `times` for several."""
+    backend = MockBackend(faults=[None, Fault(status=500, times=2), Fault(status=402)])
+    assert [send(chat("x"), backend).status for _ in range(5)] == [200, 500, 500, 402, 200]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(status=429), RateLimitError),
+        (Fault(upstream=429), RateLimitError),
+        (Fault(error=True), ServerError),
+        (Fault(error=True, upstream=429), RateLimitError),
+        (Fault(garbage=True), MalformedReplyError),
+        (Fault(empty=True), TruncatedReplyError),
+        (Fault(cut=0), TruncatedReplyError),
+        (Fault(cut=200), TruncatedReplyError),
+        (Fault(gzip=2), MalformedReplyError),
+    ],
+)
+def test_our_client_names_each(fault, error, stream):
+    """Streamed or not, a fault becomes the error of our tree that fits."""
+    assert isinstance(failure(fault, stream=stream), error)
+
+
+def test_a_stream_without_an_end():
+    """No finish reason is a truncated reply, `[DONE]` or not, and what had come is kept."""
+    for fault in (Fault(no_finish=True), Fault(no_finish=True, no_done=True)):
+        error = failure(fault, stream=True)
+        assert isinstance(error, TruncatedReplyError)
+        assert "Hello" in error.partial.text
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(no_done=True), Fault(double_done=True), Fault(drip=1), Fault(gzip=1), Fault(drip=7)],
+)
+def test_what_our_client_gets_over(fault):
+    """A missing or second `[DONE]`, single bytes and compression spoil nothing."""
+    with activate(MockBackend(faults=[fault, fault])), Emby(base_url="mock:") as emby:
+        whole = emby.chat(PUPPY)
+        with emby.stream(PUPPY) as stream:
+            list(stream)
+    assert stream.reply.images == whole.images
+    assert stream.reply.text == whole.text == "Here is your generated image:"
+
+
+def test_ends_on_the_wire():
+    """`[DONE]` comes never, once or twice, and the finish reason is null."""
+    for header, count in (("no-done", 0), ("pause=0", 1), ("double-done", 2)):
+        assert raw(faulty(header, stream=True)).count(b"[DONE]") == count
+    told = parts(raw(faulty("no-finish", stream=True)))
+    assert {choice["finish_reason"] for part in told for choice in part["choices"]} == {None}
+
+
+def test_errors_in_mid_stream():
+    """The first event is a good one, the last an error, under HTTP 200; nothing follows."""
+    response = faulty("error; upstream=503", stream=True)
+    first, last = raw(response).rstrip().split(b"\n\n")
+    assert response.status == 200
+    assert json.loads(first.split(b"\n")[0].removeprefix(b"data: "))["choices"]
+    assert last.startswith(b'event: error\ndata: {"error":{"message":"Error from provider: 503')
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bad_bytes(stream):
+    """Invalid UTF-8 is in the body where asked for."""
+    with pytest.raises(UnicodeDecodeError):
+        raw(faulty("invalid-utf8", stream=stream)).decode()
+
+
+def test_wrong_content_type():
+    """The type is another, the bytes are the same."""
+    plain, odd = faulty("pause=0"), faulty("content-type=text/html")
+    assert odd.headers["content-type"] == "text/html"
+    assert raw(odd) == raw(plain)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_cut(stream):
+    """The body ends after so many bytes, and the response says that the connection broke."""
+    response = faulty("cut=77", stream=stream)
+    assert response.is_cut
+    assert raw(response) == raw(faulty("pause=0", stream=stream))[:77]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_large_replies(stream):
+    """Megabytes of text come, and the client's limit ends them."""
+    told = raw(faulty("megabytes=2", stream=stream))
+    assert 2_000_000 < len(told) < 2_010_000
+    error = failure(Fault(megabytes=2), stream=stream, limits=Limits(text=1_000_000))
+    assert isinstance(error, ReplyTooLargeError)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_endless_replies(stream):
+    """They would never end, but the client has a limit."""
+    limits = Limits(wire=3_000_000, text=1_000_000)
+    error = failure(Fault(endless=True), stream=stream, limits=limits)
+    assert isinstance(error, ReplyTooLargeError)
+
+
+def test_bombs():
+    """A few kilobytes unpack to megabytes, once or twice packed."""
+    once, twice = faulty("gzip=1; megabytes=5"), faulty("gzip=2; megabytes=5")
+    assert (once.headers["content-encoding"], twice.headers["content-encoding"]) == (
+        "gzip",
+        "gzip, gzip",
+    )
+    packed = raw(twice)
+    assert len(packed) < 5_000
+    assert len(gzip.decompress(gzip.decompress(packed))) > 5_000_000
+    assert len(zlib.decompress(raw(once), wbits=31)) > 5_000_000
+    error = failure(Fault(gzip=1, megabytes=5), limits=Limits(wire=1_000_000))
+    assert isinstance(error, ReplyTooLargeError)
+
+
+def test_number_of_images():
+    """As many as asked for, none too, whatever the prompt says."""
+    for count in (0, 1, 5):
+        message = body_of(faulty(f"images={count}"))["choices"][0]["message"]
+        assert len(message.get("images", ())) == count
+    error = failure(Fault(images=5), limits=Limits(images=4))
+    assert isinstance(error, ReplyTooLargeError)
+
+
+def test_odd_images():
+    """Each is what it is called: a pixel bomb, half a file, no image, an address."""
+    made = {
+        kind: body_of(faulty(f"image={kind}", PUPPY))["choices"][0]["message"]["images"]
+        for kind in ("bomb", "truncated", "unknown", "https")
+    }
+    bomb = Image.from_data_url(made["bomb"][0]["image_url"]["url"]).data
+    assert len(bomb) < 30_000
+    with pytest.warns(Pillow.DecompressionBombWarning):
+        assert Pillow.open(io.BytesIO(bomb)).size == (12_000, 12_000)
+    (half,) = pictures({"images": made["truncated"]})
+    with pytest.raises(OSError, match="truncated"):
+        half.load()
+    assert made["unknown"][0]["image_url"]["url"].startswith("data:image/x-emby-mock;base64,")
+    assert made["https"][0]["image_url"]["url"].startswith("https://")
+
+
+def test_our_client_on_odd_images():
+    """An address is an image without bytes; a bomb is refused when its pixels are asked for."""
+    backend = MockBackend(faults=[Fault(image="https"), Fault(image="bomb")])
+    with activate(backend), Emby(base_url="mock:") as emby:
+        assert emby.chat(PUPPY).image.url == "https://example.com/emby-mock.png"
+        bomb = emby.chat(PUPPY).image
+    with pytest.raises(InvalidImageError):
+        bomb.to_pil()
+
+
+def test_time_is_kept():
+    """`delay` is waited for once, before the first byte, `pause` between chunks."""
+    waits = []
+    response = send(
+        chat("Hello", stream=True), mock("emby", Fault(delay=3, pause=0.5), sleep=waits.append)
+    )
+    assert waits == []
+    next(response.body)
+    assert waits == [3]
+    rest = list(response.body)
+    assert waits == [3] + [0.5] * len(rest)
+
+
+def test_a_backend_with_a_pause():
+    """Every reply of it comes slowly."""
+    waits = []
+    backend = MockBackend(pause=2, sleep=waits.append)
+    frames = list(send(chat("Hello", stream=True), backend).body)
+    assert waits == [2] * (len(frames) - 1)
+
+
+def test_errors_keep_the_profile():
+    """A status that is asked for is spelled as the profile spells its own."""
+    told = body_of(send(chat("x"), mock("2025-12", Fault(status=402))))
+    assert (told["error"], told["status"]) == (True, 402)
+    assert isinstance(failure(Fault(status=402)), APIError)

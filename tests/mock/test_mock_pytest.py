@@ -1,0 +1,171 @@
+"""The pytest plugin, as users have it: the fixture, the switch, and what docs/mock.md says."""
+
+import asyncio
+import itertools
+import os
+import re
+import subprocess
+import sys
+import threading
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from emby_plugins import AsyncEmby, Emby, EmbyError
+from emby_plugins.mock import MockServer
+from emby_plugins.pytest_plugin import BlockedNetworkError, block_network
+from emby_plugins.transport import Call
+
+pytest_plugins = ["pytester"]
+
+DOCS = Path(__file__).parents[2] / "docs" / "mock.md"
+ELSEWHERE = {"api_key": "k", "base_url": "https://emby.invalid/v1", "max_retries": 0}
+
+
+@pytest.fixture
+def suite(pytester, monkeypatch):
+    """Runs a test suite in a process of its own, with no plugin but ours."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+    def run(code, *options):
+        pytester.makepyfile(code)
+        plugins = ("-p", "emby_plugins.pytest_plugin", "-p", "no:cacheprovider")
+        return pytester.runpytest_subprocess(*plugins, *options)
+
+    return run
+
+
+def examples():
+    """The Python examples of the documentation; a test suite is one that has tests."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    return tests, [block for block in blocks if block not in tests]
+
+
+def test_the_documented_test_passes(suite):
+    """The ten lines of docs/mock.md are a passing test."""
+    (example,), _ = examples()
+    assert len([line for line in example.splitlines() if line.strip()]) <= 10
+    suite(example).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("example", examples()[1], ids=itertools.count())
+def test_documented_examples_run(example):
+    """The other examples of docs/mock.md run as they are."""
+    exec(compile(example, str(DOCS), "exec"), {})
+
+
+def test_the_plugin_is_installed():
+    """Pytest finds it by its entry point."""
+    (found,) = (entry for entry in entry_points(group="pytest11") if entry.name == "emby")
+    assert found.value == "emby_plugins.pytest_plugin"
+
+
+def test_the_plugin_costs_nothing():
+    """Pytest loads it at every start: it imports none of our rooms, and nothing heavy."""
+    code = (
+        "import sys, pytest; before = set(sys.modules); import emby_plugins.pytest_plugin;"
+        "print(sorted(set(sys.modules) - before))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "['emby_plugins', 'emby_plugins.pytest_plugin']"
+
+
+def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
+    """Core, LangChain and llm, in threads and event loops, ask the fixture's backend."""
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    import llm
+
+    from langchain_emby import ChatEmby
+    from llm_emby.models import EmbyModel, all_models
+
+    async def alone():
+        async with AsyncEmby() as emby:
+            return (await emby.chat("a")).text
+
+    for _ in range(6):
+        emby_mock.reply("scripted")
+    told = []
+    thread = threading.Thread(target=lambda: told.append(Emby().chat("a").text))
+    thread.start()
+    thread.join()
+    told.append(Emby().chat("a").text)
+    told.append(Emby(base_url=emby_mock.base_url).chat("a").text)
+    told.append(asyncio.run(alone()))
+    told.append(ChatEmby(model="any-model").invoke("a").text)
+    model = next(model for model, _, _ in all_models() if model.model_id == "emby/qwen2.5-vision")
+    assert isinstance(model, EmbyModel)
+    assert isinstance(model, llm.KeyModel)
+    told.append(model.prompt("a", stream=False).text())
+    assert told == ["scripted"] * 6
+    assert len(emby_mock.requests) == 6
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_tests_do_not_share_a_backend(emby_mock, turn):
+    """What one test left over, the next never sees."""
+    assert emby_mock.requests == []
+    assert "This is emby-mock" in Emby().chat("a").text
+    emby_mock.reply("left over")
+
+
+def test_without_the_fixture():
+    """`mock:` and the environment are as ever."""
+    assert "EMBY_BASE_URL" not in os.environ
+    assert "This is emby-mock" in Emby(base_url="mock:").chat("a").text
+
+
+def test_the_fixture_blocks_the_network(emby_mock):
+    """A gateway elsewhere is a clear error; this machine is allowed."""
+    with pytest.raises(BlockedNetworkError, match=r"asked https://emby\.invalid/v1/chat"):
+        Emby(**ELSEWHERE).chat("a")
+    with MockServer() as server, Emby(base_url=server.base_url) as emby:
+        assert emby.models()
+
+
+async def test_async_clients_are_blocked_too(emby_mock):
+    """As the others are."""
+    with pytest.raises(BlockedNetworkError, match=r"asked https://emby\.invalid/v1/models"):
+        await AsyncEmby(**ELSEWHERE).models()
+
+
+def test_clients_made_before_are_blocked_too():
+    """Requests are blocked, not clients; and afterwards they are sent again."""
+    emby = Emby(**ELSEWHERE)
+    with block_network(), pytest.raises(BlockedNetworkError):
+        emby.models()
+    assert Call.request.__module__ == "emby_plugins.transport"
+
+
+def test_an_application_can_not_swallow_the_block():
+    """The error is none of ours, so that code that handles ours still fails its test."""
+    assert not issubclass(BlockedNetworkError, EmbyError)
+
+
+SWITCHED = """
+    from emby_plugins import Emby
+
+    try:
+        Emby("k", "https://emby.invalid/v1", max_retries=0).models()
+    except RuntimeError as error:
+        blocked = str(error)
+
+    def test_collection_is_blocked():
+        assert "-o emby_block_network=false" in blocked
+
+    def test_tests_are_blocked():
+        Emby("k", "https://emby.invalid/v1", max_retries=0).models()
+    """
+
+
+def test_the_switch(suite):
+    """With `emby_block_network` nothing is asked elsewhere, from collection on."""
+    outcome = suite(SWITCHED, "-o", "emby_block_network=true")
+    outcome.assert_outcomes(passed=1, failed=1)
+    outcome.stdout.fnmatch_lines(["*BlockedNetworkError: The test asked https://emby.invalid/v1*"])
+
+
+def test_the_switch_is_off():
+    """By default nothing is blocked."""
+    assert Call.request.__module__ == "emby_plugins.transport"

@@ -1,0 +1,240 @@
+"""Scripted replies, recorded requests, and the hook that answers for the mock."""
+
+import asyncio
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from mock_help import JSON, body_of, chat, flat, send
+from PIL import Image as Pillow
+
+from emby_plugins import AsyncEmby, BackendRequest, Emby, Image, ImagePart, Message, hookimpl
+from emby_plugins.mock import Fault, MockBackend, MockReply, MockRequest, activate, script
+
+RED = Image.from_pil(Pillow.new("RGB", (3, 2), "red"))
+
+
+def ask(prompt="Hello", **more):
+    """The reply of `mock:` to our client."""
+    with Emby(base_url="mock:") as emby:
+        return emby.chat(prompt, **more)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_everything_can_be_scripted(stream):
+    """Text, reasoning, images, calls and the finish reason arrive as scripted."""
+    backend = MockBackend()
+    backend.reply(
+        "A boat.",
+        images=[RED, Image.from_url("https://example.com/boat.png")],
+        tool_calls=[("paint", {"what": "boat", "size": 3})],
+        reasoning="Boats float.",
+        finish_reason="length",
+    )
+    with activate(backend), Emby(base_url="mock:") as emby:
+        if stream:
+            with emby.stream("Hi") as events:
+                list(events)
+            reply = events.reply
+        else:
+            reply = emby.chat("Hi")
+    assert (reply.text, reply.reasoning, reply.finish_reason) == (
+        "A boat.",
+        "Boats float.",
+        "length",
+    )
+    assert reply.images == (RED, Image.from_url("https://example.com/boat.png"))
+    (call,) = reply.tool_calls
+    assert (call.name, call.arguments) == ("paint", '{"what": "boat", "size": 3}')
+    assert reply.usage.completion_tokens > 0
+
+
+def test_calls_finish_as_calls():
+    """Without another reason, scripted calls end with `tool_calls`, and text with `stop`."""
+    backend = MockBackend()
+    backend.reply(tool_calls=[("now", {})])
+    backend.reply("Noon.")
+    finishes = [body_of(send(chat("x"), backend))["choices"][0]["finish_reason"] for _ in "ab"]
+    assert finishes == ["tool_calls", "stop"]
+
+
+def test_replies_come_in_their_order_and_then_the_mock_speaks():
+    """Each is used once; after the last, the mock answers in its own words."""
+    backend = MockBackend()
+    backend.reply("one")
+    backend.reply("two")
+    with activate(backend):
+        told = [ask().text for _ in range(3)]
+    assert told[:2] == ["one", "two"]
+    assert "This is emby-mock" in told[2]
+
+
+def test_a_script_takes_any_model_and_images_as_they_are():
+    """A model unknown to the mock, and an image that it could not open, do no harm."""
+    backend = MockBackend()
+    backend.reply("Yes.")
+    body = chat("Is it red?", "data:image/png;base64,QUJD", model="acme-vision-9")
+    assert body_of(send(body, backend))["model"] == "acme-vision-9"
+
+
+def test_a_scripted_request_is_still_checked():
+    """A body that fails the schema is refused, script or not."""
+    backend = MockBackend()
+    backend.reply("Yes.")
+    assert send({"model": "x", "messages": []}, backend).status == 400
+
+
+def test_a_scripted_fault_befalls_scripted_words():
+    """A reply can be scripted and cut."""
+    backend = MockBackend()
+    backend.reply("All of it.", fault=Fault(cut=5))
+    assert len(b"".join(send(chat("x"), backend).body)) == 5
+
+
+def test_requests_are_recorded():
+    """Method, path, headers, body, prompt, model and images; never the key."""
+    backend = MockBackend(key="sesame")
+    with activate(backend), Emby("sesame", "mock:", metadata={"tenant_id": "acme"}) as emby:
+        emby.models()
+        emby.chat("What is this?", images=[RED], model="glm-vision", temperature=0.5)
+    listed, asked = backend.requests
+    assert (listed.method, listed.path, listed.body) == ("GET", "/models", None)
+    assert (asked.method, asked.path, asked.model) == ("POST", "/chat/completions", "glm-vision")
+    assert asked.headers["x-emby-tenant-id"] == "acme"
+    assert (asked.prompt, asked.images, asked.body["temperature"]) == ("What is this?", (RED,), 0.5)
+    assert "sesame" not in repr(backend.requests)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": 3, "messages": [3]}', b"\xff"])
+def test_any_request_can_be_recorded(body):
+    """Whatever was sent, its record can be read."""
+    backend = MockBackend()
+    send(body, backend)
+    (asked,) = backend.requests
+    assert (asked.content, asked.model, asked.prompt, asked.images) == (body, "", "", ())
+
+
+def test_images_of_a_request():
+    """Those of all messages, in order; an address is one, what is no image is none."""
+    backend = MockBackend()
+    send(chat("x", flat("red"), "https://example.com/a.png", "data:image/png;base64,QUJD"), backend)
+    (asked,) = backend.requests
+    assert [image.media_type for image in asked.images] == ["image/png", None]
+
+
+def test_records_are_bounded(monkeypatch):
+    """The oldest are forgotten when there is too much, the last one never."""
+    monkeypatch.setattr(script, "KEPT_BYTES", 400)
+    backend = MockBackend()
+    for number in range(9):
+        send(chat(f"{number}" * 50), backend)
+    assert [request.prompt[0] for request in backend.requests] == ["6", "7", "8"]
+    send(chat("x" * 1000), backend)
+    assert len(backend.requests) == 1
+
+
+def test_activation_reaches_every_thread_and_loop():
+    """Clients in other threads and event loops ask the active backend, those made before too."""
+
+    async def ask_async():
+        async with AsyncEmby(base_url="mock:") as emby:
+            return (await emby.chat("Hello")).text
+
+    early = Emby(base_url="mock:")
+    backend = MockBackend()
+    for _ in range(4):
+        backend.reply("scripted")
+    with activate(backend), ThreadPoolExecutor(2) as pool:
+        told = [
+            pool.submit(lambda: ask().text).result(),
+            pool.submit(lambda: asyncio.run(ask_async())).result(),
+            asyncio.run(ask_async()),
+            early.chat("Hello").text,
+        ]
+    assert told == ["scripted"] * 4
+    assert "This is emby-mock" in early.chat("Hello").text
+    assert len(backend.requests) == 4
+
+
+def test_activations_nest():
+    """The last one answers until it is closed."""
+    outer, inner = MockBackend(), MockBackend()
+    outer.reply("outer")
+    inner.reply("inner")
+    with activate(outer):
+        with activate(inner):
+            assert ask().text == "inner"
+        assert ask().text == "outer"
+
+
+class Oracle:
+    """A plugin that knows one answer."""
+
+    def __init__(self, reply):
+        self.asked = []
+        self._reply = reply
+
+    @hookimpl
+    def emby_mock_reply(self, request):
+        self.asked.append(request)
+        return self._reply(request)
+
+
+def test_the_hook_answers_before_the_mock():
+    """The plugin registered last is asked first; None leaves it to the next, then to the mock."""
+    first = Oracle(lambda request: MockReply("first"))
+    last = Oracle(lambda request: MockReply("42") if "life" in request.prompt else None)
+    with Emby(base_url="mock:", plugins=[first, last]) as emby:
+        assert emby.chat("What is the meaning of life?").text == "42"
+        assert emby.chat("Hello").text == "first"
+    with Emby(base_url="mock:", plugins=[last]) as emby:
+        assert "This is emby-mock" in emby.chat("Hello").text
+    assert len(first.asked) == 1
+    assert isinstance(last.asked[0], MockRequest)
+
+
+def test_the_script_comes_before_the_hook():
+    """What the test scripted wins over a plugin, and the plugin is not asked."""
+    oracle = Oracle(lambda request: MockReply("hook"))
+    backend = MockBackend()
+    backend.reply("script")
+    with activate(backend), Emby(base_url="mock:", plugins=[oracle]) as emby:
+        assert [emby.chat("a").text, emby.chat("b").text] == ["script", "hook"]
+    assert [request.prompt for request in oracle.asked] == ["b"]
+
+
+def test_the_hook_can_inject_a_fault():
+    """A reply that says nothing but a fault is the mock's own, with the fault."""
+    oracle = Oracle(lambda request: MockReply(fault=Fault(images=2)))
+    with Emby(base_url="mock:", plugins=[oracle]) as emby:
+        assert len(emby.chat("A boat").images) == 2
+
+
+def test_an_exception_in_the_hook_reaches_the_test():
+    """As it is, so that an assertion there fails the test."""
+
+    def fails(request):
+        assert request.prompt == "something else"
+
+    with Emby(base_url="mock:", plugins=[Oracle(fails)]) as emby, pytest.raises(AssertionError):
+        emby.chat("Hello")
+
+
+def test_the_model_list_takes_nothing_from_the_script():
+    """Scripted replies are for chat requests."""
+    backend = MockBackend()
+    backend.reply("scripted")
+    backend(BackendRequest("GET", "/models", {}, b""))
+    body = json.dumps(chat("x")).encode()
+    told = body_of(backend(BackendRequest("POST", "/chat/completions", JSON, body)))
+    assert told["choices"][0]["message"]["content"] == "scripted"
+
+
+def test_image_parts_of_a_history():
+    """Images of earlier turns are recorded with the rest."""
+    backend = MockBackend()
+    with activate(backend):
+        ask([Message("user", (ImagePart(RED),)), Message("assistant", ()), Message.user("And?")])
+    (asked,) = backend.requests
+    assert asked.images == (RED,)
+    assert asked.prompt == "And?"

@@ -1,0 +1,66 @@
+"""Tool calls over several rounds: what the mock does once a tool has answered."""
+
+import base64
+import io
+import json
+
+import pytest
+from mock_help import chat, image_part, message, send
+from PIL import Image
+
+NAMES = ("weather", "report")
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}
+    for name in NAMES
+]
+RED = io.BytesIO()
+Image.new("RGB", (4, 4), "red").save(RED, format="PNG")
+PICTURE = image_part("data:image/png;base64," + base64.b64encode(RED.getvalue()).decode())
+
+
+def rounds(count: int, *more: dict) -> list[dict]:
+    """A question, and so many calls with their results."""
+    call = {"id": "1", "type": "function", "function": {"name": NAMES[0], "arguments": "{}"}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
+    return [{"role": "user", "content": "What is the weather?"}, *[said, result] * count, *more]
+
+
+@pytest.mark.parametrize(("count", "name"), [(0, "weather"), (1, "report"), (2, "report")])
+def test_required_goes_on_to_the_next_tool(count, name):
+    """Under `required` each round calls the next tool, and the last one again."""
+    said = message(rounds(count), tools=TOOLS, tool_choice="required")
+    assert said["tool_calls"][0]["function"]["name"] == name
+
+
+def test_a_named_tool_is_called_after_results_too():
+    """A named choice is a demand, whatever came before."""
+    choice = {"type": "function", "function": {"name": "report"}}
+    said = message(rounds(1), tools=TOOLS, tool_choice=choice)
+    assert said["tool_calls"][0]["function"]["name"] == "report"
+
+
+def test_a_new_question_starts_anew():
+    """Rounds are counted from the last thing the user said."""
+    asked = {"role": "user", "content": "And tomorrow?"}
+    said = message(rounds(1, asked), tools=TOOLS, tool_choice="required")
+    assert said["tool_calls"][0]["function"]["name"] == "weather"
+
+
+def test_a_result_s_images_follow_without_words():
+    """A user's message with images alone, after a result, is part of it: it is looked at."""
+    body = chat(rounds(1, {"role": "user", "content": [PICTURE]}), tools=TOOLS)
+    said = json.loads(b"".join(send(body).body))["choices"][0]["message"]
+    assert not said.get("tool_calls")
+    assert said["content"].startswith("The tool returned: sunny The image is a PNG of 4x4")
+    assert not said.get("images")
+
+
+def test_arguments_with_a_default_are_left_out():
+    """Only what must be given is filled in, unless nothing must."""
+    properties = {"city": {"type": "string"}, "unit": {"type": "string", "default": "c"}}
+    for required, names in ((["city"], ["city"]), (["unit"], ["city", "unit"])):
+        parameters = {"type": "object", "properties": properties, "required": required}
+        tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
+        call = message("What is the weather?", tools=[tool])["tool_calls"][0]
+        assert list(json.loads(call["function"]["arguments"])) == names
