@@ -1,0 +1,99 @@
+"""The measurements as a table, as figures met or not, and as a plot."""
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.figures import FIGURES, JOBS, MEGABYTE, Rows
+
+START_UP_MS = 15
+
+
+def start_up() -> dict[str, float]:
+    """What `llm` takes to load our plugin: milliseconds, the median of eleven fresh processes."""
+    script = (
+        "import llm.cli, llm.plugins, time, click\n"
+        "start = time.perf_counter()\n"
+        "import llm_emby\n"
+        "llm_emby.register_models(lambda *a, **k: None)\n"
+        "llm_emby.register_commands(click.Group())\n"
+        "print(time.perf_counter() - start)\n"
+    )
+    environment = {**os.environ, "LLM_LOAD_PLUGINS": ""}
+    command = [sys.executable, "-c", script]
+    took = [
+        float(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)
+        for _ in range(11)
+    ]
+    return {"llm start: added by the plugin": 1000 * statistics.median(took)}
+
+
+def tables(rows: Rows, starts: Mapping[str, float]) -> str:
+    """The figures and then every row, in Markdown."""
+    return "\n".join([*_figures(rows, starts), "", *_rows(rows)])
+
+
+def page(rows: Rows, starts: Mapping[str, float]) -> str:
+    """The same, with when and where it was measured."""
+    when = datetime.now(UTC).date().isoformat()
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    python = platform.python_version()
+    head = f"Measured {when} by `make bench` on {machine}, CPython {python}."
+    return f"{head}\n\n{tables(rows, starts)}\n\n![The same as a plot](figures.png)\n"
+
+
+def _figures(rows: Rows, starts: Mapping[str, float]) -> Iterator[str]:
+    yield "| figure | promised | measured | |"
+    yield "|---|---|---|---|"
+    for figure in FIGURES:
+        try:
+            value = figure.of(rows)
+        except KeyError:
+            continue
+        met = "met" if value <= figure.most else "**not met**"
+        unit = figure.unit
+        yield f"| {figure.what} | <= {figure.most:g} {unit} | {value:.2f} {unit} | {met} |"
+    for what, milliseconds in starts.items():
+        met = "met" if milliseconds <= START_UP_MS else "**not met**"
+        yield f"| {what} | <= {START_UP_MS} ms | {milliseconds:.1f} ms | {met} |"
+
+
+def _rows(rows: Rows) -> Iterator[str]:
+    yield "| work | client | ms | CPU ms | peak MB | images |"
+    yield "|---|---|---|---|---|---|"
+    for (job, client), row in rows.items():
+        arrived = ""
+        if "image" in job:
+            arrived = f"{row.arrived / MEGABYTE:.0f} MB" if row.arrived else "**lost**"
+        times = f"{1000 * row.seconds:.1f} | {1000 * row.cpu:.1f}"
+        yield f"| {job} | `{client}` | {times} | {row.peak / MEGABYTE:.0f} | {arrived} |"
+
+
+def plot(rows: Rows, path: Path) -> None:
+    """A bar chart of each job: seconds, logarithmic; a client that loses the image is hatched."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    jobs = [job for job in JOBS if len(job.clients) > 3 and (job.name, job.clients[0]) in rows]
+    figure, axes = plt.subplots(len(jobs), 1, figsize=(8, 2.6 * len(jobs)), layout="constrained")
+    for axis, job in zip(axes, jobs, strict=True):
+        clients = [client for client in job.clients if (job.name, client) in rows][::-1]
+        found = [rows[job.name, client] for client in clients]
+        lost = ["image" in job.name and not row.arrived for row in found]
+        bars = axis.barh(clients, [1000 * row.seconds for row in found])
+        for bar, client, is_lost in zip(bars, clients, lost, strict=True):
+            bar.set_color("#c8553d" if is_lost else "#2a6f97" if "emby" in client else "#adb5bd")
+            axis.bar_label(axis.containers[0], fmt="%.0f", padding=3, fontsize=8)
+        axis.set_title(
+            f"{job.name}: ms (red: the image is lost)" if any(lost) else f"{job.name}: ms"
+        )
+        axis.set_xscale("log")
+        axis.margins(x=0.15)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,100 @@
+"""A stub gateway: answers at once, with bytes made beforehand. Run in a process of its own.
+
+`python -m benchmarks.server` prints its port. The model's name says what to answer:
+`deltas-2000`, `short-0`, `image-20` (megabytes); `stream` in the request says in which form.
+"""
+
+import asyncio
+import base64
+import json
+import random
+from functools import cache
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-request-id: bench\r\n"
+MEGABYTE = 1_000_000
+
+
+@cache
+def picture(megabytes: int) -> bytes:
+    """Bytes that begin like a PNG, the same in every process."""
+    body = random.Random(megabytes).randbytes(megabytes * MEGABYTE)
+    return b"\x89PNG\r\n\x1a\n" + body[8:]
+
+
+def _frame(delta: dict[str, object], finish: str | None = None, **more: object) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    chunk = {
+        "id": "chatcmpl-bench",
+        "object": "chat.completion.chunk",
+        "created": 1730000000,
+        "model": "bench",
+        "system_fingerprint": None,
+        "choices": [choice],
+        **more,
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 9, "completion_tokens": 2000, "total_tokens": 2009}
+
+
+@cache
+def answer(kind: str, size: int, stream: bool) -> tuple[bytes, ...]:
+    """The pieces of one response, head and all."""
+    text = [f"word{i} " for i in range(size)] if kind == "deltas" else ["Hello."]
+    images = []
+    if kind == "image":
+        url = "data:image/png;base64," + base64.b64encode(picture(size)).decode()
+        images = [{"type": "image_url", "image_url": {"url": url}}]
+    if stream:
+        frames = [_frame({"role": "assistant", "content": piece}) for piece in text]
+        frames += [_frame({"images": [image]}) for image in images]
+        frames += [_frame({}, "stop", usage=USAGE), b"data: [DONE]\n\n"]
+        head = HEAD % b"text/event-stream" + b"transfer-encoding: chunked\r\n\r\n"
+        chunks = [b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames]
+        return (head, *chunks, b"0\r\n\r\n")
+    message: dict[str, object] = {"role": "assistant", "content": "".join(text)}
+    if images:
+        message["images"] = images
+    body = json.dumps(
+        {
+            "id": "chatcmpl-bench",
+            "object": "chat.completion",
+            "created": 1730000000,
+            "model": "bench",
+            "system_fingerprint": None,
+            "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+            "usage": USAGE,
+        }
+    ).encode()
+    return (HEAD % b"application/json" + b"content-length: %d\r\n\r\n" % len(body) + body,)
+
+
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer the requests of one connection."""
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            request = json.loads(await reader.readexactly(length))
+            kind, _, size = request["model"].partition("-")
+            for piece in answer(kind, int(size), bool(request.get("stream"))):
+                writer.write(piece)
+                if len(piece) > 65536:
+                    await writer.drain()
+            await writer.drain()
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+async def main() -> None:
+    """Serve until stopped."""
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=256 * MEGABYTE)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
