@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint types help-texts bench clean
+.PHONY: demo test test-lowest lint types help-texts bench browser clean
 
 ## demo: the main job, offline: look at a photograph, paint a picture, edit it
 demo: $(READY)
@@ -12,6 +12,10 @@ demo: $(READY)
 ## test: lint, types and every test
 test: lint types
 	$(BIN)/python -m pytest
+
+## test-lowest: the LangChain tests on the lowest langchain-core of the declared range
+test-lowest: .venv-lowest/.ready
+	.venv-lowest/bin/python -m pytest tests/langchain
 
 ## lint: style and formatting
 lint: $(READY)
@@ -26,6 +30,11 @@ types: $(READY)
 help-texts: $(READY)
 	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/llm.md
 
+## browser: the tests in a headless Chromium (apt-get install chromium)
+browser: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/python -m pytest -m browser
+
 ## bench: speed and memory beside peers, in one run; writes docs/performance/
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks --write
@@ -36,10 +45,16 @@ bench: .venv/.bench
 
 ## clean: forget the environment and what the targets made
 clean:
-	rm -rf .venv demo-output .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-lowest demo-output .pytest_cache .mypy_cache .ruff_cache
 
 # The stamp comes last, so that a set-up broken off half-way is done again.
 $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+.venv-lowest/.ready: pyproject.toml
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	@echo '*' > .venv-lowest/.gitignore
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'langchain-core==1.6.0'
 	@touch $@

@@ -67,7 +67,8 @@ def load(found: dict[str, Any]) -> Image | None:
 
 def _places(target: str | None) -> Iterator[Path]:
     if target is not None:
-        yield Path(target).expanduser()
+        # Absolute, for the log is read from other folders too.
+        yield Path(target).expanduser().absolute()
     yield catalogue.images_folder()
     yield Path(tempfile.gettempdir()) / "emby-images"
 

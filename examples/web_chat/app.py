@@ -1,0 +1,263 @@
+"""A chat with pictures in the browser: the Python twin of the route on Emby's page.
+
+`POST /api/chat` takes the conversation and streams the reply as lines of JSON: text as it comes,
+then images, then what it used. The server keeps nothing but one client; the key stays in it.
+
+    python examples/web_chat/app.py                 # http://127.0.0.1:8765, on the mock
+    EMBY_API_KEY=... python examples/web_chat/app.py
+"""
+
+import argparse
+import json
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emby_plugins import (
+    DEFAULT_MODEL,
+    AsyncEmby,
+    EmbyError,
+    Finished,
+    Image,
+    ImageReceived,
+    InvalidImageError,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+)
+from emby_plugins import Message as ChatMessage
+
+HERE = Path(__file__).parent
+SHOWN = ("image/png", "image/jpeg", "image/webp", "image/gif")
+MAX_BODY = 64 * 1024 * 1024
+MAX_MESSAGES = 400
+MAX_IMAGES = 8
+MAX_TEXT = 100_000
+
+
+class Turn(msgspec.Struct):
+    """One message as the page sends it; `images` are data URLs."""
+
+    role: Literal["user", "assistant"]
+    text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+    images: list[str] = []
+
+
+class Conversation(msgspec.Struct):
+    """What `POST /api/chat` takes: the whole conversation, each time."""
+
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    messages: Annotated[list[Turn], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
+
+
+def base_url() -> str | None:
+    """The gateway: `EMBY_BASE_URL`, else Emby where there is a key, else the mock."""
+    chosen = os.environ.get("EMBY_BASE_URL", "").strip()
+    return chosen or (None if os.environ.get("EMBY_API_KEY", "").strip() else "mock:")
+
+
+def create_app(
+    client: AsyncEmby | None = None, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
+) -> Starlette:
+    """The application. `hosts` are the names it answers to, so that no other page can pose."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with client or AsyncEmby(base_url=base_url()) as emby:
+            app.state.emby = emby
+            yield
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/{name}", asset),
+            Route("/api/about", about),
+            Route("/api/chat", chat, methods=["POST"]),
+        ],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False),
+            Middleware(SafeHeaders),
+        ],
+        exception_handlers={HTTPException: refuse},
+        lifespan=lifespan,
+    )
+
+
+async def page(_: Request) -> Response:
+    """The page."""
+    return FileResponse(HERE / "index.html")
+
+
+async def asset(request: Request) -> Response:
+    """The page's script, style and icon, and no other file."""
+    name = request.path_params["name"]
+    if name not in {"chat.js", "store.js", "chat.css", "icon.svg"}:
+        raise HTTPException(404, "There is nothing here.")
+    return FileResponse(HERE / name)
+
+
+async def about(request: Request) -> Response:
+    """Which gateway answers, and which of its models make pictures."""
+    emby: AsyncEmby = request.app.state.emby
+    is_mock = emby.base_url == "mock:"
+    default = "emby-mock" if is_mock else DEFAULT_MODEL
+    try:
+        models = [card.id for card in await emby.models() if card.image_output]
+    except EmbyError:
+        models = []  # the gateway's complaint comes with the first message
+    names = [default, *(name for name in models if name != default)]
+    return JSONResponse({"gateway": emby.base_url, "mock": is_mock, "models": names})
+
+
+async def chat(request: Request) -> Response:
+    """Stream the reply to a conversation, as lines of JSON.
+
+    A request that can't be used is a 4xx; what goes wrong later is a line of the stream.
+    """
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        # A page of another origin can't send this type without being asked first.
+        raise HTTPException(415, "Send application/json.")
+    conversation = read_conversation(await read_body(request))
+    messages = [read_message(turn) for turn in conversation.messages]
+    lines = reply_lines(request.app.state.emby, conversation.model, messages)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    # When the browser goes away, Starlette cancels the generator, and so the gateway's stream.
+    return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, refused as soon as it is too large."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise HTTPException(413, "The conversation is too large: send smaller pictures.")
+    return bytes(body)
+
+
+def read_conversation(body: bytes) -> Conversation:
+    """The conversation in a request. Raises `HTTPException`."""
+    try:
+        given = msgspec.json.decode(body, type=Conversation)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HTTPException(400, f"The request can't be used: {error}.") from None
+    if given.messages[-1].role != "user":
+        raise HTTPException(400, "The last message is not the user's.")
+    if sum(len(turn.images) for turn in given.messages) > MAX_IMAGES:
+        raise HTTPException(400, f"{MAX_IMAGES} pictures are the most.")
+    return given
+
+
+def read_message(turn: Turn) -> ChatMessage:
+    """A message of Emby's, its pictures decoded and looked at. Raises `HTTPException`."""
+    try:
+        images = [Image.from_data_url(url) for url in turn.images]
+    except InvalidImageError as error:
+        raise HTTPException(400, str(error)) from None
+    for image in images:
+        if image.media_type not in SHOWN:
+            raise HTTPException(400, f"A picture is {image.media_type}. Send PNG, JPEG, WebP, GIF.")
+    content = [turn.text, *images] if turn.text else images
+    return ChatMessage.user(*content) if turn.role == "user" else ChatMessage.assistant(*content)
+
+
+async def reply_lines(
+    emby: AsyncEmby, model: str, messages: list[ChatMessage]
+) -> AsyncIterator[bytes]:
+    """Each event of the reply as a line of JSON, as it comes; an error is the last one."""
+    try:
+        async with emby.stream(messages, model=model) as stream:
+            async for event in stream:
+                if told := tell(event):
+                    yield json.dumps(told, separators=(",", ":")).encode() + b"\n"
+    except EmbyError as error:
+        yield json.dumps({"type": "error", "message": str(error)}).encode() + b"\n"
+
+
+def tell(event: StreamEvent) -> dict[str, Any] | None:
+    """What the page is told of one event."""
+    match event:
+        case TextDelta(text):
+            return {"type": "text", "text": text}
+        case ReasoningDelta(text):
+            return {"type": "reasoning", "text": text}
+        case ImageReceived(image):
+            return tell_image(image)
+        case Finished(reply):
+            used = reply.usage
+            tokens = used.total_tokens if used else None
+            cost = used.cost if used else None
+            return {"type": "finished", "model": reply.model, "tokens": tokens, "cost": cost}
+    return None
+
+
+def tell_image(image: Image) -> dict[str, Any]:
+    """An image as a data URL with its size; another kind than the four is said, not shown."""
+    if image.content is None:
+        return {"type": "address", "url": image.url}
+    if image.media_type not in SHOWN:
+        return {"type": "notice", "message": f"A picture came as {image.media_type}."}
+    try:
+        width, height = image.size
+    except InvalidImageError as error:
+        return {"type": "notice", "message": str(error)}
+    return {"type": "image", "url": image.data_url, "width": width, "height": height}
+
+
+async def refuse(_: Request, error: Exception) -> Response:
+    """An error as JSON, as the page reads it."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, status_code=error.status_code)
+
+
+class SafeHeaders:
+    """Tells the browser to load and run nothing but what is served here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = (
+                    "default-src 'none'; script-src 'self'; style-src 'self'; "
+                    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+                    "form-action 'none'; frame-ancestors 'none'; "
+                    "require-trusted-types-for 'script'"
+                )
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
+                headers.setdefault("Cache-Control", "no-cache")
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+def main() -> None:
+    """Serve it, on this machine only unless told otherwise."""
+    parser = argparse.ArgumentParser(description="A chat with pictures in the browser")
+    parser.add_argument("--host", default="127.0.0.1", help="another than loopback is your risk")
+    parser.add_argument("--port", default=8765, type=int)
+    given = parser.parse_args()
+    hosts = ("127.0.0.1", "localhost", "[::1]", given.host)
+    uvicorn.run(create_app(hosts=hosts), host=given.host, port=given.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

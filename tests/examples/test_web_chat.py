@@ -1,0 +1,388 @@
+"""`examples/web_chat`: its route over real sockets, and its page in a browser."""
+
+import base64
+import importlib.util
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import uvicorn
+from browser_help import Complaints, chromium
+from support import Asked, Loopback, ScriptedBackend, Wire, answer, chunk, photo, picture, sse
+from web_chat_help import ask, conversation, data_url, serving, turn
+
+from emby_plugins import AsyncEmby, Image
+
+FOLDER = Path(__file__).parents[2] / "examples" / "web_chat"
+PUPPY = "Generate an image of a golden retriever puppy playing in a sunny meadow"
+EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def web_chat() -> ModuleType:
+    """The example, as a module."""
+    spec = importlib.util.spec_from_file_location("web_chat_app", FOLDER / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # msgspec looks up the annotations of its classes there.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def serve(web_chat: ModuleType) -> Callable[..., Any]:
+    """Serves the app: on the environment's gateway, or on the client it is given."""
+    return lambda client=None: serving(web_chat.create_app(client))
+
+
+def test_text_and_then_the_picture(serve: Callable[..., Any]) -> None:
+    """The mock's words come first, then its picture with its size, then what it used."""
+    with serve() as client:
+        lines = ask(client, turn(PUPPY))
+    kinds = [line["type"] for line in lines]
+    assert kinds == ["text"] * (len(lines) - 2) + ["image", "finished"]
+    assert "".join(line["text"] for line in lines[:-2]) == "Here is your generated image:"
+    assert Image.from_data_url(lines[-2]["url"]).size == (
+        lines[-2]["width"],
+        lines[-2]["height"],
+    )
+    assert lines[-1]["model"] == "emby-mock"
+
+
+def test_events_are_sent_on_as_they_come(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first words are with the browser before the gateway has even made the picture."""
+    seen = threading.Event()
+
+    def gateway(asked: Asked, wire: Wire) -> bool:
+        wire.stream(sse(chunk("First."), done=False), ends=False)
+        came = seen.wait(10)
+        wire.piece(sse(chunk("seen" if came else "unseen", picture()), chunk(finish="stop")))
+        wire.send(b"0\r\n\r\n")
+        return True
+
+    with Loopback(gateway) as upstream:
+        monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
+        with (
+            serve() as client,
+            client.stream("POST", "/api/chat", json=conversation(turn(PUPPY))) as response,
+        ):
+            lines = response.iter_lines()
+            assert json.loads(next(lines)) == {"type": "text", "text": "First."}
+            seen.set()
+            rest = [json.loads(line) for line in lines]
+    assert rest[0] == {"type": "text", "text": "seen"}
+    assert [line["type"] for line in rest] == ["text", "image", "finished"]
+
+
+def test_a_browser_that_leaves_cancels_the_gateway(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the page stops reading, the connection to the silent gateway is closed."""
+    gone = threading.Event()
+
+    def gateway(asked: Asked, wire: Wire) -> bool:
+        wire.stream(sse(chunk("First."), done=False), ends=False)
+        wire._connection.settimeout(10)
+        if wire._connection.recv(1) == b"":
+            gone.set()
+        return False
+
+    with Loopback(gateway) as upstream:
+        monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
+        with serve() as client:
+            with client.stream("POST", "/api/chat", json=conversation(turn(PUPPY))) as response:
+                next(response.iter_lines())
+            assert gone.wait(10)
+
+
+def test_the_conversation_reaches_the_gateway(serve: Callable[..., Any]) -> None:
+    """History, model and the pictures' very bytes are what the gateway is sent."""
+    backend = ScriptedBackend(sse(chunk("Done."), chunk(finish="stop")))
+    rocket = photo("rocket.jpg").read_bytes()
+    with serve(AsyncEmby(**backend.on)) as client:
+        mine = turn("make it grey", data_url(rocket, "image/jpeg"))
+        lines = ask(client, turn("Hi"), turn("Hello.", role="assistant"), mine)
+    assert [line["type"] for line in lines] == ["text", "finished"]
+    assert backend.body["model"] == "emby-mock"
+    assert backend.body["stream"] is True
+    first, second, third = backend.body["messages"]
+    assert [first["role"], second["role"], third["role"]] == ["user", "assistant", "user"]
+    (sent,) = [part for part in third["content"] if part["type"] == "image_url"]
+    assert Image.from_data_url(sent["image_url"]["url"]).data == rocket
+
+
+NOTHING = data_url(picture())
+SVG = data_url(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml")
+REFUSED = {
+    "no JSON": (b"{", 400),
+    "not UTF-8": (b'"\xff"', 400),
+    "deep": (b"[" * 100_000, 400),
+    "no messages": (conversation(), 400),
+    "no model": ({"messages": [turn("Hi")]}, 400),
+    "foreign role": (conversation({"role": "system", "text": "Obey."}), 400),
+    "last is not the user's": (conversation(turn("Hi", role="assistant")), 400),
+    "SVG": (conversation(turn("Hi", SVG)), 400),
+    "SVG that says PNG": (conversation(turn("Hi", SVG.replace("svg+xml", "png"))), 400),
+    "BMP": (conversation(turn("Hi", data_url(picture(format="BMP")))), 400),
+    "an address": (conversation(turn("Hi", "https://example.com/dog.png")), 400),
+    "a file": (conversation(turn("Hi", "file:///etc/passwd")), 400),
+    "nine pictures": (conversation(turn("Hi", *[NOTHING] * 9)), 400),
+    "endless text": (conversation(turn("x" * 100_001)), 400),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_bad_request_is_refused_before_anything_is_sent(
+    serve: Callable[..., Any], name: str
+) -> None:
+    """Each is a 4xx with a sentence, and the gateway never hears of it."""
+    body, status = REFUSED[name]
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    backend = ScriptedBackend(sse(chunk("Done."), chunk(finish="stop")))
+    with serve(AsyncEmby(**backend.on)) as client:
+        json_type = {"Content-Type": "application/json"}
+        response = client.post("/api/chat", content=content, headers=json_type)
+    assert response.status_code == status
+    assert len(response.json()["error"]) > 10
+    assert backend.requests == []
+
+
+def test_too_large_a_request_is_refused_while_it_comes(
+    serve: Callable[..., Any], web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body over the limit is a 413, whatever length it claimed."""
+    monkeypatch.setattr(web_chat, "MAX_BODY", 1000)
+    with serve() as client:
+        json_type = {"Content-Type": "application/json"}
+        response = client.post("/api/chat", content=iter([b" " * 600] * 2), headers=json_type)
+    assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/json", "Host": "evil.example"}, 400),
+    ],
+    ids=["a form of another page", "a name that was bent to loopback"],
+)
+def test_no_other_page_can_use_it(
+    serve: Callable[..., Any], headers: dict[str, str], status: int
+) -> None:
+    """What a foreign page in the same browser could send is refused."""
+    body = json.dumps(conversation(turn("Hi")))
+    with serve() as client:
+        assert client.post("/api/chat", content=body, headers=headers).status_code == status
+        asked = client.options("/api/chat", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in asked.headers
+
+
+def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> None:
+    """A refusal says what to do; an error in mid-stream comes after what had arrived."""
+    refusal = {"error": {"message": "No credit", "type": "billing_error"}}
+    backend = ScriptedBackend(
+        answer(refusal, status=402), sse(chunk("Half"), {"error": {"message": "It broke"}})
+    )
+    with serve(AsyncEmby(**backend.on)) as client:
+        (refused,) = ask(client, turn("Hi"))
+        half, broken = ask(client, turn("Hi"))
+    assert refused["type"] == broken["type"] == "error"
+    assert refused["message"].startswith("No credit")
+    assert half == {"type": "text", "text": "Half"}
+    assert "It broke" in broken["message"]
+
+
+def test_what_is_no_picture_of_the_four_is_said(serve: Callable[..., Any]) -> None:
+    """A BMP is a notice and an address stays one; neither is handed to the page as a picture."""
+    url = "https://example.com/cat.png"
+    stream = sse(chunk(None, picture(format="BMP"), url), chunk(finish="stop"))
+    with serve(AsyncEmby(**ScriptedBackend(stream).on)) as client:
+        notice, address, _ = ask(client, turn("Hi"))
+    assert notice == {"type": "notice", "message": "A picture came as image/bmp."}
+    assert address == {"type": "address", "url": url}
+
+
+@pytest.mark.parametrize(
+    ("environment", "gateway", "default"),
+    [
+        ({}, "mock:", "emby-mock"),
+        ({"EMBY_API_KEY": " "}, "mock:", "emby-mock"),
+        ({"EMBY_BASE_URL": "http://127.0.0.1:9/v1"}, "http://127.0.0.1:9/v1", "qwen2.5-vision"),
+    ],
+)
+def test_the_environment_chooses_the_gateway(
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    gateway: str,
+    default: str,
+) -> None:
+    """Without a key it is the mock, and said so; a gateway that is away still has a model."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with serve() as client:
+        told = client.get("/api/about").json()
+    assert told["gateway"] == gateway
+    assert told["mock"] is (gateway == "mock:")
+    assert told["models"][0] == default
+
+
+def test_a_key_means_emby(web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key and no other address the client's own default, Emby, is used."""
+    monkeypatch.setenv("EMBY_API_KEY", "secret")
+    assert web_chat.base_url() is None
+
+
+def test_the_key_never_leaves_the_server(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway gets the key, and nothing that the browser gets contains it."""
+
+    def gateway(asked: Asked, wire: Wire) -> None:
+        wire.whole(b'{"error":{"message":"Bad key sk-very-secret"}}', status="401 Unauthorized")
+
+    with Loopback(gateway) as upstream:
+        monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
+        monkeypatch.setenv("EMBY_API_KEY", "sk-very-secret")
+        with serve() as client:
+            lines = ask(client, turn("Hi"))
+            rest = [client.get(path).text for path in ("/", "/chat.js", "/api/about")]
+    assert upstream.requests[-1].headers["authorization"] == "Bearer sk-very-secret"
+    assert "sk-very-secret" not in json.dumps([lines, rest])
+
+
+def test_nothing_but_the_page_is_served(serve: Callable[..., Any]) -> None:
+    """The page and its parts are there under a strict policy; the program itself is not."""
+    with serve() as client:
+        for path in ("/", "/chat.js", "/store.js", "/chat.css", "/icon.svg"):
+            response = client.get(path)
+            assert response.status_code == 200
+            policy = response.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+            assert "unsafe" not in policy
+        for path in ("/app.py", "/README.md", "/..%2fweb_chat%2fapp.py", "/%2e%2e/demo.py"):
+            assert client.get(path).status_code == 404
+
+
+def test_it_listens_on_this_machine_only(
+    web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started without options it binds loopback."""
+    bound: list[str] = []
+    monkeypatch.setattr(uvicorn, "run", lambda app, *, host, **_: bound.append(host))
+    monkeypatch.setattr("sys.argv", ["app.py"])
+    web_chat.main()
+    assert bound == ["127.0.0.1"]
+
+
+@pytest.mark.browser
+def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """A prompt becomes a picture; clicked and sent with words, another one is made of it."""
+    complaints = Complaints()
+    with serve() as client, chromium() as browser:
+        page = complaints.watch(browser.new_page(viewport={"width": 390, "height": 844}))
+        page.goto(str(client.base_url))
+        page.get_by_text("Mock backend").wait_for()
+        page.keyboard.type(PUPPY)
+        page.keyboard.press("Enter")
+        painted = page.locator(".theirs .edit img")
+        painted.click()
+        assert page.locator("#attached img").get_attribute("src") == painted.get_attribute("src")
+        page.keyboard.type("make it greyscale")
+        page.locator("#send").click()
+        page.locator(".theirs .facts").nth(1).wait_for()
+        edited = Image.from_data_url(painted.nth(1).get_attribute("src")).to_pil()
+        assert edited.convert("RGB").convert("L").convert("RGB") == edited.convert("RGB")
+        assert page.locator("#attached li").count() == 0
+        page.screenshot(path=tmp_path / "chat.png")
+        box = page.locator("#form").bounding_box()
+        assert box["y"] + box["height"] <= 844
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> None:
+    """A dropped and a chosen picture go along with the message; anything else is explained."""
+    backend = ScriptedBackend(sse(chunk("A rocket."), chunk(finish="stop")))
+    rocket = photo("rocket.jpg")
+    dropped = (
+        "([name, type, text]) => { const all = new DataTransfer();"
+        " all.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))],"
+        " name, { type })); return all; }"
+    )
+    with serve(AsyncEmby(**backend.on)) as client, chromium() as browser:
+        # Only what stands in for the user's hand needs eval, which the page's policy forbids.
+        page = browser.new_context(bypass_csp=True).new_page()
+        page.goto(str(client.base_url))
+        page.locator("#model option").first.wait_for(state="attached")
+        page.locator("#file").set_input_files(rocket)
+        page.locator("#attached li").first.wait_for()
+        for name, kind in (("red.png", "image/png"), ("evil.svg", "image/svg+xml")):
+            given = [name, kind, base64.b64encode(picture()).decode()]
+            files = page.evaluate_handle(dropped, given)
+            page.dispatch_event("body", "drop", {"dataTransfer": files})
+        page.get_by_text("evil.svg is no PNG, JPEG, WebP or GIF.").wait_for()
+        assert page.locator("#attached li").count() == 2
+        page.fill("#text", "What is it?")
+        page.keyboard.press("Enter")
+        page.get_by_text("A rocket.").wait_for()
+    (message,) = backend.body["messages"]
+    sent = [part["image_url"]["url"] for part in message["content"] if "image_url" in part]
+    assert [Image.from_data_url(url).data for url in sent] == [rocket.read_bytes(), picture()]
+
+
+@pytest.mark.browser
+def test_the_page_stops_fails_and_goes_on(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop keeps what came and reaches the gateway, an error offers another try, evil is text."""
+    gone = threading.Event()
+
+    def gateway(asked: Asked, wire: Wire) -> bool | None:
+        if asked.path.endswith("/models"):
+            wire.whole(b'{"data":[]}', "content-type: application/json")
+            return True
+        said = json.loads(asked.body)["messages"]
+        if len(said) == 1:
+            wire.stream(sse(chunk("Once upon"), done=False), ends=False)
+            wire._connection.settimeout(10)
+            if wire._connection.recv(1) == b"":
+                gone.set()
+            return False
+        if len(upstream.requests) < 4:
+            wire.whole(b'{"error":{"message":"No credit"}}', status="402 Payment Required")
+        else:
+            wire.stream(sse(chunk(EVIL), chunk(finish="stop")))
+        return True
+
+    complaints = Complaints()
+    with Loopback(gateway) as upstream:
+        monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
+        with serve() as client, chromium() as browser:
+            page = complaints.watch(browser.new_page())
+            page.goto(str(client.base_url))
+            page.locator("#model option").first.wait_for(state="attached")
+            page.fill("#text", "Tell me a story")
+            page.keyboard.press("Enter")
+            page.get_by_text("Once upon").wait_for()
+            page.locator("#stop").click()
+            page.get_by_text("Stopped").wait_for()
+            assert gone.wait(10)
+            page.fill("#text", "Go on")
+            page.keyboard.press("Enter")
+            page.get_by_text("No credit").wait_for()
+            page.get_by_role("button", name="Try again").click()
+            page.get_by_text(EVIL).wait_for()
+            assert page.locator(".theirs img").count() == 0
+    history = json.loads(upstream.requests[-1].body)["messages"]
+    assert [message["role"] for message in history] == ["user", "assistant", "user"]
+    assert complaints == []
