@@ -1,5 +1,9 @@
 """The one contract, four ways."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import certifi
 import pytest
 from support import MODES, Asker
 
@@ -8,3 +12,15 @@ from support import MODES, Asker
 def ask(request: pytest.FixtureRequest) -> Asker:
     """Asks sync or async, streamed or not."""
     return Asker(request.param)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_root_is_enough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A client reads all the roots it trusts when it is made; on loopback it needs none of them."""
+    roots = Path(certifi.where()).read_text("utf-8")
+    end = "-----END CERTIFICATE-----\n"
+    one = tmp_path_factory.mktemp("roots") / "one.pem"
+    one.write_text(roots[roots.index("-----BEGIN") : roots.index(end) + len(end)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(one))
+        yield
