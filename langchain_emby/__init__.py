@@ -15,13 +15,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_emby.blocks import block_image, image_block, images_of
     from langchain_emby.chat_models import ChatEmby
+    from langchain_emby.image_ids import image_id
+    from langchain_emby.image_tool import EmbyImageTool
+    from langchain_emby.parsers import ImagesOutputParser
 
-__all__ = ["ChatEmby", "block_image", "image_block", "images_of"]
+__all__ = [
+    "ChatEmby",
+    "EmbyImageTool",
+    "ImagesOutputParser",
+    "block_image",
+    "image_block",
+    "image_id",
+    "images_of",
+]
 
 _HOME = {
     "ChatEmby": "chat_models",
+    "EmbyImageTool": "image_tool",
+    "ImagesOutputParser": "parsers",
     "block_image": "blocks",
     "image_block": "blocks",
+    "image_id": "image_ids",
     "images_of": "blocks",
 }
 

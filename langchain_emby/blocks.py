@@ -5,13 +5,16 @@ for an image that is only an address. The bytes are the same before and after.
 """
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
 import pybase64
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from emby_plugins import Image, InvalidImageError, Provenance, RequestError
+
+_FIELDS = {field.name for field in fields(Image)}
 
 
 def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
@@ -21,10 +24,10 @@ def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
     which several images survive the merging of streamed chunks whatever the output version.
     """
     block: dict[str, Any] = {"type": "image"}
-    if image.content is None:
+    if image.url is not None:
         block["url"] = image.url
     else:
-        block["base64"] = pybase64.b64encode_as_string(image.content)
+        block["base64"] = pybase64.b64encode_as_string(image.data)
         block["mime_type"] = image.media_type
     if index is not None:
         block["index"] = f"lc_img_{index}"
@@ -62,16 +65,26 @@ def images_of(message: BaseMessage) -> list[Image]:
     """The images of a message, in order, with exact bytes; an empty list where there are none.
 
     Images of a reply carry the provenance that the message knows: the model and the request id.
+    Those of a tool message come from its artifact where that is images, as `EmbyImageTool`'s is,
+    fresh or out of a LangGraph checkpoint. Raises `InvalidImageError` and `RequestError` as
+    `block_image` does.
     """
-    content = message.content if isinstance(message.content, list) else []
-    images = [
-        block_image(block) for block in content if isinstance(block, dict) and is_image(block)
-    ]
+    if isinstance(message, ToolMessage):
+        made = _of_artifact(message.artifact)
+        if made:
+            return made
+    images = [block_image(block) for block in image_blocks(message)]
     if isinstance(message, AIMessage) and "model_name" in message.response_metadata:
         known = message.response_metadata
-        made = Provenance(known["model_name"], prompt="", request_id=known.get("request_id"))
-        images = [image.with_provenance(made) for image in images]
+        origin = Provenance(known["model_name"], prompt="", request_id=known.get("request_id"))
+        images = [image.with_provenance(origin) for image in images]
     return images
+
+
+def image_blocks(message: BaseMessage) -> list[dict[Any, Any]]:
+    """The blocks of a message that are images, in any shape."""
+    content = message.content if isinstance(message.content, list) else []
+    return [block for block in content if isinstance(block, dict) and is_image(block)]
 
 
 def is_image(block: Mapping[str, Any]) -> bool:
@@ -106,3 +119,29 @@ def _of_url(url: object) -> Image:
     if urlsplit(url[:8]).scheme == "data":
         return Image.from_data_url(url)
     return Image.from_url(url)
+
+
+def _of_artifact(artifact: object) -> list[Image]:
+    """The images of a tool's artifact, when it is images and nothing else.
+
+    LangGraph's checkpointers bring them back as dicts of their fields: no type of ours is stored,
+    so none has to be allowed.
+    """
+    items = artifact if isinstance(artifact, list | tuple) else [artifact]
+    images = [_revived(item) for item in items]
+    return [image for image in images if image is not None] if None not in images else []
+
+
+def _revived(item: object) -> Image | None:
+    if isinstance(item, Image) or item is None:
+        return item
+    if not isinstance(item, Mapping) or not {"content", "url"} <= item.keys() <= _FIELDS:
+        return None
+    if isinstance(item["content"], bytes):
+        image = Image(content=item["content"])
+    elif isinstance(item["url"], str):
+        image = Image.from_url(item["url"])
+    else:
+        return None
+    origin = item.get("provenance")
+    return image.with_provenance(Provenance(**origin)) if isinstance(origin, Mapping) else image

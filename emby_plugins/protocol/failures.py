@@ -108,10 +108,13 @@ def failure_of(payload: Mapping[str, Any], *, status: int, secret: str = "") -> 
 
 def printable(text: str, secret: str = "") -> str:
     """Text that is safe to print: no control or bidi characters, no secret, no novel."""
-    if secret:
-        text = text.replace(secret, "[key]")
-    text = _UNPRINTABLE.sub(" ", text).strip()
+    text = _UNPRINTABLE.sub(" ", without(text, secret)).strip()
     return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+
+
+def without(text: str, secret: str) -> str:
+    """The text, with the secret blotted out."""
+    return text.replace(secret, "[key]") if secret else text
 
 
 def _error(status: int, message: str, **fields: str) -> APIError:

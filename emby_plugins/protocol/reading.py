@@ -15,7 +15,7 @@ from emby_plugins.errors import (
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.failures import failure_in
+from emby_plugins.protocol.failures import failure_in, without
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.siphon import MemorySink, Sink, Siphon
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
@@ -100,6 +100,9 @@ class ReplyReader:
             yield
         except EmbyError as error:
             error.request_id = error.request_id or self._request_id
+            # A gateway may echo the key anywhere, and errors quote what they could not read.
+            error.message = without(error.message, self._secret())
+            error.args = (error.message,)
             partial = self.reply
             if partial.text or partial.images or partial.reasoning or partial.tool_calls:
                 error.partial = partial

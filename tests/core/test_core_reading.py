@@ -399,3 +399,13 @@ def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, n
         assert str(parse_failure(400, {}, as_json(said)))
         with suppress(EmbyError):
             parse_models(as_json({"data": [{"id": "m", name: said}, said]}))
+
+
+@pytest.mark.parametrize("headers", [STREAM, JSON], ids=["stream", "whole"])
+def test_a_key_echoed_where_no_error_belongs_is_blotted_out(headers: dict[str, str]) -> None:
+    """What can't be read is quoted, but never with the key in it."""
+    body = b"data: sk-secret is your key\n\n" if headers is STREAM else b"sk-secret is your key"
+    error = Read(body, headers=headers, secret="sk-secret").error
+    assert error is not None
+    assert "[key] is your key" in str(error)
+    assert "sk-secret" not in f"{error!r}{error.args}"

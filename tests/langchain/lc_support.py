@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pybase64
@@ -10,6 +11,9 @@ from PIL import Image as Pillow
 
 from emby_plugins import Backend, BackendRequest, BackendResponse, hookimpl
 from langchain_emby import ChatEmby
+
+CASSETTES = Path(__file__).resolve().parents[2] / "cassettes"
+"""Where recorded HTTP is kept, in a folder for each test module."""
 
 
 def picture(kind: str = "PNG", colour: str = "red") -> bytes:
@@ -135,6 +139,37 @@ class Script:
 
     def _event(self, chunk: dict[str, Any]) -> bytes:
         return b"data: " + json.dumps({**self._head, **chunk}).encode() + b"\n\n"
+
+
+class Turns:
+    """A plugin whose backend plays a conversation: for each request, what a function answers.
+
+    Each function is given the request's body and returns a `Script`.
+    """
+
+    def __init__(self, *turns: Callable[[dict[str, Any]], Script]) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self._turns = turns
+
+    @hookimpl
+    def emby_backend(self, url: str) -> Backend | None:
+        """Answers for `turns:`."""
+        return self._answer if url == "turns:" else None
+
+    def chat(self, **settings: Any) -> ChatEmby:
+        """A chat model that talks to this conversation."""
+        return ChatEmby(**{"base_url": "turns:", "plugins": [self], **settings})
+
+    def _answer(self, request: BackendRequest) -> BackendResponse:
+        self.bodies.append(json.loads(request.body))
+        return self._turns[len(self.bodies) - 1](self.bodies[-1])._answer(request)
+
+
+def calling(name: str, **args: Any) -> Script:
+    """A reply that calls a tool."""
+    function = {"name": name, "arguments": json.dumps(args)}
+    calls = [{"id": "call_1", "type": "function", "function": function}]
+    return Script(None, tool_calls=calls, finish="tool_calls")
 
 
 def merged(chunks: Any) -> Any:

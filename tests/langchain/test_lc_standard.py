@@ -1,14 +1,16 @@
 """LangChain's own standard suites, against the mock, offline."""
 
 import importlib
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
+import yaml
 from langchain_core.messages import AIMessage
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
-from lc_support import PDF, PNG, Script, merged
+from lc_support import CASSETTES, PDF, PNG, Script, merged
 
 from langchain_emby import ChatEmby
 
@@ -43,6 +45,8 @@ class TestUnit(ChatModelUnitTests):
         return environment, {"model": "qwen2.5-vision"}, expected
 
 
+# A run that records times nothing.
+@pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 class TestIntegration(ChatModelIntegrationTests):
     """The integration suite, every capability switched on."""
 
@@ -57,8 +61,7 @@ class TestIntegration(ChatModelIntegrationTests):
     has_structured_output: ClassVar[bool] = True
     supports_model_override: ClassVar[bool] = True
     model_override_value: ClassVar[str] = "glm-vision"
-    # Needs a recording, and the mock in this process has no traffic to record.
-    enable_vcr_tests: ClassVar[bool] = False
+    enable_vcr_tests: ClassVar[bool] = True
 
     @pytest.fixture(autouse=True)
     def _assets(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,6 +78,21 @@ class TestIntegration(ChatModelIntegrationTests):
     def chat_model_params(self) -> dict[str, Any]:
         return {"base_url": "mock:", "model": "qwen2.5-vision"}
 
+    @pytest.fixture
+    def model(self, request: pytest.FixtureRequest, record_mode: str) -> Iterator[ChatEmby]:
+        """The mock in this process; where HTTP is replayed, one that no longer listens."""
+        address = "http://127.0.0.1:9/v1"
+        if request.node.get_closest_marker("vcr") is None:
+            yield ChatEmby(**self.chat_model_params)
+        elif record_mode == "none":
+            yield ChatEmby(base_url=address, api_key=_KEY)
+        else:
+            # Record anew: pytest tests/langchain -k test_stream_time --record-mode=rewrite
+            from emby_plugins.mock.server import MockServer
+
+            with MockServer() as server:
+                yield ChatEmby(base_url=server.base_url, api_key=_KEY)
+
     @property
     def supported_usage_metadata_details(self) -> dict[Literal["invoke", "stream"], list[Any]]:
         details = ["reasoning_output", "cache_read_input"]
@@ -85,6 +103,17 @@ class TestIntegration(ChatModelIntegrationTests):
 
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
         return _answer(Script("Again."), stream=stream)
+
+
+def test_the_recording_is_of_the_mock_and_holds_no_key() -> None:
+    """What is replayed says whose it is, and keeps no header but the few allowed ones."""
+    (recording,) = (CASSETTES / "test_lc_standard").glob("*.yaml")
+    text = recording.read_text("utf-8")
+    assert "emby-mock" in text
+    assert _KEY not in text
+    (exchange,) = yaml.safe_load(text)["interactions"]
+    assert {name.lower() for name in exchange["request"]["headers"]} <= {"accept", "content-type"}
+    assert {name.lower() for name in exchange["response"]["headers"]} == {"content-type"}
 
 
 def _answer(script: Script, *, stream: bool) -> AIMessage:
