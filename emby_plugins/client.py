@@ -20,7 +20,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 import stamina
 
@@ -59,6 +59,8 @@ _LONGEST_WAIT = 60.0
 _AFTER_DONE = 4
 _MOST_OF_AN_ERROR = 64 * 1024
 
+_HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)
+
 
 class ReplyStream:
     """The events of one reply as they come; `reply` is the whole of it once they have ended."""
@@ -92,23 +94,25 @@ class AsyncReplyStream:
         return self._reader.reply
 
 
-class _Client:
+class _Client(Generic[_HTTP]):
     """What `Emby` and `AsyncEmby` share: all but the loops."""
+
+    _new_transport: Callable[..., Any]
 
     def __init__(
         self,
-        api_key: str | None,
-        base_url: str | None,
+        api_key: str | None = None,
+        base_url: str | None = None,
         *,
-        timeout: float,
-        deadline: float,
-        max_retries: int,
-        metadata: Mapping[str, str] | None,
-        source: str | None,
-        limits: Limits | None,
-        image_folder: str | os.PathLike[str] | None,
-        has_http_client: bool,
-        plugins: Iterable[object],
+        timeout: float = 120.0,
+        deadline: float = 600.0,
+        max_retries: int = 2,
+        metadata: Mapping[str, str] | None = None,
+        source: str | None = None,
+        limits: Limits | None = None,
+        image_folder: str | os.PathLike[str] | None = None,
+        http_client: _HTTP | None = None,
+        plugins: Iterable[object] = (),
     ) -> None:
         if timeout <= 0 or deadline <= 0 or max_retries < 0:
             msg = "timeout and deadline are seconds above 0, max_retries is at least 0."
@@ -123,7 +127,7 @@ class _Client:
         self._backend = self._plugins.backend(self.base_url)
         if self._backend is None:
             check_address(self.base_url, self._key)
-        elif has_http_client:
+        elif http_client is not None:
             msg = f"{self.base_url!r} is answered in this process: http_client has no use."
             raise ConfigurationError(msg)
         self._timeout = timeout
@@ -134,6 +138,7 @@ class _Client:
             "User-Agent": _user_agent(),
             **request_headers(metadata or {}, source),
         }
+        self._transport = self._new_transport(self._key, self._backend, http_client)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
@@ -201,7 +206,7 @@ class _Client:
             raise
 
 
-class Emby(_Client):
+class Emby(_Client[HTTPClient]):
     """Emby's chat, vision and image models.
 
     `api_key` and `base_url` default to `EMBY_API_KEY` and `EMBY_BASE_URL`; `base_url="mock:"` is
@@ -218,35 +223,8 @@ class Emby(_Client):
     A context manager; safe to share between threads. Raises only errors of `emby_plugins.errors`.
     """
 
-    def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        *,
-        timeout: float = 120.0,
-        deadline: float = 600.0,
-        max_retries: int = 2,
-        metadata: Mapping[str, str] | None = None,
-        source: str | None = None,
-        limits: Limits | None = None,
-        image_folder: str | os.PathLike[str] | None = None,
-        http_client: HTTPClient | None = None,
-        plugins: Iterable[object] = (),
-    ) -> None:
-        super().__init__(
-            api_key,
-            base_url,
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            metadata=metadata,
-            source=source,
-            limits=limits,
-            image_folder=image_folder,
-            has_http_client=http_client is not None,
-            plugins=plugins,
-        )
-        self._transport = Transport(self._key, self._backend, http_client)
+    _new_transport = Transport
+    _transport: Transport
 
     def chat(
         self,
@@ -338,42 +316,15 @@ class Emby(_Client):
         return reader.body if reader else b""
 
 
-class AsyncEmby(_Client):
+class AsyncEmby(_Client[AsyncHTTPClient]):
     """As `Emby`, with `await`, `async with` and `async for`; `http_client` is `httpx.AsyncClient`.
 
     Safe to share between tasks, and between event loops: each loop gets connections of its own,
     and `close` closes those of the loop it runs in.
     """
 
-    def __init__(
-        self,
-        api_key: str | None = None,
-        base_url: str | None = None,
-        *,
-        timeout: float = 120.0,
-        deadline: float = 600.0,
-        max_retries: int = 2,
-        metadata: Mapping[str, str] | None = None,
-        source: str | None = None,
-        limits: Limits | None = None,
-        image_folder: str | os.PathLike[str] | None = None,
-        http_client: AsyncHTTPClient | None = None,
-        plugins: Iterable[object] = (),
-    ) -> None:
-        super().__init__(
-            api_key,
-            base_url,
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            metadata=metadata,
-            source=source,
-            limits=limits,
-            image_folder=image_folder,
-            has_http_client=http_client is not None,
-            plugins=plugins,
-        )
-        self._transport = AsyncTransport(self._key, self._backend, http_client)
+    _new_transport = AsyncTransport
+    _transport: AsyncTransport
 
     async def chat(
         self,
