@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,8 +18,6 @@ from emby_plugins.errors import InvalidImageError
 from emby_plugins.files import draft, publish
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     import PIL.Image
 
 ACCEPTED_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
@@ -56,7 +55,7 @@ class Provenance:
     model: str
     prompt: str
     request_id: str | None = None
-    created: "datetime | None" = None
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

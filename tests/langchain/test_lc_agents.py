@@ -1,0 +1,283 @@
+"""Agents: LangChain's `create_agent` and loops in LangGraph, with `ChatEmby` and the image tool."""
+
+import logging
+import re
+from typing import Any
+
+import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from lc_support import PNG, Script, Turns, calling, data_url
+from pydantic import BaseModel
+
+from emby_plugins import Emby, Image
+from langchain_emby import ChatEmby, EmbyImageTool, image_block, image_id, images_of
+
+agents = pytest.importorskip("langchain.agents")
+strategies = pytest.importorskip("langchain.agents.structured_output")
+graphs = pytest.importorskip("langgraph.graph")
+memory = pytest.importorskip("langgraph.checkpoint.memory")
+prebuilt = pytest.importorskip("langgraph.prebuilt")
+serde = pytest.importorskip("langgraph.checkpoint.serde.jsonplus")
+
+THREAD = {"configurable": {"thread_id": "1"}}
+LIMIT = {"recursion_limit": 12}
+PAINTER = EmbyImageTool(base_url="mock:")
+
+
+@tool
+def weather(city: str) -> str:
+    """Tell the weather in a city."""
+    return f"It is 21 degrees in {city}"
+
+
+class Report(BaseModel):
+    """A weather report."""
+
+    city: str
+    degrees: int
+
+
+def mock() -> ChatEmby:
+    """The mock as an agent's brain."""
+    return ChatEmby(model="emby-mock", base_url="mock:")
+
+
+def asked(text: str) -> dict[str, Any]:
+    """An agent's input."""
+    return {"messages": [HumanMessage(text)]}
+
+
+def painted(prompt: str, *images: Image) -> Image:
+    """What the mock makes of a prompt, without LangChain."""
+    with Emby(base_url="mock:") as emby:
+        return emby.chat(prompt, images=images).image
+
+
+def loop(brain: Any, *tools: Any, **compiled: Any) -> Any:
+    """The loop of an agent, written out in LangGraph."""
+    bound = brain.bind_tools(tools)
+    graph = graphs.StateGraph(graphs.MessagesState)
+    graph.add_node("brain", lambda state: {"messages": [bound.invoke(state["messages"])]})
+    graph.add_node("tools", prebuilt.ToolNode(tools))
+    graph.add_edge(graphs.START, "brain")
+    graph.add_conditional_edges("brain", prebuilt.tools_condition)
+    graph.add_edge("tools", "brain")
+    return graph.compile(**compiled)
+
+
+def by_create_agent(brain: Any, *tools: Any, **compiled: Any) -> Any:
+    """LangChain's own agent."""
+    return agents.create_agent(brain, tools=list(tools), **compiled)
+
+
+MAKERS = pytest.mark.parametrize("make", [loop, by_create_agent])
+
+
+@MAKERS
+async def test_a_tool_loop(make: Any) -> None:
+    """The mock calls a tool, reads its result and answers; invoked, awaited and streamed."""
+    agent = make(mock(), weather)
+    for state in (
+        agent.invoke(asked("What is the weather in Paris?"), LIMIT),
+        [*agent.stream(asked("What is the weather in Paris?"), LIMIT, stream_mode="values")][-1],
+    ):
+        kinds = [message.type for message in state["messages"]]
+        assert kinds == ["human", "ai", "tool", "ai"]
+        assert state["messages"][-1].text == "The tool returned: It is 21 degrees in Paris"
+    agent = by_create_agent(mock(), weather)
+    state = await agent.ainvoke(asked("What is the weather in Paris?"), LIMIT)
+    assert state["messages"][-1].text == "The tool returned: It is 21 degrees in Paris"
+
+
+@MAKERS
+def test_the_mock_draws_and_looks(make: Any) -> None:
+    """An agent on the mock draws with the tool and describes what it drew."""
+    state = make(mock(), PAINTER).invoke(asked("Generate an image of a red fox"), LIMIT)
+    call, result, said = state["messages"][1:]
+    drawn = painted(f"Generate an image: {call.tool_calls[0]['args']['prompt']}")
+    assert images_of(result) == [drawn]
+    assert result.artifact == [drawn]
+    assert image_id(drawn) in said.text
+    assert "The image is a PNG of 256x256 pixels" in said.text
+
+
+def the_image(body: dict[str, Any]) -> Image:
+    """The image that came last on the wire."""
+    content = body["messages"][-1]["content"]
+    return Image.from_data_url(content[-1]["image_url"]["url"])
+
+
+def draw(_: dict[str, Any]) -> Script:
+    """A brain that wants a fox."""
+    return calling("generate_image", prompt="a red fox in the snow")
+
+
+def look_and_edit(body: dict[str, Any]) -> Script:
+    """A brain that looks at the image it is shown, and has it changed by the id it was told."""
+    seen = mock().invoke([HumanMessage(["What is shown?", image_block(the_image(body))])])
+    told = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
+    assert told is not None
+    script = calling("generate_image", prompt="make it greyscale", images=[told[0]])
+    script._message["content"] = seen.text
+    return script
+
+
+def say(body: dict[str, Any]) -> Script:
+    """A brain that is content."""
+    return Script(f"Done, it is {the_image(body).media_type}.")
+
+
+@MAKERS
+def test_an_agent_draws_looks_and_edits_in_one_run(make: Any) -> None:
+    """The tool's image is shown to the brain byte for byte, and its id finds it for the edit."""
+    brain = Turns(draw, look_and_edit, say)
+    state = make(brain.chat(), PAINTER).invoke(asked("A grey fox, please."), LIMIT)
+    drawn = painted("Generate an image: a red fox in the snow")
+    edited = painted("Edit this image: make it greyscale", drawn)
+    first, look, second, said = state["messages"][2:]
+    assert (images_of(first), images_of(second)) == ([drawn], [edited])
+    assert first.artifact[0].data == drawn.data
+    assert [the_image(body).data for body in brain.bodies[1:]] == [drawn.data, edited.data]
+    assert look.text.startswith("The image is a PNG of 256x256 pixels")
+    assert edited.to_pil().convert("RGB").getcolors(1) is None
+    assert all(r == g == b for _, (r, g, b) in edited.to_pil().convert("RGB").getcolors(65536))
+    assert said.text == "Done, it is image/png."
+
+
+class Foreign(GenericFakeChatModel):
+    """Another provider's model, which takes tools."""
+
+    def bind_tools(self, tools: Any, **_: Any) -> Any:
+        return self
+
+
+def foreign(*messages: AIMessage) -> Foreign:
+    """A model that says these."""
+    return Foreign(messages=iter(messages))
+
+
+def tool_call(**args: Any) -> AIMessage:
+    """A message that calls the image tool."""
+    return AIMessage("", tool_calls=[{"id": "c", "name": "generate_image", "args": args}])
+
+
+@MAKERS
+def test_a_foreign_model_draws_and_edits(make: Any) -> None:
+    """Any chat model can draw with the tool: what it edits is found in the graph's messages."""
+    drawn = painted("Generate an image: a red fox")
+    brain = foreign(
+        tool_call(prompt="a red fox"),
+        tool_call(prompt="make it greyscale", images=[image_id(drawn)]),
+        AIMessage("There."),
+    )
+    state = make(brain, PAINTER).invoke(asked("A grey fox, please."), LIMIT)
+    results = [m for m in state["messages"] if isinstance(m, ToolMessage)]
+    assert [images_of(result) for result in results] == [
+        [drawn],
+        [painted("Edit this image: make it greyscale", drawn)],
+    ]
+
+
+@MAKERS
+def test_a_user_s_photograph_is_edited(make: Any) -> None:
+    """An image that the user sent is found by the word `latest`."""
+    photo = Image.from_bytes(PNG)
+    brain = foreign(tool_call(prompt="make it greyscale", images=["latest"]), AIMessage("There."))
+    message = HumanMessage(["In grey, please.", image_block(photo)])
+    state = make(brain, PAINTER).invoke({"messages": [message]}, LIMIT)
+    edited = painted("Edit this image: make it greyscale", photo)
+    assert images_of(state["messages"][2]) == [edited]
+
+
+def sqlite_saver() -> Any:
+    """A checkpointer in an SQLite database in memory."""
+    import sqlite3
+
+    savers = pytest.importorskip("langgraph.checkpoint.sqlite")
+    return savers.SqliteSaver(sqlite3.connect(":memory:", check_same_thread=False))
+
+
+def strict_saver() -> Any:
+    """A checkpointer that revives no types but LangGraph's own."""
+    return memory.InMemorySaver(serde=serde.JsonPlusSerializer(allowed_msgpack_modules=None))
+
+
+@MAKERS
+@pytest.mark.parametrize("saver", [memory.InMemorySaver, strict_saver, sqlite_saver])
+@pytest.mark.parametrize("show", [True, False])
+def test_images_survive_checkpoints(
+    make: Any, saver: Any, show: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An image of one turn is edited in the next, from the checkpoint, exact and unwarned."""
+    painter = EmbyImageTool(base_url="mock:", show_images=show)
+    drawn = painted("Generate an image: a red fox")
+    brain = foreign(
+        tool_call(prompt="a red fox"),
+        AIMessage("There."),
+        tool_call(prompt="make it greyscale", images=[image_id(drawn)]),
+        AIMessage("There."),
+    )
+    agent = make(brain, painter, checkpointer=saver())
+    with caplog.at_level(logging.WARNING):
+        agent.invoke(asked("A fox"), THREAD | LIMIT)
+        kept = agent.get_state(THREAD).values["messages"][2]
+        state = agent.invoke(asked("In grey"), THREAD | LIMIT)
+    assert images_of(kept) == [drawn]
+    assert images_of(kept)[0].provenance == images_of(state["messages"][2])[0].provenance
+    assert images_of(kept)[0].provenance.model == "qwen2.5-vision"
+    edited = painted("Edit this image: make it greyscale", drawn)
+    assert images_of(state["messages"][6]) == [edited]
+    assert not [r for r in caplog.records if "serde" in r.name]
+    close = getattr(getattr(agent.checkpointer, "conn", None), "close", None)
+    if close:
+        close()
+
+
+def test_the_drawing_is_not_the_agent_s_voice() -> None:
+    """Streamed as messages, a run shows the tool's result and not the painter's own words."""
+    brain = Turns(draw, lambda _: Script("There."))
+    agent = by_create_agent(brain.chat(), PAINTER)
+    stream = agent.stream(asked("A fox"), LIMIT, stream_mode="messages")
+    said = "".join(message.text for message, _ in stream if message.type != "tool")
+    assert said == "There."
+
+
+STRATEGIES = [Report, strategies.ToolStrategy(Report), strategies.ProviderStrategy(Report)]
+
+
+@pytest.mark.parametrize("tools", [[], [weather]], ids=["alone", "with a tool"])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=["class", "tool", "provider"])
+async def test_structured_output_of_agents(strategy: Any, tools: list[Any]) -> None:
+    """Every strategy ends in an instance of the class, with other tools called before or not."""
+    agent = agents.create_agent(mock(), tools=tools, response_format=strategy)
+    for state in (
+        agent.invoke(asked("What is the weather in Paris?"), LIMIT),
+        await agent.ainvoke(asked("What is the weather in Paris?"), LIMIT),
+    ):
+        assert isinstance(state["structured_response"], Report)
+        called = [call["name"] for m in state["messages"] for call in getattr(m, "tool_calls", [])]
+        assert ("weather" in called) is bool(tools)
+
+
+def test_no_strategy_is_plain_text() -> None:
+    """Without a form the answer is text, and nothing asks for JSON on the wire."""
+    script = Script("Fine.")
+    state = agents.create_agent(script.chat(), tools=[weather]).invoke(asked("Hi"), LIMIT)
+    assert state["messages"][-1].text == "Fine."
+    assert script.sent.keys() == {"model", "messages", "tools"}
+    assert "structured_response" not in state
+
+
+def test_images_reach_the_wire_as_the_user_s() -> None:
+    """A tool's image goes on in a user's message of its own, as the gateway has no other place."""
+    brain = Turns(draw, lambda _: Script("There."))
+    by_create_agent(
+        brain.chat(), EmbyImageTool(base_url="script:", plugins=[Script("", (PNG,))])
+    ).invoke(asked("A fox"), LIMIT)
+    *_, result, shown = brain.bodies[1]["messages"]
+    assert (result["role"], result["tool_call_id"]) == ("tool", "call_1")
+    assert result["content"] == f"{image_id(Image.from_bytes(PNG))}: image/png, 8 x 6 pixels"
+    assert shown["role"] == "user"
+    assert shown["content"] == [{"type": "image_url", "image_url": {"url": data_url(PNG)}}]

@@ -1,0 +1,236 @@
+"""`EmbyImageTool`: what it sends, what it answers, what it says when that is not possible."""
+
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import ToolException
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from lc_support import ADDRESS, JPEG, PNG, WEBP, Script, data_url, wire_images
+
+import emby_plugins as core
+from emby_plugins import Image
+from langchain_emby import ChatEmby, EmbyImageTool, block_image, image_block, image_id, images_of
+
+RED, GREEN, BLUE = (Image.from_bytes(data) for data in (PNG, JPEG, WEBP))
+HIDDEN = {"runtime", "messages"}
+
+
+def tool_of(script: Script, **settings: Any) -> EmbyImageTool:
+    """A tool that talks to a script."""
+    return EmbyImageTool(base_url="script:", plugins=[script], **settings)
+
+
+def call(**args: Any) -> dict[str, Any]:
+    """A model's call of the tool."""
+    return {"type": "tool_call", "id": "call_1", "name": "generate_image", "args": args}
+
+
+async def both_ways(tool: EmbyImageTool, asked: dict[str, Any]) -> ToolMessage:
+    """The answer, the same sync and async."""
+    told, awaited = tool.invoke(asked), await tool.ainvoke(asked)
+    assert (told.content, told.artifact) == (awaited.content, awaited.artifact)
+    assert told.status == awaited.status
+    return told
+
+
+async def test_a_prompt_becomes_an_image() -> None:
+    """The model reads the id and sees the image, and the caller has the `Image` itself."""
+    script = Script("Here it is:", (PNG, ADDRESS))
+    message = await both_ways(tool_of(script), call(prompt="a fox"))
+    assert message.artifact == [RED, Image.from_url(ADDRESS)]
+    assert message.artifact[0].provenance.model == "qwen2.5-vision"
+    text, *shown = message.content
+    ids = [image_id(image) for image in message.artifact]
+    assert text["text"] == (
+        f"{ids[0]}: image/png, 8 x 6 pixels\n{ids[1]}: at {ADDRESS}\nHere it is:"
+    )
+    assert [block_image(block) for block in shown] == message.artifact
+    assert images_of(message) == message.artifact
+    assert script.sent["messages"] == [{"role": "user", "content": "Generate an image: a fox"}]
+    assert script.sent.keys() == {"model", "messages"}
+
+
+async def test_models_without_vision_read_only_the_id() -> None:
+    """With `show_images=False` the content has no image; the artifact has, and edits find it."""
+    script = Script("", (PNG,))
+    tool = tool_of(script, show_images=False)
+    message = await both_ways(tool, call(prompt="a fox"))
+    assert [block["type"] for block in message.content] == ["text"]
+    assert message.artifact == [RED]
+    tool.invoke(call(prompt="a hat", images=[image_id(RED)], messages=[message]))
+    assert script.sent["messages"][0]["content"][0]["image_url"]["url"] == data_url(PNG)
+
+
+SHOWN = HumanMessage(["Look.", image_block(RED), image_block(GREEN)])
+DRAWN = AIMessage(["Drawn:", image_block(BLUE)])
+BROKEN = HumanMessage([{"type": "image", "base64": "?", "mime_type": "image/png"}])
+REFERENCES: list[tuple[Any, list[Any], list[bytes]]] = [
+    ([image_id(RED)], [SHOWN], [PNG]),
+    (image_id(RED), [SHOWN], [PNG]),
+    ([image_id(BLUE), image_id(RED)], [SHOWN, DRAWN], [WEBP, PNG]),
+    ([f" {image_id(RED)} ", image_id(RED)], [SHOWN], [PNG]),
+    (["latest"], [SHOWN, DRAWN, HumanMessage("Now?")], [WEBP]),
+    (["latest"], [DRAWN, SHOWN], [PNG, JPEG]),
+    ("latest", [SHOWN, BROKEN], [PNG, JPEG]),
+    ([], [SHOWN], []),
+    (None, [SHOWN], []),
+]
+
+
+@pytest.mark.parametrize(("ids", "messages", "sent"), REFERENCES)
+@pytest.mark.parametrize("place", ["messages", "state", "list", "object"])
+async def test_images_are_referred_to_by_id(
+    ids: Any, messages: list[Any], sent: list[bytes], place: str
+) -> None:
+    """Ids name images of the conversation, whoever sent them, however it is handed in."""
+    script = Script("", (PNG,))
+    states: dict[str, Any] = {
+        "state": {"history": messages, "n": 1},
+        "list": messages,
+        "object": Runtime(messages),
+    }
+    runtime = Runtime(states.get(place))
+    given = {"messages": messages} if place == "messages" else {"runtime": runtime}
+    await both_ways(tool_of(script), call(prompt="a hat", images=ids, **given))
+    content = script.sent["messages"][0]["content"]
+    urls = [] if isinstance(content, str) else [p["image_url"]["url"] for p in content[:-1]]
+    assert urls == [data_url(data, Image.from_bytes(data).media_type or "") for data in sent]
+    said = content if isinstance(content, str) else content[-1]["text"]
+    start = {0: "Generate an image", 1: "Edit this image", 2: "Edit these images"}[len(sent)]
+    assert said == f"{start}: a hat"
+
+
+class Runtime:
+    """What LangGraph hands to a tool, as far as the tool looks."""
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+
+
+async def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
+    """A model that makes up an id reads which there are, and nothing is sent."""
+    script = Script("", (PNG,))
+    given = {"messages": [SHOWN, DRAWN]}
+    message = await both_ways(tool_of(script), call(prompt="a hat", images="fox.png", **given))
+    assert message.status == "error"
+    assert "no image 'fox.png'" in message.content
+    for image, owner in ((RED, "user"), (GREEN, "user"), (BLUE, "assistant")):
+        assert f"{image_id(image)} (the {owner}'s)" in message.content
+    message = await both_ways(tool_of(script), call(prompt="a hat", images="latest"))
+    assert message.status == "error"
+    assert "none in this conversation" in message.content
+    assert not script.requests
+
+
+def test_a_model_can_forge_no_conversation() -> None:
+    """Arguments that look like messages but are plain data are no messages."""
+    script = Script("", (PNG,))
+    forged = [{"type": "human", "content": [image_block(RED)]}]
+    for given in ({"messages": forged}, {"runtime": {"state": {"messages": forged}}}):
+        message = tool_of(script).invoke(call(prompt="x", images=[image_id(RED)], **given))
+        assert message.status == "error"
+    assert not script.requests
+
+
+FAILURES: list[tuple[Script, str]] = [
+    (Script("I would rather not."), "No image came of it. It said: I would rather not."),
+    (Script(""), "It said nothing."),
+    (Script(status=400, error={"message": "Too rude"}), "Too rude"),
+    (Script(status=503, error={"message": "Busy"}), "The same call may succeed later."),
+]
+
+
+@pytest.mark.parametrize(("script", "said"), FAILURES)
+async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
+    """A refusal and a failing gateway are told to the model, and raise where errors are wanted."""
+    tool = tool_of(script, max_retries=0)
+    message = await both_ways(tool, call(prompt="a fox"))
+    assert message.status == "error"
+    assert said in message.content
+    with pytest.raises(ToolException):
+        tool.model_copy(update={"handle_tool_error": False}).invoke(call(prompt="a fox"))
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+async def test_failures_of_the_set_up_are_raised(status: int) -> None:
+    """What the model can't mend reaches the person who runs it."""
+    tool = tool_of(Script(status=status, error={"message": "No"}))
+    with pytest.raises(core.APIError):
+        tool.invoke(call(prompt="a fox"))
+    with pytest.raises(core.APIError):
+        await tool.ainvoke(call(prompt="a fox"))
+    with pytest.raises(core.MissingKeyError, match="EMBY_API_KEY"):
+        EmbyImageTool().invoke(call(prompt="a fox"))
+
+
+def test_images_before_an_error_are_kept() -> None:
+    """A stream that breaks off after an image still yields the image: it is paid for."""
+    deltas = [{"content": "Two:"}, {"images": wire_images((PNG,))}]
+    tool = tool_of(Script(streamed=deltas, finish=None), streaming=True)
+    message = tool.invoke(call(prompt="two foxes"))
+    assert message.artifact == [RED]
+    assert "Then it broke off" in message.content[0]["text"]
+
+
+def test_wrong_arguments_are_named() -> None:
+    """Arguments of the wrong kind are told to the model in words."""
+    message = tool_of(Script()).invoke(call(images=[1]))
+    assert message.status == "error"
+    assert "prompt: Field required" in message.content
+    assert "images.0: Input should be a valid string" in message.content
+
+
+def test_settings_are_those_of_the_chat_model() -> None:
+    """The constructor takes ChatEmby's arguments, or a ChatEmby, and not both."""
+    script = Script("", (PNG,))
+    wishes = {"image_size": "1K", "aspect_ratio": "1:1"}
+    tool = tool_of(
+        script, model="glm-vision", image_config=wishes, emby_metadata={"tenant_id": "a"}
+    )
+    tool.invoke(call(prompt="a fox", aspect_ratio="16:9"))
+    assert script.sent["model"] == "glm-vision"
+    assert script.sent["image_config"] == {"image_size": "1K", "aspect_ratio": "16:9"}
+    assert script.requests[-1].headers["x-emby-tenant-id"] == "a"
+    tool.invoke(call(prompt="a fox"))
+    assert script.sent["image_config"] == wishes
+    chat = ChatEmby(base_url="mock:")
+    assert EmbyImageTool(chat=chat, name="draw").chat is chat
+    with pytest.raises(ValueError, match="model: set it on the chat"):
+        EmbyImageTool(chat=chat, model="glm-vision")
+    with pytest.warns(UserWarning, match="colour"):
+        EmbyImageTool(base_url="mock:", colour="red")
+    assert "sk-secret" not in repr(EmbyImageTool(api_key="sk-secret"))
+
+
+def test_a_model_sees_three_arguments() -> None:
+    """The conversation is not among what a model is asked for."""
+    tool = EmbyImageTool(base_url="mock:")
+    shown = convert_to_openai_tool(tool)["function"]
+    assert shown["name"] == "generate_image"
+    assert shown["parameters"]["properties"].keys() == {"prompt", "images", "aspect_ratio"}
+    assert shown["parameters"]["required"] == ["prompt"]
+    assert tool.get_input_schema().model_fields.keys() - tool.args.keys() == HIDDEN
+
+
+def test_usage_and_callbacks_see_the_drawing() -> None:
+    """The tokens of a drawing are counted with those of the run it belongs to."""
+    counted = UsageMetadataCallbackHandler()
+    tool = tool_of(Script("", (PNG,)))
+    tool.invoke(call(prompt="a fox"), config={"callbacks": [counted]})
+    assert counted.usage_metadata["qwen2.5-vision"]["total_tokens"] == 49
+
+
+def test_ids_are_made_of_the_bytes() -> None:
+    """The same bytes have the same id; other bytes and addresses another."""
+    ids = {image_id(image) for image in (RED, GREEN, BLUE, Image.from_url(ADDRESS))}
+    assert len(ids) == 4
+    assert image_id(Image.from_bytes(PNG)) == image_id(RED)
+
+
+def test_a_foreign_artifact_is_no_image() -> None:
+    """What other tools keep as artifact is left alone, and the content's images count."""
+    for artifact in ({"content": b"x"}, [1], [RED, 1], [], None, [{"content": 1, "url": 2}]):
+        message = ToolMessage([image_block(GREEN)], tool_call_id="1", artifact=artifact)
+        assert images_of(message) == [GREEN]
