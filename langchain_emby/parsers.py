@@ -1,7 +1,6 @@
 """`ImagesOutputParser`: the end of a chain that wants images and not messages."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
@@ -39,11 +38,6 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
     def is_lc_serializable(cls) -> bool:
         """True: chains that end in it can be dumped."""
         return True
-
-    @property
-    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """A list of `Image`, of which pydantic can write no JSON schema."""
-        return list[Any]
 
     def parse_result(
         self,
