@@ -11,7 +11,7 @@ demo: $(READY)
 
 ## test: lint, types and every test
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 ## test-lowest: the LangChain tests on the lowest langchain-core of the declared range
 test-lowest: .venv-lowest/.ready
