@@ -5,11 +5,23 @@ network into an error of our tree. What the bytes mean is not its business.
 """
 
 import asyncio
+import os
+import ssl
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+import weakref
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx
 
@@ -31,6 +43,8 @@ IN_PROCESS = "http://in-process.invalid"
 """The base URL under which a backend of this process is asked."""
 
 _HTTP = TypeVar("_HTTP", bound=httpx.Client | httpx.AsyncClient)
+_T = TypeVar("_T")
+_MOMENT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +76,23 @@ class Call:
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
         """The request, for one try."""
         self.check()
-        seconds = min(self.timeout, self.left)
         return http.build_request(
-            self.method, self.url, headers=self.headers, content=self.body, timeout=seconds
+            self.method,
+            self.url,
+            headers=self.headers,
+            content=self.body,
+            extensions={"timeout": _Timeouts(self)},
         )
+
+    async def in_time(self, step: Awaitable[_T]) -> _T:
+        """What `step` comes to; it is cancelled when the deadline falls."""
+        try:
+            async with asyncio.timeout(max(self.left, 0)) as limit:
+                return await step
+        except TimeoutError:
+            if limit.expired():
+                raise self._late() from None
+            raise
 
     def failure(self, error: httpx.HTTPError | httpx.InvalidURL) -> EmbyError:
         """What a failure before the response means."""
@@ -93,6 +120,24 @@ class Call:
 
     def _late(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"The call took longer than {self.deadline:g} seconds.")
+
+
+class _Timeouts(dict[str, float]):
+    """httpx's timeouts, which httpcore reads anew as each phase of a request begins.
+
+    Connecting, sending, waiting for the headers, reading the body: no silence in any of them is
+    longer than what was left of the deadline when it began.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self._now()))
+
+    def get(self, name: str, default: Any = None) -> float:  # type: ignore[override]  # noqa: ARG002
+        return self._now()
+
+    def _now(self) -> float:
+        return max(_MOMENT, min(self._call.timeout, self._call.left))
 
 
 class _Answer:
@@ -132,10 +177,16 @@ class AsyncResponse(_Answer):
         """As `Response.chunks`."""
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream)
+        call, pieces = self._call, aiter(stream)
         try:
-            async for chunk in stream:
+            while True:
+                # A silence ends at `timeout`; only near the deadline must it end sooner.
+                piece = anext(pieces, None)
+                chunk = await (piece if call.left > call.timeout else call.in_time(piece))
+                if chunk is None:
+                    break
                 yield chunk
-                self._call.check()
+                call.check()
         except httpx.HTTPError as error:
             raise self._call.cut(error) from error
 
@@ -148,23 +199,31 @@ class _Transport(Generic[_HTTP]):
     """The connections of one client: a given httpx client's, or its own, opened when needed."""
 
     _new: Callable[..., _HTTP]
+    _opened: Any
 
     def __init__(self, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
         self._auth = _Bearer(key)
         self._backend = backend
         self._given = given
+        self._start()
+        _transports.add(self)
+
+    def _start(self) -> None:
+        """Begin without connections; in a forked child anew, as its parent goes on using them."""
         self._lock = threading.Lock()
+        self._opened = None
 
     def _fresh(self) -> _HTTP:
-        transport = None if self._backend is None else _BackendTransport(self._backend)
-        return self._new(transport=transport)
+        if self._backend is not None:
+            return self._new(transport=_BackendTransport(self._backend))
+        return self._new(verify=_certificates())
 
 
 class Transport(_Transport[httpx.Client]):
     """Sends calls; safe to share between threads."""
 
     _new = httpx.Client
-    _opened: httpx.Client | None = None
+    _opened: httpx.Client | None
 
     def send(self, call: Call) -> Response:
         """The response to one try, whatever its status. Raises `TransportError`."""
@@ -196,20 +255,19 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
     """As `Transport`, for any number of event loops, each with connections of its own."""
 
     _new = httpx.AsyncClient
+    _opened: "dict[asyncio.AbstractEventLoop, _Kept]"
 
-    def __init__(
-        self, key: Secret, backend: Backend | None, given: httpx.AsyncClient | None
-    ) -> None:
-        super().__init__(key, backend, given)
-        self._opened: dict[asyncio.AbstractEventLoop, _Kept] = {}
+    def _start(self) -> None:
+        super()._start()
+        self._opened = {}
 
     async def send(self, call: Call) -> AsyncResponse:
         """As `Transport.send`."""
         http = await self._http()
         try:
             request = call.request(http)
-            response = await http.send(
-                request, auth=self._auth, stream=True, follow_redirects=False
+            response = await call.in_time(
+                http.send(request, auth=self._auth, stream=True, follow_redirects=False)
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise call.failure(error) from error
@@ -299,3 +357,21 @@ class _BackendStream(httpx.SyncByteStream, httpx.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._chunks:
             yield chunk
+
+
+_transports: "weakref.WeakSet[_Transport[Any]]" = weakref.WeakSet()
+
+
+def _start_in_child() -> None:
+    for transport in list(_transports):
+        transport._start()  # noqa: SLF001 - it is of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_in_child)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading them takes longer than many a call, and a process may make many clients.
+    return httpx.create_ssl_context()
