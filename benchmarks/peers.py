@@ -205,7 +205,6 @@ def chat_openrouter(base: str, model: str, stream: bool) -> Work:
 
 
 def llm_emby(base: str, model: str, stream: bool) -> Work:
-    import llm
 
     from emby_plugins import ModelCard
     from llm_emby.models import EmbyModel
