@@ -90,7 +90,7 @@ def plot(rows: Rows, path: Path) -> None:
         bars = axis.barh(clients, [1000 * row.seconds for row in found])
         for bar, client, is_lost in zip(bars, clients, lost, strict=True):
             bar.set_color("#c8553d" if is_lost else "#2a6f97" if "emby" in client else "#adb5bd")
-            axis.bar_label(axis.containers[0], fmt="%.0f", padding=3, fontsize=8)
+        axis.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
         axis.set_title(
             f"{job.name}: ms (red: the image is lost)" if any(lost) else f"{job.name}: ms"
         )

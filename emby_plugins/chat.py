@@ -323,6 +323,20 @@ class ChatReply:
         text = (self.text,) if self.text else ()
         return Message.assistant(*text, *self.images, tool_calls=self.tool_calls)
 
+    def show(self, title: str = "") -> None:
+        """Show the reply below the cell of a notebook, or print it; `title` is a line above it.
+
+        As the last line of a cell, `reply` alone does the same.
+        """
+        from emby_plugins.display import show
+
+        show(self, title)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        from emby_plugins.display import bundle
+
+        return bundle(self)
+
     def _noted(self, error: ImageCountError) -> ImageCountError:
         error.partial = self
         return error

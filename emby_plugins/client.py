@@ -20,7 +20,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, Unpack
+from typing import Any, Generic, Protocol, Self, TypeVar, Unpack
 
 import stamina
 
@@ -37,13 +37,13 @@ from emby_plugins.errors import ConfigurationError, EmbyError
 from emby_plugins.folder import FileSink
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
-from emby_plugins.protocol.failures import parse_failure
+from emby_plugins.protocol.failures import conceal, parse_failure
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
 from emby_plugins.protocol.reading import BodyReader, ReplyReader
 from emby_plugins.protocol.request import chat_body, request_headers
 from emby_plugins.protocol.siphon import MemorySink, Sink
-from emby_plugins.settings import check_address, find_base_url, find_key, require_key
+from emby_plugins.settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins.transport import (
     IN_PROCESS,
     AsyncHTTPClient,
@@ -62,10 +62,18 @@ _MOST_OF_AN_ERROR = 64 * 1024
 _HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)
 
 
+class HasReply(Protocol):
+    """Whatever puts the pieces of a reply together."""
+
+    @property
+    def reply(self) -> ChatReply:
+        """The reply as far as it has arrived."""
+
+
 class ReplyStream:
     """The events of one reply as they come; `reply` is the whole of it once they have ended."""
 
-    def __init__(self, reader: ReplyReader, events: Iterator[StreamEvent]) -> None:
+    def __init__(self, reader: HasReply, events: Iterator[StreamEvent]) -> None:
         self._reader = reader
         self._events = events
 
@@ -77,11 +85,24 @@ class ReplyStream:
         """The reply as far as it has arrived: the whole reply after the last event."""
         return self._reader.reply
 
+    def show(self) -> ChatReply:
+        """The whole reply, shown while it comes.
+
+        In a notebook text and images appear below the cell as they arrive, elsewhere the text is
+        printed. What had come stays there when the stream breaks off, or is interrupted.
+        """
+        from emby_plugins.display import growing
+
+        with growing(lambda: self.reply) as more:
+            for _ in self._events:
+                more()
+        return self.reply
+
 
 class AsyncReplyStream:
     """As `ReplyStream`, for `async for`."""
 
-    def __init__(self, reader: ReplyReader, events: AsyncIterator[StreamEvent]) -> None:
+    def __init__(self, reader: HasReply, events: AsyncIterator[StreamEvent]) -> None:
         self._reader = reader
         self._events = events
 
@@ -92,6 +113,15 @@ class AsyncReplyStream:
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived: the whole reply after the last event."""
         return self._reader.reply
+
+    async def show(self) -> ChatReply:
+        """As `ReplyStream.show`."""
+        from emby_plugins.display import growing
+
+        with growing(lambda: self.reply) as more:
+            async for _ in self._events:
+                more()
+        return self.reply
 
 
 class _Client(Generic[_HTTP]):
@@ -114,6 +144,8 @@ class _Client(Generic[_HTTP]):
         http_client: _HTTP | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
+        given = None if api_key is None else Secret(api_key)
+        del api_key  # from here on no traceback shows it
         if timeout <= 0 or deadline <= 0 or max_retries < 0:
             msg = "timeout and deadline are seconds above 0, max_retries is at least 0."
             raise ConfigurationError(msg)
@@ -122,7 +154,7 @@ class _Client(Generic[_HTTP]):
         self._new_sink: Callable[[], Sink] = MemorySink
         if image_folder is not None:
             self._new_sink = partial(FileSink, Path(image_folder).expanduser())
-        self._key = find_key(api_key)
+        self._key = find_key(given)
         self._plugins = Plugins(plugins)
         self._backend = self._plugins.backend(self.base_url)
         if self._backend is None:
@@ -202,6 +234,7 @@ class _Client(Generic[_HTTP]):
         try:
             yield
         except EmbyError as error:
+            conceal(error, self._key.reveal())
             self._plugins.advise(error)
             raise
 

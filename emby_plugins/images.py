@@ -317,8 +317,8 @@ def _open(data: bytes) -> "PIL.Image.Image":
 
     try:
         with warnings.catch_warnings():
-            # Our own, lower limit follows; Pillow's warning would only come first.
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            # Of a large size, where our own, lower limit follows, and of damaged EXIF data.
+            warnings.simplefilter("ignore")
             picture = PIL.Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "GIF"))
     except PIL.UnidentifiedImageError:
         msg = f"The image can't be opened: it is {sniff(data)}, or damaged."

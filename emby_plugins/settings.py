@@ -33,18 +33,18 @@ class Secret:
         raise TypeError("a secret can't be pickled; make a new client where it is needed")
 
 
-def find_key(given: str | None) -> Secret:
+def find_key(given: Secret | None) -> Secret:
     """The key that was given, else `EMBY_API_KEY`; empty where there is none.
 
-    Raises `ConfigurationError`, which does not show it, for one that no header can carry.
+    Raises `ConfigurationError` for one that no header can carry; no local variable shows it.
     """
-    key = (os.environ.get(KEY_VARIABLE, "") if given is None else given).strip()
-    for position, character in enumerate(key, 1):
+    given = Secret(os.environ.get(KEY_VARIABLE, "")) if given is None else given
+    for position, character in enumerate(given.reveal().strip(), 1):
         if not "!" <= character <= "~":
             what = "a space or line break" if character.isspace() else "no plain ASCII"
             msg = f"The API key can't be used: its character {position} is {what}."
             raise ConfigurationError(msg, hint="Copy it again, without quotes.") from None
-    return Secret(key)
+    return Secret(given.reveal().strip())
 
 
 def find_base_url(given: str | None) -> str:

@@ -34,6 +34,7 @@ from emby_plugins.errors import (
     TruncatedReplyError,
 )
 from emby_plugins.protocol.backend import Backend, BackendRequest
+from emby_plugins.protocol.failures import printable
 from emby_plugins.settings import Secret
 
 HTTPClient = httpx.Client
@@ -106,7 +107,7 @@ class Call:
             return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
-        reason = str(error) or type(error).__name__
+        reason = printable(str(error)) or type(error).__name__
         broken = EmbyConnectionError(f"The connection to {self.url} failed: {reason}.")
         broken.is_retryable = isinstance(error, httpx.ConnectError)
         return broken
@@ -133,7 +134,7 @@ class _Timeouts(dict[str, float]):
         self._call = call
         super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self._now()))
 
-    def get(self, name: str, default: Any = None) -> float:  # type: ignore[override]  # noqa: ARG002
+    def get(self, name: str, default: Any = None) -> float:  # noqa: ARG002
         return self._now()
 
     def _now(self) -> float:
@@ -360,11 +361,14 @@ class _BackendStream(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 _transports: "weakref.WeakSet[_Transport[Any]]" = weakref.WeakSet()
+_inherited: list[Any] = []
 
 
 def _start_in_child() -> None:
     for transport in list(_transports):
-        transport._start()  # noqa: SLF001 - it is of this module
+        # Not closed, nor dropped, which may close: the parent's connections are left untouched.
+        _inherited.append(transport._opened)  # noqa: SLF001 - it is of this module
+        transport._start()  # noqa: SLF001
 
 
 if hasattr(os, "register_at_fork"):

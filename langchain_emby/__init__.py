@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_emby.blocks import block_image, image_block, images_of
     from langchain_emby.chat_models import ChatEmby
+    from langchain_emby.display import show
     from langchain_emby.image_ids import image_id
     from langchain_emby.image_tool import EmbyImageTool
     from langchain_emby.parsers import ImagesOutputParser
@@ -27,6 +28,7 @@ __all__ = [
     "image_block",
     "image_id",
     "images_of",
+    "show",
 ]
 
 _HOME = {
@@ -37,6 +39,7 @@ _HOME = {
     "image_block": "blocks",
     "image_id": "image_ids",
     "images_of": "blocks",
+    "show": "display",
 }
 
 

@@ -164,7 +164,7 @@ class Assembler:
             return self._said(item.text)
         if item.type == "image_url" and item.image_url is not None:
             return self._pictured(item.image_url)
-        raise MalformedReplyError(f"The reply has content of an unknown type, {item.type!r}.")
+        raise MalformedReplyError(f"The reply has content of an unknown type, {item.type[:80]!r}.")
 
     def _pictured(self, source: ImageURL | str) -> ImageReceived:
         self._limits.check("images", len(self._images) + 1)

@@ -10,6 +10,7 @@ from emby_plugins.errors import (
     AuthenticationError,
     BadRequestError,
     BillingError,
+    EmbyError,
     InvalidImageInputError,
     ModelNotFoundError,
     NotFoundError,
@@ -53,6 +54,7 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
 )
 _MOST = 600
+_TELLING = 8  # characters of a key, from which on they give it away
 
 
 def parse_failure(
@@ -62,7 +64,7 @@ def parse_failure(
 
     `headers` have lower-case names. `secret` is blotted out should the gateway echo it.
     """
-    request_id = headers.get("x-request-id")
+    request_id = request_id_in(headers, secret)
     payload = _object(body)
     if payload is not None:
         error = failure_of(payload, status=status, secret=secret)
@@ -104,6 +106,21 @@ def failure_of(payload: Mapping[str, Any], *, status: int, secret: str = "") -> 
     if not message.endswith((".", "!", "?")):
         message += "."
     return _error(status, message, type=kind, code=code, param=param)
+
+
+def request_id_in(headers: Mapping[str, str], secret: str = "") -> str | None:
+    """The gateway's id of a request, safe to print; None where it gave none."""
+    return printable(headers.get("x-request-id", ""), secret) or None
+
+
+def conceal(error: EmbyError, secret: str) -> None:
+    """Blot the key out of what an error says: a gateway may echo it, and errors quote gateways.
+
+    So too a beginning of it, with which a quotation that was cut may end.
+    """
+    for size in range(len(secret), min(_TELLING, len(secret)) - 1, -1):
+        error.message = without(error.message, secret[:size])
+    error.args = (error.message,)
 
 
 def printable(text: str, secret: str = "") -> str:
@@ -192,6 +209,6 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
         try:
             then, now = map(parsedate_to_datetime, (value, headers.get("date", "")))
             seconds = max(0.0, (then - now).total_seconds())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
     return seconds if 0 <= seconds < 1e9 else None

@@ -15,7 +15,7 @@ from emby_plugins.errors import (
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.failures import failure_in, without
+from emby_plugins.protocol.failures import conceal, failure_in, request_id_in
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.siphon import MemorySink, Sink, Siphon
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
@@ -44,7 +44,7 @@ class ReplyReader:
         new_sink: Callable[[], Sink] = MemorySink,
     ) -> None:
         self.is_done = False
-        self._request_id = headers.get("x-request-id")
+        self._request_id = request_id_in(headers, secret())
         self._secret = secret
         self._limits = limits
         self._model = model
@@ -100,9 +100,7 @@ class ReplyReader:
             yield
         except EmbyError as error:
             error.request_id = error.request_id or self._request_id
-            # A gateway may echo the key anywhere, and errors quote what they could not read.
-            error.message = without(error.message, self._secret())
-            error.args = (error.message,)
+            conceal(error, self._secret())
             partial = self.reply
             if partial.text or partial.images or partial.reasoning or partial.tool_calls:
                 error.partial = partial
@@ -202,7 +200,7 @@ class Inflater:
     def __init__(self, encoding: str, most: int) -> None:
         name = encoding.strip().lower()
         if name not in {"", "identity", "gzip", "deflate"}:
-            msg = f"The reply is compressed as {name!r}, which was not asked for."
+            msg = f"The reply is compressed as {name[:80]!r}, which was not asked for."
             raise MalformedReplyError(msg, hint="Emby's replies come uncompressed: is it a proxy?")
         self._inflate = (
             zlib.decompressobj(zlib.MAX_WBITS | 32) if name in {"gzip", "deflate"} else None

@@ -27,6 +27,7 @@ CORE = [path for path in SOURCES if path.is_relative_to(HOUSE)]
 FLOORS: dict[str, int] = {
     "errors": 0,
     "files": 0,
+    "display": 1,
     "images": 1,
     "catalog": 1,
     "chat": 2,

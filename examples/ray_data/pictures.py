@@ -1,0 +1,220 @@
+"""Describe a folder of pictures, or paint a file of prompts, with Ray Data and `AsyncEmby`.
+
+    python pictures.py describe PHOTOS OUT
+    python pictures.py paint PROMPTS.txt OUT
+
+Nothing that was paid for is lost: each answer is a file of its own the moment it is there, named
+by the digest of what was asked. Another run asks only for what is missing. What failed is noted
+with its error, and asked again.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from emby_plugins import DEFAULT_MODEL, AsyncEmby, ChatReply, EmbyError, Image
+
+QUESTION = "What is shown in this image?"
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
+
+Item = dict[str, str]
+"""What to ask: a `key`, a `prompt`, a `model`, and the `path` of a picture, or none."""
+
+
+class Store:
+    """The folder of answers: `results/KEY.json`, `failures/KEY.json`, and the pictures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pictures = folder / "pictures"
+        for room in ("results", "failures", "pictures"):
+            (folder / room).mkdir(parents=True, exist_ok=True)
+
+    def has(self, key: str) -> bool:
+        return self._file("results", key).exists()
+
+    def keep(self, item: Item, reply: ChatReply) -> None:
+        """The pictures first: an answer that is there has all that it speaks of."""
+        self._write("results", item["key"], {**_told(item), **self._reply(reply)})
+        self._file("failures", item["key"]).unlink(missing_ok=True)
+
+    def note(self, item: Item, error: EmbyError) -> None:
+        """What went wrong, how often, and what had arrived by then."""
+        known = self.read("failures", item["key"]) or {}
+        record = {
+            **_told(item),
+            "error": type(error).__name__,
+            "message": str(error),
+            "request_id": error.request_id,
+            "failures": known.get("failures", 0) + 1,
+            "partial": self._reply(error.partial) if error.partial else None,
+        }
+        self._write("failures", item["key"], record)
+
+    def read(self, room: str, key: str) -> dict[str, Any] | None:
+        try:
+            record: dict[str, Any] = json.loads(self._file(room, key).read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return record
+
+    def _reply(self, reply: ChatReply) -> dict[str, Any]:
+        files = [
+            image.url or f"pictures/{image.save(self.pictures).name}" for image in reply.images
+        ]
+        return {
+            "text": reply.text,
+            "images": files,
+            "usage": asdict(reply.usage) if reply.usage else None,
+            "request_id": reply.request_id,
+        }
+
+    def _file(self, room: str, key: str) -> Path:
+        return self.folder / room / f"{key}.json"
+
+    def _write(self, room: str, key: str, record: Mapping[str, Any]) -> None:
+        put(self._file(room, key), json.dumps(record, ensure_ascii=False, indent=1))
+
+
+def put(path: Path, text: str) -> None:
+    """Write a file whole or not at all, whenever the power goes."""
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=".", suffix=".tmp", delete=False
+    ) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(path)
+
+
+def key_of(model: str, prompt: str, picture: bytes = b"") -> str:
+    """The digest of what is asked: the same question about the same bytes is asked once."""
+    parts = (model.encode(), prompt.encode(), picture)
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def pictures_to_describe(folder: Path, model: str, question: str) -> Iterator[Item]:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES:
+            key = key_of(model, question, path.read_bytes())
+            yield {"key": key, "prompt": question, "model": model, "path": str(path.resolve())}
+
+
+def prompts_to_paint(file: Path, model: str) -> Iterator[Item]:
+    for line in file.read_text("utf-8").splitlines():
+        if prompt := line.strip():
+            yield {"key": key_of(model, prompt), "prompt": prompt, "model": model, "path": ""}
+
+
+def missing(items: Iterable[Item], store: Store) -> list[Item]:
+    """What has no answer yet, each question once."""
+    return [*{item["key"]: item for item in items if not store.has(item["key"])}.values()]
+
+
+class Asker:
+    """An actor: one client, and as many questions at once as a batch has.
+
+    The client is made where it is used; it can't travel. It tries again by itself after a 429
+    or a broken connection; a batch whose worker dies is given to another one by Ray.
+    """
+
+    def __init__(self, folder: str, base_url: str | None, max_retries: int) -> None:
+        self._store = Store(Path(folder))
+        self._emby = AsyncEmby(base_url=base_url, max_retries=max_retries)
+
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[Any]]]:
+        rows = zip(*batch.values(), strict=True)
+        items = [dict(zip(batch, map(str, row), strict=True)) for row in rows]
+        went_well = await asyncio.gather(*map(self.ask, items))
+        yield {"key": [item["key"] for item in items], "ok": went_well}
+
+    async def ask(self, item: Item) -> bool:
+        """Whether the answer is there; an error of the gateway is noted and stops nobody else."""
+        if self._store.has(item["key"]):
+            return True
+        try:
+            images = [Image.from_path(item["path"])] if item["path"] else []
+            reply = await self._emby.chat(item["prompt"], model=item["model"], images=images)
+        except EmbyError as error:
+            self._store.note(item, error)
+            return False
+        self._store.keep(item, reply)
+        return True
+
+
+def ask_all(items: list[Item], arguments: argparse.Namespace) -> None:
+    """Send what is missing through a pool of actors."""
+    import ray
+
+    ray.init(address=arguments.address, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    asked = ray.data.from_items(items).map_batches(
+        Asker,
+        fn_constructor_args=(str(arguments.out.resolve()), arguments.base_url, arguments.retries),
+        batch_size=arguments.at_once,
+        concurrency=arguments.actors,
+        num_cpus=0.25,  # they wait for the network; whole CPUs would leave none to read the data
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    done = good = 0
+    for batch in asked.iter_batches(batch_size=None):
+        done += len(batch["ok"])
+        good += int(sum(batch["ok"]))
+        print(f"{done} of {len(items)}, {done - good} failed", flush=True)
+    ray.shutdown()
+
+
+def summary(items: Iterable[Item], store: Store) -> int:
+    """Write `results.jsonl`, a line for each input in its order, and count what is not there."""
+    items = list(items)
+    found = [(item, store.read("results", item["key"])) for item in items]
+    answered = ({**record, **_told(item)} for item, record in found if record)
+    lines = [json.dumps(record, ensure_ascii=False) for record in answered]
+    put(store.folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
+    return len(items) - len(lines)
+
+
+def _told(item: Item) -> dict[str, str]:
+    source = Path(item["path"]).name if item["path"] else ""
+    return {"prompt": item["prompt"], "model": item["model"], "source": source}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("task", choices=["describe", "paint"])
+    parser.add_argument("source", type=Path, help="a folder of pictures, or a file of prompts")
+    parser.add_argument("out", type=Path, help="the folder of answers; the same to go on")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--question", default=QUESTION)
+    parser.add_argument("--base-url", help="such as mock: (default: EMBY_BASE_URL, or Emby)")
+    parser.add_argument("--actors", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=8, help="questions at a time, per actor")
+    parser.add_argument("--retries", type=int, default=2, help="further tries within a run")
+    parser.add_argument("--address", help="of a Ray cluster (default: one on this machine)")
+    arguments = parser.parse_args(argv)
+
+    store = Store(arguments.out)
+    if arguments.task == "describe":
+        items = [*pictures_to_describe(arguments.source, arguments.model, arguments.question)]
+    else:
+        items = [*prompts_to_paint(arguments.source, arguments.model)]
+    todo = missing(items, store)
+    print(f"{len(items)} in all, {len(items) - len(todo)} done before or the same.", flush=True)
+    if todo:
+        ask_all(todo, arguments)
+    left = summary(items, store)
+    print(f"{len(items) - left} answered, {left} left: run again to ask for those.", flush=True)
+    return int(left > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""What is fuzzed: each target takes any bytes and fails by raising what is no error of ours.
+
+`hypothesis` and `atheris` drive the same targets, and tests replay what they once found
+(`corpus/`, a folder for each target).
+"""
+
+import pickle
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from emby_plugins import ChatReply, EmbyError, Image, InvalidImageError, Limits
+from emby_plugins.images import decode_data_url
+from emby_plugins.protocol.failures import failure_in, parse_failure
+from emby_plugins.protocol.listing import parse_models
+from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins.protocol.wire import parse_completion
+
+CORPUS = Path(__file__).parent / "corpus"
+LIMITS = Limits(wire=1 << 20, event=1 << 19, image=1 << 19, text=1 << 19)
+STREAM = {"content-type": "text/event-stream"}
+JSON = {"content-type": "application/json"}
+MOST_TO_OPEN = 1 << 20
+_MOST_BYTEWISE = 300
+_LONGEST_MESSAGE = 2_000
+
+Outcome = tuple[str, ChatReply]
+
+
+def stream(data: bytes) -> None:
+    """A stream: split as the first bytes say, and whole, it comes to the same."""
+    cuts, body = _cuts(data)
+    _same_however_split(body, cuts, STREAM)
+
+
+def reply(data: bytes) -> None:
+    """A reply that is not streamed, split and whole."""
+    cuts, body = _cuts(data)
+    _same_however_split(body, cuts, JSON)
+
+
+def packed(data: bytes) -> None:
+    """A body that says it is compressed; what comes before a damage depends on how it comes."""
+    cuts, body = _cuts(data)
+    headers = {**STREAM, "content-encoding": "gzip"}
+    if not _read((body,), headers)[0]:
+        _same_however_split(body, cuts, headers)
+    _read(_pieces(body, cuts), headers)
+
+
+def error(data: bytes) -> None:
+    """An error: its status, its headers and its body are the gateway's to choose."""
+    head, _, body = data.partition(b"\n")
+    words = head.decode("utf-8", "replace").split("|")
+    headers = dict(zip(("retry-after", "date", "x-request-id"), words, strict=False))
+    for made in (
+        parse_failure(200 + len(head) % 400, headers, body, secret="sk-12345678"),
+        failure_in(body, secret="sk-12345678"),
+    ):
+        _is_sound(made)
+        assert "sk-12345678" not in str(made)
+
+
+def models(data: bytes) -> None:
+    """A list of models."""
+    with suppress(EmbyError):
+        for card in parse_models(data):
+            assert card.id
+            assert repr(card)
+
+
+def image(data: bytes) -> None:
+    """An image file: kept as it is, and opened or found damaged."""
+    made = Image(content=data)
+    assert made.data == data
+    assert made.suffix
+    with suppress(InvalidImageError):
+        if made.size[0] * made.size[1] <= MOST_TO_OPEN:
+            made.to_pil()
+    with suppress(InvalidImageError):
+        assert Image.from_bytes(data).data == data
+
+
+def data_url(data: bytes) -> None:
+    """A data URL: decoded, the same again when written, or refused."""
+    for given in (data, b"data:image/png;base64," + data, data.decode("latin-1")):
+        try:
+            decoded = decode_data_url(given)
+        except InvalidImageError as refused:
+            _is_sound(refused)
+        else:
+            assert decode_data_url(Image(content=decoded).data_url) == decoded
+
+
+def json(data: bytes) -> None:
+    """A chunk's JSON."""
+    with suppress(EmbyError):
+        parse_completion(data)
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {
+    target.__name__: target
+    for target in (stream, reply, packed, error, models, image, data_url, json)
+}
+
+
+def replay() -> int:
+    """Run every target on its past findings; how many there were."""
+    count = 0
+    for name, target in TARGETS.items():
+        for path in sorted((CORPUS / name).glob("*")):
+            target(path.read_bytes())
+            count += 1
+    return count
+
+
+def _cuts(data: bytes) -> tuple[list[int], bytes]:
+    """Where to cut, as the first three bytes say, and the rest."""
+    return sorted(byte * (1 + len(data) // 256) for byte in data[:3]), data[3:]
+
+
+def _same_however_split(body: bytes, cuts: list[int], headers: Mapping[str, str]) -> None:
+    whole = _read((body,), headers)
+    assert _read(_pieces(body, cuts), headers) == whole
+    if len(body) < _MOST_BYTEWISE:
+        assert _read([body[at : at + 1] for at in range(len(body))], headers) == whole
+
+
+def _pieces(body: bytes, cuts: list[int]) -> list[bytes]:
+    places = [0, *(min(cut, len(body)) for cut in cuts), len(body)]
+    return [body[a:b] for a, b in pairwise(places)]
+
+
+def _read(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Outcome:
+    reader = ReplyReader(headers, limits=LIMITS, model="m", prompt="p")
+    said = list[object]()
+    try:
+        with reader.guard():
+            for piece in pieces:
+                said += reader.feed(piece)
+                if reader.is_done:
+                    break
+            said += reader.close()
+    except EmbyError as error:
+        _is_sound(error)
+        return type(error).__name__, reader.reply
+    assert repr(said)
+    return "", reader.reply
+
+
+def _is_sound(made: EmbyError) -> None:
+    assert 0 < len(str(made)) < _LONGEST_MESSAGE
+    assert str(pickle.loads(pickle.dumps(made))) == str(made)

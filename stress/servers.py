@@ -1,0 +1,115 @@
+"""Servers that misbehave in ways no mock of a gateway should know."""
+
+from support import Asked, Wire, as_json, chunk, picture, sse
+
+from stress.keys import KEY
+
+JSON = "content-type: application/json"
+HTML = "content-type: text/html"
+CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07 \u202egnp.exe \x9b31m"
+BEGUN = sse(chunk("Here is an image"), chunk(None, picture()), done=False)
+
+
+def silent(_: Asked, __: Wire) -> bool:
+    """No answer, and the connection closed."""
+    return False
+
+
+def another_protocol(_: Asked, wire: Wire) -> bool:
+    """What listens there is no gateway."""
+    wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
+    return False
+
+
+def closed(_: Asked, wire: Wire) -> bool:
+    """A body that ends with the connection: HTTP sees nothing wrong."""
+    wire.head("content-type: text/event-stream", "connection: close")
+    wire.send(BEGUN)
+    return False
+
+
+def endless_headers(_: Asked, wire: Wire) -> bool:
+    """Headers and no end of them."""
+    wire.send(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        wire.send(b"x-more: " + b"y" * 1000 + b"\r\n")
+
+
+def endless_complaint(_: Asked, wire: Wire) -> bool:
+    """An error whose body never ends."""
+    wire.head(JSON, "transfer-encoding: chunked", status="500 No")
+    while True:
+        wire.piece(b'{"error": "' + b"no" * 10_000)
+
+
+def slow_complaint(_: Asked, wire: Wire) -> bool:
+    """An error whose body comes byte by byte."""
+    wire.head(JSON, "content-length: 1000", status="500 No")
+    while not wire.is_over(0.02):
+        wire.send(b" ")
+    return False
+
+
+def brotli(_: Asked, wire: Wire) -> None:
+    """An encoding nobody asked for."""
+    wire.whole(b"\x0b\x02\x80{}\x03", JSON, "content-encoding: br")
+
+
+def year_99999999999(_: Asked, wire: Wire) -> None:
+    """A date no calendar holds."""
+    later = "retry-after: Mon, 01 Jan 99999999999 00:00:00 GMT"
+    now = "date: Sun, 22 Nov 2026 00:00:00 GMT"
+    wire.whole(as_json({"error": {"message": "Slow down"}}), JSON, later, now, status="429 No")
+
+
+def echo_in_error(_: Asked, wire: Wire) -> None:
+    """The gateway repeats the key in its complaint."""
+    body = {"error": {"message": f"Wrong key {KEY}", "code": KEY}}
+    wire.whole(as_json(body), JSON, status="401 No")
+
+
+def echo_in_page(_: Asked, wire: Wire) -> None:
+    """A proxy shows the request it did not understand; the quotation ends within the key."""
+    wire.whole(b"<html>" + b"=" * 50 + b"Bearer " + KEY.encode() + b"</html>", HTML)
+
+
+def echo_in_id(_: Asked, wire: Wire) -> None:
+    """The key comes back as the request's id."""
+    wire.whole(b"{}", JSON, f"x-request-id: {KEY}", status="500 No")
+
+
+def escapes_in_error(_: Asked, wire: Wire) -> None:
+    """Terminal escapes and reversed text in a complaint."""
+    wire.whole(as_json({"error": {"message": f"No {CLIPBOARD}"}}), JSON, status="400 No")
+
+
+def escapes_in_id(_: Asked, wire: Wire) -> None:
+    """The same in a header, where only those below space are forbidden."""
+    head = "HTTP/1.1 500 No\r\ncontent-length: 2\r\nx-request-id: a\u202e\x9b31mb\r\n\r\n{}"
+    wire.send(head.encode())
+
+
+def escapes_in_type(_: Asked, wire: Wire) -> None:
+    """Content of a type that is a page of escapes."""
+    part = {"type": CLIPBOARD * 500, "text": ""}
+    wire.stream(sse(chunk(delta={"content": [part]}), chunk(finish="stop")))
+
+
+def stalled(_: Asked, wire: Wire) -> bool:
+    """Text and pings for 0.8 seconds, then nothing."""
+    wire.stream(sse(chunk("Here"), done=False), ends=False)
+    for _ in range(40):
+        if wire.is_over(0.02):
+            return False
+        wire.piece(b": ping\n")
+    return not wire.is_over()
+
+
+def slow_headers(_: Asked, wire: Wire) -> bool:
+    """A byte of the headers at a time, for two seconds."""
+    wire.send(b"HTTP/1.1 200 OK\r\nx-slow: ")
+    for _ in range(100):
+        if wire.is_over(0.02):
+            return False
+        wire.send(b"y")
+    return False

@@ -1,0 +1,56 @@
+"""Records the cassettes anew: from the mock, or from the gateway of EMBY_BASE_URL and EMBY_API_KEY.
+
+    python tests/cassettes/record_cassettes.py [-k NAME and other options of pytest]
+
+EMBY_CASSETTES names another folder. Of a real gateway the recordings land in a folder of their own,
+`cassettes/real/`, without secrets, and what is told in the end is where they differ from the
+mock's. Tests that fail against it are findings too, and no failure of the command.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cassette_compare import report
+from cassette_guard import secrets
+from cassette_help import CASSETTES, Recording
+
+TESTS = Path(__file__).resolve().parent
+
+
+def main(environment: Mapping[str, str], *options: str) -> int:
+    """Record, and return the exit status."""
+    recording = Recording.of(environment)
+    status = record(environment, options)
+    has_run = status in (0, 1)
+    return told(recording) if recording.base_url and has_run else status
+
+
+def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
+    """Run the tests that replay cassettes, with somebody to ask."""
+    # The project's own options would block the network, and plugins that happen to be installed
+    # might run tests in another order.
+    options = ["-o", "addopts=", "-q", "--record-mode=rewrite", "-m", "vcr", "--tb=short"]
+    options += ["-p", "pytest_recording.plugin", "-p", "pytest_asyncio.plugin"]
+    options += ["-p", "emby_plugins.pytest_plugin", "-p", "no:cacheprovider"]
+    modules = map(str, sorted(TESTS.glob("test_replay_*.py")))
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *modules, *options, *more],
+        env={**environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        check=False,
+    ).returncode
+
+
+def told(recording: Recording) -> int:
+    """Print where a gateway differs from the mock; 1 where a secret was recorded."""
+    print(report(CASSETTES, recording.folder))
+    leaks = secrets(recording.folder, recording.key)
+    for leak in leaks:
+        print(f"NOT SAFE TO SHARE: {leak}")
+    return 1 if leaks else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ, *sys.argv[1:]))

@@ -1,0 +1,213 @@
+"""What no cassette may hold, and that each is needed: the guards, and that they bite."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cassette_guard import LARGEST, cassettes, mismatches, oddities, secrets
+from cassette_help import CASSETTES, KEY, REAL, USED, Scrubber, load
+from vcr import VCR
+from vcr.errors import CannotOverwriteExistingCassetteException
+
+from emby_plugins import Emby
+
+ONE = Path("test_replay_documented", "test_text_only.yaml")
+PROMPT = "Hello! What models do you support?"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The cassettes, to be spoilt."""
+    ignored = shutil.ignore_patterns(REAL)
+    return Path(shutil.copytree(CASSETTES, tmp_path / "cassettes", ignore=ignored))
+
+
+@pytest.fixture
+def used(request: pytest.FixtureRequest) -> set[str]:
+    """The cassettes that the tests use; those of modules outside this run are taken to be used."""
+    if any("::" in word for word in request.config.args):
+        pytest.skip("Single tests were asked for: whole modules must be collected.")
+    named = request.config.stash[USED]
+    others = (path.relative_to(CASSETTES) for path in cassettes(CASSETTES))
+    return set().union(
+        *named.values(), {str(name) for name in others if name.parts[0] not in named}
+    )
+
+
+def replay(folder: Path, prompt: str = PROMPT, **options: object) -> str:
+    """The text of a reply out of a cassette."""
+    vcr = VCR(record_mode="none", **Scrubber().config)
+    with (
+        vcr.use_cassette(str(folder / ONE)),
+        Emby(KEY, "http://127.0.0.1:9/v1", max_retries=0) as emby,
+    ):
+        return emby.chat(prompt, **options).text  # type: ignore[arg-type]
+
+
+def test_no_secret() -> None:
+    """No key, no cookie, in any file; those of a real gateway count too."""
+    assert secrets(CASSETTES) == []
+
+
+def test_nothing_odd() -> None:
+    """Nothing large, no header but the allowed ones, no host but those of this machine."""
+    assert oddities(CASSETTES) == []
+
+
+def test_each_cassette_is_used_and_each_test_has_its_own(used: set[str]) -> None:
+    """No orphan, none missing."""
+    assert mismatches(CASSETTES, used) == []
+    assert len(used) > 70
+
+
+def test_each_folder_is_of_a_test_module() -> None:
+    """A folder bears the name of a module."""
+    modules = {path.stem for path in Path(__file__).parents[1].rglob("test_*.py")}
+    assert {path.parent.name for path in cassettes(CASSETTES)} <= modules
+
+
+def test_the_readme_names_each_folder() -> None:
+    """What is in each is told."""
+    told = (CASSETTES / "README.md").read_text("utf-8")
+    assert [p.parent.name for p in cassettes(CASSETTES) if f"`{p.parent.name}/`" not in told] == []
+
+
+def test_all_say_they_are_of_the_mock() -> None:
+    """Replies bear the mock's fingerprint: nobody can take them for Emby's."""
+    for path in cassettes(CASSETTES):
+        for exchange in load(path):
+            body = exchange["response"]["body"]["string"]
+            body = body if isinstance(body, str) else body.decode("utf-8", "replace")
+            assert "chat.completion" not in body or '"system_fingerprint":"emby-mock"' in body, path
+
+
+def test_both_ends_of_a_stream_were_recorded() -> None:
+    """With an event's name, and bare."""
+    ends = []
+    for profile in ("emby", "2026-08"):
+        (exchange,) = load(CASSETTES / f"test_replay_streams/test_text[{profile}].yaml")
+        ends.append(exchange["response"]["body"]["string"].rsplit("\n\n", 2)[-2])
+    assert ends == ["event: done\ndata: [DONE]", "data: [DONE]"]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        f"Authorization: Bearer {KEY}",
+        "authorization:\n      - Bearer abcdef123456",
+        "Set-Cookie: session=1",
+        "sk-proj-abcdefghijklmnop",
+        "llmgtwy_abcdefghijklmnop",
+        "api_key: abcdef",
+        KEY,
+    ],
+)
+def test_a_planted_secret_is_found(copy: Path, planted: str) -> None:
+    """Wherever it stands."""
+    with (copy / ONE).open("a") as file:
+        file.write(f"# {planted}\n")
+    (found,) = secrets(copy)
+    assert found.startswith(str(ONE))
+
+
+def test_a_secret_beside_the_cassettes_is_found(copy: Path) -> None:
+    """A real gateway's recordings are looked at as well."""
+    (copy / REAL).mkdir()
+    (copy / REAL / "any.yaml").write_text("x: Bearer abcdefgh\n")
+    assert [found.split()[0] for found in secrets(copy)] == ["real/any.yaml"]
+
+
+def test_a_large_file_is_found(copy: Path) -> None:
+    """Over 256 KB."""
+    with (copy / ONE).open("a") as file:
+        file.write("#" * LARGEST)
+    (found,) = oddities(copy)
+    assert found.startswith(f"{ONE} has ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "found"),
+    [
+        ("http://127.0.0.1/", "https://api.example.com/", "names the host api.example.com"),
+        ("Content-Type:", "X-Request-Id:", "has the headers x-request-id"),
+    ],
+)
+def test_an_odd_exchange_is_found(copy: Path, before: str, after: str, found: str) -> None:
+    """A host that is not listed, a header that is not allowed."""
+    text = (copy / ONE).read_text("utf-8")
+    assert before.lower() in text.lower()
+    start = text.lower().index(before.lower())
+    (copy / ONE).write_text(text[:start] + after + text[start + len(before) :])
+    assert oddities(copy) == [f"{ONE} {found}"]
+    assert oddities(copy, hosts=["api.example.com"]) == [
+        line for line in [f"{ONE} {found}"] if "host" not in line
+    ]
+
+
+def test_an_orphan_and_a_gap_are_found(copy: Path, used: set[str]) -> None:
+    """A file too many, a file too few."""
+    (copy / ONE).rename(copy / ONE.with_stem("test_renamed"))
+    assert mismatches(copy, used) == [
+        "test_replay_documented/test_renamed.yaml is used by no test",
+        f"{ONE} is missing",
+    ]
+
+
+def test_without_its_cassette_a_replay_fails(copy: Path) -> None:
+    """Nothing else answers in its place."""
+    assert replay(copy)
+    (copy / ONE).unlink()
+    with pytest.raises(CannotOverwriteExistingCassetteException):
+        replay(copy)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 0.7},
+        {"model": "glm-vision"},
+        {"prompt": f"{PROMPT}!"},
+        {"extra_body": {"seed": 1}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_changed_request_does_not_match(change: dict[str, object]) -> None:
+    """One field more, or another value, is another request."""
+    with pytest.raises(CannotOverwriteExistingCassetteException):
+        replay(CASSETTES, **change)  # type: ignore[arg-type]
+
+
+def test_a_replay_is_not_repeated() -> None:
+    """Each exchange answers once: 429 then 200 never becomes 429 for ever."""
+    vcr = VCR(record_mode="none", **Scrubber().config)
+    with (
+        vcr.use_cassette(str(CASSETTES / ONE)),
+        Emby(KEY, "http://127.0.0.1:9/v1", max_retries=0) as emby,
+    ):
+        emby.chat(PROMPT)
+        with pytest.raises(CannotOverwriteExistingCassetteException):
+            emby.chat(PROMPT)
+
+
+def test_a_key_in_a_body_is_scrubbed() -> None:
+    """A gateway that repeats the key does not get it into a cassette."""
+    body = {"string": b'{"error": "bad key sesame, also Bearer abcdefghijk and sk-1234567890"}'}
+    headers = {"Content-Type": ["application/json"], "Set-Cookie": ["a=b"], "X-Request-Id": ["1"]}
+    kept = Scrubber("sesame").response({"status": {}, "headers": headers, "body": body})
+    assert kept["headers"] == {"Content-Type": ["application/json"]}
+    assert kept["body"]["string"] == (b'{"error": "bad key [key], also Bearer [key] and sk-[key]"}')
+
+
+def test_an_unused_exchange_fails_a_test(copy: Path, tmp_path: Path) -> None:
+    """A cassette that holds more than is asked for is noticed, as `conftest.py` sees to."""
+    text = (copy / ONE).read_text("utf-8")
+    head, exchange = text.split("interactions:\n")
+    body, version = exchange.rsplit("version:", 1)
+    (copy / ONE).write_text(f"{head}interactions:\n{body}{body}version:{version}")
+    vcr = VCR(record_mode="none", **Scrubber().config)
+    with (
+        vcr.use_cassette(str(copy / ONE)) as cassette,
+        Emby(KEY, "http://127.0.0.1:9/v1") as emby,
+    ):
+        emby.chat(PROMPT)
+        assert not cassette.all_played

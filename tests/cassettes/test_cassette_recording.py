@@ -1,0 +1,158 @@
+"""Recording anew: from the mock, and from a gateway that is not it, with what differs told."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cassette_compare import differences, order, report
+from cassette_guard import cassettes, secrets
+from cassette_help import CASSETTES, FOLDER, REAL, Recording, load
+
+from emby_plugins.mock import PROFILES, MockBackend, MockServer
+
+COMMAND = Path(__file__).with_name("record_cassettes.py")
+SECRET = "sk-of-somebody-who-pays"
+
+
+def compared(test: str, other: str = "2025-12") -> list[str]:
+    """What differs between the recordings of a test in the profile `emby` and in another."""
+    pair = (CASSETTES / f"{test}[{profile}].yaml" for profile in ("emby", other))
+    return differences(*map(load, pair))
+
+
+def record(folder: Path, tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command, run for some tests."""
+    return subprocess.run(
+        [sys.executable, str(COMMAND), "-k", tests],
+        env={**os.environ, FOLDER: str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
+    """Recorded anew, nothing differs in form."""
+    ran = record(tmp_path, "test_replay_models or test_two_images or test_text or bad_image")
+    assert ran.returncode == 0, ran.stdout
+    recorded = [path.relative_to(tmp_path) for path in cassettes(tmp_path)]
+    assert len(recorded) == 12
+    for name in recorded:
+        assert differences(load(CASSETTES / name), load(tmp_path / name)) == [], name
+        pair = [(root / name).read_text("utf-8") for root in (CASSETTES, tmp_path)]
+        # Pictures may be packed otherwise by another Pillow; all else is the same to the byte.
+        assert pair[0] == pair[1] or "base64," in pair[0], name
+
+
+def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
+    """The whole way, with the mock of another profile in the part of the real gateway."""
+    backend = MockBackend(SECRET, profile=PROFILES["2025-12"])
+    with MockServer(backend) as server:
+        ran = record(
+            tmp_path,
+            "wrong_key or test_models or test_text_only or too_many",
+            EMBY_BASE_URL=server.base_url,
+            EMBY_API_KEY=SECRET,
+        )
+    told = ran.stdout
+    assert ran.returncode == 0, told
+    names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")}
+    # Only what needs no help from the mock: no profiles, no faults.
+    assert names == {
+        "test_replay_documented/test_models.yaml",
+        "test_replay_documented/test_text_only.yaml",
+        "test_replay_errors/test_a_wrong_key[emby].yaml",
+        "test_replay_models/test_models[emby].yaml",
+        "test_replay_models/test_models_async.yaml",
+    }
+    assert SECRET not in told + "".join(path.read_text() for path in tmp_path.rglob("*.yaml"))
+    assert secrets(tmp_path, SECRET) == []
+    assert "error: object from the mock, bool from the other" in told
+    assert "data[].vision: only the mock has it (bool)" in told
+    assert "usage.cost_usd_total: only the other has it (number)" in told
+
+
+def test_half_a_gateway_is_refused(tmp_path: Path) -> None:
+    """An address without a key, or a key without an address, records nothing."""
+    with pytest.raises(ValueError, match="both EMBY_BASE_URL and EMBY_API_KEY"):
+        Recording.of({"EMBY_API_KEY": SECRET})
+
+
+def test_a_gateways_recordings_have_a_folder_of_their_own() -> None:
+    """They never overwrite the mock's, and git ignores them."""
+    recording = Recording.of({"EMBY_BASE_URL": "https://api.emby.dev/v1", "EMBY_API_KEY": SECRET})
+    assert recording.folder == CASSETTES / REAL
+    assert SECRET not in repr(recording)
+    assert f"/{REAL}/" in (CASSETTES / ".gitignore").read_text().splitlines()
+
+
+def test_errors_are_compared() -> None:
+    """The form of the JSON."""
+    assert compared("test_replay_errors/test_a_wrong_key") == [
+        "error: object from the mock, bool from the other",
+        "error.code: only the mock has it (string)",
+        "error.message: only the mock has it (string)",
+        "error.type: only the mock has it (string)",
+        "message: only the other has it (string)",
+        "status: only the other has it (number)",
+    ]
+
+
+def test_statuses_are_compared() -> None:
+    """A bad image is a 400 here and a 500 there."""
+    found = compared("test_replay_errors/test_a_bad_image")
+    assert found[0] == "status: 400 from the mock, 500 from the other"
+
+
+def test_content_types_are_compared() -> None:
+    """Where they differ, the bodies are not."""
+    pair = ("test_an_unknown_route", "test_an_unknown_model")
+    mock, other = (load(CASSETTES / f"test_replay_errors/{name}[emby].yaml") for name in pair)
+    assert differences(mock, other) == [
+        "status: 404 from the mock, 400 from the other",
+        "content type: text/plain from the mock, application/json from the other",
+    ]
+
+
+def test_streams_are_compared() -> None:
+    """The order of what they tell, the place of the usage, the end."""
+    found = compared("test_replay_streams/test_text")
+    assert found[-1] == (
+        "stream: content > finish > usage > done [DONE] from the mock, "
+        "content > finish with usage > done [DONE] from the other"
+    )
+    found = compared("test_replay_streams/test_text", "2026-08")
+    assert found[-1].endswith("content > finish > usage > [DONE] from the other")
+
+
+def test_orders_of_images() -> None:
+    """Two images in one chunk are told from one a chunk."""
+    name = "test_replay_streams/test_a_model_that_only_makes_images[{}].yaml"
+    orders = []
+    for case in ("emby-1", "2025-12-2"):
+        (exchange,) = load(CASSETTES / name.format(case))
+        orders.append(order(exchange["response"]["body"]["string"]))
+    assert "2 images in one chunk" in orders[0]
+    assert "an image" in orders[1]
+
+
+def test_lists_of_models_are_compared() -> None:
+    """Fields at any depth."""
+    found = compared("test_replay_models/test_models", "2026-08")
+    assert "data[].vision: only the mock has it (bool)" in found
+    assert "data[].providers[].externalId: only the other has it (string)" in found
+
+
+def test_exchanges_are_counted() -> None:
+    """A request more or less is told before all else."""
+    one = load(CASSETTES / "test_replay_errors" / "test_a_wrong_key[emby].yaml")
+    assert differences(one, one * 2) == ["1 exchanges with the mock, 2 with the other"]
+
+
+def test_the_same_does_not_differ() -> None:
+    """Each cassette has the form of itself."""
+    told = report(CASSETTES, CASSETTES)
+    assert ", 0 differ; 0 cassettes have no counterpart." in told

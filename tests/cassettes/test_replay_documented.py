@@ -1,0 +1,80 @@
+"""The requests that Emby's pages show, sent by our clients: byte for byte the same JSON."""
+
+import json
+from typing import Any
+
+import curl_examples
+import pytest
+from cassette_help import RED, Gateway
+from support import Asker
+
+from emby_plugins import Emby, Image, Message
+
+pytestmark = [pytest.mark.vcr, pytest.mark.block_network]
+
+QUESTION = "What is shown in this image?"
+DOG = Image.from_url("https://example.com/dog.jpg")
+PHOTOS = [Image.from_url(f"https://example.com/img{number}.jpg") for number in (1, 2)]
+
+
+def assert_sent(vcr: Any, heading: str) -> None:
+    """What went over the wire is what stands on the page."""
+    (request,) = vcr.requests
+    assert request.path == "/v1/chat/completions"
+    assert json.loads(request.body) == curl_examples.body(heading)
+
+
+def test_models(vcr: Any, gateway: Gateway) -> None:
+    """Image Generation, Available Models."""
+    with Emby(**gateway()) as emby:
+        models = emby.models()
+    assert [request.path for request in vcr.requests] == ["/v1/models"]
+    assert any(model.vision for model in models)
+    assert any(model.image_output for model in models)
+
+
+def test_generate_an_image(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Image Generation, Generate an Image."""
+    prompt = "Generate an image of a golden retriever puppy playing in a sunny meadow"
+    reply = ask(prompt, on=gateway())
+    assert_sent(vcr, "Image Generation: Generate an Image")
+    assert reply.image.media_type == "image/png"
+    assert min(reply.image.size or ()) > 0
+
+
+def test_edit_an_image(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Image Generation, Vision Support (Editing & Modifying Images)."""
+    words = "Remove the background and convert this to a 3D style."
+    reply = ask(Message.user(RED, words), on=gateway())
+    assert_sent(vcr, "Image Generation: Vision Support (Editing & Modifying Images)")
+    assert reply.image != RED
+
+
+def test_look_at_an_address(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Vision Support, 1. Using HTTPS URLs."""
+    reply = ask(QUESTION, on=gateway(), images=[DOG])
+    assert_sent(vcr, "Vision Support: 1. Using HTTPS URLs")
+    assert reply.text
+    assert not reply.images
+
+
+def test_look_at_inline_data(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Vision Support, 2. Using Base64 Inline Data."""
+    reply = ask("Describe this image", on=gateway(), images=[RED])
+    assert_sent(vcr, "Vision Support: 2. Using Base64 Inline Data")
+    assert "red" in reply.text.lower()
+
+
+def test_compare_images(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Vision Support, Sending Multiple Images."""
+    reply = ask("Compare these two photos.", on=gateway(), images=PHOTOS, model="glm-vision")
+    assert_sent(vcr, "Vision Support: Sending Multiple Images")
+    assert reply.text
+
+
+def test_text_only(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Vision Support, Simple Text-Only Messages Still Work."""
+    reply = ask("Hello! What models do you support?", on=gateway())
+    assert_sent(vcr, "Vision Support: Simple Text-Only Messages Still Work")
+    assert reply.text
+    assert reply.finish_reason in {"stop", None}

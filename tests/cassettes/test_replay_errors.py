@@ -1,0 +1,170 @@
+"""Errors in each form they have: Emby's documented one, and the two observed ones."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from cassette_help import KEY, RED, Gateway
+from support import Asker
+
+from emby_plugins import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BillingError,
+    Emby,
+    Image,
+    InvalidImageInputError,
+    Message,
+    ModelNotFoundError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from emby_plugins.mock import Fault
+
+pytestmark = [pytest.mark.vcr, pytest.mark.block_network]
+
+PROFILES = ["emby", "2025-12", "2026-08"]
+STATUSES: dict[int, type[APIError]] = {
+    402: BillingError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    410: NotFoundError,
+    413: BadRequestError,
+    429: RateLimitError,
+    500: ServerError,
+    502: ServerError,
+    503: ServerError,
+    504: ServerError,
+    529: ServerError,
+}
+
+
+@pytest.fixture(params=PROFILES)
+def profile(request: pytest.FixtureRequest) -> str:
+    """Each of the three."""
+    return str(request.param)
+
+
+@contextmanager
+def changed(
+    on: dict[str, Any], body: bytes | None = None, kind: str | None = None
+) -> Iterator[Emby]:
+    """A client whose requests are spoilt on their way, as ours never are."""
+
+    def spoil(request: httpx.Request) -> None:
+        if kind is not None:
+            request.headers["content-type"] = kind
+        if body is not None:
+            request.stream = httpx.ByteStream(body)
+            request.headers["content-length"] = str(len(body))
+
+    with (
+        httpx.Client(event_hooks={"request": [spoil]}, trust_env=False) as client,
+        Emby(**on, http_client=client) as emby,
+    ):
+        yield emby
+
+
+def refusal(emby: Emby) -> APIError:
+    """What the gateway says to a greeting."""
+    with pytest.raises(APIError) as caught:
+        emby.chat("Hello")
+    return caught.value
+
+
+def test_a_wrong_key(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """401."""
+    with pytest.raises(AuthenticationError) as caught:
+        ask("Hello", on={**gateway(profile), "api_key": "no-such-key"})
+    assert caught.value.status == 401
+    assert KEY not in str(caught.value)
+
+
+def test_an_unknown_model(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """400, and an error of its own."""
+    with pytest.raises(ModelNotFoundError):
+        ask("Hello", on=gateway(profile), model="no-such-model")
+
+
+def test_a_body_that_fails_the_schema(gateway: Gateway, profile: str) -> None:
+    """400 with the issues, in the same form everywhere."""
+    with changed(gateway(profile), b'{"model": "qwen2.5-vision"}') as emby:
+        error = refusal(emby)
+    assert isinstance(error, BadRequestError)
+    assert "messages" in str(error)
+
+
+# VCR would parse it, to compare it.
+@pytest.mark.vcr(match_on=["method", "path", "raw_body"])
+def test_a_body_that_is_no_json(gateway: Gateway, profile: str) -> None:
+    """400."""
+    with changed(gateway(profile), b"{") as emby:
+        assert refusal(emby).status == 400
+
+
+def test_another_content_type(gateway: Gateway, profile: str) -> None:
+    """415."""
+    with changed(gateway(profile), kind="text/plain") as emby:
+        assert refusal(emby).status == 415
+
+
+def test_an_unknown_route(gateway: Gateway, profile: str) -> None:
+    """404 in plain text."""
+    on = gateway(profile)
+    with Emby(**{**on, "base_url": f"{on['base_url']}/nowhere"}) as emby:
+        error = refusal(emby)
+    assert isinstance(error, NotFoundError)
+
+
+def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """Vision Support, Error Handling: `invalid_image_input`; one gateway hides it behind a 500."""
+    # A PNG's head and nothing after it.
+    broken = Image.from_bytes((RED.content or b"")[:40])
+    hidden = profile == "2025-12"
+    with pytest.raises(ServerError if hidden else InvalidImageInputError) as caught:
+        ask("What is this?", on=gateway(profile), images=[broken])
+    assert caught.value.status == (500 if hidden else 400)
+
+
+def test_an_image_for_a_model_without_vision(ask: Asker, gateway: Gateway) -> None:
+    """400, from the gateway itself."""
+    on = gateway("emby", None)
+    with pytest.raises(BadRequestError, match="vision"):
+        ask(Message.user("What is this?", RED), on=on, model="emby-mock-text")
+
+
+def test_each_status(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """What the gateway itself raises is an error of ours, by its status."""
+    on = gateway(profile, *(Fault(status=status) for status in STATUSES)) | {"max_retries": 0}
+    for status, kind in STATUSES.items():
+        with pytest.raises(kind) as caught:
+            ask(f"Fail with {status}", on=on)
+        assert (type(caught.value), caught.value.status) == (kind, status)
+
+
+def test_a_failing_provider(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """The provider's 429 keeps its status, or hides in a message under a 500."""
+    on = gateway(profile, Fault(upstream=429)) | {"max_retries": 0}
+    with pytest.raises(RateLimitError) as caught:
+        ask("Hello", on=on)
+    assert caught.value.status == 429
+
+
+def test_too_many_requests(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """After a 429 with `Retry-After` the same request is sent again."""
+    faults = (Fault(status=429, retry_after=1), None)
+    reply = ask("Hello again", on=gateway(profile, *faults))
+    assert reply.text
+
+
+def test_retry_after_is_told(ask: Asker, gateway: Gateway) -> None:
+    """The seconds to wait reach the caller."""
+    on = gateway("emby", Fault(status=429, retry_after=7)) | {"max_retries": 0}
+    with pytest.raises(RateLimitError) as caught:
+        ask("Hello", on=on)
+    assert caught.value.retry_after == 7

@@ -1,0 +1,161 @@
+"""Whole replies of every kind, and conversations of several turns."""
+
+import json
+from typing import Any
+
+import pytest
+from cassette_help import BLUE, RED, Gateway
+from support import Asker
+
+from emby_plugins import FilePart, Image, JSONSchema, Message, Tool
+from emby_plugins.mock import MockBackend
+
+pytestmark = [pytest.mark.vcr, pytest.mark.block_network]
+
+PROFILES = ["emby", "2025-12", "2026-08"]
+WEATHER = Tool(
+    "get_weather",
+    "The weather of a city.",
+    {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+)
+SHAPE = JSONSchema(
+    {
+        "type": "object",
+        "properties": {"subject": {"type": "string"}, "count": {"type": "integer"}},
+        "required": ["subject", "count"],
+        "additionalProperties": False,
+    }
+)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_reasoning(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """The thoughts, and their tokens, which stand at one place or another."""
+    reply = ask("How many legs has a dog?", on=gateway(profile), reasoning_effort="low")
+    assert reply.reasoning
+    assert reply.text
+    assert reply.usage
+    assert reply.usage.reasoning_tokens > 0
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_cost(ask: Asker, gateway: Gateway, profile: str) -> None:
+    """What it cost, in one of two forms; Emby documents none."""
+    reply = ask("Hello", on=gateway(profile), max_tokens=5)
+    assert reply.usage
+    assert reply.finish_reason == "length"
+    assert (reply.usage.cost is None) == (profile == "emby")
+
+
+def test_a_round_with_a_tool(ask: Asker, gateway: Gateway) -> None:
+    """The call, and the answer that follows its result."""
+    on, question = gateway(), Message.user("What is the weather in Paris?")
+    first = ask(question, on=on, tools=[WEATHER], tool_choice="get_weather")
+    (call,) = first.tool_calls
+    assert (call.name, first.finish_reason) == ("get_weather", "tool_calls")
+    assert list(call.args) == ["city"]
+    result = Message.tool("Sunny, 21 degrees.", tool_call_id=call.id, name=call.name)
+    second = ask([question, first.message, result], on=on, tools=[WEATHER])
+    assert "21" in second.text
+    assert not second.tool_calls
+
+
+def test_two_tools_at_once(ask: Asker, gateway: Gateway) -> None:
+    """Two calls keep apart."""
+
+    def script(backend: MockBackend) -> None:
+        calls = [("get_weather", {"city": city}) for city in ("Paris", "Rome")]
+        backend.reply(tool_calls=calls)
+
+    reply = ask("The weather in Paris and Rome?", on=gateway(script=script), tools=[WEATHER])
+    assert [call.args["city"] for call in reply.tool_calls] == ["Paris", "Rome"]
+    assert len({call.id for call in reply.tool_calls}) == 2
+
+
+def test_a_schema(ask: Asker, gateway: Gateway) -> None:
+    """JSON of the shape that was asked for."""
+    reply = ask("Describe a dog", on=gateway(), response_format=SHAPE)
+    assert json.loads(reply.text).keys() == {"subject", "count"}
+
+
+def test_json(ask: Asker, gateway: Gateway) -> None:
+    """JSON of any shape."""
+    prompt = "Describe a dog as a JSON object"
+    reply = ask(prompt, on=gateway(), response_format="json_object")
+    assert isinstance(json.loads(reply.text), dict)
+
+
+def test_two_images(ask: Asker, gateway: Gateway) -> None:
+    """Both arrive, in their order."""
+    reply = ask("Make two variations of this image", on=gateway(), images=[RED])
+    assert len(reply.images) == 2
+    assert reply.images[0] != reply.images[1]
+
+
+def test_an_image_of_the_assistant_is_edited(ask: Asker, gateway: Gateway) -> None:
+    """What came back is sent back, and the next turn is about it."""
+    on, wish = gateway(), Message.user("Blur this", BLUE)
+    first = ask(wish, on=on)
+    second = ask([wish, first.message, Message.user("Now invert it")], on=on)
+    assert second.image != first.image
+
+
+def test_an_image_left_at_an_address(ask: Asker, gateway: Gateway) -> None:
+    """Where the gateway could not fetch a picture, it leaves its https address."""
+    address = Image.from_url("https://example.com/made.png")
+    reply = ask(
+        "A picture, please", on=gateway(script=lambda mock: mock.reply("Here:", images=[address]))
+    )
+    assert reply.image.url == "https://example.com/made.png"
+
+
+def test_a_picture_without_words(ask: Asker, gateway: Gateway) -> None:
+    """`content` is null."""
+    on = gateway(script=lambda mock: mock.reply(images=[RED]))
+    reply = ask("Just the picture", on=on)
+    assert (reply.text, reply.images) == ("", (RED,))
+
+
+def test_settings(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Every setting travels by its name."""
+    settings = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 64}
+    penalties = {"frequency_penalty": 0.1, "presence_penalty": 0.2}
+    prompt = [Message.system("Be brief."), Message.user("Hello")]
+    assert ask(prompt, on=gateway(), **settings, **penalties).text
+    sent = json.loads(vcr.requests[0].body)
+    assert {**settings, **penalties}.items() <= sent.items()
+
+
+def test_wishes_for_an_image(ask: Asker, gateway: Gateway) -> None:
+    """`image_config` gives the form."""
+    config = {"aspect_ratio": "2:1"}
+    reply = ask("Generate an image of a line", on=gateway(), image_config=config)
+    width, height = reply.image.size or (0, 1)
+    assert width / height > 1.5
+
+
+def test_a_file(ask: Asker, gateway: Gateway) -> None:
+    """A file that is no image is taken along."""
+    notes = FilePart.from_bytes(b"The answer is 42.", filename="notes.txt")
+    assert ask(Message.user("What does it say?", notes), on=gateway()).text
+
+
+def test_a_custom_provider(ask: Asker, gateway: Gateway) -> None:
+    """`company/model` is answered under that name."""
+    # Only a gateway where that company is set up knows it.
+    reply = ask("Hello", on=gateway(script=lambda _: None), model="acme/model-1")
+    assert reply.model == "acme/model-1"
+
+
+def test_a_prefixed_model(ask: Asker, gateway: Gateway) -> None:
+    """Emby's own prefix may be written out."""
+    assert ask("Hello", on=gateway(), model="emby/qwen2.5-vision").text
+
+
+def test_a_lenient_model(ask: Asker, gateway: Gateway) -> None:
+    """Vision Support, Per-model Handling: it answers from the images that open."""
+    broken = Image.from_bytes((BLUE.content or b"")[:40])
+    on = gateway(script=lambda _: None)
+    reply = ask("Describe these.", on=on, images=[RED, broken], model="emby-mock-vision")
+    assert "red" in reply.text
+    assert "Image could not be fetched or decoded" in reply.text

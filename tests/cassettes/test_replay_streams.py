@@ -1,0 +1,145 @@
+"""Streams: both orders of images, every place of usage, every end, and what goes wrong midway.
+
+A cassette replays a stream in one piece: how it arrives is tested against the live mock.
+"""
+
+from typing import Any
+
+import pytest
+from cassette_help import BLUE, RED, Gateway
+from support import Asker
+
+from emby_plugins import (
+    EmbyError,
+    Finished,
+    ImageReceived,
+    MalformedReplyError,
+    RateLimitError,
+    ReasoningDelta,
+    ServerError,
+    TextDelta,
+    Tool,
+    ToolCallDelta,
+    TruncatedReplyError,
+)
+from emby_plugins.mock import Fault
+
+pytestmark = [pytest.mark.vcr, pytest.mark.block_network]
+
+PROFILES = ["emby", "2025-12", "2026-08"]
+CLOCK = Tool(
+    "get_time", "The time.", {"type": "object", "properties": {"zone": {"type": "string"}}}
+)
+WISH = "Make two variations of this image"
+
+
+def kinds(ask: Asker) -> list[type]:
+    """The kinds of the events, without repetition."""
+    told: list[type] = []
+    for event in ask.events:
+        if not told or told[-1] is not type(event):
+            told.append(type(event))
+    return told
+
+
+def wire(vcr: Any) -> str:
+    """The stream as it stands in the cassette."""
+    (response,) = vcr.responses
+    text: str = response["body"]["string"].decode()
+    return text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_text(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+    """Word by word, the usage before the end; its place differs."""
+    reply = ask_stream("Hello", on=gateway(profile))
+    assert kinds(ask_stream) == [TextDelta, Finished]
+    assert reply.usage
+    assert reply.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_chunk_for_each_image(
+    vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str
+) -> None:
+    """Image Generation, Streaming Support: text streams, then each image comes."""
+    reply = ask_stream(WISH, on=gateway(profile), images=[RED])
+    assert kinds(ask_stream) == [TextDelta, ImageReceived, Finished]
+    assert len(reply.images) == 2
+
+
+@pytest.mark.parametrize(("profile", "chunks"), [("emby", 1), ("2025-12", 2), ("2026-08", 1)])
+def test_a_model_that_only_makes_images(
+    vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str, chunks: int
+) -> None:
+    """All images in one chunk, or a chunk for each."""
+    on = gateway(profile, None)
+    reply = ask_stream(WISH, on=on, images=[BLUE], model="emby-mock-image")
+    assert len(reply.images) == 2
+    if vcr.responses:
+        assert wire(vcr).count('"images"') == chunks
+
+
+def test_reasoning(ask_stream: Asker, gateway: Gateway) -> None:
+    """Thoughts come before words."""
+    reply = ask_stream("How many legs has a dog?", on=gateway(), reasoning_effort="high")
+    assert kinds(ask_stream) == [ReasoningDelta, TextDelta, Finished]
+    assert reply.usage
+    assert reply.usage.reasoning_tokens > 0
+
+
+def test_a_tool_call(ask_stream: Asker, gateway: Gateway) -> None:
+    """Its arguments come in pieces."""
+    prompt = "What time is it in Europe/Amsterdam?"
+    reply = ask_stream(prompt, on=gateway(), tools=[CLOCK], tool_choice="get_time")
+    assert ToolCallDelta in kinds(ask_stream)
+    assert [call.name for call in reply.tool_calls] == ["get_time"]
+    assert reply.tool_calls[0].args.keys() <= {"zone"}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+    """An event of that name, under status 200, after something was said."""
+    with pytest.raises(ServerError) as caught:
+        ask_stream("Hello there", on=gateway(profile, Fault(error=True)))
+    assert caught.value.partial
+    assert caught.value.partial.text
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+    """Its 429 comes as an event under status 200, and is known for what it is."""
+    with pytest.raises(RateLimitError) as caught:
+        ask_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)))
+    assert caught.value.status == 429
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        pytest.param(Fault(no_finish=True), TruncatedReplyError, id="no-finish"),
+        pytest.param(Fault(no_finish=True, no_done=True), TruncatedReplyError, id="no-end"),
+        pytest.param(Fault(garbage=True), MalformedReplyError, id="garbage"),
+        pytest.param(Fault(invalid_utf8=True), EmbyError, id="invalid-utf8"),
+    ],
+)
+def test_broken_streams(
+    ask_stream: Asker, gateway: Gateway, fault: Fault, error: type[EmbyError]
+) -> None:
+    """What is cut short or spoilt never passes for a whole reply."""
+    with pytest.raises(error):
+        ask_stream("Hello there", on=gateway("emby", fault))
+
+
+@pytest.mark.parametrize("fault", [Fault(no_done=True), Fault(double_done=True)], ids=["no", "two"])
+def test_odd_ends(ask_stream: Asker, gateway: Gateway, fault: Fault) -> None:
+    """`[DONE]` may be missing or come twice."""
+    assert ask_stream("Hello there", on=gateway("emby", fault)).text
+
+
+def test_keep_alives(vcr: Any, ask_stream: Asker, gateway: Gateway) -> None:
+    """Comments with one newline and no blank line disturb nothing."""
+    reply = ask_stream("Hello", on=gateway("2026-08", Fault(delay=40)))
+    assert reply.text
+    if vcr.responses:
+        assert ": ping\n" in wire(vcr)

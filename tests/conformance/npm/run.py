@@ -1,0 +1,28 @@
+"""Runs the AI SDK's tests against a mock of each profile; the exit status is the worst of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from emby_plugins.mock import PROFILES, MockBackend, MockServer
+
+HERE = Path(__file__).resolve().parent
+KEY = "k-of-the-npm"
+
+
+def main() -> int:
+    """Serve, and run node."""
+    worst = 0
+    for name, profile in PROFILES.items():
+        print(f"Profile {name}", flush=True)
+        with MockServer(MockBackend(KEY, profile=profile)) as server:
+            told = {"MOCK_URL": server.base_url, "MOCK_KEY": KEY, "MOCK_PROFILE": name}
+            command = ["node", "--test", "--test-reporter=spec", str(HERE / "ai_sdk.test.mjs")]
+            ran = subprocess.run(command, cwd=HERE, env={**os.environ, **told}, check=False)
+        worst = max(worst, abs(ran.returncode))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""`llm`'s own OpenAI model, set up by `extra-openai-models.yaml`: what becomes of replies."""
+
+import json
+import os
+
+# Read when llm is imported: as the other tests of `llm` have it.
+os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from foreign_help import KEY, PUPPY
+
+from emby_plugins import Emby
+from emby_plugins.mock import Fault, MockBackend, MockServer
+
+LLM = Callable[..., Result]
+
+
+@pytest.fixture
+def llm(server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LLM:
+    """Runs `llm` with a model `foreign` of `llm`'s own kind that asks the mock."""
+    model = {
+        "model_id": "foreign",
+        "model_name": "qwen2.5-vision",
+        "api_base": server.base_url,
+        "api_key_name": "foreign",
+        "vision": True,
+        "supports_tools": True,
+        "supports_schema": True,
+    }
+    # JSON is YAML too.
+    (tmp_path / "extra-openai-models.yaml").write_text(json.dumps([model]))
+    (tmp_path / "keys.json").write_text(json.dumps({"foreign": KEY}))
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    from llm.cli import cli
+
+    return lambda *words: CliRunner().invoke(cli, list(map(str, words)))
+
+
+def logged(llm: LLM) -> list[dict[str, Any]]:
+    """What `llm` remembers."""
+    entries: list[dict[str, Any]] = json.loads(llm("logs", "-n", "0", "--json").output)
+    return entries
+
+
+def prompt(llm: LLM, *words: object) -> Result:
+    """Prompts the model."""
+    return llm("prompt", "-m", "foreign", *words)
+
+
+@pytest.mark.parametrize("how", [(), ("--no-stream",)], ids=["stream", "whole"])
+def test_text(llm: LLM, server: MockServer, how: tuple[str, ...]) -> None:
+    """Words come, streamed or not."""
+    ran = prompt(llm, "Hello", *how)
+    with Emby(KEY, server.base_url) as emby:
+        assert ran.output.strip() == emby.chat("Hello").text
+
+
+def test_an_attachment_is_looked_at(llm: LLM, tmp_path: Path) -> None:
+    """Images go in."""
+    with Emby(base_url="mock:") as emby:
+        path = emby.chat(PUPPY).image.save(tmp_path / "puppy")
+    assert "256x256" in prompt(llm, "What is shown here?", "-a", path).output
+
+
+def test_a_schema(llm: LLM) -> None:
+    """JSON of the shape."""
+    ran = prompt(llm, "Describe a dog", "--schema", "name, legs int")
+    assert json.loads(ran.output).keys() == {"name", "legs"}
+
+
+def test_a_tool(llm: LLM, tmp_path: Path) -> None:
+    """A function is called and its result told."""
+    code = tmp_path / "tools.py"
+    code.write_text('def get_weather(city: str) -> str:\n    "Weather"\n    return "Sunny."\n')
+    ran = prompt(llm, "What is the weather in Paris?", "--functions", code.read_text())
+    assert "Sunny." in ran.output
+
+
+def test_streamed_images_are_lost(llm: LLM) -> None:
+    """A known loss: the picture is neither printed nor kept."""
+    ran = prompt(llm, PUPPY)
+    assert ran.output.strip() == "Here is your generated image:"
+    assert "image/png" not in json.dumps(logged(llm))
+
+
+def test_whole_images_are_only_base64_in_the_log(llm: LLM) -> None:
+    """A known loss: not streamed, the picture is not shown, and swells `logs.db`."""
+    ran = prompt(llm, PUPPY, "--no-stream")
+    assert ran.output.strip() == "Here is your generated image:"
+    (entry,) = logged(llm)
+    assert not entry["attachments"]
+    assert "data:image/png;base64," in json.dumps(entry)
+
+
+def test_ours_shows_what_it_loses(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our model prints where the picture is, and logs no base64."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    ran = llm("prompt", "-m", "emby/qwen2.5-vision", PUPPY)
+    assert Path(ran.output.strip().splitlines()[-1]).is_file()
+    assert "base64," not in json.dumps(logged(llm))
+
+
+def test_an_error_midway(llm: LLM, backend: MockBackend) -> None:
+    """An error in mid-stream is told, and the exit status is 1."""
+    backend.reply(fault=Fault(error=True))
+    ran = prompt(llm, "Hello")
+    assert ran.exit_code == 1
+    assert "Error from provider" in ran.output
+
+
+def test_a_wrong_key(llm: LLM, tmp_path: Path) -> None:
+    """401 ends in an error message."""
+    (tmp_path / "keys.json").write_text(json.dumps({"foreign": "another"}))
+    ran = prompt(llm, "Hello")
+    assert ran.exit_code == 1
+    assert "Missing or invalid API key" in ran.output

@@ -1,0 +1,38 @@
+"""A reader's machine: an empty folder with a few pictures, no key, and the mock as gateway."""
+
+import os
+
+# Read when llm is imported: only our plugin is loaded, as its installed entry point.
+os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
+
+from pathlib import Path
+
+import pytest
+from docs_harness import Shell, make_photographs
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pictures that the examples speak of."""
+    folder = tmp_path_factory.mktemp("photographs")
+    make_photographs(folder)
+    return folder
+
+
+@pytest.fixture
+def reader(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The reader's folder, where commands and examples run."""
+    for picture in photographs.iterdir():
+        (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "llm"))
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setattr("click.launch", lambda *_, **__: 0)
+    return tmp_path
+
+
+@pytest.fixture
+def shell(reader: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """Runs and checks shell commands."""
+    return Shell(reader, monkeypatch.setenv)

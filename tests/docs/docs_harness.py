@@ -1,0 +1,162 @@
+"""Finds the examples in the documentation, and runs or checks each as its reader would."""
+
+import re
+import shlex
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from emby_plugins import Emby
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+_EXTRAS = PROJECT["optional-dependencies"]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(page: Path) -> str:
+    """A page's name in test ids and messages."""
+    return page.relative_to(ROOT).as_posix()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page; `line` is that of its fence."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def run(self, names: dict[str, Any]) -> None:
+        """Run Python, so that a failure points into the page."""
+        exec(compile("\n" * self.line + self.text, str(self.page), "exec"), names)
+
+    def commands(self) -> Iterator[str]:
+        """The commands of a shell block, without comments, continued lines joined."""
+        for line in self.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words:
+                yield line
+
+
+def blocks(page: Path, language: str) -> list[Block]:
+    """The blocks of that language, in order."""
+    text = page.read_text("utf-8")
+    return [
+        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        for found in _FENCE.finditer(text)
+        if found[1] == language
+    ]
+
+
+def make_photographs(folder: Path) -> None:
+    """The pictures of the reader's own that the examples speak of."""
+    with Emby(base_url="mock:") as emby:
+        picture = emby.chat("Generate an image of a cat").image.to_pil().convert("RGB")
+    for name in ("photo.jpg", "one.jpg", "two.jpg", "photo.png", "scan.bmp"):
+        picture.save(folder / name)
+        picture = picture.rotate(90)
+    (folder / "paper.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
+
+
+def make_targets() -> set[str]:
+    """What `make` can be asked for."""
+    return set(
+        re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    )
+
+
+class Shell:
+    """Runs `llm` in this process, in a folder of its own; what needs a network is only checked."""
+
+    def __init__(self, folder: Path, set_variable: Callable[[str, str], None]) -> None:
+        self._folder = folder
+        self._set_variable = set_variable
+
+    def run(self, command: str) -> None:
+        """Run or check one command line. Raises `AssertionError` where it does not hold."""
+        source, pipe, rest = command.partition(" | ")
+        given = None
+        if pipe:
+            cat, name = shlex.split(source)
+            assert cat == "cat", command
+            given, command = (self._folder / name).read_bytes(), rest
+        words = shlex.split(command, comments=True)
+        program, *arguments = words
+        check = getattr(self, f"_{program}", None)
+        assert check, f"nobody knows how to check {command!r}"
+        if given is None:
+            check(arguments)
+        else:
+            self._llm(arguments, given)
+
+    def _llm(self, arguments: list[str], given: bytes | None = None) -> None:
+        from llm.cli import cli
+
+        if arguments[0] == "install":
+            return self._pip(arguments)
+        if arguments[:2] == ["emby", "mock"]:
+            return self._python(["-m", "emby_plugins.mock", *arguments[2:]])
+        if arguments[0] == "chat":
+            given = b"exit\n"
+        if arguments[:2] == ["keys", "set"]:
+            given = b"a-key\n"
+        done = CliRunner().invoke(cli, arguments, input=given, catch_exceptions=False)
+        assert done.exit_code == 0, f"{arguments}: {done.output}"
+        return None
+
+    def _pip(self, arguments: list[str]) -> None:
+        assert arguments[0] == "install"
+        for wanted in arguments[1:]:
+            name, _, extra = re.split(r"[<>=]", wanted)[0].rstrip("]").partition("[")
+            if name == PROJECT["name"]:
+                assert set(filter(None, extra.split(","))) <= _EXTRAS.keys(), wanted
+            elif not name.startswith("-"):
+                known = (*PROJECT["dependencies"], *chain.from_iterable(_EXTRAS.values()))
+                assert any(re.match(re.escape(name) + r"\b", one) for one in known), wanted
+
+    def _make(self, arguments: list[str]) -> None:
+        assert set(arguments) <= make_targets(), arguments
+
+    def _export(self, arguments: list[str]) -> None:
+        name, _, value = arguments[0].partition("=")
+        assert name in {"EMBY_API_KEY", "EMBY_BASE_URL"}, name
+        # The examples for a real gateway run on the mock all the same.
+        if value == "mock:":
+            self._set_variable(name, value)
+
+    def _python(self, arguments: list[str]) -> None:
+        if arguments[0] != "-m":
+            assert (ROOT / arguments[0]).is_file(), arguments
+            return
+        module, options = arguments[1], arguments[2:]
+        if module == "emby_plugins.mock":
+            text = (ROOT / "emby_plugins/mock/__main__.py").read_text("utf-8")
+            assert all(f'"{option}"' in text for option in options if option.startswith("--"))
+        else:
+            assert module in {"pip", "build", "pytest"}, module
+
+    def _pytest(self, arguments: list[str]) -> None:
+        import emby_plugins.pytest_plugin
+
+        text = Path(emby_plugins.pytest_plugin.__file__).read_text("utf-8")
+        switches = [word.partition("=")[0] for word in arguments if word.startswith("emby_")]
+        assert all(switch in text for switch in switches)
+
+    def _curl(self, arguments: list[str]) -> None:
+        assert any(word.endswith(("/chat/completions", "/models")) for word in arguments), arguments
+
+    def _jupyter(self, arguments: list[str]) -> None:
+        assert arguments[0] == "lab"
+        assert all((ROOT / notebook).is_file() for notebook in arguments[1:]), arguments
+
+    def _ls(self, arguments: list[str]) -> None:
+        assert all((self._folder / name).exists() for name in arguments), arguments

@@ -1,0 +1,89 @@
+"""Links lead somewhere, and the site needs nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from docs_harness import DOCS, PAGES, ROOT, name_of
+
+CHANGELOG = ROOT / "CHANGELOG.md"
+_FENCED = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def _links(page: Path) -> list[str]:
+    return _LINK.findall(_FENCED.sub(lambda code: "code" * ("](" not in code[0]), _text(page)))
+
+
+def _text(page: Path) -> str:
+    return page.read_text("utf-8")
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors that headings get, on the site and on GitHub alike."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", _text(page), flags=re.M | re.S), re.M
+    )
+    plain = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings)
+    return {re.sub(r"[\s-]+", "-", heading).strip("-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each link leads to a file that exists and, where it names one, to a heading in it."""
+    for link in _links(page):
+        if "://" in link:
+            # Nothing outside is asked; but plain http would only do for this machine.
+            assert link.startswith(("https://", "http://127.0.0.1:")), link
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.is_file(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=name_of)
+def test_pages_of_the_site_link_within_it(page: Path) -> None:
+    """What a page of the site links to is on the site."""
+    local = [link.partition("#")[0] for link in _links(page) if "://" not in link]
+    assert all((page.parent / link).resolve().is_relative_to(DOCS) for link in local if link)
+
+
+def _entries(nav: object) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    values = nav.values() if isinstance(nav, dict) else nav
+    return [entry for value in values for entry in _entries(value)]  # type: ignore[union-attr]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """The site's navigation has each page once, and no other."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
+    assert sorted(_entries(config["nav"])) == sorted(pages)
+
+
+def test_the_site_loads_nothing_from_elsewhere() -> None:
+    """No fonts, scripts or styles come from another host."""
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    assert config["theme"]["font"] is False
+    loaded = [*config.get("extra_css", ()), *config.get("extra_javascript", ())]
+    assert all((DOCS / item).is_file() for item in loaded)
+    assert not re.search(r"url\(|@import", _text(DOCS / "assets" / "site.css"))
+
+
+@pytest.mark.parametrize("picture", sorted(DOCS.rglob("*.svg")), ids=name_of)
+def test_pictures_load_nothing_from_elsewhere(picture: Path) -> None:
+    """A drawing has no script, and no address but those of its own namespace and of data."""
+    text = _text(picture)
+    pairs = re.findall(r"""(?:href|src)=["']([^"']{0,40})|url\(["']?([^)"']{0,40})""", text)
+    addresses = [first or second for first, second in pairs]
+    assert all(one.startswith(("data:image/png;base64,", "#")) for one in addresses)
+    assert "<script" not in text
+
+
+@pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=name_of)
+def test_no_page_knows_the_machine_it_was_written_on(page: Path) -> None:
+    """No path of a workplace is in the documentation."""
+    assert not re.search(r"(?<![\w.])/(work|tmp|root|home)/", _text(page))

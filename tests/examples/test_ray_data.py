@@ -1,0 +1,232 @@
+"""`examples/ray_data`: what is kept of a run, and runs on a small Ray where there is one."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from support import photo
+
+from emby_plugins import BackendRequest, ChatReply, Image, RateLimitError, Usage
+from emby_plugins.mock import Fault, MockBackend, MockServer
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "ray_data" / "pictures.py"
+PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "coins.png", "camera.png", "moon.png")
+needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="make ray installs it")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> ModuleType:
+    """The example, as a module."""
+    spec = importlib.util.spec_from_file_location("ray_pictures", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of photographs, one of them twice, and a file that is none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in PHOTOS:
+        shutil.copy(photo(name), folder)
+    shutil.copy(photo(PHOTOS[0]), folder / "zz-the-same-cat.png")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def item(pictures: ModuleType, prompt: str = "Hello") -> dict[str, str]:
+    """A question without a picture."""
+    return {"key": pictures.key_of("m", prompt), "prompt": prompt, "model": "m", "path": ""}
+
+
+def records(out: Path, room: str) -> list[dict[str, Any]]:
+    """What stands in the files of a room."""
+    return [json.loads(path.read_text()) for path in sorted((out / room).glob("*.json"))]
+
+
+# ---- without Ray
+
+
+def test_the_key_is_of_all_that_is_asked(pictures: ModuleType) -> None:
+    """Another model, prompt or picture is another question, however the text is cut."""
+    asked = [("m", "ab"), ("ma", "b"), ("m", "ab", b"c"), ("m", "abc"), ("n", "ab")]
+    assert len({pictures.key_of(*parts) for parts in asked}) == len(asked)
+    assert pictures.key_of("m", "ab") == pictures.key_of("m", "ab", b"")
+
+
+def test_the_same_picture_is_asked_about_once(
+    pictures: ModuleType, photos: Path, tmp_path: Path
+) -> None:
+    """Whatever its name; and what has an answer is not asked about."""
+    store = pictures.Store(tmp_path / "out")
+    items = [*pictures.pictures_to_describe(photos, "m", "What?")]
+    assert len(items) == len(PHOTOS) + 1
+    todo = pictures.missing(items, store)
+    assert len(todo) == len(PHOTOS)
+    store.keep(todo[0], ChatReply("A thing."))
+    assert pictures.missing(items, store) == todo[1:]
+
+
+def test_an_answer_has_its_pictures_and_takes_the_failure_away(
+    pictures: ModuleType, tmp_path: Path
+) -> None:
+    """The file speaks of pictures that are there, with the bytes that came."""
+    store = pictures.Store(tmp_path)
+    store.note(item(pictures), RateLimitError("Too fast.", status=429))
+    image = Image.from_path(photo("rocket.jpg"))
+    store.keep(item(pictures), ChatReply("Here.", (image,), usage=Usage(total_tokens=7)))
+    (record,) = records(tmp_path, "results")
+    assert (record["text"], record["usage"]["total_tokens"]) == ("Here.", 7)
+    (name,) = record["images"]
+    assert Image.from_path(tmp_path / name) == image
+    assert records(tmp_path, "failures") == []
+
+
+def test_a_failure_says_why_and_how_often(pictures: ModuleType, tmp_path: Path) -> None:
+    """And keeps what had arrived, its pictures too."""
+    store = pictures.Store(tmp_path)
+    error = RateLimitError("Too fast.", status=429)
+    error.partial = ChatReply("He", (Image.from_path(photo("rocket.jpg")),))
+    store.note(item(pictures), error)
+    store.note(item(pictures), error)
+    (record,) = records(tmp_path, "failures")
+    assert (record["error"], record["failures"]) == ("RateLimitError", 2)
+    assert (tmp_path / record["partial"]["images"][0]).exists()
+    assert not store.has(item(pictures)["key"])
+
+
+def test_an_answer_is_whole_or_not_there(
+    pictures: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that dies while it writes leaves no answer that is half there."""
+
+    def dies(file: int) -> None:
+        raise KeyboardInterrupt
+
+    store = pictures.Store(tmp_path)
+    monkeypatch.setattr(os, "fsync", dies)
+    with pytest.raises(KeyboardInterrupt):
+        store.keep(item(pictures), ChatReply("Long."))
+    assert not store.has(item(pictures)["key"])
+    assert records(tmp_path, "results") == []
+
+
+def test_one_failure_stops_nobody_else(pictures: ModuleType, photos: Path, tmp_path: Path) -> None:
+    """An actor's batch: a file that is gone is noted, the others are answered."""
+    items = [*pictures.pictures_to_describe(photos, "emby-mock", "What?")][:3]
+    Path(items[1]["path"]).unlink()
+    batch = {name: [each[name] for each in items] for name in items[0]}
+
+    async def answered() -> list[Any]:
+        asker = pictures.Asker(str(tmp_path / "out"), "mock:", 0)
+        return [answer async for answer in asker(batch)]
+
+    (answer,) = asyncio.run(answered())
+    assert answer["ok"] == [True, False, True]
+    assert len(records(tmp_path / "out", "results")) == 2
+    (failure,) = records(tmp_path / "out", "failures")
+    assert failure["source"] == Path(items[1]["path"]).name
+    assert failure["error"] == "InvalidImageError"
+
+
+# ---- on a small Ray
+
+
+class Gate(MockBackend):
+    """Answers so many requests, and keeps all others waiting until it is opened."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__()
+        self._free = threading.Semaphore(free)
+        self.is_stuck, self.opened = threading.Event(), threading.Event()
+        self.asked: list[tuple[Image, ...]] = []
+
+    def __call__(self, request: BackendRequest, ask: Any = None) -> Any:
+        response = super().__call__(request, ask)
+        if not self._free.acquire(blocking=False) and not self.opened.is_set():
+            self.is_stuck.set()
+            self.opened.wait(60)
+        self.asked += [self.requests[-1].images]
+        return response
+
+
+def started(server: MockServer, *arguments: object) -> "subprocess.Popen[str]":
+    """A run of the script, in a group of its own."""
+    command = [sys.executable, str(SCRIPT), *map(str, arguments), "--base-url", server.base_url]
+    return subprocess.Popen(
+        [*command, "--actors", "1", "--at-once", "2"],
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "EMBY_API_KEY": "k"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def ran(server: MockServer, *arguments: object) -> tuple[int, str]:
+    """Exit code and output of a whole run."""
+    process = started(server, *arguments)
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+@needs_ray
+def test_a_run_that_is_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
+    """Answers that were there when it was killed stay, and are not asked for again."""
+    out = tmp_path / "out"
+    backend = Gate(free=3)
+    with MockServer(backend) as server:
+        process = started(server, "describe", photos, out)
+        assert backend.is_stuck.wait(180)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        kept = {path.name: path.stat().st_mtime_ns for path in (out / "results").glob("*.json")}
+        assert 0 < len(kept) < len(PHOTOS)
+        backend.opened.set()
+
+    healthy = MockBackend()
+    with MockServer(healthy) as server:
+        code, output = ran(server, "describe", photos, out)
+    assert code == 0, output
+    assert len(healthy.requests) <= len(PHOTOS) - len(kept)
+    after = {path.name: path.stat().st_mtime_ns for path in (out / "results").glob("*.json")}
+    assert len(after) == len(PHOTOS)
+    assert {name: after[name] for name in kept} == kept
+    lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert [line["source"] for line in lines] == sorted([*PHOTOS, "zz-the-same-cat.png"])
+    assert all("pixels" in line["text"] for line in lines)
+
+
+@needs_ray
+def test_what_failed_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
+    """A failure is noted beside the pictures that came; the next run asks for it alone."""
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("".join(f"Generate an image of a {name}\n" for name in ("cat", "boat")))
+    out = tmp_path / "out"
+    backend = MockBackend(faults=[Fault(status=500)])
+    with MockServer(backend) as server:
+        code, output = ran(server, "paint", prompts, out, "--retries", "0")
+        assert code == 1, output
+        (failure,) = records(out, "failures")
+        assert failure["error"] == "ServerError"
+        assert len(records(out, "results")) == 1
+        code, output = ran(server, "paint", prompts, out)
+    assert code == 0, output
+    assert [request.prompt for request in backend.requests[2:]] == [failure["prompt"]]
+    assert records(out, "failures") == []
+    for record in records(out, "results"):
+        assert Image.from_path(out / record["images"][0]).size == (256, 256)

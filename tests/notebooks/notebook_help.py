@@ -1,0 +1,16 @@
+"""Where the notebooks are, and what counts as the same output."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def kinds(cell: Mapping[str, Any]) -> list[str]:
+    """What a cell shows, such as `display_data text/html text/plain`, not what stands in it."""
+    return [
+        " ".join([output["output_type"], output.get("name", ""), *sorted(output.get("data", ()))])
+        for output in cell["outputs"]
+    ]

@@ -1,0 +1,73 @@
+"""Runs the example notebooks in fresh kernels, for `make notebooks`.
+
+    python tests/notebooks/run_notebooks.py             # fail when a cell raises or changes
+    python tests/notebooks/run_notebooks.py --write     # and keep the new outputs
+
+Needs Jupyter, which the quick test beside it does not.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+from notebook_help import NOTEBOOKS, kinds
+
+
+def executed(path: Path) -> Any:
+    """The notebook with the outputs of a run in an empty folder, without a key."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    with tempfile.TemporaryDirectory() as folder:
+        client = nbclient.NotebookClient(
+            notebook,
+            timeout=120,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            record_timing=False,
+            coalesce_streams=True,
+        )
+        client.execute()
+    # What differs from machine to machine, and from run to run.
+    notebook.metadata.language_info = {"name": "python"}
+    return notebook
+
+
+def differences(path: Path, fresh: Any) -> list[str]:
+    """The cells whose outputs are of other kinds than those in the file."""
+    told = []
+    kept = nbformat.read(path, as_version=4)
+    for number, (old, new) in enumerate(zip(kept.cells, fresh.cells, strict=True)):
+        if old.cell_type == "code" and kinds(old) != kinds(new):
+            told.append(f"cell {number}: {kinds(old)} in the file, {kinds(new)} now")
+    return told
+
+
+def main() -> int:
+    """Run them all, and say what is not as it was."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--write", action="store_true", help="keep the new outputs")
+    write = parser.parse_args().write
+    for name in ("EMBY_API_KEY", "EMBY_BASE_URL"):
+        os.environ.pop(name, None)
+    is_bad = False
+    for path in NOTEBOOKS:
+        began = time.monotonic()
+        fresh = executed(path)
+        told = [] if write else differences(path, fresh)
+        if write:
+            nbformat.write(fresh, path)
+        print(f"{path.name}: {'; '.join(told) or 'fine'}, {time.monotonic() - began:.1f} s")
+        is_bad = is_bad or bool(told)
+    return int(is_bad)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

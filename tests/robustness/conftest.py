@@ -1,0 +1,36 @@
+"""What the robustness tests share: the way to `stress`, a folder for `llm`, one mock server."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import pytest
+
+from emby_plugins.mock import MockServer
+from stress.keys import KEY
+from stress.ways import Painter
+
+
+@pytest.fixture(autouse=True)
+def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of `llm`, empty; and the key, where no frame of a test holds it."""
+    folder = tmp_path / "llm"
+    folder.mkdir()
+    monkeypatch.setenv("LLM_USER_PATH", str(folder))
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setenv("EMBY_API_KEY", KEY)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[MockServer]:
+    """The mock over HTTP; what sleeps in it wakes at the end."""
+    over = threading.Event()
+    with MockServer(Painter(sleep=over.wait)) as mock:
+        yield mock
+        over.set()

@@ -1,0 +1,114 @@
+"""The fault matrix: every row of the table, three hosts, sync and async, streamed and not."""
+
+import gc
+import logging
+import pickle
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import llm
+import pytest
+from langchain_core.exceptions import ModelError
+
+from emby_plugins import EmbyError, Image, InvalidImageError
+from emby_plugins.mock import MockServer
+from stress import EVERYTHING
+from stress.keys import KEY, told
+from stress.rows import SECTIONS, Row
+from stress.ways import WAYS, Heard, Way, answering, ask
+
+ROWS = list(chain.from_iterable(SECTIONS.values()))
+
+
+def cases() -> Iterator[Any]:
+    """Every row in every way; or, quickly, each in a way of the core and one of a host, in turn."""
+    for number, row in enumerate(ROWS):
+        for at, way in enumerate(WAYS):
+            turn = at % 4 == (number + at // 4) % 4 and at // 4 in (0, 1 + number // 4 % 2)
+            if EVERYTHING or turn:
+                for over in row.over if EVERYTHING else row.over[-1:]:
+                    yield pytest.param(row, way, over, id=f"{row.name}-{over}-{way}")
+
+
+@pytest.mark.parametrize(("row", "way", "over"), [*cases()])
+def test_every_fault_in_every_way(
+    row: Row, way: Way, over: str, server: MockServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The right reply or the right error, in time, with what had arrived, and nowhere the key."""
+    caplog.set_level(logging.DEBUG)
+    with answering(row, over, server) as on, bounded(row.megabytes):
+        began = time.monotonic()
+        heard = ask(way, on)
+        took = time.monotonic() - began
+    assert took < row.seconds
+    expected = row.expected(streamed=way.streamed)
+    if expected is None:
+        is_whole(heard, row)
+    else:
+        is_named(heard, expected, way)
+        has_arrived(heard, row, way)
+    hides_the_key(heard, caplog.text, row)
+
+
+@contextmanager
+def bounded(megabytes: int | None) -> Iterator[None]:
+    """Fail when Python's memory grew by more than that at its peak."""
+    if megabytes is None:
+        yield
+        return
+    gc.collect()
+    tracemalloc.start()
+    try:
+        yield
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < megabytes * 1024 * 1024
+
+
+def is_whole(heard: Heard, row: Row) -> None:
+    """The reply came, image and all; and bytes that are no picture are found out when opened."""
+    assert heard.error is None, repr(heard.error)
+    assert "image" in heard.text
+    wanted = 5 if "images=5" in row.name else 0 if "images=0" in row.name else 1
+    assert len(heard.images) == wanted
+    for image in heard.images:
+        if "image=" not in row.name:
+            assert image.to_pil().size == image.size
+        else:
+            with pytest.raises(InvalidImageError):
+                image.to_pil()
+
+
+def is_named(heard: Heard, expected: type[EmbyError], way: Way) -> None:
+    """The error is of our tree, and of the host's."""
+    assert isinstance(heard.cause, expected), repr(heard.cause)
+    if way.host == "llm":
+        assert isinstance(heard.error, llm.ModelError)
+    else:
+        assert isinstance(heard.error, expected)
+        assert way.host == "core" or isinstance(heard.error, ModelError)
+    assert str(heard.error).strip()
+    assert str(heard.error).isprintable()
+
+
+def has_arrived(heard: Heard, row: Row, way: Way) -> None:
+    """What had come of a stream is in the error; `llm` names the files of images not shown yet."""
+    if not way.streamed:
+        return
+    assert ("text" in row.arrived) == bool(heard.partial_text)
+    assert ("image" in row.arrived) == bool(heard.partial_images)
+    assert all(isinstance(image, Image) and image.size for image in heard.partial_images)
+
+
+def hides_the_key(heard: Heard, log: str, row: Row) -> None:
+    """No word, repr, traceback, pickle, log line or database holds the key."""
+    shown = ["" if row.echoes else log, heard.logged, *map(repr, heard.said)]
+    if heard.error is not None:
+        shown.append(told(heard.error, variables=not row.echoes))
+    assert not any(KEY in text for text in shown)
+    assert KEY.encode() not in pickle.dumps([s for s in heard.said if not isinstance(s, str)])
