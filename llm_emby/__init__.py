@@ -33,9 +33,21 @@ def register_models(register: Callable[..., None]) -> None:
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
     """Register `llm emby ...`."""
-    from llm_emby.commands import emby
+    cli.add_command(_Commands("emby", help="Images and models of Emby, the model gateway"))
 
-    cli.add_command(emby)
+
+class _Commands(click.Group):
+    """The group of our commands, which are imported when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from llm_emby.commands import emby
+
+        return emby.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from llm_emby.commands import emby
+
+        return emby.get_command(ctx, cmd_name)
 
 
 @llm.hookimpl

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 _DEFAULT_MODEL = "emby/qwen2.5-vision"
 
 
-@click.group()
-def emby() -> None:
-    """Images and models of Emby, the model gateway"""
+emby = click.Group()
 
 
 @emby.command()
