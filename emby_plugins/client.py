@@ -3,6 +3,7 @@
 Everything but the loops is shared: `_Client` holds the settings and makes every decision.
 """
 
+import logging
 import os
 import time
 from collections.abc import (
@@ -54,6 +55,9 @@ from emby_plugins.transport import (
     Response,
     Transport,
 )
+
+# Its word on each retry is for who configures logging; without, Python would print it to stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _LONGEST_WAIT = 60.0
 _AFTER_DONE = 4

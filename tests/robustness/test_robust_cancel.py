@@ -4,6 +4,7 @@ import asyncio
 import multiprocessing
 import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -171,6 +172,7 @@ def forked(check: object) -> int:
     """The exit status of a forked child: 0 where `check()` held."""
     child = os.fork()
     if child == 0:
+        signal.alarm(20)
         try:
             os._exit(0 if check() else 1)  # type: ignore[operator]
         finally:
