@@ -4,7 +4,6 @@ Imports nothing heavy: a host reads the catalogue at every start.
 """
 
 import json
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -103,14 +102,15 @@ MOCK_MODELS = (
 
 def save_cards(path: Path, cards: Iterable[ModelCard]) -> None:
     """Write a list of models to disk, whole or not at all. Raises `OSError`."""
+    # Late, for a host reads the catalogue at every start and writes it hardly ever.
+    from emby_plugins.files import draft
+
     path.parent.mkdir(parents=True, exist_ok=True)
     given = [{k: v for k, v in asdict(card).items() if v} for card in cards]
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        draft.write_text(json.dumps({"models": given}, indent=1) + "\n", encoding="utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft(path.parent) as (file, written):
+        file.write(json.dumps({"models": given}, indent=1).encode() + b"\n")
+        file.close()
+        written.replace(path)
 
 
 def load_cards(path: Path) -> list[ModelCard]:
