@@ -39,11 +39,11 @@ from emby_plugins.folder import FileSink
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
 from emby_plugins.protocol.failures import conceal, parse_failure
+from emby_plugins.protocol.image_decoder import MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
 from emby_plugins.protocol.reading import BodyReader, ReplyReader
 from emby_plugins.protocol.request import chat_body, request_headers
-from emby_plugins.protocol.siphon import MemorySink, Sink
 from emby_plugins.settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins.transport import (
     IN_PROCESS,

@@ -16,8 +16,8 @@ from emby_plugins.errors import (
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
 from emby_plugins.protocol.failures import conceal, failure_in, request_id_in
+from emby_plugins.protocol.image_decoder import ImageDecoder, MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
-from emby_plugins.protocol.siphon import MemorySink, Sink, Siphon
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
 from emby_plugins.protocol.wire import parse_completion
 
@@ -49,8 +49,8 @@ class ReplyReader:
         self._limits = limits
         self._model = model
         self._prompt = prompt
-        self._siphon = Siphon(limits, new_sink)
-        self._assembler = Assembler(limits, self._provenance, self._siphon.image)
+        self._decoder = ImageDecoder(limits, new_sink)
+        self._assembler = Assembler(limits, self._provenance, self._decoder.image)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
@@ -62,7 +62,7 @@ class ReplyReader:
         self._wire_size += len(chunk)
         if self._wire_size > self._limits.wire:
             self._limits.check("wire", self._wire_size)
-        chunk = self._siphon.feed(self._inflate(chunk))
+        chunk = self._decoder.feed(self._inflate(chunk))
         if self._events is None:
             self._body.append(chunk)
             return
@@ -106,7 +106,7 @@ class ReplyReader:
                 error.partial = partial
             raise
         finally:
-            self._siphon.close()
+            self._decoder.close()
 
     def _take(self, event: ServerSentEvent) -> list[StreamEvent]:
         data = event.data

@@ -1,4 +1,4 @@
-"""The siphon: whatever it draws out of a body, the reply is the one the plain path gives."""
+"""The image decoder gives the same reply as the plain path, whatever it decodes on the way."""
 
 import json
 from itertools import pairwise
@@ -9,29 +9,29 @@ from hypothesis import strategies as st
 
 from emby_plugins import EmbyError, InvalidImageError, Limits, ReplyTooLargeError
 from emby_plugins.protocol import reading
+from emby_plugins.protocol.image_decoder import ImageDecoder
 from emby_plugins.protocol.reading import ReplyReader
-from emby_plugins.protocol.siphon import Siphon
 from emby_plugins.protocol.wire import parse_completion
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
 PNG += "rkJggg=="
 
 
-class _Straight(Siphon):
+class _Straight(ImageDecoder):
     """Draws nothing: the plain path."""
 
     def feed(self, chunk: bytes) -> bytes:
         return chunk
 
 
-def outcome(body: bytes, cuts: list[int], kind: str, siphon: type[Siphon]) -> object:
+def outcome(body: bytes, cuts: list[int], kind: str, decoder: type[ImageDecoder]) -> object:
     """What comes of a body in pieces: the reply, or the kind of error and what had arrived."""
-    original = reading.Siphon
-    reading.Siphon = siphon  # type: ignore[misc]
+    original = reading.ImageDecoder
+    reading.ImageDecoder = decoder  # type: ignore[misc]
     try:
         reader = ReplyReader({"content-type": kind}, limits=Limits(), model="m", prompt="p")
     finally:
-        reading.Siphon = original  # type: ignore[misc]
+        reading.ImageDecoder = original  # type: ignore[misc]
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     try:
         with reader.guard():
@@ -92,20 +92,20 @@ TEXTS = [
 @pytest.mark.parametrize("name", URLS)
 @pytest.mark.parametrize("escape", [False, True], ids=["", "escaped"])
 def test_every_split_of_a_reply_is_as_the_plain_path(name: str, text: str, escape: bool) -> None:
-    """Wherever an unstreamed body is cut in two, the siphon changes neither reply nor error."""
+    """Wherever an unstreamed body is cut in two, decoding changes neither reply nor error."""
     body = whole(URLS[name], URLS["plain"], text=text, escape=escape)
     expected = outcome(body, [], "application/json", _Straight)
     for cut in range(0, len(body), 3):
-        assert outcome(body, [cut], "application/json", Siphon) == expected
+        assert outcome(body, [cut], "application/json", ImageDecoder) == expected
 
 
 @pytest.mark.parametrize("name", URLS)
 def test_every_split_of_a_stream_is_as_the_plain_path(name: str) -> None:
-    """Wherever a stream is cut, the siphon changes neither reply nor error."""
+    """Wherever a stream is cut, decoding changes neither reply nor error."""
     body = stream(URLS["plain"], URLS[name])
     expected = outcome(body, [], "text/event-stream", _Straight)
     for cut in range(0, len(body), 3):
-        assert outcome(body, [cut, cut + 1], "text/event-stream", Siphon) == expected
+        assert outcome(body, [cut, cut + 1], "text/event-stream", ImageDecoder) == expected
 
 
 @given(
@@ -123,25 +123,25 @@ def test_any_reply_in_any_pieces_is_as_the_plain_path(
     body = stream(*urls, text=text) if streamed else whole(*urls, text=text)
     body = body if end is None else body[: end % (len(body) + 1)]
     kind = "text/event-stream" if streamed else "application/json"
-    assert outcome(body, cuts, kind, Siphon) == outcome(body, [], kind, _Straight)
+    assert outcome(body, cuts, kind, ImageDecoder) == outcome(body, [], kind, _Straight)
 
 
-def test_the_skeleton_stays_small_whatever_the_image_weighs() -> None:
+def test_the_body_stays_small_whatever_the_image_weighs() -> None:
     """Of a body with an image of 3 MB hardly 300 bytes are left to parse."""
     body = whole("data:image/png;base64," + "AAAA" * 1_000_000)
-    siphon = Siphon(Limits())
-    skeleton = b"".join(siphon.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
-    assert len(skeleton) < 300
-    (entry,) = parse_completion(skeleton).choices[0].message.images  # type: ignore[index,union-attr,misc]
-    assert siphon.image(entry.image_url).data == bytes(3_000_000)
+    decoder = ImageDecoder(Limits())
+    body = b"".join(decoder.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
+    assert len(body) < 300
+    (entry,) = parse_completion(body).choices[0].message.images  # type: ignore[index,union-attr,misc]
+    assert decoder.image(entry.image_url).data == bytes(3_000_000)
     with pytest.raises(InvalidImageError):
-        siphon.image(entry.image_url)
+        decoder.image(entry.image_url)
 
 
 def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:
     """The limit holds before the image has ended, so an endless one fills nothing."""
-    siphon = Siphon(Limits(image=1000))
-    siphon.feed(b'{"image_url":{"url":"data:image/png;base64,')
-    assert siphon.feed(b"AAAA" * 300) == b""
+    decoder = ImageDecoder(Limits(image=1000))
+    decoder.feed(b'{"image_url":{"url":"data:image/png;base64,')
+    assert decoder.feed(b"AAAA" * 300) == b""
     with pytest.raises(ReplyTooLargeError):
-        siphon.feed(b"AAAA" * 100)
+        decoder.feed(b"AAAA" * 100)

@@ -1,0 +1,109 @@
+"""Every image of a reply arrives once, exact and in order, wherever the network cuts the bytes."""
+
+import random
+from collections.abc import Iterable, Iterator
+from itertools import combinations_with_replacement, pairwise
+from typing import Any
+
+import pytest
+from core_help import FINISH, message
+from support import JSON, STREAM, as_json, chunk, image_item, sse
+
+from emby_plugins import ChatReply, Limits
+from emby_plugins.protocol.reading import ReplyReader
+
+
+def images(count: int, size: int) -> list[bytes]:
+    """So many different images of that many bytes, or a few more: every padding of base64."""
+    return [bytes([65 + n]) * (size + n % 3) for n in range(count)]
+
+
+def one_per_event(data: list[bytes]) -> bytes:
+    """The documented order: a chunk for each image."""
+    return sse(chunk("Here:"), *(chunk(None, image) for image in data), FINISH)
+
+
+def several_per_event(data: list[bytes]) -> bytes:
+    """The first image in one chunk, all the others together in the next."""
+    return sse(chunk("Here:", data[0]), chunk(None, *data[1:]), FINISH)
+
+
+def in_parts(data: list[bytes]) -> bytes:
+    """In content parts, streamed, two in a chunk."""
+    pairs = [data[at : at + 2] for at in range(0, len(data), 2)]
+    deltas: list[Any] = [{"content": [image_item(image) for image in pair]} for pair in pairs]
+    deltas.insert(0, {"content": [{"type": "text", "text": "Here:"}]})
+    return sse(*(chunk(delta=delta) for delta in deltas), FINISH)
+
+
+def whole(data: list[bytes]) -> bytes:
+    """Not streamed: all in one body."""
+    return as_json(message(content="Here:", images=[image_item(image) for image in data]))
+
+
+LAYOUTS = {
+    "one-per-event": (one_per_event, STREAM),
+    "several-per-event": (several_per_event, STREAM),
+    "in-parts": (in_parts, STREAM),
+    "whole": (whole, JSON),
+}
+
+
+def read(body: bytes, cuts: Iterable[int], headers: dict[str, str]) -> ChatReply:
+    """The reply that comes of a body cut there."""
+    reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
+    with reader.guard():
+        for start, end in pairwise([0, *cuts, len(body)]):
+            for _ in reader.feed(body[start:end]):
+                pass
+        list(reader.close())
+    return reader.reply
+
+
+def check(body: bytes, cuts: Iterable[int], headers: dict[str, str], data: list[bytes]) -> None:
+    """Fail unless that reply has the text and exactly those images."""
+    reply = read(body, cuts, headers)
+    assert [image.content for image in reply.images] == data, cuts
+    assert reply.text == "Here:"
+
+
+@pytest.mark.parametrize("count", range(1, 6))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_cut_anywhere_swaps_and_loses_no_image(layout: str, count: int) -> None:
+    """One cut, at every position of the body: each image once, exact and in order."""
+    make, headers = LAYOUTS[layout]
+    data = images(count, 20)
+    body = make(data)
+    for cut in range(len(body) + 1):
+        check(body, [cut], headers, data)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_two_cuts_anywhere_swap_and_lose_no_image(layout: str) -> None:
+    """Two cuts, at every pair of positions of a grid: as with one."""
+    make, headers = LAYOUTS[layout]
+    data = images(4, 20)
+    body = make(data)
+    for cuts in combinations_with_replacement(range(0, len(body), 13), 2):
+        check(body, cuts, headers, data)
+
+
+def edges(body: bytes) -> Iterator[int]:
+    """The positions at which something begins or ends: quotes, commas, braces, line breaks."""
+    for position, byte in enumerate(body):
+        if byte in b'",{}\n':
+            yield from (position, position + 1)
+
+
+@pytest.mark.parametrize("size", [300, 10_000, 40_000, 70_000])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_large_images_cut_by_the_network_are_kept(layout: str, size: int) -> None:
+    """Three large images: reads of a fixed size at any offset, and cuts at every joint."""
+    make, headers = LAYOUTS[layout]
+    data = images(3, size)
+    body = make(data)
+    for cut in list(edges(body))[:: 1 if size < 1000 else 6]:
+        check(body, [cut], headers, data)
+    chance = random.Random(size)
+    for step in (997, 16_384, 65_536):
+        check(body, range(chance.randrange(1, step), len(body), step), headers, data)
