@@ -132,7 +132,6 @@ def _message(message: Message, limits: Limits) -> dict[str, Any]:
     if message.role == "tool":
         wire["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
-        wire["content"] = content or None
         wire["tool_calls"] = [
             {
                 "id": call.id,

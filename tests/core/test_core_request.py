@@ -266,7 +266,11 @@ def test_detail_rides_along() -> None:
 
 
 def test_tool_calls_and_their_answers() -> None:
-    """The calls as the model made them, the answers by their ids, names where given."""
+    """The calls as the model made them, the answers by their ids, names where given.
+
+    The content beside the calls is `""`: 2025-11 and 2025-12 refuse null and absent
+    (tool-round-content-null, tool-round-content-absent), and every state takes `""`.
+    """
     sent = body(
         [
             Message.assistant(tool_calls=[CALL]),
@@ -278,7 +282,7 @@ def test_tool_calls_and_their_answers() -> None:
     assert sent == [
         {
             "role": "assistant",
-            "content": None,
+            "content": "",
             "tool_calls": [{"id": "t1", "type": "function", "function": function}],
         },
         {"role": "tool", "content": "5", "name": "camera", "tool_call_id": "t1"},
