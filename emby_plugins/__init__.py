@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         InvalidImageError,
         InvalidImageInputError,
         MalformedReplyError,
+        MissingImageError,
         MissingKeyError,
         ModelNotFoundError,
         NotFoundError,
@@ -110,6 +111,7 @@ __all__ = [
     "MOCK_MODELS",
     "MalformedReplyError",
     "Message",
+    "MissingImageError",
     "MissingKeyError",
     "ModelCard",
     "ModelNotFoundError",
@@ -149,7 +151,7 @@ _ROOMS = {
         "APIError AuthenticationError BadRequestError BillingError ConfigurationError "
         "DeadlineExceededError EmbyConnectionError EmbyError EmbyTimeoutError "
         "ImageCountError InvalidImageError InvalidImageInputError MalformedReplyError "
-        "MissingKeyError ModelNotFoundError NotFoundError PermissionDeniedError "
+        "MissingImageError MissingKeyError ModelNotFoundError NotFoundError PermissionDeniedError "
         "RateLimitError ReplyError ReplyTooLargeError RequestError ServerError "
         "TransportError TruncatedReplyError"
     ),

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypedDict
 
-from emby_plugins.errors import ImageCountError, MalformedReplyError, RequestError
+from emby_plugins import endings
+from emby_plugins.errors import MalformedReplyError, RequestError
 from emby_plugins.images import Image
 
 DEFAULT_MODEL = "qwen2.5-vision"
@@ -263,13 +264,17 @@ def _history(prompt: Prompt) -> tuple[Message, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used: tokens, and US dollars where the gateway says."""
+    """What a call used: tokens, and US dollars where the gateway says.
+
+    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     reasoning_tokens: int = 0
     cached_tokens: int = 0
+    image_tokens: int = 0
     cost: float | None = None
 
 
@@ -287,8 +292,8 @@ class ChatReply:
 
     `images` hold the very bytes that were sent. `finish_reason` is `stop`, `length`,
     `tool_calls` or `content_filter`, None where the gateway gave none. `created` is in seconds
-    since 1970. `metadata` is what the gateway says of its routing. Image Generation page,
-    "Response Format".
+    since 1970. `metadata` is what the gateway says of its routing. `streamed` is whether it came
+    as a stream. Image Generation page, "Response Format".
     """
 
     text: str = ""
@@ -304,18 +309,28 @@ class ChatReply:
     request_id: str | None = None
     system_fingerprint: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    streamed: bool = field(default=False, compare=False)
 
     @property
     def image(self) -> Image:
-        """The one image. Raises `ImageCountError` when there is none, or more than one."""
-        if len(self.images) == 1:
-            return self.images[0]
-        said = f" The model said: {self.text[:200]!r}" if self.text else ""
-        hint = (
-            "Use reply.images." if self.images else "Ask for an image, of a model that makes them."
-        )
-        msg = f"The reply has {len(self.images) or 'no'} images, not one.{said}"
-        raise self._noted(ImageCountError(msg, hint=hint, request_id=self.request_id))
+        """The one image. Raises `ImageCountError`, if there is none `MissingImageError`."""
+        if len(self.images) != 1:
+            raise endings.image_count_error(self)
+        return self.images[0]
+
+    @property
+    def notice(self) -> str:
+        """What to know about how the reply ended; empty for a normal end.
+
+        Says what cut it off, that it is empty, or that a paid image did not arrive.
+        """
+        return endings.notice(self)
+
+    def require_images(self) -> tuple[Image, ...]:
+        """The images, at least one. Raises `MissingImageError`, which says why there is none."""
+        if not self.images:
+            raise endings.image_count_error(self)
+        return self.images
 
     @property
     def message(self) -> Message:
@@ -336,10 +351,6 @@ class ChatReply:
         from emby_plugins.display import bundle
 
         return bundle(self)
-
-    def _noted(self, error: ImageCountError) -> ImageCountError:
-        error.partial = self
-        return error
 
 
 @dataclass(frozen=True, slots=True)

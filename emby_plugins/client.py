@@ -34,6 +34,7 @@ from emby_plugins.chat import (
     Prompt,
     StreamEvent,
 )
+from emby_plugins.endings import log_missing_image
 from emby_plugins.errors import ConfigurationError, EmbyError
 from emby_plugins.folder import FileSink
 from emby_plugins.images import Image
@@ -456,6 +457,7 @@ def _events(response: Response, reader: ReplyReader) -> Generator[StreamEvent, N
                 if reader.is_done:
                     break
             yield from reader.close()
+        log_missing_image(reader.reply)
         # Read on to the very end of the body, so that the connection can serve again.
         with suppress(EmbyError):
             for _ in islice(chunks, _AFTER_DONE):
@@ -474,6 +476,7 @@ async def _async_events(
                     break
             for event in reader.close():
                 yield event
+        log_missing_image(reader.reply)
         with suppress(EmbyError):
             for _ in range(_AFTER_DONE):
                 await anext(chunks, None)

@@ -24,6 +24,7 @@
         ├── TruncatedReplyError             it ended before it was finished
         ├── ReplyTooLargeError              over one of the client's `Limits`
         └── ImageCountError                 `reply.image` where there is not exactly one
+            └── MissingImageError           an image was ordered and none came
 
 `str(error)` is one or two sentences: what happened, to what, and what to do about it.
 """
@@ -191,3 +192,11 @@ class ReplyTooLargeError(ReplyError):
 
 class ImageCountError(ReplyError):
     """`reply.image` was asked for where the reply has no image, or several."""
+
+
+class MissingImageError(ImageCountError):
+    """An image was ordered, and the reply has none; `partial` is that reply.
+
+    The message says what is known of the reason: how the reply ended, what the model said,
+    and the tokens that were billed for an image that did not arrive.
+    """

@@ -217,6 +217,7 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
         reasoning_tokens=_count(usage, "reasoning_tokens")
         or _count(completion, "reasoning_tokens"),
         cached_tokens=_count(prompt, "cached_tokens"),
+        image_tokens=_count(completion, "image_tokens"),
         cost=next((float(c) for c in costs if isinstance(c, int | float) and 0 <= c < 1e15), None),
     )
 

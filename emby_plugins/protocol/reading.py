@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from emby_plugins.chat import ChatReply, Finished, StreamEvent
@@ -88,7 +89,8 @@ class ReplyReader:
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived."""
-        return self._assembler.reply(self._request_id)
+        reply = self._assembler.reply(self._request_id)
+        return replace(reply, streamed=self._events is not None)
 
     @contextmanager
     def guard(self) -> Iterator[None]:

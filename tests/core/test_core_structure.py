@@ -28,6 +28,7 @@ FLOORS: dict[str, int] = {
     "errors": 0,
     "files": 0,
     "display": 1,
+    "endings": 1,
     "images": 1,
     "catalog": 1,
     "chat": 2,
