@@ -68,8 +68,9 @@ def image_count_error(reply: "ChatReply") -> ImageCountError:
         msg = f"Expected exactly one image, got {len(reply.images)}."
         error = ImageCountError(msg, hint="Use reply.images.", request_id=reply.request_id)
     else:
+        told = ("The reply has no image.", _said(reply), notice(reply), _billed(reply))
         error = MissingImageError(
-            " ".join(filter(None, ("The reply has no image.", _said(reply), notice(reply)))),
+            " ".join(filter(None, told)),
             hint="" if notice(reply) else "Ask for an image, and use a model that generates them.",
             request_id=reply.request_id,
         )
@@ -102,10 +103,15 @@ def _missing_image(reply: "ChatReply") -> str:
     if reply.streamed:
         # Recorded of the 2025-11 state only; nothing in a stream says which state it is.
         return (
-            f"{told} Some gateways drop streamed images of more than about 7.8 MB: ask again "
-            "without streaming (a new, paid request)."
+            f"{told} It was refused or dropped: some gateways drop streamed images of more than "
+            "about 7.8 MB. Ask again without streaming (a new, paid request)."
         )
     return f"{told} The provider may have refused to show it: change the prompt, or the model."
+
+
+def _billed(reply: "ChatReply") -> str:
+    tokens = reply.usage.completion_tokens if reply.usage else 0
+    return f"{tokens:,} output tokens were billed." if tokens and not _missing_image(reply) else ""
 
 
 def _said(reply: "ChatReply") -> str:

@@ -3,7 +3,8 @@
 import logging
 
 import pytest
-from core_help import RED, read, whole
+from recordings.recordings import STATES, recording
+from core_help import RED, Read, read, whole
 from support import MODES, Asker, ScriptedBackend, as_asked, chunk, completion, sse
 
 from emby_plugins import ChatReply, Image, MissingImageError, ToolCall, Usage
@@ -149,3 +150,47 @@ def test_a_dropped_image_is_logged_and_the_text_is_kept(
     if told:
         assert told == [reply.notice]
         assert ("without streaming" in told[0]) is mode.endswith("stream")
+
+
+NO_IMAGE = {
+    "image-safety": ["1,290 output tokens"],
+    "image-safety-stream": ["1,290 output tokens"],
+    "no-image-reason": ["empty", "1,290 output tokens"],
+    "prompt-blocked": ["content filter"],
+    "prompt-blocked-stream": ["content filter"],
+    "prohibited-content": ["content filter", "1,290 output tokens"],
+    "prohibited-content-stream": ["content filter", "1,290 output tokens"],
+    "safety-with-text": ["I can't.", "content filter"],
+    "image-model-refuses-in-text": ["I will not draw that.", "1,269 output tokens"],
+    "image-model-refuses-in-text-stream": ["I will not draw that.", "without streaming"],
+    "image-as-provider-file-uri": ["Here.", "1,285 output tokens"],
+    "refusal-from-provider": ["I can't help with that."],
+    "image-config-on-text-model": ["Hello world", "use a model that generates them"],
+}
+
+
+def replayed(state: str, case: str) -> ChatReply:
+    """The reply that a recorded response amounts to."""
+    found = recording(state, case)
+    result = Read(found.content, headers={"content-type": found.response_headers["content-type"]})
+    assert result.error is None
+    return result.reply
+
+
+@pytest.mark.parametrize("case", NO_IMAGE)
+@pytest.mark.parametrize("state", STATES)
+def test_a_recorded_reply_without_an_image_says_why(state: str, case: str) -> None:
+    """Each way in which a gateway state sends no image is told with what is known of it."""
+    with pytest.raises(MissingImageError) as caught:
+        replayed(state, case).require_images()
+    for words in NO_IMAGE[case]:
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "case", ["image", "image-stream", "image-after-thoughts-stream", "hello", "reasoning-stream"]
+)
+def test_a_recorded_normal_reply_is_not_told(state: str, case: str) -> None:
+    """Images, text and reasoning as each state counts their tokens."""
+    assert replayed(state, case).notice == ""
