@@ -3,8 +3,8 @@
 import logging
 
 import pytest
-from recordings.recordings import STATES, recording
 from core_help import RED, Read, read, whole
+from recordings.recordings import STATES, recording
 from support import MODES, Asker, ScriptedBackend, as_asked, chunk, completion, sse
 
 from emby_plugins import ChatReply, Image, MissingImageError, ToolCall, Usage
@@ -189,7 +189,8 @@ def test_a_recorded_reply_without_an_image_says_why(state: str, case: str) -> No
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
-    "case", ["image", "image-stream", "image-after-thoughts-stream", "hello", "reasoning-stream"]
+    "case",
+    ["image", "image-stream", "image-after-thoughts-stream", "reasoning", "reasoning-stream"],
 )
 def test_a_recorded_normal_reply_is_not_told(state: str, case: str) -> None:
     """Images, text and reasoning as each state counts their tokens."""
