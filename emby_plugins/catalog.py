@@ -103,14 +103,11 @@ MOCK_MODELS = (
 def save_cards(path: Path, cards: Iterable[ModelCard]) -> None:
     """Write a list of models to disk, whole or not at all. Raises `OSError`."""
     # Late, for a host reads the catalogue at every start and writes it hardly ever.
-    from emby_plugins.files import draft
+    from emby_plugins.files import replace_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
     given = [{k: v for k, v in asdict(card).items() if v} for card in cards]
-    with draft(path.parent) as (file, written):
-        file.write(json.dumps({"models": given}, indent=1).encode() + b"\n")
-        file.close()
-        written.replace(path)
+    replace_file(path, json.dumps({"models": given}, indent=1).encode() + b"\n")
 
 
 def load_cards(path: Path) -> list[ModelCard]:

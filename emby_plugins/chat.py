@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, TypeAlias, TypedDict
 
 from emby_plugins import endings
 from emby_plugins.errors import MalformedReplyError, RequestError
+from emby_plugins.files import read_file
 from emby_plugins.images import Image
 
 DEFAULT_MODEL = "qwen2.5-vision"
@@ -54,10 +55,13 @@ class FilePart:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
-        """A file read now; its media type is guessed from its name."""
+        """A file read now; its media type is guessed from its name.
+
+        Raises `RequestError` for anything but a regular file of at most 100 MiB.
+        """
         try:
             path = Path(path).expanduser()
-            data = path.read_bytes()
+            data = read_file(path)
         except (OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             msg = f"The file {str(path)!r} can't be read: {reason}."

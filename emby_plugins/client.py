@@ -16,7 +16,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,7 @@ from emby_plugins.chat import (
 )
 from emby_plugins.endings import log_missing_image
 from emby_plugins.errors import ConfigurationError, EmbyError
-from emby_plugins.folder import FileSink
+from emby_plugins.folder import ImageFolder
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
 from emby_plugins.protocol.failures import conceal, parse_failure
@@ -158,7 +158,7 @@ class _Client(Generic[_HTTP]):
         self.limits = limits or Limits()
         self._new_sink: Callable[[], Sink] = MemorySink
         if image_folder is not None:
-            self._new_sink = partial(FileSink, Path(image_folder).expanduser())
+            self._new_sink = ImageFolder(Path(image_folder).expanduser()).new_sink
         self._key = find_key(given)
         self._plugins = Plugins(plugins)
         self._backend = self._plugins.backend(self.base_url)

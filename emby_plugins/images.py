@@ -7,15 +7,16 @@ pixels are decoded only when someone asks for them. Knows nothing of the wire bu
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
 from emby_plugins.errors import InvalidImageError
-from emby_plugins.files import draft, publish
+from emby_plugins.files import draft, open_regular, publish, read_file, settle, write_all
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -71,6 +72,8 @@ class Image:
     url: str | None = None
     path: Path | None = None
     provenance: Provenance | None = field(default=None, compare=False)
+    _sha256: str = field(default="", compare=False)
+    """The digest, where it is known already: an image is hashed once."""
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -79,10 +82,15 @@ class Image:
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> Self:
-        """An image from a file, read now. Raises `InvalidImageError` when it is no image file."""
+        """An image from a file, read now.
+
+        Raises `InvalidImageError` when it is not an image file, and before reading it when it is
+        a folder, a pipe, a socket or a device, or has more than 100 MiB. `Image.from_bytes` takes
+        what was read in another way.
+        """
         try:
             path = Path(path).expanduser()
-            data = path.read_bytes()
+            data = read_file(path)
         except (OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             msg = f"The image file {str(path)!r} can't be read: {reason}."
@@ -152,11 +160,23 @@ class Image:
 
     @property
     def sha256(self) -> str:
-        """The digest of the bytes, in hexadecimal."""
+        """The digest of the bytes, in hexadecimal; of a generated image, as they arrived."""
+        if self._sha256:
+            return self._sha256
         digest = hashlib.sha256()
         for piece in self._pieces():
             digest.update(piece)
+        if self.content is not None:  # a file may change, bytes can't
+            object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
+
+    @property
+    def byte_size(self) -> int:
+        """How many bytes there are, without reading them. Raises as `data` does."""
+        if self.content is not None:
+            return len(self.content)
+        with self._open_file() as file:
+            return os.fstat(file.fileno()).st_size
 
     @property
     def data_url(self) -> str:
@@ -196,8 +216,9 @@ class Image:
         else:
             path = self._with_suffix(path)
         with draft(path.parent) as (file, written):
-            file.writelines(self._pieces())
-            file.flush()
+            for piece in self._pieces():
+                write_all(file, piece)
+            settle(file)
             publish(written, path)
         return path
 
@@ -218,17 +239,22 @@ class Image:
         """The bytes in pieces, so that a file need not be in memory as a whole."""
         if self.content is not None:
             yield self.content
-        elif self.path is not None:
-            try:
-                with self.path.open("rb") as file:
-                    while piece := file.read(_PIECE):
-                        yield piece
-            except OSError as error:
-                msg = f"The image file {str(self.path)!r} can't be read: {error.strerror}."
-                raise InvalidImageError(msg, hint="Was it moved?") from error
-        else:
+            return
+        with self._open_file() as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
+    @contextmanager
+    def _open_file(self) -> Iterator[BinaryIO]:
+        if self.path is None:
             msg = f"The image at {_shown(self.url or '')} is only an address here."
             raise InvalidImageError(msg, hint="Fetch it and use Image.from_bytes().")
+        try:
+            with open_regular(self.path) as file:
+                yield file
+        except OSError as error:
+            msg = f"The image file {str(self.path)!r} can't be read: {error.strerror}."
+            raise InvalidImageError(msg, hint="Was it moved?") from error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):

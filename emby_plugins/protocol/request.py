@@ -168,16 +168,16 @@ def _image(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
     if image.url is not None:
         url = image.url
     else:
-        data = image.data
-        kind = sniff(data)
+        # Type and size first: an image in a file is not read before it is known to be small.
+        kind = image.media_type or ""
         if kind not in ACCEPTED_MEDIA_TYPES:
             hint = "Emby takes JPEG, PNG, WebP and GIF; Image.from_pil() converts."
             raise InvalidImageError(f"{image!r} can't be sent: it is {kind}.", hint=hint)
-        if len(data) > limits.request_image:
+        if image.byte_size > limits.request_image:
             most = limits.request_image
             hint = "Send a smaller one, or set Limits(request_image=...) if your model takes it."
             raise InvalidImageError(f"{image!r} is over the limit of {most:,} bytes.", hint=hint)
-        url = _data_url(kind, data)
+        url = _data_url(kind, image.data)
     block: dict[str, Any] = {"url": url}
     if detail:
         block["detail"] = detail

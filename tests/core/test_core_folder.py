@@ -2,11 +2,18 @@
 
 import asyncio
 import errno
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import MODES
 
 from emby_plugins import (
     AsyncEmby,
@@ -16,7 +23,9 @@ from emby_plugins import (
     EmbyError,
     Image,
     InvalidImageError,
+    Provenance,
     TruncatedReplyError,
+    files,
     hookimpl,
 )
 from emby_plugins.folder import FileSink
@@ -137,24 +146,260 @@ def test_a_folder_that_cannot_be_loses_nothing(tmp_path: Path) -> None:
     assert all(image.data for image in images)
 
 
-class FullDisk(BytesIO):
-    """A file on a disk with room for ten bytes."""
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        if self.tell() + len(data) > 10:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(data)
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 300
+ROOM = 10_000
 
 
-def test_a_disk_that_fills_up_loses_nothing(tmp_path: Path) -> None:
-    """When the disk is full in mid-image, what was written and what follows come in memory."""
-    sink = FileSink(tmp_path)
-    sink._file.close()
-    sink._file = FullDisk()
-    sink.write(b"\x89PNG\r\n\x1a\n")
-    sink.write(b"and more than fits")
-    assert sink.finish().data == b"\x89PNG\r\n\x1a\nand more than fits"
+class Disk(io.FileIO):
+    """A file on a disk with room for so many bytes, which takes a part before it fails."""
+
+    room = ROOM
+    error = errno.ENOSPC
+
+    def write(self, data: Any) -> int:
+        left = self.room - self.tell()
+        if left <= 0 < len(data):
+            raise OSError(self.error, os.strerror(self.error))
+        return super().write(bytes(data)[:left])
+
+
+class UnclosableDisk(Disk):
+    """A disk that fails when a file is closed, having room for all of it."""
+
+    room = len(PNG)
+
+    def close(self) -> None:
+        was_open = not self.closed
+        super().close()
+        if was_open:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+class UnreadableDisk(Disk):
+    """A disk that neither takes all nor gives back what it took."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def failing(error: int) -> Callable[..., Any]:
+    """A function of `os` that fails."""
+
+    def fail(path: object, *_: object, **__: object) -> Any:
+        raise OSError(error, os.strerror(error), path)
+
+    return fail
+
+
+ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG)
+
+
+def write_fails(patch: pytest.MonkeyPatch, error: int) -> None:
+    """The disk is full in mid-image."""
+    patch.setattr(Disk, "error", error)
+    patch.setattr(os, "fdopen", lambda fd, mode, **_: Disk(fd, "w+"))
+
+
+def link_fails(patch: pytest.MonkeyPatch, error: int) -> None:
+    """Neither a link nor a claim of the name can be made."""
+    real = os.open
+    patch.setattr(os, "link", failing(error))
+    patch.setattr(
+        os,
+        "open",
+        lambda path, *words: (
+            failing(error)(path) if Path(path).name.startswith("emby-") else real(path, *words)
+        ),
+    )
+
+
+def move_fails(patch: pytest.MonkeyPatch, error: int) -> None:
+    """There are no links, and the draft can't be moved over the name that was claimed."""
+    patch.setattr(os, "link", failing(errno.EPERM))
+    patch.setattr(Path, "replace", failing(error))
+
+
+POINTS: dict[str, Callable[[pytest.MonkeyPatch, int], None]] = {
+    "mkdir": lambda patch, error: patch.setattr(Path, "mkdir", failing(error)),
+    "open": lambda patch, error: patch.setattr(os, "open", failing(error)),
+    "write": write_fails,
+    "delayed write": lambda patch, error: patch.setattr(os, "dup", failing(error)),
+    "link": link_fails,
+    "move": move_fails,
+}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
+@pytest.mark.parametrize("point", POINTS)
+def test_no_failure_of_the_disk_loses_an_image(
+    point: str,
+    error: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever fails, at whatever piece: the bytes are in the image, and the log says why."""
+    POINTS[point](monkeypatch, error)
+    for size in (1, 100, 8191, 8192, 65536):
+        caplog.clear()
+        sink = FileSink(tmp_path)
+        for at in range(0, len(PNG), size):
+            sink.write(PNG[at : at + size])
+        image = sink.finish()
+        assert (image.data, image.path) == (PNG, None)
+        assert image.sha256 == hashlib.sha256(PNG).hexdigest()
+        (message,) = caplog.messages
+        assert f"could not be saved in {tmp_path} ({os.strerror(error)})" in message
+        assert "image.save()" in message
+    monkeypatch.undo()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [0, 1, 99, 8191, 8192, 8193, 65536, len(PNG) - 1])
+def test_a_disk_may_fill_up_at_any_byte(
+    room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that takes a part and fails with the rest leaves no gap and nothing twice."""
+    write_fails(monkeypatch, errno.ENOSPC)
+    monkeypatch.setattr(Disk, "room", room)
+    for size in (7, 8192, len(PNG)):
+        sink = FileSink(tmp_path)
+        for at in range(0, len(PNG), size):
+            sink.write(PNG[at : at + size])
+        assert sink.read_back() == PNG
+        assert sink.finish().data == PNG
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["unlink", "close"])
+def test_what_fails_after_the_image_has_its_name_costs_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draft that can't be closed or removed is swept another day; the image is there."""
+    if name == "unlink":
+        monkeypatch.setattr(Path, "unlink", failing(errno.EROFS))
+    else:
+        monkeypatch.setattr(os, "fdopen", lambda fd, mode, **_: UnclosableDisk(fd, "w+"))
+    sink = FileSink(tmp_path)
+    sink.write(PNG)
+    image = sink.finish()
+    monkeypatch.undo()
+    assert image.path is not None
+    assert image.path.read_bytes() == PNG
+
+
+def test_a_disk_that_gives_nothing_back_is_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where bytes are lost for good, the error says so, and what failed; it is no `ValueError`."""
+    monkeypatch.setattr(os, "fdopen", lambda fd, mode, **_: UnreadableDisk(fd, "w+"))
+    sink = FileSink(tmp_path)
+    with pytest.raises(EmbyError, match=r"No space left.*can't be read back.*Input/output") as lost:
+        sink.write(PNG)
+    assert not isinstance(lost.value, ValueError)
+    sink.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = """
+import resource, sys
+from support import MODES, Asker
+from emby_plugins import Emby
+folder, prompt = sys.argv[1:]
+whole = Emby(base_url="mock:").chat(prompt).images
+# As a full disk, to every file of this process.
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+for mode in MODES:
+    images = Asker(mode)(prompt, on={"base_url": "mock:", "image_folder": folder}).images
+    assert [image.path for image in images] == [None, None]
+    assert images == whole
+"""
+
+
+def test_a_full_disk_through_the_client(tmp_path: Path) -> None:
+    """A real limit of the system: each reply has its images, and standard error says why."""
+    command = [sys.executable, "-c", FULL, str(tmp_path / "made"), PROMPT]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    said = f"could not be saved in {tmp_path / 'made'} (File too large)"
+    assert run.stderr.count(said) == 2 * len(MODES)
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+HALF = """
+import os, signal, sys
+from pathlib import Path
+from emby_plugins import files
+from emby_plugins.folder import FileSink
+sink = FileSink(Path(sys.argv[1]))
+sink.write(b"half an image")
+if sys.argv[2] == "dies":
+    os.kill(os.getpid(), signal.SIGKILL)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def half(folder: Path, then: str) -> "subprocess.Popen[str]":
+    """A process in the middle of an image."""
+    command = [sys.executable, "-c", HALF, str(folder), then]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+
+def test_drafts_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    """The next client removes them; drafts of living processes and others' files stay."""
+    with half(tmp_path, "dies") as killed:
+        assert killed.wait(20) == -signal.SIGKILL
+    (stale,) = tmp_path.iterdir()
+    others = [tmp_path / name for name in ("a.part", ".emby-1.part", ".0123456789abcdef.part")]
+    for path in others:
+        path.write_bytes(b"not ours")
+    folder = tmp_path / ".emby-0123456789abcdef.part"
+    folder.mkdir()
+    with half(tmp_path, "lives") as living:
+        assert living.stdout is not None
+        assert living.stdout.readline() == "ready\n"
+        (used,) = {*tmp_path.iterdir()} - {stale, folder, *others}
+        images = _sync(tmp_path).images
+        assert used.read_bytes() == b"half an image"
+        assert not stale.exists()
+        assert all(path.exists() for path in others)
+        made = {image.path for image in images}
+        assert {*tmp_path.iterdir()} == {*others, folder, used, *made}
+        living.communicate("")
+
+
+def test_a_draft_swept_as_it_was_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may come between the making of a draft and its lock."""
+    real, times = files.fcntl.flock, iter([True, False])
+
+    def swept_first(file: Any, how: int) -> None:
+        if next(times):
+            for path in tmp_path.iterdir():
+                path.unlink()
+        real(file, how)
+
+    monkeypatch.setattr(files.fcntl, "flock", swept_first)
+    sink = FileSink(tmp_path)
+    sink.write(PNG)
+    assert sink.finish().path is not None
+
+
+def test_an_image_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest is made while the image arrives; naming, noting and comparing only look at it."""
+    sink = FileSink(tmp_path)
+    sink.write(PNG)
+    image = sink.finish().with_provenance(Provenance("m", "p"))
+    plain = Image.from_bytes(PNG)
+    assert plain.sha256 == image.sha256
+    monkeypatch.setattr(hashlib, "sha256", None)
+    assert image.sha256 == plain.sha256
+    copy = Image(content=PNG, _sha256=plain.sha256).save(tmp_path / "copies.png")
+    assert copy.read_bytes() == PNG
 
 
 def test_errors_carry_images_in_files(tmp_path: Path) -> None:
