@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         ModelNotFoundError,
         NotFoundError,
         PermissionDeniedError,
+        ProviderAccountError,
         RateLimitError,
         ReplyError,
         ReplyTooLargeError,
@@ -118,6 +119,7 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "Provenance",
+    "ProviderAccountError",
     "RateLimitError",
     "ReasoningDelta",
     "ReplyError",
@@ -152,8 +154,8 @@ _ROOMS = {
         "DeadlineExceededError EmbyConnectionError EmbyError EmbyTimeoutError "
         "ImageCountError InvalidImageError InvalidImageInputError MalformedReplyError "
         "MissingImageError MissingKeyError ModelNotFoundError NotFoundError PermissionDeniedError "
-        "RateLimitError ReplyError ReplyTooLargeError RequestError ServerError "
-        "TransportError TruncatedReplyError"
+        "ProviderAccountError RateLimitError ReplyError ReplyTooLargeError RequestError "
+        "ServerError TransportError TruncatedReplyError"
     ),
     "hookspecs": "hookimpl",
     "images": "Image Provenance",

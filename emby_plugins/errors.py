@@ -19,6 +19,7 @@
     │   ├── NotFoundError                   404, 410
     │   ├── RateLimitError                  429
     │   └── ServerError                     5xx, and whatever has no better name
+    │       └── ProviderAccountError        the provider refused the gateway's account with it
     └── ReplyError                          it answered, but not with a whole reply
         ├── MalformedReplyError             not the contract's form
         ├── TruncatedReplyError             it ended before it was finished
@@ -103,9 +104,14 @@ class DeadlineExceededError(EmbyTimeoutError):
 class APIError(EmbyError):
     """The gateway answered with an error object, under an error status or in mid-stream.
 
-    `status` is the HTTP status the error stands for: the upstream one where the gateway hid it
-    in its message. `type`, `code` and `param` are the gateway's own words, or empty.
-    `retry_after` is in seconds, None when the gateway named no time.
+    `status` is the HTTP status the error stands for: the provider's where the gateway hid it
+    in its message. `type`, `code` and `param` are the gateway's own words, or empty; `param` is
+    the path of the field it refused, such as `messages.0.content`. `retry_after` is in seconds,
+    None when the gateway named no time.
+
+    Where a provider behind the gateway failed, `provider` is its name, `model` the model asked
+    there, and `response_text` what it answered, each as far as the gateway tells
+    (recordings upstream-* of every state). Elsewhere all three are empty.
     """
 
     def __init__(
@@ -117,6 +123,9 @@ class APIError(EmbyError):
         code: str = "",
         param: str = "",
         retry_after: float | None = None,
+        provider: str = "",
+        model: str = "",
+        response_text: str = "",
         hint: str = "",
         request_id: str | None = None,
     ) -> None:
@@ -126,6 +135,9 @@ class APIError(EmbyError):
         self.code = code
         self.param = param
         self.retry_after = retry_after
+        self.provider = provider
+        self.model = model
+        self.response_text = response_text
 
     @property
     def is_retryable(self) -> bool:  # type: ignore[override]
@@ -170,6 +182,14 @@ class RateLimitError(APIError):
 
 class ServerError(APIError):
     """The gateway, or the provider behind it, failed."""
+
+
+class ProviderAccountError(ServerError):
+    """The provider refused the gateway's account with it: its key, credit or permission.
+
+    The caller's own key was accepted. `status` is the provider's 401, 402 or 403 (recordings
+    upstream-401 and upstream-402 of every state).
+    """
 
 
 class ReplyError(EmbyError):

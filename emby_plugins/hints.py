@@ -12,7 +12,9 @@ from emby_plugins.errors import (
     EmbyTimeoutError,
     InvalidImageInputError,
     ModelNotFoundError,
+    NotFoundError,
     PermissionDeniedError,
+    ProviderAccountError,
     RateLimitError,
 )
 from emby_plugins.hookspecs import hookimpl
@@ -41,6 +43,13 @@ def emby_error_hint(error: EmbyError, models: list[ModelCard]) -> str | None:
             return "Add credit to the account, then try again."
         case PermissionDeniedError():
             return "The key is valid, but may not do this: ask whoever gave it out."
+        case ProviderAccountError():
+            return (
+                f"{error.provider or 'The provider'} refused the gateway's account, not your key: "
+                "choose a model of another provider, or tell whoever runs the gateway."
+            )
+        case NotFoundError() if error.provider or "provider" in error.message:
+            return "Choose another model: the provider does not serve this one now."
         case RateLimitError():
             wait = error.retry_after
             return f"Wait {wait:g} seconds and try again." if wait else "Wait, and try again."

@@ -21,6 +21,7 @@ Whoever catches `emby_plugins` errors catches these, and so does whoever catches
     │   ├── NotFoundError           ModelNotFoundError
     │   ├── RateLimitError          ModelRateLimitError
     │   └── ServerError             ModelAPIError
+    │       └── ProviderAccountError  ModelAPIError
     └── ReplyError, and its kinds   ModelError
 
 `is_retryable` is the core's: it knows whether a request may have been paid for already.
@@ -116,6 +117,10 @@ class ChatEmbyServerError(core.ServerError, lc.ModelAPIError):
     """The gateway, or the provider behind it, failed."""
 
 
+class ChatEmbyProviderAccountError(core.ProviderAccountError, lc.ModelAPIError):
+    """The provider refused the gateway's account with it."""
+
+
 class ChatEmbyReplyError(core.ReplyError, lc.ModelError):
     """The gateway answered, but not with a usable reply."""
 
@@ -153,6 +158,7 @@ _TWINS: dict[type[core.EmbyError], type[core.EmbyError]] = {
         ChatEmbyNotFoundError,
         ChatEmbyRateLimitError,
         ChatEmbyServerError,
+        ChatEmbyProviderAccountError,
         ChatEmbyReplyError,
         ChatEmbyMalformedReplyError,
         ChatEmbyTruncatedReplyError,
@@ -192,4 +198,6 @@ def both_trees() -> Iterator[None]:
 
 
 def _is_too_long(error: core.EmbyError) -> bool:
-    return bool(_TOO_LONG.search(f"{getattr(error, 'code', '')} {error.message}"))
+    # A provider's own code, such as context_length_exceeded, is in what it answered.
+    said = (getattr(error, name, "") for name in ("code", "response_text"))
+    return bool(_TOO_LONG.search(" ".join((*said, error.message))))

@@ -15,10 +15,12 @@ from emby_plugins.errors import (
     ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
+    ProviderAccountError,
     RateLimitError,
     ReplyError,
     ServerError,
 )
+from emby_plugins.protocol.issues import refusal_of
 from emby_plugins.protocol.wire import parse_json
 
 _BY_STATUS: dict[int, type[APIError]] = {
@@ -33,7 +35,7 @@ _BY_STATUS: dict[int, type[APIError]] = {
     422: BadRequestError,
     429: RateLimitError,
 }
-_STATUS_OF_TYPE = {
+_STATUS_OF_WORD = {
     "invalid_image_input": 400,
     "invalid_request_error": 400,
     "invalid_api_key": 401,
@@ -41,14 +43,41 @@ _STATUS_OF_TYPE = {
     "billing_error": 402,
     "insufficient_credits": 402,
     "permission_denied": 403,
+    "permission_error": 403,
     "not_found": 404,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "timeout": 408,
     "request_too_large": 413,
     "unsupported_media_type": 415,
     "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "fetch_failed": 502,
+    "stream_truncated": 502,
+    "upstream_error": 502,
     "timeout_error": 504,
     "overloaded": 529,
+    "overloaded_error": 529,
 }
-_UPSTREAM = re.compile(r"Error from provider:\s*(\d{3})\b")
+_STATUS_OF_KIND = {"api_error": 500, "gateway_error": 500, "server_error": 500}
+# Every recorded wording of a provider's failure: 2025-11 and 2025-12 leave the provider out of it
+# (upstream-401), 2026-08 names it. Three digits, then the reason phrase, then what it answered.
+_PROVIDER = re.compile(
+    r"Error from provider(?: (?P<name>[^\s:]{1,80}))?: ?(?P<status>[1-5]\d\d)\b"
+    r"(?P<phrase>(?: [A-Za-z'-]+)*)"
+)
+_ACCOUNT = {401, 402, 403}
+_MODEL = re.compile(
+    r"\bmodel\b\W*\S*\s*(is |was )?(not (supported|found)|(does not|doesn't) exist|unknown)"
+    r"|\b(unknown|invalid) model\b"
+    r"|^model \S+ (has been deactivated|must be requested with a provider prefix)"
+    r"|^provider \S+ (not found|does not support model )",
+    re.IGNORECASE,
+)
+_ROUTE = {
+    "provider": ("usedProvider", "requestedProvider"),
+    "model": ("usedModel", "usedInternalModel", "requestedModel"),
+}
 _ERROR_STATUS = re.compile("[45][0-9]{2}")
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
@@ -70,7 +99,8 @@ def parse_failure(
         error = failure_of(payload, status=status, secret=secret)
     else:
         said = printable(body[:2000].decode("utf-8", "replace"), secret)
-        error = _error(status, f"The gateway answered {status}: {said or 'nothing more'!r}.")
+        message = f"The gateway answered {status}: {said or 'nothing more'!r}."
+        error = _error(status, message, False, {})
         if status == 404:
             error.hint = "Is the base URL right? Emby's ends in /v1."
         elif 300 <= status < 400:
@@ -91,21 +121,34 @@ def failure_in(data: bytes, *, secret: str = "") -> APIError:
 def failure_of(payload: Mapping[str, Any], *, status: int, secret: str = "") -> APIError:
     """The error that an error object stands for.
 
-    `status` is the response's own; the object may name a truer one: the upstream's, or in
-    mid-stream, where the response was a 200 long before. Vision Support page, "Error Handling".
+    `status` is the response's own; the object may name a truer one: the provider's, or in
+    mid-stream, where the response was a 200 long before. Vision Support page, "Error Handling";
+    recordings upstream-* and mid-stream-* of every state.
     """
     error = payload.get("error")
     fields: Mapping[str, Any] = error if isinstance(error, dict) else payload
-    message = _message(fields, error)
-    kind, code, param = (_word(fields.get(name), secret) for name in ("type", "code", "param"))
-    status = _status(fields, kind, message, status)
-    upstream = fields.get("responseText") or payload.get("responseText")
-    if isinstance(upstream, str) and upstream not in message:
-        message = f"{message} ({upstream})"
+    words = {name: _word(fields.get(name), secret) for name in ("type", "code", "param")}
+    message, path = _message(fields, error)
+    words["param"] = words["param"] or printable(path, secret)
+    answered = fields.get("responseText") or payload.get("responseText")
+    answered = answered if isinstance(answered, str) else ""
+    by_provider = _PROVIDER.search(message)
+    if by_provider:
+        status = int(by_provider["status"])
+        words["provider"] = by_provider["name"] or ""
+        message = _retold(by_provider, message, fields, answered)
+    else:
+        status = _status(fields, status)
+        if answered and answered not in message:
+            message = f"{message} ({_said_by_provider(answered)})"
+    for name, keys in _ROUTE.items():
+        found = (_word(fields.get(key), secret) for key in keys)
+        words[name] = words.get(name) or next(filter(None, found), "")
+    words["response_text"] = printable(answered, secret)
     message = printable(message, secret) or "no reason given"
     if not message.endswith((".", "!", "?")):
         message += "."
-    return _error(status, message, type=kind, code=code, param=param)
+    return _error(status, message, by_provider is not None, words)
 
 
 def request_id_in(headers: Mapping[str, str], secret: str = "") -> str | None:
@@ -134,19 +177,42 @@ def without(text: str, secret: str) -> str:
     return text.replace(secret, "[key]") if secret else text
 
 
-def _error(status: int, message: str, **fields: str) -> APIError:
+def _error(status: int, message: str, is_providers: bool, words: Mapping[str, str]) -> APIError:
     cls = _BY_STATUS.get(status, ServerError)
-    if fields.get("type") == "invalid_image_input":
+    if words.get("type") == "invalid_image_input":
         cls = InvalidImageInputError
-    elif cls in {BadRequestError, NotFoundError} and _is_about_model(message, fields):
+    elif is_providers and status in _ACCOUNT:
+        # It knows nothing of the user's key: it refused the gateway's own.
+        cls = ProviderAccountError
+    elif cls in {BadRequestError, NotFoundError} and _is_about_model(message, words):
         cls = ModelNotFoundError
-    return cls(message, status=status, **fields)  # type: ignore[arg-type]
+    return cls(message, status=status, **words)  # type: ignore[arg-type]
 
 
-def _is_about_model(message: str, fields: Mapping[str, str]) -> bool:
-    if fields.get("code") in {"model_not_found", "model_not_supported"}:
+def _is_about_model(message: str, words: Mapping[str, str]) -> bool:
+    if words.get("code") in {"model_not_found", "model_not_supported"}:
         return True
-    return bool(re.search(r"\bmodel\b.*\b(not (supported|found|exist)|unknown)", message.lower()))
+    return "model_not_found" in words.get("response_text", "") or bool(_MODEL.search(message))
+
+
+def _retold(match: re.Match[str], message: str, fields: Mapping[str, Any], answered: str) -> str:
+    """A provider's failure as a sentence: who, with what status, and the reason it gave."""
+    name = match["name"] or _word(fields.get("usedProvider"), "")
+    head = f"Error from provider{name and ' ' + name}: {match['status']}{match['phrase']}"
+    rest = message[match.end() :].strip()
+    said = _said_by_provider(rest or answered)
+    return f"{head}: {said}" if said else head
+
+
+def _said_by_provider(answered: str) -> str:
+    """The message out of what a provider answered, or all of it where it is in no known form."""
+    payload = _parsed(answered.encode("utf-8", "replace"))
+    if not isinstance(payload, dict):
+        return answered
+    error = payload.get("error")
+    fields = error if isinstance(error, dict) else payload
+    message = error if isinstance(error, str) else fields.get("message")
+    return message if isinstance(message, str) and message else answered
 
 
 def _object(data: bytes) -> dict[str, Any] | None:
@@ -161,39 +227,31 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _message(fields: Mapping[str, Any], error: object) -> str:
+def _message(fields: Mapping[str, Any], error: object) -> tuple[str, str]:
+    """What the gateway says, and the path of what it refused, or an empty one."""
     message = fields.get("message")
     issues = fields.get("issues")
     if issues is None and fields.get("name") == "ZodError" and isinstance(message, str):
         # Zod's own message is its issues, written as JSON.
         issues = _parsed(message.encode("utf-8", "replace"))
     if isinstance(issues, list):
-        return "The gateway refused the request: " + "; ".join(map(_issue, issues[:5]))
+        reason, path = refusal_of(issues)
+        return f"The gateway refused the request: {reason}", path
     if isinstance(message, str):
-        return message
-    return error if isinstance(error, str) else str(message or fields or "")
+        return message, ""
+    return error if isinstance(error, str) else str(message or fields or ""), ""
 
 
-def _issue(issue: object) -> str:
-    """One complaint of the gateway's schema check (a ZodError)."""
-    if not isinstance(issue, dict):
-        return str(issue)
-    path = issue.get("path")
-    where = ".".join(map(str, path)) if isinstance(path, list) else ""
-    return f"{where}: {issue.get('message', 'invalid')}" if where else str(issue.get("message"))
-
-
-def _status(fields: Mapping[str, Any], kind: str, message: str, status: int) -> int:
-    upstream = _UPSTREAM.search(message)
-    if upstream:
-        return int(upstream[1])
+def _status(fields: Mapping[str, Any], status: int) -> int:
     if status >= 300:
         return status
     for name in ("status", "code", "statusCode"):
         named = fields.get(name)
         if isinstance(named, int | str) and _ERROR_STATUS.fullmatch(str(named)):
             return int(named)
-    return _STATUS_OF_TYPE.get(kind) or _STATUS_OF_TYPE.get(_word(fields.get("code"), ""), 502)
+    code, kind = (_word(fields.get(name), "") for name in ("code", "type"))
+    found = _STATUS_OF_WORD.get(code) or _STATUS_OF_WORD.get(kind)
+    return found or _STATUS_OF_KIND.get(kind, 502)
 
 
 def _word(value: object, secret: str) -> str:
