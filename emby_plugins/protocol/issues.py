@@ -58,7 +58,9 @@ def _forms(issue: Mapping[str, Any]) -> Iterator[list[Mapping[str, Any]]]:
     forms = issue.get("unionErrors") or issue.get("errors")
     for form in forms if isinstance(forms, list) else ():
         inner = form.get("issues") if isinstance(form, dict) else form
-        known = [i for i in inner if isinstance(i, dict)] if isinstance(inner, list) else []
+        known: list[Mapping[str, Any]] = (
+            [i for i in inner if isinstance(i, dict)] if isinstance(inner, list) else []
+        )
         if known:
             yield known
 
