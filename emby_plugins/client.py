@@ -16,12 +16,13 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar, Unpack
+from typing import Any, Generic, Protocol, Self, TypeVar, Unpack, cast
 
 import stamina
 
@@ -35,7 +36,7 @@ from emby_plugins.chat import (
     StreamEvent,
 )
 from emby_plugins.endings import log_missing_image
-from emby_plugins.errors import ConfigurationError, EmbyError
+from emby_plugins.errors import APIError, BadRequestError, ConfigurationError, EmbyError
 from emby_plugins.folder import ImageFolder
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
@@ -44,6 +45,7 @@ from emby_plugins.protocol.image_decoder import MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
 from emby_plugins.protocol.reading import BodyReader, ReplyReader
+from emby_plugins.protocol.refusals import Dialect, hint_for
 from emby_plugins.protocol.request import chat_body, request_headers
 from emby_plugins.settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins.transport import (
@@ -62,6 +64,7 @@ logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _LONGEST_WAIT = 60.0
 _AFTER_DONE = 4
+_NEVER = "a retry loop either returns or raises"
 _MOST_OF_AN_ERROR = 64 * 1024
 
 _HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)
@@ -129,6 +132,24 @@ class AsyncReplyStream:
         return self.reply
 
 
+@dataclass
+class _Exchange:
+    """One call over all its attempts: what is sent, and the reader of the last response to it."""
+
+    request: ChatRequest
+    call: Call
+    reader: ReplyReader | None = None
+
+    @property
+    def reply(self) -> ChatReply:
+        """The reply as far as it has arrived."""
+        return self.reader.reply if self.reader else ChatReply()
+
+    def may_repeat(self, error: EmbyError) -> bool:
+        """Whether the request may be sent again after this error."""
+        return self.reader.may_repeat(error) if self.reader else error.is_retryable
+
+
 class _Client(Generic[_HTTP]):
     """What `Emby` and `AsyncEmby` share: all but the loops."""
 
@@ -170,6 +191,7 @@ class _Client(Generic[_HTTP]):
         self._timeout = timeout
         self._deadline = deadline
         self._max_retries = max_retries
+        self._dialect = Dialect()
         self._headers = {
             "Accept-Encoding": "identity",
             "User-Agent": _user_agent(),
@@ -183,6 +205,18 @@ class _Client(Generic[_HTTP]):
     def __reduce__(self) -> str:
         msg = "a client holds connections and a key: it can't be pickled, make one where it is used"
         raise TypeError(msg)
+
+    def _exchange(self, request: ChatRequest) -> "_Exchange":
+        request = self._dialect.adapted(request)
+        return _Exchange(request, self._chat_call(request))
+
+    def _adapts(self, exchange: "_Exchange", error: APIError) -> bool:
+        """Whether a refused request has another form, which is then the one to send."""
+        if not self._dialect.learn(exchange.request, error):
+            return False
+        exchange.request = self._dialect.adapted(exchange.request)
+        exchange.call = replace(exchange.call, body=chat_body(exchange.request, self.limits))
+        return True
 
     def _chat_call(self, request: ChatRequest) -> Call:
         if self._backend is None:
@@ -206,9 +240,11 @@ class _Client(Generic[_HTTP]):
             ends=time.monotonic() + self._deadline,
         )
 
-    def _tries(self, call: Call) -> Any:  # stamina gives the type no public name
+    def _tries(
+        self, call: Call, may_repeat: Callable[[EmbyError], bool]
+    ) -> Any:  # stamina gives the type no public name
         def again(error: Exception) -> bool | float:
-            if not isinstance(error, EmbyError) or not error.is_retryable:
+            if not isinstance(error, EmbyError) or not may_repeat(error):
                 return False
             wait: float | None = getattr(error, "retry_after", None)
             return True if wait is None else wait if wait < min(_LONGEST_WAIT, call.left) else False
@@ -235,10 +271,12 @@ class _Client(Generic[_HTTP]):
         return parse_failure(response.status, response.headers, body, secret=self._key.reveal())
 
     @contextmanager
-    def _advice(self) -> Iterator[None]:
+    def _advice(self, request: ChatRequest | None = None) -> Iterator[None]:
         try:
             yield
         except EmbyError as error:
+            if request is not None and not error.hint:
+                error.hint = hint_for(request, error)
             conceal(error, self._key.reveal())
             self._plugins.advise(error)
             raise
@@ -302,8 +340,12 @@ class Emby(_Client[HTTPClient]):
 
     def models(self) -> list[ModelCard]:
         """The models the gateway lists: Image Generation page, "Available Models"."""
-        with self._advice(), closing(self._send(self._models_call())) as response:
-            return parse_models(self._body(response))
+        call = self._models_call()
+        with self._advice():
+            for attempt in self._tries(call, _is_retryable):
+                with attempt, closing(self._respond(call)) as response:
+                    return parse_models(self._body(response))
+        raise AssertionError(_NEVER)
 
     def close(self) -> None:
         """Close the connections. A given `http_client` is left open."""
@@ -322,21 +364,51 @@ class Emby(_Client[HTTPClient]):
 
     @contextmanager
     def _open(self, request: ChatRequest) -> Iterator[ReplyStream]:
-        with self._advice(), closing(self._send(self._chat_call(request))) as response:
-            reader = self._reader(response, request)
-            with closing(_events(response, reader)) as events:
-                yield ReplyStream(reader, events)
+        exchange = self._exchange(request)
+        with self._advice(request), closing(self._events(exchange)) as events:
+            next(events)
+            yield ReplyStream(exchange, cast("Iterator[StreamEvent]", events))
 
-    def _send(self, call: Call) -> Response:
-        """A successful response, its body unread; tries again where that is safe."""
-        for attempt in self._tries(call):
-            with attempt:
-                response = self._transport.send(call)
-                if response.is_success:
-                    return response
-                with closing(response):
-                    raise self._failure(response, self._complaint(response))
-        raise AssertionError("a retry loop either returns or raises")
+    def _events(self, exchange: _Exchange) -> Generator[StreamEvent | None, None, None]:
+        """None when a response has begun, then what it tells; tries again where that is safe."""
+        is_opened = False
+        for attempt in self._tries(exchange.call, exchange.may_repeat):
+            with attempt, closing(self._send(exchange)) as response:
+                reader = exchange.reader = self._reader(response, exchange.request)
+                if not is_opened:
+                    is_opened = True
+                    yield None
+                with closing(response.chunks()) as chunks:
+                    with reader.guard():
+                        for chunk in chunks:
+                            yield from reader.feed(chunk)
+                            if reader.is_done:
+                                break
+                        yield from reader.close()
+                    log_missing_image(reader.reply)
+                    # Read on to the very end, so that the connection can serve again.
+                    with suppress(EmbyError):
+                        for _ in islice(chunks, _AFTER_DONE):
+                            pass
+                return
+
+    def _send(self, exchange: _Exchange) -> Response:
+        """A successful response, its body unread, to the request or to another form of it."""
+        exchange.reader = None
+        try:
+            return self._respond(exchange.call)
+        except BadRequestError as error:
+            if not self._adapts(exchange, error):
+                raise
+        return self._respond(exchange.call)
+
+    def _respond(self, call: Call) -> Response:
+        """A successful response, its body unread. Raises what another one stands for."""
+        response = self._transport.send(call)
+        if response.is_success:
+            return response
+        with closing(response):
+            raise self._failure(response, self._complaint(response))
 
     def _body(self, response: Response) -> bytes:
         reader = BodyReader(response.headers, self.limits.wire)
@@ -395,9 +467,13 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
 
     async def models(self) -> list[ModelCard]:
         """As `Emby.models`."""
+        call = self._models_call()
         with self._advice():
-            async with aclosing(await self._send(self._models_call())) as response:
-                return parse_models(await self._body(response))
+            async for attempt in self._tries(call, _is_retryable):
+                with attempt:
+                    async with aclosing(await self._respond(call)) as response:
+                        return parse_models(await self._body(response))
+        raise AssertionError(_NEVER)
 
     async def close(self) -> None:
         """Close the connections of this event loop. A given `http_client` is left open."""
@@ -416,22 +492,54 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
 
     @asynccontextmanager
     async def _open(self, request: ChatRequest) -> AsyncIterator[AsyncReplyStream]:
-        with self._advice():
-            async with aclosing(await self._send(self._chat_call(request))) as response:
-                reader = self._reader(response, request)
-                async with aclosing(_async_events(response, reader)) as events:
-                    yield AsyncReplyStream(reader, events)
+        exchange = self._exchange(request)
+        with self._advice(request):
+            async with aclosing(self._events(exchange)) as events:
+                await anext(events)
+                yield AsyncReplyStream(exchange, cast("AsyncIterator[StreamEvent]", events))
 
-    async def _send(self, call: Call) -> AsyncResponse:
-        """As `Emby._send`."""
-        async for attempt in self._tries(call):
+    async def _events(self, exchange: _Exchange) -> AsyncGenerator[StreamEvent | None, None]:
+        """As `Emby._events`."""
+        is_opened = False
+        async for attempt in self._tries(exchange.call, exchange.may_repeat):
             with attempt:
-                response = await self._transport.send(call)
-                if response.is_success:
-                    return response
-                async with aclosing(response):
-                    raise self._failure(response, await self._complaint(response))
-        raise AssertionError("a retry loop either returns or raises")
+                async with aclosing(await self._send(exchange)) as response:
+                    reader = exchange.reader = self._reader(response, exchange.request)
+                    if not is_opened:
+                        is_opened = True
+                        yield None
+                    async with aclosing(response.chunks()) as chunks:
+                        with reader.guard():
+                            async for chunk in chunks:
+                                for event in reader.feed(chunk):
+                                    yield event
+                                if reader.is_done:
+                                    break
+                            for event in reader.close():
+                                yield event
+                        log_missing_image(reader.reply)
+                        with suppress(EmbyError):
+                            for _ in range(_AFTER_DONE):
+                                await anext(chunks, None)
+                return
+
+    async def _send(self, exchange: _Exchange) -> AsyncResponse:
+        """As `Emby._send`."""
+        exchange.reader = None
+        try:
+            return await self._respond(exchange.call)
+        except BadRequestError as error:
+            if not self._adapts(exchange, error):
+                raise
+        return await self._respond(exchange.call)
+
+    async def _respond(self, call: Call) -> AsyncResponse:
+        """As `Emby._respond`."""
+        response = await self._transport.send(call)
+        if response.is_success:
+            return response
+        async with aclosing(response):
+            raise self._failure(response, await self._complaint(response))
 
     async def _body(self, response: AsyncResponse) -> bytes:
         reader = BodyReader(response.headers, self.limits.wire)
@@ -449,37 +557,8 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
         return reader.body if reader else b""
 
 
-def _events(response: Response, reader: ReplyReader) -> Generator[StreamEvent, None, None]:
-    with closing(response.chunks()) as chunks:
-        with reader.guard():
-            for chunk in chunks:
-                yield from reader.feed(chunk)
-                if reader.is_done:
-                    break
-            yield from reader.close()
-        log_missing_image(reader.reply)
-        # Read on to the very end of the body, so that the connection can serve again.
-        with suppress(EmbyError):
-            for _ in islice(chunks, _AFTER_DONE):
-                pass
-
-
-async def _async_events(
-    response: AsyncResponse, reader: ReplyReader
-) -> AsyncGenerator[StreamEvent, None]:
-    async with aclosing(response.chunks()) as chunks:
-        with reader.guard():
-            async for chunk in chunks:
-                for event in reader.feed(chunk):
-                    yield event
-                if reader.is_done:
-                    break
-            for event in reader.close():
-                yield event
-        log_missing_image(reader.reply)
-        with suppress(EmbyError):
-            for _ in range(_AFTER_DONE):
-                await anext(chunks, None)
+def _is_retryable(error: EmbyError) -> bool:
+    return error.is_retryable
 
 
 @cache

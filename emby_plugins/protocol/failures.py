@@ -151,6 +151,16 @@ def failure_of(payload: Mapping[str, Any], *, status: int, secret: str = "") -> 
     return _error(status, message, by_provider is not None, words)
 
 
+def is_unpaid(error: APIError) -> bool:
+    """Whether an error that came before any piece of a reply shows that nothing was paid.
+
+    True where the provider refused, or was never reached; not where its reply broke off (2026-08:
+    `stream_truncated`), which may have been billed.
+    """
+    refused = error.status in {429, 503, 529} or _PROVIDER.search(error.message) is not None
+    return error.is_retryable and (refused or error.code == "fetch_failed")
+
+
 def request_id_in(headers: Mapping[str, str], secret: str = "") -> str | None:
     """The gateway's id of a request, safe to print; None where it gave none."""
     return printable(headers.get("x-request-id", ""), secret) or None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from emby_plugins.chat import ChatReply, Finished, StreamEvent
 from emby_plugins.errors import (
+    APIError,
     EmbyError,
     MalformedReplyError,
     ReplyError,
@@ -16,7 +17,7 @@ from emby_plugins.errors import (
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.failures import conceal, failure_in, request_id_in
+from emby_plugins.protocol.failures import conceal, failure_in, is_unpaid, request_id_in
 from emby_plugins.protocol.image_decoder import ImageDecoder, MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
@@ -57,6 +58,7 @@ class ReplyReader:
         self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
         self._body: list[bytes] = []
         self._wire_size = 0
+        self._has_begun = False
 
     def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         """The events that these bytes complete."""
@@ -110,6 +112,14 @@ class ReplyReader:
         finally:
             self._decoder.close()
 
+    def may_repeat(self, error: EmbyError) -> bool:
+        """Whether the request may be sent again after this error, since nothing can have been paid.
+
+        Every state answers 200 and an error event where a provider refuses a stream
+        (upstream-503-stream): as the first thing that came, it is as good as an error status.
+        """
+        return not self._has_begun and isinstance(error, APIError) and is_unpaid(error)
+
     def _take(self, event: ServerSentEvent) -> list[StreamEvent]:
         data = event.data
         if data == _DONE:
@@ -119,6 +129,7 @@ class ReplyReader:
         chunk = parse_completion(data)
         if chunk.error:
             raise failure_in(data, secret=self._secret())
+        self._has_begun = True
         return self._assembler.add(chunk)
 
     def _last(self, events: list[ServerSentEvent]) -> Iterator[StreamEvent]:
@@ -142,6 +153,7 @@ class ReplyReader:
         if completion.error:
             # HTTP 200 may carry one.
             raise failure_in(body, secret=self._secret())
+        self._has_begun = True
         yield from self._assembler.add(completion)
         if not self._assembler.has_choice:
             msg = "The reply has no choices, so there is no message in it."

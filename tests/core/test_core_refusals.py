@@ -1,0 +1,262 @@
+"""A refused request: asked in another form, tried again, or told with what to do."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from support import Asker, ScriptedBackend, answer, as_asked, chunk, completion, picture, sse
+
+from emby_plugins import (
+    APIError,
+    AuthenticationError,
+    BackendRequest,
+    BackendResponse,
+    BadRequestError,
+    Emby,
+    FilePart,
+    Image,
+    Message,
+    ProviderAccountError,
+    RateLimitError,
+    ServerError,
+    Tool,
+    TruncatedReplyError,
+)
+from emby_plugins.protocol.issues import refusal_of
+
+ADD, DIVIDE = Tool("add", "Adds."), Tool("divide", "Divides.")
+
+
+def literal(expected: str, received: str) -> dict[str, Any]:
+    """An issue about `tool_choice` as one word."""
+    return {"code": "invalid_literal", "path": ["tool_choice"], "message": "Invalid literal"} | {
+        "expected": expected,
+        "received": received,
+    }
+
+
+def refused(choice: str) -> BackendResponse:
+    """What 2025-11 answers to a tool choice that it does not know (tool-choice-required)."""
+    kind = {"code": "invalid_type", "path": ["tool_choice"], "message": "Expected object"}
+    kind |= {"expected": "object", "received": "string"}
+    forms = [[literal("auto", choice)], [literal("none", choice)], [kind]]
+    union = {"code": "invalid_union", "path": ["tool_choice"], "message": "Invalid input"}
+    union |= {"unionErrors": [{"issues": form, "name": "ZodError"} for form in forms]}
+    error = {"issues": [union], "name": "ZodError"}
+    return answer({"success": False, "error": error}, status=400)
+
+
+def strict(request: BackendRequest) -> BackendResponse:
+    """A gateway that takes `auto`, `none` and a named function, and answers in the form asked."""
+    choice = json.loads(request.body).get("tool_choice")
+    if not isinstance(choice, dict) and choice not in {"auto", "none", None}:
+        return refused(choice)
+    return as_asked(completion(), sse(chunk("Hello."), chunk(finish="stop")))(request)
+
+
+def bodies(backend: ScriptedBackend) -> list[Any]:
+    """Every body that was sent."""
+    return [json.loads(request.body) for request in backend.requests]
+
+
+# ---- another form
+
+
+def test_one_tool_is_named_where_required_is_refused(ask: Asker) -> None:
+    """The unpaid 400 is answered by the same demand in a form that every state takes."""
+    backend = ScriptedBackend(by=strict)
+    assert ask("Add.", on=backend.on, tools=[ADD], tool_choice="required").text == "Hello."
+    first, second = bodies(backend)
+    assert first["tool_choice"] == "required"
+    assert second == first | {"tool_choice": {"type": "function", "function": {"name": "add"}}}
+
+
+@pytest.mark.parametrize("system", [[], [Message.system("Be brief.")]], ids=["none", "given"])
+def test_several_tools_go_with_an_instruction(ask: Asker, system: list[Message]) -> None:
+    """`auto`, and the first message, which alone may be the system's, tells to call one."""
+    backend = ScriptedBackend(by=strict)
+    prompt = [*system, Message.user("Add.")]
+    ask(prompt, on=backend.on, tools=[ADD, DIVIDE], tool_choice="required")
+    first, second = bodies(backend)
+    assert (first["tool_choice"], second["tool_choice"]) == ("required", "auto")
+    told, *rest = second["messages"]
+    assert told["role"] == "system"
+    assert "must answer by calling at least one of these tools: add, divide" in told["content"]
+    assert rest == [{"role": "user", "content": "Add."}]
+    assert not system or told["content"].startswith("Be brief.")
+
+
+def test_a_refusal_is_remembered_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A client asks once in vain, whatever its retries; another client asks for itself."""
+    backend = ScriptedBackend(by=strict)
+    with caplog.at_level(logging.INFO, "emby_plugins"), Emby(**backend.on, max_retries=0) as emby:
+        for _ in range(3):
+            emby.chat("Add.", tools=[ADD], tool_choice="required")
+    assert len(backend.requests) == 4
+    assert [record.message[:46] for record in caplog.records if record.name == "emby_plugins"] == [
+        "The gateway refuses tool_choice 'required'. Fr"
+    ]
+    with Emby(**backend.on) as emby:
+        emby.chat("Add.", tools=[ADD], tool_choice="required")
+    assert bodies(backend)[4]["tool_choice"] == "required"
+
+
+def test_a_gateway_that_takes_required_is_asked_once() -> None:
+    """Nothing is guessed for everyone."""
+    backend = ScriptedBackend(completion())
+    with Emby(**backend.on) as emby:
+        emby.chat("Add.", tools=[ADD, DIVIDE], tool_choice="required")
+    assert [body["tool_choice"] for body in bodies(backend)] == ["required"]
+
+
+OTHER_REFUSALS = {
+    "ability": {
+        "error": {"message": "Model x does not support tool calls. Remove the tools/tool_choice."}
+    },
+    "provider": {
+        "error": {"message": "Bad", "param": "tool_choice", "usedProvider": "openai"},
+    },
+    "schema": {"error": {"issues": [{"path": ["tools", 0], "message": "Required"}]}},
+}
+
+
+@pytest.mark.parametrize("body", OTHER_REFUSALS.values(), ids=OTHER_REFUSALS)
+def test_another_refusal_is_told_at_once(ask: Asker, body: object) -> None:
+    """Only the gateway's own refusal of the choice is answered with another form."""
+    backend = ScriptedBackend(answer(body, status=400))
+    with pytest.raises(BadRequestError):
+        ask("Add.", on=backend.on, tools=[ADD], tool_choice="required")
+    assert len(backend.requests) == 1
+
+
+def test_a_refused_word_of_ones_own_is_told() -> None:
+    """`auto` is what every state takes: if it is refused, there is no other form."""
+    backend = ScriptedBackend(by=lambda request: refused("auto"))
+    told = r'tool_choice: Expected "auto", "none" or object'
+    with Emby(**backend.on) as emby, pytest.raises(BadRequestError, match=told):
+        emby.chat("Add.", tools=[ADD], tool_choice="auto")
+    assert len(backend.requests) == 1
+
+
+# ---- tried again
+
+
+def event(message: str, **fields: object) -> bytes:
+    """A stream that begins with an error event, as all states send one."""
+    data = json.dumps({"error": {"message": message, **fields}})
+    return f"event: error\ndata: {data}\nid: 0\n\nevent: done\ndata: [DONE]\n\n".encode()
+
+
+GOOD = sse(chunk("Hello."), chunk(finish="stop"))
+UNPAID = {
+    "429": event("Error from provider: 429 Too Many Requests {}", type="gateway_error"),
+    "named-503": event("Error from provider openai: 503 Service Unavailable", type="x"),
+    "never-reached": event("Failed", type="upstream_error", code="fetch_failed"),
+    "own-429": event("Slow down", type="rate_limit_error"),
+}
+STREAMS = pytest.mark.parametrize("mode", ["sync-stream", "async-stream"])
+
+
+@STREAMS
+@pytest.mark.parametrize("first", UNPAID.values(), ids=UNPAID)
+def test_a_stream_that_was_refused_at_once_is_tried_again(mode: str, first: bytes) -> None:
+    """As its unstreamed twin, which has the status of the refusal."""
+    backend = ScriptedBackend(first, first, GOOD)
+    assert Asker(mode)("Hi", on=backend.on).text == "Hello."
+    assert len(backend.requests) == 3
+
+
+PAID = {
+    "text": (sse(chunk("Hel"), done=False) + UNPAID["429"], RateLimitError),
+    "role-only": (sse(chunk(""), done=False) + UNPAID["named-503"], ServerError),
+    "broken-off": (event("Ended", type="upstream_error", code="stream_truncated"), ServerError),
+    "unknown": (event("Boom"), ServerError),
+    "401": (event("Error from provider openai: 401 Unauthorized"), ProviderAccountError),
+    "500": (event("Error from provider: 500 Internal Server Error"), ServerError),
+    "own-401": (event("No", code="invalid_api_key"), AuthenticationError),
+    "no-finish": (sse(chunk("")), TruncatedReplyError),
+}
+
+
+@STREAMS
+@pytest.mark.parametrize(("stream", "kind"), PAID.values(), ids=PAID)
+def test_what_may_have_been_paid_is_never_sent_twice(
+    mode: str, stream: bytes, kind: type[APIError]
+) -> None:
+    """Nor what would be refused again."""
+    backend = ScriptedBackend(stream, GOOD)
+    with pytest.raises(kind) as caught:
+        Asker(mode)("Hi", on=backend.on)
+    assert type(caught.value) is kind
+    assert len(backend.requests) == 1
+
+
+@STREAMS
+def test_tries_of_streams_are_counted_with_the_others(mode: str) -> None:
+    """An error status and an error event draw on the same `max_retries`."""
+    backend = ScriptedBackend(answer({}, status=503), UNPAID["429"], UNPAID["429"], GOOD)
+    with pytest.raises(RateLimitError):
+        Asker(mode)("Hi", on=backend.on | {"max_retries": 2})
+    assert len(backend.requests) == 3
+
+
+# ---- told with what to do
+
+
+def hint(prompt: Any, body: object, status: int) -> str:
+    """The hint of the error that a response becomes."""
+    with (
+        pytest.raises(APIError) as caught,
+        Emby(**ScriptedBackend(answer(body, status=status)).on) as e,
+    ):
+        e.chat(prompt)
+    return caught.value.hint
+
+
+BARE = {"error": True, "status": 500, "message": "Internal Server Error"}
+
+
+def test_an_image_that_was_not_fetched_is_named() -> None:
+    """Every state answers a bare 500 (edit-https-unfetchable); other 500s say nothing of images."""
+    far = Message.user("Edit it.", Image.from_url("https://example.com/a.png"))
+    assert "fetch https://example.com/a.png: download the image" in hint(far, BARE, 500)
+    assert hint(Message.user("Edit it.", Image.from_bytes(picture())), BARE, 500) == ""
+    provider = {
+        "error": {"message": "Error from provider openai: 500 Oh", "usedProvider": "openai"}
+    }
+    assert hint(far, provider, 500) == ""
+
+
+def test_a_gateway_without_files_says_so() -> None:
+    """2025-11 and 2025-12 know no `file` part (file-part)."""
+    path = ["messages", 0, "content", 1, "type"]
+    issue = {"code": "invalid_literal", "expected": "text", "received": "file", "path": path}
+    body = {"error": {"issues": [issue | {"message": "Invalid"}]}}
+    pdf = FilePart.from_bytes(b"%PDF-1.7", filename="a.pdf")
+    assert "takes no files" in hint(Message.user("Read it.", pdf), body, 400)
+    assert hint("Read it.", body, 400) == ""
+
+
+def test_a_provider_that_refuses_the_gateways_key_is_not_the_users_fault() -> None:
+    """The user's own 401 sends them to their key, a provider's does not."""
+    theirs = {"error": {"message": "Error from provider: 401 Unauthorized", "usedProvider": "groq"}}
+    assert "groq refused the gateway's account, not your key" in hint("Hi", theirs, 500)
+    assert "EMBY_API_KEY" in hint("Hi", {"error": True, "message": "Unauthorized"}, 401)
+
+
+# ---- nested issues
+
+
+def test_issues_that_are_odd_cost_nothing() -> None:
+    """Whatever stands there, there is a sentence: deep nests, missing paths, wrong types."""
+    deep: dict[str, Any] = {"path": ["a"], "message": "Required", "code": "custom"}
+    for _ in range(200):
+        deep = {"code": "invalid_union", "path": [], "unionErrors": [{"issues": [deep]}]}
+        deep["message"] = "Invalid input"
+    assert refusal_of([deep]).reason
+    for odd in ({}, {"path": 3}, {"unionErrors": 5}, {"errors": [None, {}]}, {"path": [{}]}):
+        assert refusal_of([odd]).reason
+    newer = {"code": "invalid_union", "path": ["stop"], "message": "Invalid input"}
+    newer["errors"] = [[{"code": "invalid_type", "expected": "string", "path": ["stop"]}]]
+    assert refusal_of([newer]).path == "stop"
