@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         DOCUMENTED_MODELS,
         MOCK_MODELS,
         ModelCard,
+        find_model,
+        known_models,
         load_cards,
         save_cards,
     )
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from emby_plugins.images import Image, Provenance
     from emby_plugins.protocol.backend import Backend, BackendRequest, BackendResponse
     from emby_plugins.protocol.limits import Limits
+    from emby_plugins.settings import DEFAULT_BASE_URL, find_base_url
 
 __all__ = [
     "APIError",
@@ -91,6 +94,7 @@ __all__ = [
     "Citation",
     "ConfigurationError",
     "Content",
+    "DEFAULT_BASE_URL",
     "DEFAULT_MODEL",
     "DOCUMENTED_MODELS",
     "DeadlineExceededError",
@@ -136,13 +140,18 @@ __all__ = [
     "TransportError",
     "TruncatedReplyError",
     "Usage",
+    "find_base_url",
+    "find_model",
     "hookimpl",
+    "known_models",
     "load_cards",
     "save_cards",
 ]
 
 _ROOMS = {
-    "catalog": "DOCUMENTED_MODELS MOCK_MODELS ModelCard load_cards save_cards",
+    "catalog": (
+        "DOCUMENTED_MODELS MOCK_MODELS ModelCard find_model known_models load_cards save_cards"
+    ),
     "chat": (
         "DEFAULT_MODEL ChatOptions ChatReply Citation Content FilePart Finished ImageConfig "
         "ImagePart ImageReceived JSONSchema Message ReasoningDelta StreamEvent TextDelta "
@@ -161,6 +170,7 @@ _ROOMS = {
     "images": "Image Provenance",
     "protocol.backend": "Backend BackendRequest BackendResponse",
     "protocol.limits": "Limits",
+    "settings": "DEFAULT_BASE_URL find_base_url",
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names.split()}
 

@@ -226,8 +226,9 @@ class _Client(Generic[_HTTP]):
         headers = {"Content-Type": "application/json", "Accept": accept}
         return self._call("POST", "/chat/completions", headers, body)
 
-    def _models_call(self) -> Call:
-        return self._call("GET", "/models", {"Accept": "application/json"}, None)
+    def _models_call(self, exclude_deprecated: bool) -> Call:
+        path = "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
+        return self._call("GET", path, {"Accept": "application/json"}, None)
 
     def _call(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> Call:
         return Call(
@@ -338,9 +339,14 @@ class Emby(_Client[HTTPClient]):
         with self._open(request) as stream:
             yield stream
 
-    def models(self) -> list[ModelCard]:
-        """The models the gateway lists: Image Generation page, "Available Models"."""
-        call = self._models_call()
+    def models(self, *, exclude_deprecated: bool = False) -> list[ModelCard]:
+        """The models the gateway lists: Image Generation page, "Available Models".
+
+        `exclude_deprecated` asks it to leave out those that it is about to withdraw; a gateway
+        that does not know the option may ignore or refuse it (recordings, case
+        `models-exclude-deprecated`: all states take it).
+        """
+        call = self._models_call(exclude_deprecated)
         with self._advice():
             for attempt in self._tries(call, _is_retryable):
                 with attempt, closing(self._respond(call)) as response:
@@ -465,9 +471,9 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
         async with self._open(request) as stream:
             yield stream
 
-    async def models(self) -> list[ModelCard]:
+    async def models(self, *, exclude_deprecated: bool = False) -> list[ModelCard]:
         """As `Emby.models`."""
-        call = self._models_call()
+        call = self._models_call(exclude_deprecated)
         with self._advice():
             async for attempt in self._tries(call, _is_retryable):
                 with attempt:

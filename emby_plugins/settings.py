@@ -7,6 +7,8 @@ from urllib.parse import SplitResult, urlsplit
 from emby_plugins.errors import ConfigurationError, MissingKeyError
 
 DEFAULT_BASE_URL = "https://api.emby.dev/v1"
+"""Emby's own base URL: Image Generation page, "Generate an Image"."""
+
 KEY_VARIABLE = "EMBY_API_KEY"
 BASE_URL_VARIABLE = "EMBY_BASE_URL"
 
@@ -47,8 +49,11 @@ def find_key(given: Secret | None) -> Secret:
     return Secret(given.reveal().strip())
 
 
-def find_base_url(given: str | None) -> str:
-    """The base URL that was given, else `EMBY_BASE_URL`, else Emby's own; no slash at its end."""
+def find_base_url(given: str | None = None) -> str:
+    """The base URL that was given, else `EMBY_BASE_URL`, else Emby's own; no slash at its end.
+
+    Raises `ConfigurationError` for one that can't be parsed or holds a user name or password.
+    """
     url = (given or os.environ.get(BASE_URL_VARIABLE, "") or DEFAULT_BASE_URL).strip().rstrip("/")
     if _split(url).username is not None:
         msg = "The base URL holds a user name or password."

@@ -1,25 +1,24 @@
-"""What LangChain is told of a model's abilities, from the catalogue on disk."""
+"""What LangChain is told of a model's abilities, from the shipped catalog."""
 
 from typing import cast
 
 from langchain_core.language_models import ModelProfile
 
-from emby_plugins import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard
+from emby_plugins import MOCK_MODELS, ModelCard, find_model, known_models
 
 
 def profile_of(model: str) -> ModelProfile | None:
-    """The profile of a model of the catalogue, under its id or `provider/id`; else None."""
-    cards = {card.id: card for card in (*DOCUMENTED_MODELS, *MOCK_MODELS)}
-    card = cards.get(model) or cards.get(model.rpartition("/")[2])
+    """The profile of a model of the catalog, under its id or `provider/id`; else None."""
+    card = find_model(model, [*known_models(), *MOCK_MODELS])
     return None if card is None else profile(card)
 
 
 def profile(card: ModelCard) -> ModelProfile:
-    """A model card as LangChain's profile; what nobody promised is left out."""
+    """A model card as LangChain's profile; what the card does not say is left out."""
     said = {
         "name": card.name,
         "text_inputs": True,
-        "text_outputs": True,
+        "text_outputs": card.text_output is not False,
         "image_inputs": card.vision,
         "image_url_inputs": card.vision,
         "image_tool_message": card.vision,

@@ -2,19 +2,18 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
 import llm
 
-from emby_plugins import MOCK_MODELS, EmbyError, ModelCard
+from emby_plugins import MOCK_MODELS, APIError, EmbyError, ModelCard
 from llm_emby import catalogue
 from llm_emby.models import AsyncEmbyModel, named
 
 if TYPE_CHECKING:
-    from emby_plugins import Image
+    from emby_plugins import Emby, Image
 
 _DEFAULT_MODEL = "emby/qwen2.5-vision"
 
@@ -99,18 +98,19 @@ def image(
 
 
 @emby.command()
-@click.option("--vision", is_flag=True, help="Only those that look at images")
-@click.option("--images", is_flag=True, help="Only those that make images")
-@click.option("--tools", is_flag=True, help="Only those that call tools")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON")
+@click.option("--vision", is_flag=True, help="Only models known to accept images")
+@click.option("--images", is_flag=True, help="Only models known to generate images")
+@click.option("--tools", is_flag=True, help="Only models known to call tools")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON; null means not known")
 def models(vision: bool, images: bool, tools: bool, as_json: bool) -> None:
     """List the models and what they can do
 
-    Without network: 'llm emby refresh' asks the gateway.
+    Reads the saved list; 'llm emby refresh' fetches the gateway's. "?" means that nothing is
+    known about a model: llm then allows everything, and the gateway decides.
     """
     cards = [
         card
-        for card in [*catalogue.known_models(), *MOCK_MODELS]
+        for card in [*catalogue.models_to_offer(), *MOCK_MODELS]
         if (card.vision or not vision)
         and (card.image_output or not images)
         and (card.tools or not tools)
@@ -118,7 +118,7 @@ def models(vision: bool, images: bool, tools: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_as_dict(card) for card in cards], indent=2))
         return
-    rows = [(_name(card), ", ".join(_abilities(card)), _context(card)) for card in cards]
+    rows = [(_name(card), _abilities(card), _context(card)) for card in cards]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     for name, abilities, context in rows:
         click.echo(f"{name:<{widths[0]}}  {abilities:<{widths[1]}}  {context}".rstrip())
@@ -127,31 +127,43 @@ def models(vision: bool, images: bool, tools: bool, as_json: bool) -> None:
 @emby.command()
 @click.option("--key", help="API key to use")
 def refresh(key: str | None) -> None:
-    """Ask the gateway for its models, and keep the list"""
+    """Fetch the gateway's list of models and keep it
+
+    One list is kept for each base URL. What a list does not say about a model stays as known.
+    """
     from emby_plugins import Emby
 
-    with Emby(api_key=_key(key), deadline=60) as client:
-        try:
-            cards = client.models()
-        except EmbyError as error:
-            raise click.ClickException(str(error)) from None
-        came, went = catalogue.replace_listed(cards)
-        click.echo(f"{len(cards)} models at {client.base_url}")
+    try:
+        with Emby(api_key=_key(key), deadline=60) as client:
+            base_url, cards = client.base_url, _fetch_models(client)
+    except EmbyError as error:
+        raise click.ClickException(str(error)) from None
+    left_out = [card.id for card in cards if not card.is_chat_model]
+    count = len(cards) - len(left_out)
+    if not count:
+        click.echo(f"The gateway at {base_url} lists no chat models; the known models are kept.")
+        return
+    came, went = catalogue.replace_listed(base_url, cards)
+    click.echo(f"{count} models at {base_url}")
     for sign, ids in (("+", came), ("-", went)):
         for model_id in ids:
             click.echo(f"{sign} {named(model_id)}")
     if not came and not went:
         click.echo("No changes")
+    if left_out:
+        click.echo(f"Left out, as they generate neither text nor images: {', '.join(left_out)}")
 
 
 @emby.command()
 @click.argument("model_id", metavar="MODEL")
-@click.option("--vision", is_flag=True, help="It looks at images")
-@click.option("--images", is_flag=True, help="It makes images")
-@click.option("--tools", is_flag=True, help="It calls tools")
-@click.option("--schema", is_flag=True, help="It answers in the shape of a JSON schema")
+@click.option("--vision", is_flag=True, help="Accepts images")
+@click.option("--images", is_flag=True, help="Generates images")
+@click.option("--tools", is_flag=True, help="Calls tools")
+@click.option("--schema", is_flag=True, help="Follows a JSON schema")
 def add(model_id: str, vision: bool, images: bool, tools: bool, schema: bool) -> None:
     """Add a model that the gateway's list lacks, such as a custom provider's
+
+    Name everything it can do: llm refuses images, tools and schemas for it otherwise.
 
     \b
         llm emby add mycompany/custom-gpt-4 --vision
@@ -170,9 +182,10 @@ def add(model_id: str, vision: bool, images: bool, tools: bool, schema: bool) ->
 @emby.command()
 @click.argument("model_id", metavar="MODEL")
 def remove(model_id: str) -> None:
-    """Forget a model that was added"""
+    """Remove a model that was added"""
     if not catalogue.remove(model_id.removeprefix("emby/")):
-        raise click.ClickException(f"{model_id!r} was never added; 'llm emby models' lists all.")
+        msg = f"{model_id!r} was never added. Run 'llm emby models' to list all models."
+        raise click.ClickException(msg)
     click.echo(f"Removed {named(model_id)}")
 
 
@@ -195,14 +208,19 @@ def gallery(out: str | None, open_: bool) -> None:
 @emby.command()
 @click.option("--key", help="API key to use")
 def doctor(key: str | None) -> None:
-    """Check key, gateway and files, and say what to do about a bad one"""
+    """Check the key, the gateway and the files, and say how to fix what is wrong
+
+    "ok" is fine, "!!" is wrong and "??" could not be checked. The exit status is 1 if anything
+    is wrong. Nothing is charged: the key is checked with a model that does not exist.
+    """
     from llm_emby.checkup import checkup
 
+    marks = {True: ("ok", "green"), False: ("!!", "red"), None: ("??", "yellow")}
     is_well = True
-    for check in checkup(_key(key)):
-        is_well = is_well and check.is_well
-        mark = click.style("ok", fg="green") if check.is_well else click.style("!!", fg="red")
-        click.echo(f"{mark}  {check.name}: {check.finding}")
+    for check in checkup(key):
+        is_well = is_well and check.is_well is not False
+        mark, color = marks[check.is_well]
+        click.echo(f"{click.style(mark, fg=color)}  {check.name}: {check.finding}")
     if not is_well:
         sys.exit(1)
 
@@ -241,6 +259,15 @@ def _to_standard_output(pictures: "list[Image]") -> None:
         sys.stdout.buffer.write(pictures[0].data)
 
 
+def _fetch_models(client: "Emby") -> list[ModelCard]:
+    try:
+        return client.models(exclude_deprecated=True)
+    except APIError as error:
+        if error.status not in {400, 404, 422}:
+            raise
+        return client.models()  # another gateway may refuse the option
+
+
 def _async_model(model_id: str) -> AsyncEmbyModel:
     try:
         model = llm.get_async_model(model_id)
@@ -263,16 +290,16 @@ def _name(card: ModelCard) -> str:
     return card.id if card in MOCK_MODELS else named(card.id)
 
 
-def _abilities(card: ModelCard) -> Iterator[str]:
-    for name, has in (
-        ("vision", card.vision),
-        ("images", card.image_output),
-        ("tools", card.tools),
-        ("schemas", card.structured_output),
-        ("reasoning", card.reasoning),
-    ):
-        if has:
-            yield name
+def _abilities(card: ModelCard) -> str:
+    abilities = {
+        "vision": card.vision,
+        "images": card.image_output,
+        "tools": card.tools,
+        "schemas": card.structured_output,
+        "reasoning": card.reasoning,
+    }
+    is_unknown = all(has is None for has in abilities.values())
+    return "?" if is_unknown else ", ".join(name for name, has in abilities.items() if has)
 
 
 def _context(card: ModelCard) -> str:

@@ -18,7 +18,7 @@ _FILES = frozenset({"application/pdf"})
 
 def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel", list[str]]]:
     """Every model known without asking, sync and async, and its aliases."""
-    cards = catalogue.known_models()
+    cards = catalogue.models_to_offer()
     taken = {named(card.id) for card in cards}
     for card in cards:
         name = named(card.id)
@@ -45,9 +45,10 @@ class _Shared(_BaseModel):
         self.model_id = model_id
         self.wire_name = card.id
         self.needs_key = None if base_url else "emby"
-        self.attachment_types = _IMAGES | _FILES if card.vision else _FILES
-        self.supports_tools = card.tools
-        self.supports_schema = card.structured_output
+        # What nobody says is allowed: the gateway refuses what the model can't do, unpaid.
+        self.attachment_types = _FILES if card.vision is False else _IMAGES | _FILES
+        self.supports_tools = card.tools is not False
+        self.supports_schema = card.structured_output is not False
         self._base_url = base_url
 
     def get_key(self, explicit_key: str | None = None) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emby_plugins.catalog import ModelCard
+from emby_plugins.catalog import ModelCard, clean_text
 from emby_plugins.errors import MalformedReplyError
 from emby_plugins.protocol.wire import parse_json
 
@@ -12,7 +12,8 @@ def parse_models(body: bytes) -> list[ModelCard]:
     """The models a gateway lists, in its order.
 
     Raises `MalformedReplyError` for anything but `{"data": [...]}` with an `id` each. Unknown
-    fields are left out, and an odd value of a known one counts as not given.
+    fields are left out, and an odd value of a known one counts as not said. Texts are cleaned for
+    printing. Recordings, case `models` (2025-11, 2025-12, 2026-08).
     """
     payload = parse_json(body)
     entries = payload.get("data") if isinstance(payload, dict) else None
@@ -25,34 +26,68 @@ def parse_models(body: bytes) -> list[ModelCard]:
 def _card(entry: Mapping[str, Any]) -> ModelCard:
     architecture = entry.get("architecture")
     modalities = architecture if isinstance(architecture, dict) else {}
-    providers = [p for p in _list(entry, "providers") if isinstance(p, dict)]
+    outputs = _list(modalities, "output_modalities")
     parameters = _list(entry, "supported_parameters")
-
-    def some_provider(ability: str) -> bool:
-        return any(provider.get(ability) is True for provider in providers)
-
+    reasoning = "reasoning" in parameters or "reasoning_effort" in parameters
     return ModelCard(
         id=_text(entry, "id"),
         name=_text(entry, "name"),
         family=_text(entry, "family"),
         description=_text(entry, "description"),
-        aliases=tuple(a for a in _list(entry, "aliases") if isinstance(a, str)),
-        vision=(
-            entry.get("vision") is True
-            or some_provider("vision")
-            or "image" in _list(modalities, "input_modalities")
+        aliases=tuple(clean_text(a) for a in _list(entry, "aliases") if isinstance(a, str)),
+        vision=_any(
+            _bool(entry, "vision"),
+            _providers(entry, "vision"),
+            _holds(_list(modalities, "input_modalities"), "image"),
         ),
-        image_output="image" in _list(modalities, "output_modalities"),
-        tools=some_provider("tools") or "tools" in parameters,
-        reasoning=some_provider("reasoning") or "reasoning_effort" in parameters,
-        structured_output=entry.get("structured_outputs") is True,
-        context_length=_number(entry, "context_length"),
-        max_output=next((n for p in providers if (n := _number(p, "max_output"))), None),
+        text_output=_holds(outputs, "text"),
+        image_output=_holds(outputs, "image"),
+        # The gateways give every model a default list of parameters, "tools" among them, and so
+        # it counts only where no provider says. That it lacks one says nothing: `auto` (case
+        # models, all states) calls tools and does not list them.
+        tools=_first(_bool(entry, "tools"), _providers(entry, "tools"), "tools" in parameters),
+        reasoning=_first(_bool(entry, "reasoning"), _providers(entry, "reasoning"), reasoning),
+        # Not said by 2025-11.
+        structured_output=_first(
+            _bool(entry, "structured_outputs"), "structured_outputs" in parameters
+        ),
+        context_length=_number(entry, "context_length") or None,  # 2026-08 says 0 for unknown
+        max_output=_number(entry, "max_output") or _largest_output(entry),
         pricing=_pricing(entry.get("pricing")),
         created=_number(entry, "created"),
         deprecated_at=_text(entry, "deprecated_at"),
         deactivated_at=_text(entry, "deactivated_at"),
     )
+
+
+def _any(*answers: bool | None) -> bool | None:
+    """Yes if any says yes, no if any says no, else not said."""
+    return True if True in answers else False if False in answers else None
+
+
+def _first(*answers: bool | None) -> bool | None:
+    """The first that is said; of the last only a yes counts."""
+    *certain, hint = answers
+    return next((answer for answer in certain if answer is not None), hint or None)
+
+
+def _providers(entry: Mapping[str, Any], ability: str) -> bool | None:
+    """Yes if one provider has the ability, no if all lack it: one is enough to route to."""
+    answers = [_bool(provider, ability) for provider in _provider_list(entry)]
+    return True if True in answers else None if None in answers or not answers else False
+
+
+def _holds(modalities: list[Any], kind: str) -> bool | None:
+    return kind in modalities if modalities else None
+
+
+def _largest_output(entry: Mapping[str, Any]) -> int | None:
+    sizes = [_number(provider, "max_output") or 0 for provider in _provider_list(entry)]
+    return max(sizes, default=0) or None
+
+
+def _provider_list(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [provider for provider in _list(entry, "providers") if isinstance(provider, dict)]
 
 
 def _pricing(prices: object) -> dict[str, str]:
@@ -65,7 +100,12 @@ def _pricing(prices: object) -> dict[str, str]:
 
 def _text(entry: Mapping[str, Any], name: str) -> str:
     value = entry.get(name)
-    return value if isinstance(value, str) else ""
+    return clean_text(value) if isinstance(value, str) else ""
+
+
+def _bool(entry: Mapping[str, Any], name: str) -> bool | None:
+    value = entry.get(name)
+    return value if isinstance(value, bool) else None
 
 
 def _list(entry: Mapping[str, Any], name: str) -> list[Any]:
@@ -75,4 +115,6 @@ def _list(entry: Mapping[str, Any], name: str) -> list[Any]:
 
 def _number(entry: Mapping[str, Any], name: str) -> int | None:
     value = entry.get(name)
-    return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 0 <= value < 1e15 else None

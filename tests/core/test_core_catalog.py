@@ -20,10 +20,11 @@ FULL = ModelCard(
     description="Grüße",
     aliases=("a", "b"),
     vision=True,
+    text_output=False,
     image_output=True,
-    tools=True,
+    tools=False,
     reasoning=True,
-    structured_output=True,
+    structured_output=None,
     context_length=8_192,
     max_output=9,
     pricing={"prompt": "3e-7"},
@@ -89,6 +90,14 @@ def test_a_field_of_tomorrow_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "models.json"
     path.write_text('{"models": [{"id": "m", "smell": true}], "version": 9}')
     assert load_cards(path) == [ModelCard("m")]
+
+
+def test_odd_and_hostile_values_of_a_file(tmp_path: Path) -> None:
+    """An ability that is not a boolean is not said, and texts are cleaned as those of a list."""
+    path = tmp_path / "models.json"
+    path.write_text('{"models": [{"id": "a\\u001b[2J", "vision": "no", "tools": false}]}')
+    (card,) = load_cards(path)
+    assert card == ModelCard("a\ufffd[2J", tools=False)
 
 
 def test_no_file_is_no_list(tmp_path: Path) -> None:

@@ -332,6 +332,8 @@ def test_every_field_of_a_model() -> None:
         family="f",
         description="d",
         aliases=("x",),
+        vision=False,
+        text_output=True,
         image_output=True,
         tools=True,
         reasoning=True,
@@ -345,18 +347,25 @@ def test_every_field_of_a_model() -> None:
     assert plain == ModelCard("o")
 
 
-@pytest.mark.parametrize(
-    "says",
-    [
-        {"vision": True},
-        {"providers": [{"vision": False}, {"vision": True}]},
-        {"architecture": {"input_modalities": ["image"]}},
-    ],
-)
-def test_vision_in_each_of_its_forms(says: dict[str, Any]) -> None:
-    """The model says so, or any provider does, or its inputs: Vision-Enabled Models."""
-    (card,) = models(Emby, **ScriptedBackend({"data": [{"id": "m", **says}]}).on)
-    assert card.vision
+@CLIENTS
+def test_deprecated_models_can_be_left_out(client: Any) -> None:
+    """The gateway is asked to, in a query that all recorded states take; else there is none."""
+    asked: list[str] = []
+
+    def gateway(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx.Response(200, json={"data": []})
+
+    transport = httpx.MockTransport(gateway)
+    for wanted in (True, False):
+        settings = {"api_key": KEY, "base_url": "https://gateway.example/v1"}
+        if client is Emby:
+            http = httpx.Client(transport=transport)
+            Emby(**settings, http_client=http).models(exclude_deprecated=wanted)
+        else:
+            http = httpx.AsyncClient(transport=transport)
+            asyncio.run(AsyncEmby(**settings, http_client=http).models(exclude_deprecated=wanted))
+    assert asked == ["/v1/models?exclude_deprecated=true", "/v1/models"]
 
 
 # ---- plugins

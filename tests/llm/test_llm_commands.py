@@ -13,7 +13,7 @@ import pytest
 from llm_help import LLM, Recorder, paths
 from support import photo
 
-from emby_plugins import BackendRequest, BackendResponse, Image, ModelCard, load_cards, save_cards
+from emby_plugins import BackendRequest, BackendResponse, Image
 from emby_plugins.mock import MockBackend
 
 
@@ -192,133 +192,6 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
     assert done.returncode in {1, 130, -signal.SIGINT}, done.stderr
     assert "Aborted!" in done.stderr
     assert list((tmp_path / "made").iterdir()) == []
-
-
-def test_models_lists_what_each_can_do(run: LLM) -> None:
-    """The table and the JSON name every model, and the filters leave only the fitting ones."""
-    table = run("emby", "models").stdout.splitlines()
-    assert table[0].split("  ")[0] == "emby/qwen2.5-vision"
-    everything = json.loads(run("emby", "models", "--json").stdout)
-    assert [line.split(" ")[0] for line in table] == [entry["model"] for entry in everything]
-    for option in ("vision", "images", "tools"):
-        found = json.loads(run("emby", "models", f"--{option}", "--json").stdout)
-        assert found == [entry for entry in everything if entry[option]]
-        assert 0 < len(found) < len(everything)
-
-
-def test_refresh_keeps_the_gateways_list(
-    run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch, wire: Recorder
-) -> None:
-    """The list is kept, what came and went is said, and a second time nothing has changed."""
-    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
-    listing = {"data": [{"id": "qwen2.5-vision"}, {"id": "brand-new", "vision": True}]}
-    wire.answer = lambda _: BackendResponse(200, {}, iter([json.dumps(listing).encode()]))
-    first = run("emby", "refresh").stdout.splitlines()
-    assert first[0] == "2 models at mock:"
-    assert "+ emby/brand-new" in first
-    assert "- emby/glm-vision" in first
-    assert run("emby", "refresh").stdout.splitlines()[1:] == ["No changes"]
-    assert [card.id for card in load_cards(user_path / "emby" / "models.json")] == [
-        "qwen2.5-vision",
-        "brand-new",
-    ]
-    listed = run("models").stdout
-    assert "emby/brand-new" in listed
-    assert "emby/glm-vision" not in listed
-
-
-def test_a_failed_refresh_leaves_the_list_alone(
-    run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without the gateway the command says so in a line, and what was known stays known."""
-    path = user_path / "emby" / "models.json"
-    save_cards(path, [ModelCard(id="kept")])
-    monkeypatch.setenv("EMBY_BASE_URL", "http://127.0.0.1:9")
-    result = run("emby", "refresh")
-    assert result.exit_code == 1
-    assert "Check the network, and the base URL" in result.output
-    assert [card.id for card in load_cards(path)] == ["kept"]
-
-
-def test_add_and_remove(run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A custom provider's model is added, takes part like any other, and is forgotten again."""
-    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
-    name = "mycompany/custom-gpt-4"
-    assert run("emby", "add", name, "--vision").stdout == f"Added emby/{name}\n"
-    assert run("emby", "add", name, "--vision").stdout == f"Changed emby/{name}\n"
-    result = run("-m", f"emby/{name}", "What?", "-a", photo("rocket.jpg"))
-    assert result.exit_code == 0, result.output
-    assert wire.requests[-1]["model"] == name
-    assert run("emby", "remove", f"emby/{name}").stdout == f"Removed emby/{name}\n"
-    assert name not in run("models").stdout
-    again = run("emby", "remove", name)
-    assert again.exit_code == 1
-    assert "was never added" in again.output
-
-
-def test_what_a_card_lacks_the_model_refuses(run: LLM) -> None:
-    """An added model without vision takes no image, and without tools calls none."""
-    run("emby", "add", "plain")
-    result = run("-m", "emby/plain", "What?", "-a", photo("rocket.jpg"))
-    assert "does not support attachments" in result.output
-    result = run("-m", "emby/plain", "Hi", "-T", "llm_version")
-    assert "does not support tools" in result.output
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"models": [{}]}', b"\xff\xfe", b"null"])
-@pytest.mark.parametrize("name", ["models.json", "added.json"])
-def test_a_corrupt_list_costs_a_warning(
-    run: LLM, user_path: Path, name: str, content: bytes
-) -> None:
-    """Whatever stands in the files of ours, llm works, and says how to mend it."""
-    (user_path / "emby").mkdir()
-    (user_path / "emby" / name).write_bytes(content)
-    result = run("models")
-    assert result.exit_code == 0
-    assert "emby/qwen2.5-vision" in result.stdout
-    assert name in result.stderr
-
-
-def test_doctor_on_the_mock_is_well(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the mock as gateway every finding is good and the exit code 0."""
-    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
-    result = run("emby", "doctor")
-    assert result.exit_code == 0, result.output
-    assert all(line.startswith("ok") for line in result.stdout.splitlines())
-    assert "lists 8 models" in result.stdout
-
-
-@pytest.mark.parametrize(
-    ("environment", "said"),
-    [
-        ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "!!  gateway: The connection to"),
-        ({"EMBY_BASE_URL": "nonsense"}, "!!  base URL: 'nonsense' is no base URL"),
-        (
-            {"EMBY_BASE_URL": "http://gateway.example", "EMBY_API_KEY": "k"},
-            "!!  base URL: The key is not sent",
-        ),
-    ],
-)
-def test_doctor_names_what_is_ill(
-    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
-) -> None:
-    """A bad finding is marked, says what to do, and makes the exit code 1."""
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    result = run("emby", "doctor")
-    assert result.exit_code == 1
-    assert said in result.output
-
-
-def test_doctor_finds_a_refused_key(
-    run: LLM, monkeypatch: pytest.MonkeyPatch, wire: Recorder
-) -> None:
-    """A key that the gateway does not take is found by the round trip, and never shown."""
-    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
-    wire.answer = MockBackend(key="right")
-    result = run("emby", "doctor", "--key", "wrong-secret")
-    assert "!!  key:" in result.output
-    assert "wrong-secret" not in result.output
 
 
 def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:

@@ -1,0 +1,234 @@
+"""`llm emby doctor`: what it finds, what it says about it, and with which exit status."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from llm_help import LLM, Recorder
+from recordings.recordings import STATES, recording
+from support import Asked, Loopback, Wire
+
+from emby_plugins import BackendRequest, BackendResponse
+from emby_plugins.mock import PROFILES, MockBackend, MockServer
+
+RIGHT, WRONG = "right-secret-key", "wrong-secret-key"
+
+
+@pytest.fixture(autouse=True)
+def _no_certificates_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def finding(output: str, name: str) -> str:
+    """The last line about something."""
+    return [line for line in output.splitlines() if line[4:].startswith(f"{name}:")][-1]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("key", [RIGHT, WRONG, None])
+def test_each_profile_tells_keys_apart(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, profile: str, key: str | None
+) -> None:
+    """Over HTTP, a right key is accepted, a wrong or absent one refused, and none is shown."""
+    with MockServer(MockBackend(key=RIGHT, profile=PROFILES[profile])) as server:
+        monkeypatch.setenv("EMBY_BASE_URL", server.base_url)
+        result = run("emby", "doctor", *(["--key", key] if key else []))
+    line = finding(result.output, "key")
+    if key == RIGHT:
+        assert (line, result.exit_code) == ("ok  key: accepted", 0)
+    else:
+        assert line.startswith(
+            "!!  key: refused (401)" if key else "!!  key: none, and the gateway"
+        )
+        assert result.exit_code == 1
+    assert "secret" not in result.output
+
+
+def recorded(state: str) -> Callable[[BackendRequest], BackendResponse]:
+    """A gateway that answers what the state answered, to a good key and to a bad one."""
+
+    def answer(request: BackendRequest) -> BackendResponse:
+        is_good = request.headers.get("authorization") == f"Bearer {RIGHT}"
+        if request.path.endswith("/models"):
+            case = "models-bad-key"
+        else:
+            assert json.loads(request.body)["model"].startswith("nosuchprovider/")
+            case = "provider-unknown" if is_good else "two-faults-provider-key"
+        found = recording(state, case)
+        return BackendResponse(found.status, {}, iter([found.content]))
+
+    return answer
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("key", "said"), [(RIGHT, "ok  key: accepted"), (WRONG, "!!  key: refused (401): Unauth")]
+)
+def test_each_recorded_state_tells_keys_apart(
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str, key: str, said: str
+) -> None:
+    """As the gateways answered: 400 for a provider that nobody has, 401 for a wrong key."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    wire.answer = recorded(state)
+    assert finding(run("emby", "doctor", "--key", key).output, "key").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, {"choices": [{"message": {"content": "Hi"}}]}, "gives the same answer to a wrong"),
+        (400, {"error": {"message": "no"}}, "gives the same answer to a wrong key"),
+        (404, "404 Not Found", "gives the same answer to a wrong key"),
+        (429, {"error": {"message": "slow down"}}, "could not be verified: slow down"),
+        (500, "oops", "could not be verified: "),
+        (200, "<html>", "gives the same answer to a wrong key"),
+    ],
+)
+def test_what_proves_nothing_is_not_called_accepted(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, status: int, body: object, said: str
+) -> None:
+    """A gateway that answers alike to any key leaves the key unverified, and that is said."""
+
+    def same(asked: Asked, wire: Wire) -> None:
+        if asked.method == "GET":
+            wire.whole(b'{"data": [{"id": "m"}]}')
+        else:
+            content = body if isinstance(body, str) else json.dumps(body)
+            wire.whole(content.encode(), status=f"{status} So")
+
+    with Loopback(same) as server:
+        monkeypatch.setenv("EMBY_BASE_URL", server.url)
+        result = run("emby", "doctor", "--key", RIGHT)
+    line = finding(result.output, "key")
+    assert line.startswith("??  key: could not be verified")
+    assert said in line
+    assert result.exit_code == 0
+
+
+def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mock as gateway every finding is good, with and without a key."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    for words, said in (([], "none, and"), (["--key", RIGHT], "not needed by mock:")):
+        result = run("emby", "doctor", *words)
+        assert result.exit_code == 0, result.output
+        assert all(line.startswith("ok") for line in result.stdout.splitlines())
+        assert f"ok  key: {said}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "!!  gateway: The connection to"),
+        ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "??  key: could not be verified"),
+        ({"EMBY_BASE_URL": "nonsense"}, "!!  base URL: "),
+        (
+            {"EMBY_BASE_URL": "http://gateway.example", "EMBY_API_KEY": "k"},
+            "!!  base URL: The key is not sent",
+        ),
+        ({"EMBY_BASE_URL": "mock:", "EMBY_API_KEY": "two words"}, "!!  key: The API key"),
+        ({"SSL_CERT_FILE": "/no/such/file"}, "!!  certificates: SSL_CERT_FILE names '/no/such"),
+        ({"SSL_CERT_FILE": __file__}, "holds no certificates"),
+        ({"SSL_CERT_DIR": "/no/such/folder"}, "!!  certificates: SSL_CERT_DIR names '/no/such"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    """A bad finding is marked, says what to do, and makes the exit status 1."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = run("emby", "doctor")
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("stored", "variable", "words", "source"),
+    [
+        ({}, None, [], "none: neither llm's stored key 'emby' nor EMBY_API_KEY is set"),
+        ({}, "v", [], "the environment variable EMBY_API_KEY"),
+        ({"emby": "s"}, None, [], "llm's stored key 'emby' (in "),
+        ({"emby": "s"}, "v", [], "EMBY_API_KEY is set too, but llm prefers its own"),
+        ({"emby": "s"}, "v", ["--key", "given"], "--key"),
+        ({"work": "s"}, None, ["--key", "work"], "--key, which names the key that llm stores"),
+    ],
+)
+def test_where_the_key_comes_from(
+    run: LLM,
+    user_path: Path,
+    wire: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: dict[str, str],
+    variable: str | None,
+    words: list[str],
+    source: str,
+) -> None:
+    """It is told before the network is used, and is the key that is sent."""
+    (user_path / "keys.json").write_text(json.dumps(stored))
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    if variable:
+        monkeypatch.setenv("EMBY_API_KEY", variable)
+    result = run("emby", "doctor", *words)
+    assert f"ok  key source: {source}" in result.output or source in result.output
+    assert result.output.index("key source:") < result.output.index("gateway:")
+    sent = wire.headers[0].get("authorization", "Bearer ")[7:]
+    expected = "given" if words[1:] == ["given"] else next(iter(stored.values()), variable or "")
+    assert sent == expected
+
+
+def test_a_corrupt_file_of_keys_is_named(run: LLM, user_path: Path) -> None:
+    """Rather than a traceback of llm's."""
+    (user_path / "keys.json").write_text("{")
+    result = run("emby", "doctor")
+    assert "!!  key source: the file" in result.output
+    assert "keys.json" in result.output
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "none"),
+        ({"HTTPS_PROXY": "http://proxy:1"}, "HTTPS_PROXY (http://proxy:1) is used for"),
+        ({"ALL_PROXY": "http://proxy:1"}, "ALL_PROXY (http://proxy:1) is used for"),
+        ({"HTTPS_PROXY": "http://me:pass@proxy:1"}, "HTTPS_PROXY (http://[password]@proxy:1)"),
+        ({"HTTP_PROXY": "http://proxy:1"}, "none"),
+        ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "gateway.invalid"}, "none, since NO_PROXY"),
+        (
+            {"HTTPS_PROXY": "http://proxy:1", "EMBY_BASE_URL": "https://127.0.0.1:9"},
+            "none, since 127.0.0.1 is this machine",
+        ),
+    ],
+)
+def test_proxies_are_told(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    """Which one applies to the base URL, or why none does, and no password of it."""
+    monkeypatch.setenv("EMBY_BASE_URL", "https://gateway.invalid")
+    monkeypatch.setenv("SSL_CERT_DIR", "/no/such/folder")  # ends before the network
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    output = run("emby", "doctor").output
+    assert finding(output, "proxy").startswith(f"ok  proxy: {said}")
+    assert "pass@" not in output
+
+
+def test_files_are_told(run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The age of the list and whose it is; images are counted without drafts."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    run("emby", "refresh")
+    (path,) = (user_path / "emby").glob("models-*.json")
+    two_days_ago = time.time() - 2 * 86_400 - 60
+    os.utime(path, (two_days_ago, two_days_ago))
+    images = user_path / "emby" / "images"
+    images.mkdir()
+    for name in ("a.png", "b.jpg", ".0123.part"):
+        (images / name).touch()
+    output = run("emby", "doctor").output
+    assert "ok  models: 8 listed by mock:, fetched 2 days ago" in output
+    assert f"ok  images: 2 in {images}" in output
+    assert "ok  versions: emby-plugins " in output

@@ -1,0 +1,259 @@
+"""Which models `llm` offers: `llm emby models`, `refresh`, `add` and `remove`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from llm_help import LLM, Recorder
+from recordings.recordings import STATES, recording
+from support import photo
+
+from emby_plugins import BackendRequest, BackendResponse, ModelCard, load_cards, save_cards
+from emby_plugins.mock import MockBackend, MockServer
+
+Lists = Callable[..., None]
+
+
+@pytest.fixture
+def lists(wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> Lists:
+    """Makes the gateway list these entries."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+
+    def say(*entries: object) -> None:
+        body = json.dumps({"data": entries}).encode()
+        wire.answer = lambda _: BackendResponse(200, {}, iter([body]))
+
+    return say
+
+
+def offered(run: LLM) -> dict[str, dict[str, object]]:
+    """What `llm emby models --json` says, by model."""
+    cards = json.loads(run("emby", "models", "--json").stdout)
+    return {card["model"]: card for card in cards}
+
+
+def test_models_lists_what_each_can_do(run: LLM) -> None:
+    """The table and the JSON name every model, and the filters leave only the fitting ones."""
+    table = run("emby", "models").stdout.splitlines()
+    assert table[0].split("  ")[0] == "emby/qwen2.5-vision"
+    everything = json.loads(run("emby", "models", "--json").stdout)
+    assert [line.split(" ")[0] for line in table] == [entry["model"] for entry in everything]
+    for option in ("vision", "images", "tools"):
+        found = json.loads(run("emby", "models", f"--{option}", "--json").stdout)
+        assert found == [entry for entry in everything if entry[option]]
+        assert 0 < len(found) < len(everything)
+
+
+def test_refresh_keeps_the_gateways_list(run: LLM, lists: Lists) -> None:
+    """The list is kept, what came and went is said, and a second time nothing has changed."""
+    lists({"id": "qwen2.5-vision"}, {"id": "brand-new", "vision": True})
+    first = run("emby", "refresh").stdout.splitlines()
+    assert first[0] == "2 models at mock:"
+    assert "+ emby/brand-new" in first
+    assert "- emby/glm-vision" in first
+    assert run("emby", "refresh").stdout.splitlines()[1:] == ["No changes"]
+    listed = run("models").stdout
+    assert "emby/brand-new" in listed
+    assert "emby/glm-vision" not in listed
+
+
+def test_a_poor_list_takes_no_ability_away(run: LLM, lists: Lists) -> None:
+    """What the catalog or an earlier list says of a model stays where a list says only `id`."""
+    before = offered(run)["emby/qwen2.5-vision"]
+    rich = {"vision": False, "providers": [{"tools": False}], "structured_outputs": False}
+    lists({"id": "qwen2.5-vision"}, {"id": "plain", **rich})
+    run("emby", "refresh")
+    lists({"id": "qwen2.5-vision"}, {"id": "plain"}, {"id": "unheard-of"})
+    run("emby", "refresh")
+    after = offered(run)
+    assert after["emby/qwen2.5-vision"] == before
+    plain = after["emby/plain"]
+    assert [plain[name] for name in ("vision", "tools", "schemas")] == [False, False, False]
+    assert after["emby/unheard-of"]["vision"] is None
+    assert "emby/unheard-of" in run("emby", "models").stdout
+
+
+def test_what_is_not_said_is_tried(run: LLM, lists: Lists, wire: Recorder) -> None:
+    """A model of which nothing is known takes images, tools and schemas: the gateway decides."""
+    lists({"id": "unheard-of"}, {"id": "blind", "vision": False})
+    run("emby", "refresh")
+    wire.answer = None
+    rocket = photo("rocket.jpg")
+    result = run("-m", "emby/unheard-of", "What?", "-a", rocket, "-T", "llm_version")
+    assert "does not support" not in result.output
+    body = wire.requests[-1]
+    assert body["tools"]
+    assert body["messages"][-1]["content"][-1]["type"] == "image_url"  # type: ignore[index]
+    assert "does not support" in run("-m", "emby/blind", "What?", "-a", rocket).output
+
+
+def test_an_empty_list_removes_nothing(run: LLM, lists: Lists) -> None:
+    """Whether it is empty or has no chat model in it, the command says so and keeps what is."""
+    lists({"id": "kept"})
+    run("emby", "refresh")
+    before = offered(run)
+    embeddings = {"id": "e", "architecture": {"output_modalities": ["embedding"]}}
+    for entries in ((), (embeddings,)):
+        lists(*entries)
+        result = run("emby", "refresh")
+        assert result.exit_code == 0
+        assert "lists no chat models; the known models are kept" in result.output
+        assert offered(run) == before
+
+
+def test_models_that_do_not_chat_are_left_out(run: LLM, lists: Lists) -> None:
+    """Embedding, speech and video models are named by refresh, and not registered."""
+    for_chat = {"id": "talks", "architecture": {"output_modalities": ["text"]}}
+    silent = [
+        {"id": f"only-{kind}", "architecture": {"output_modalities": [kind]}}
+        for kind in ("embedding", "audio", "video")
+    ]
+    lists(for_chat, *silent)
+    out = run("emby", "refresh").stdout.splitlines()
+    assert out[0] == "1 models at mock:"
+    assert out[-1].endswith("only-embedding, only-audio, only-video")
+    assert "only-" not in run("models").stdout
+    assert "only-" not in run("emby", "models").stdout
+
+
+def test_each_base_url_has_a_list_of_its_own(
+    run: LLM, lists: Lists, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the mock or another gateway lists is not offered for Emby, and none undoes another."""
+    lists({"id": "of-the-mock"})
+    run("emby", "refresh")
+    with MockServer(MockBackend()) as server:
+        monkeypatch.setenv("EMBY_BASE_URL", server.base_url)
+        assert "emby/of-the-mock" not in offered(run)
+        assert run("emby", "refresh").exit_code == 0
+        assert "emby/emby-mock" in offered(run)
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    assert "emby/of-the-mock" in offered(run)
+    monkeypatch.delenv("EMBY_BASE_URL")
+    assert not {"emby/of-the-mock", "emby/emby-mock"} & set(offered(run))
+    assert "emby/glm-vision" in offered(run)
+
+
+def test_a_list_of_an_older_version_is_used(run: LLM, user_path: Path) -> None:
+    """It counts as Emby's, and what it leaves out as not said; the mock's is passed over."""
+    path = user_path / "emby" / "models.json"
+    path.parent.mkdir()
+    path.write_text('{"models": [{"id": "old", "tools": true}, {"id": "qwen2.5-vl"}]}')
+    assert offered(run)["emby/old"]["tools"] is True
+    assert offered(run)["emby/old"]["vision"] is None
+    assert offered(run)["emby/qwen2.5-vl"]["vision"] is True
+    path.write_text('{"models": [{"id": "emby-mock"}, {"id": "old"}]}')
+    assert "emby/old" not in offered(run)
+    assert "emby/glm-vision" in offered(run)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_recorded_list(
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """The models of each gateway state are offered with what it says of them."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    content = recording(state, "models-exclude-deprecated").content
+    wire.answer = lambda _: BackendResponse(200, {}, iter([content]))
+    assert run("emby", "refresh").stdout.startswith("3 models at mock:\n")
+    card = offered(run)["emby/gpt-4o-mini"]
+    said = [card[name] for name in ("vision", "images", "tools", "reasoning", "context_length")]
+    assert said == [state == "2026-08", False, True, False, 128_000]
+
+
+def test_a_gateway_that_refuses_the_query(
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked again without; a key that is refused is told at once."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    answers = [(400, {"error": {"message": "what?"}}), (200, {"data": [{"id": "a"}]})]
+
+    def refuses(_: BackendRequest) -> BackendResponse:
+        status, body = answers[len(wire.requests) - 1]
+        return BackendResponse(status, {}, iter([json.dumps(body).encode()]))
+
+    wire.answer = refuses
+    assert run("emby", "refresh").stdout.startswith("1 models at mock:\n")
+    answers[:] = [(401, {"error": {"message": "no"}})] * 2
+    wire.requests.clear()
+    assert run("emby", "refresh").exit_code == 1
+    assert len(wire.requests) == 1
+
+
+def test_a_lists_names_can_not_command_the_terminal(run: LLM, lists: Lists) -> None:
+    """No escape or bidi character of an id reaches the screen, by whichever command."""
+    hostile = "\x1b]0;owned\x07\x1b[2J\u202egpt\x9b"
+    silent = {"id": hostile + "e", "architecture": {"output_modalities": ["embedding"]}}
+    lists({"id": hostile, "name": hostile, "aliases": [hostile + "a"]}, silent)
+    for words in (["refresh"], ["models"], ["doctor"]):
+        output = run("emby", *words).output
+        assert not [c for c in output if not c.isprintable() and c != "\n"]
+    assert not [c for c in run("models").output if not c.isprintable() and c != "\n"]
+    assert "gpt" in run("models").output
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "Check the network, and the base URL"),
+        ({"EMBY_BASE_URL": "nonsense"}, "nonsense"),
+        ({"EMBY_API_KEY": "a b"}, "API key"),
+    ],
+)
+def test_a_failed_refresh_leaves_the_list_alone(
+    run: LLM,
+    user_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    said: str,
+) -> None:
+    """Without the gateway the command says so in a line, and what was known stays known."""
+    path = user_path / "emby" / "models.json"
+    save_cards(path, [ModelCard(id="kept")])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    result = run("emby", "refresh")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert said in result.output
+    assert [card.id for card in load_cards(path)] == ["kept"]
+
+
+def test_add_and_remove(run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A custom provider's model is added, takes part like any other, and is removed again."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    name = "mycompany/custom-gpt-4"
+    assert run("emby", "add", name, "--vision").stdout == f"Added emby/{name}\n"
+    assert run("emby", "add", name, "--vision").stdout == f"Changed emby/{name}\n"
+    result = run("-m", f"emby/{name}", "What?", "-a", photo("rocket.jpg"))
+    assert result.exit_code == 0, result.output
+    assert wire.requests[-1]["model"] == name
+    assert run("emby", "remove", f"emby/{name}").stdout == f"Removed emby/{name}\n"
+    assert name not in run("models").stdout
+    again = run("emby", "remove", name)
+    assert again.exit_code == 1
+    assert "was never added" in again.output
+
+
+def test_what_a_card_lacks_the_model_refuses(run: LLM) -> None:
+    """An added model without vision takes no image, and without tools calls none."""
+    run("emby", "add", "plain")
+    result = run("-m", "emby/plain", "What?", "-a", photo("rocket.jpg"))
+    assert "does not support attachments" in result.output
+    result = run("-m", "emby/plain", "Hi", "-T", "llm_version")
+    assert "does not support tools" in result.output
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"models": [{}]}', b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("name", ["models.json", "added.json"])
+def test_a_corrupt_list_costs_a_warning(
+    run: LLM, user_path: Path, name: str, content: bytes
+) -> None:
+    """Whatever is in the files of ours, llm works, and says how to mend it."""
+    (user_path / "emby").mkdir()
+    (user_path / "emby" / name).write_bytes(content)
+    result = run("models")
+    assert result.exit_code == 0
+    assert "emby/qwen2.5-vision" in result.stdout
+    assert name in result.stderr
