@@ -2,7 +2,7 @@
 
 One assembler serves both forms of a reply: an unstreamed message is a stream of one delta, so
 the two can't come out different. Images have no index on the wire: they are appended, never
-merged. The last usage wins.
+merged. Usage comes in several chunks that amend each other.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ class Assembler:
         self._images: list[Image] = []
         self._calls: dict[int, _Call] = {}
         self._citations: list[Citation] = []
-        self._usage: Usage | None = None
+        self._usage: dict[str, Any] | None = None
         self._id = self._model = ""
         self._created: int | None = None
         self._fingerprint: str | None = None
@@ -102,7 +102,7 @@ class Assembler:
                 for _, call in sorted(self._calls.items())
             ),
             citations=tuple(self._citations),
-            usage=self._usage,
+            usage=None if self._usage is None else parse_usage(self._usage),
             finish_reason=self.finish_reason,
             model=self._model,
             id=self._id,
@@ -125,7 +125,7 @@ class Assembler:
         if chunk.metadata is not None and isinstance(chunk.metadata, dict):
             self._metadata = chunk.metadata
         if chunk.usage is not None and isinstance(chunk.usage, dict):
-            self._usage = parse_usage(chunk.usage)
+            self._usage = _amended(self._usage or {}, chunk.usage)
 
     def _message(self, message: MessageItem) -> Iterator[StreamEvent]:
         reasoning = message.reasoning or message.reasoning_content
@@ -204,6 +204,22 @@ class Assembler:
         return last + 1 if name else max(last, 0)
 
 
+def _amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Usage with what a later one tells: null and 0 tell nothing, and details are kept.
+
+    All states send usage after the finish chunk, then once more without details in 2025-11 and
+    2025-12, or with details of which some are only filled up with 0 in 2026-08 (reasoning-stream).
+    """
+    merged = dict(usage)
+    for name, value in later.items():
+        known = merged.get(name)
+        if isinstance(known, dict) and isinstance(value, dict):
+            merged[name] = known | {k: v for k, v in value.items() if v or k not in known}
+        elif value or name not in merged:
+            merged[name] = value
+    return merged
+
+
 def parse_usage(usage: dict[str, Any]) -> Usage:
     """Usage in any of the forms gateways give it; what is missing or odd counts as nothing."""
     prompt = _details(usage, "prompt_tokens_details")
@@ -213,7 +229,8 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
     return Usage(
         prompt_tokens=input_tokens,
         completion_tokens=output_tokens,
-        total_tokens=_count(usage, "total_tokens") or input_tokens + output_tokens,
+        # A total that an earlier chunk told may be less than what a later one amended.
+        total_tokens=max(_count(usage, "total_tokens"), input_tokens + output_tokens),
         reasoning_tokens=_count(usage, "reasoning_tokens")
         or _count(completion, "reasoning_tokens"),
         cached_tokens=_count(prompt, "cached_tokens"),

@@ -371,6 +371,39 @@ def test_the_last_usage_wins() -> None:
     assert reply.usage == Usage(prompt_tokens=3, total_tokens=3)
 
 
+FIRST = {
+    "prompt_tokens": 12,
+    "completion_tokens": 7,
+    "total_tokens": 19,
+    "completion_tokens_details": {"reasoning_tokens": 4},
+    "prompt_tokens_details": {"cached_tokens": 5},
+}
+AMENDED = {
+    "without-details": ({"prompt_tokens": 12, "completion_tokens": 7}, Usage(12, 7, 19, 4, 5)),
+    "with-cost": ({"cost_usd_total": 6e-6}, Usage(12, 7, 19, 4, 5, cost=6e-6)),
+    "filled-with-0": (
+        {
+            "completion_tokens_details": {"reasoning_tokens": 0, "image_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "cost": 7e-6,
+        },
+        Usage(12, 7, 19, 4, 5, cost=7e-6),
+    ),
+    "null-details": ({"completion_tokens_details": None}, Usage(12, 7, 19, 4, 5)),
+    "other-count": (
+        {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 2}},
+        Usage(12, 9, 21, 2, 5),
+    ),
+}
+
+
+@pytest.mark.parametrize(("later", "usage"), AMENDED.values(), ids=AMENDED)
+def test_a_later_usage_amends_the_first(later: object, usage: Usage) -> None:
+    """What it tells replaces, what it leaves out stays (reasoning-stream of every state)."""
+    chunks = (chunk("Hi", usage=FIRST), chunk(finish="stop"), {"choices": [], "usage": later})
+    assert good(read(*chunks)).usage == usage
+
+
 def test_id_and_model_may_change_between_chunks() -> None:
     """The last named count, and an empty chunk takes nothing back."""
     reply = good(
