@@ -74,6 +74,8 @@ _MODEL = re.compile(
     r"|^provider \S+ (not found|does not support model )",
     re.IGNORECASE,
 )
+# 2026-08 (edit-plain-http, edit-data-url-without-comma); Emby's pages have a type for it.
+_IMAGE = re.compile(r"failed to process image\b", re.IGNORECASE)
 _ROUTE = {
     "provider": ("usedProvider", "requestedProvider"),
     "model": ("usedModel", "usedInternalModel", "requestedModel"),
@@ -189,7 +191,8 @@ def without(text: str, secret: str) -> str:
 
 def _error(status: int, message: str, is_providers: bool, words: Mapping[str, str]) -> APIError:
     cls = _BY_STATUS.get(status, ServerError)
-    if words.get("type") == "invalid_image_input":
+    unusable_image = cls is BadRequestError and _IMAGE.match(message)
+    if words.get("type") == "invalid_image_input" or unusable_image:
         cls = InvalidImageInputError
     elif is_providers and status in _ACCOUNT:
         # It knows nothing of the user's key: it refused the gateway's own.

@@ -1,0 +1,176 @@
+"""Every recorded response of every state, read by the core: the right reply, or the right error."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from recordings.expected import CHATS, Failure, Reply, chats, expected
+from recordings.recordings import STATES, Recording
+from support import ScriptedBackend
+
+from emby_plugins import AsyncEmby, BackendResponse, ChatReply, Emby, EmbyError
+from emby_plugins.protocol.failures import parse_failure
+from emby_plugins.protocol.limits import Limits
+from emby_plugins.protocol.reading import ReplyReader
+
+
+def headers(recording: Recording) -> dict[str, str]:
+    """The recorded headers, with an id where one was sent."""
+    given = {name: value for name, value in recording.response_headers.items() if value}
+    return {name: "r-1" if value is True else str(value) for name, value in given.items()}
+
+
+def told(reply: ChatReply) -> Reply:
+    """A reply, as what was expected of it."""
+    usage = reply.usage
+    return Reply(
+        text=reply.text,
+        reasoning=reply.reasoning,
+        images=tuple(image.url or image.data for image in reply.images),
+        tool_calls=tuple((call.id, call.name, call.arguments) for call in reply.tool_calls),
+        finish_reason=reply.finish_reason,
+        tokens=usage
+        and (
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            usage.total_tokens,
+            usage.reasoning_tokens,
+        ),
+    )
+
+
+def failed(error: EmbyError, wanted: Failure) -> Failure:
+    """An error, as what was expected of it; the whole message where the reason is not in it."""
+    status = getattr(error, "status", None)
+    return Failure(
+        kind=type(error),
+        status=None if wanted.status is None else status,
+        provider=getattr(error, "provider", ""),
+        is_retryable=error.is_retryable,
+        reason=wanted.reason if wanted.reason in error.message else error.message,
+        partial_text=error.partial.text if error.partial else "",
+    )
+
+
+def outcome(read: Any, wanted: Reply | Failure) -> Reply | Failure:
+    """What reading came to, in the terms of what was expected."""
+    try:
+        reply = read()
+    except EmbyError as error:
+        return failed(error, wanted if isinstance(wanted, Failure) else Failure(EmbyError))
+    return told(reply)
+
+
+def read_purely(recording: Recording, size: int) -> ChatReply:
+    """The reply, by the pure reader, of pieces of that size."""
+    body = recording.content
+    if recording.status >= 400:
+        raise parse_failure(recording.status, headers(recording), body)
+    reader = ReplyReader(headers(recording), limits=Limits(), model="m", prompt="p")
+    with reader.guard():
+        for start in range(0, len(body), size):
+            for _ in reader.feed(body[start : start + size]):
+                pass
+            if reader.is_done:
+                break
+        for _ in reader.close():
+            pass
+    return reader.reply
+
+
+@pytest.mark.parametrize("recording", CHATS, ids=lambda recording: recording.id)
+def test_every_recorded_response_is_read_rightly(recording: Recording) -> None:
+    """Text, reasoning, images byte for byte, tool calls, finish reason and tokens; or the error."""
+    wanted = expected(recording)
+    assert outcome(lambda: read_purely(recording, 1 << 20), wanted) == wanted
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_cuts_of_the_network_change_nothing(state: str) -> None:
+    """The streams in pieces of 7 bytes."""
+    small = [r for r in chats(state) if r.frames is not None and len(r.content) < 20_000]
+    assert len(small) > 30
+    for recording in small:
+        wanted = expected(recording)
+        got = outcome(lambda recording=recording: read_purely(recording, 7), wanted)
+        assert got == wanted, recording.id
+
+
+class Replay(ScriptedBackend):
+    """Answers with one recording after another."""
+
+    def __init__(self) -> None:
+        super().__init__(by=self._answer)
+        self.recording: Recording
+
+    def _answer(self, _: object) -> BackendResponse:
+        pieces = iter([self.recording.content])
+        return BackendResponse(self.recording.status, headers(self.recording), pieces)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_sync_client_gives_the_same(state: str) -> None:
+    """Through the whole client, asked as it was recorded: whole or streamed."""
+    backend = Replay()
+    with Emby(**backend.on) as emby:
+        for backend.recording in chats(state):
+            wanted = expected(backend.recording)
+            got = outcome(lambda: ask(emby, is_stream=backend.recording.frames is not None), wanted)
+            assert got == wanted, backend.recording.id
+
+
+def ask(emby: Emby, *, is_stream: bool) -> ChatReply:
+    """The reply, whole or streamed."""
+    if not is_stream:
+        return emby.chat("Hi")
+    with emby.stream("Hi") as stream:
+        for _ in stream:
+            pass
+    return stream.reply
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_async_client_gives_the_same(state: str) -> None:
+    """As the sync one."""
+    backend = Replay()
+
+    async def ask_async(emby: AsyncEmby, *, is_stream: bool) -> ChatReply:
+        if not is_stream:
+            return await emby.chat("Hi")
+        async with emby.stream("Hi") as stream:
+            async for _ in stream:
+                pass
+        return stream.reply
+
+    async def run() -> None:
+        async with AsyncEmby(**backend.on) as emby:
+            for backend.recording in chats(state):
+                wanted = expected(backend.recording)
+                is_stream = backend.recording.frames is not None
+                try:
+                    got: Reply | Failure = told(await ask_async(emby, is_stream=is_stream))
+                except EmbyError as error:
+                    assert isinstance(wanted, Failure), backend.recording.id
+                    got = failed(error, wanted)
+                assert got == wanted, backend.recording.id
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_hints_are_true(state: str) -> None:
+    """The user is sent to the own key for the own key alone, and to the model list for models."""
+    backend = Replay()
+    with Emby(**backend.on) as emby:
+        for backend.recording in chats(state):
+            wanted = expected(backend.recording)
+            if not isinstance(wanted, Failure):
+                continue
+            with pytest.raises(EmbyError) as caught:
+                ask(emby, is_stream=backend.recording.frames is not None)
+            hint, name = caught.value.hint, wanted.kind.__name__
+            assert ("EMBY_API_KEY" in hint) == (name == "AuthenticationError"), hint
+            assert ("not your key" in hint) == (name == "ProviderAccountError"), hint
+            assert ("models()" in hint) == (name == "ModelNotFoundError"), hint
+            assert ("paid request" in hint) == (name == "TruncatedReplyError"), hint
+            assert "credit to the account" not in hint
