@@ -89,8 +89,7 @@ def image(
             if open_:
                 click.launch(str(path))
         if not result.pictures:
-            said = f" It said: {result.text.strip()}" if result.text.strip() else ""
-            errors.append(f"{model_id} made no image.{said}")
+            errors.append(f"{model_id}: {result.missing_image}")
     for error in errors:
         click.echo(f"Error: {error}", err=True)
     if errors:

@@ -30,10 +30,17 @@ def chat_messages(messages: Iterable[parts.Message]) -> list[Message]:
     return [message for given in messages for message in _messages(given)]
 
 
-def chat_options(prompt: llm.Prompt) -> ChatOptions:
-    """The options, tools and schema of a prompt."""
+def chat_options(prompt: llm.Prompt, stream: bool) -> ChatOptions:
+    """The options, tools and schema of a prompt.
+
+    The client is always asked for events, which keep text and images in the order in which they
+    came. Whether the gateway streams is a different matter: an order for an image goes
+    unstreamed, because the 2025-11 state drops streamed images of more than about 7.8 MB.
+    """
     assert isinstance(prompt.options, Options)
     options = _plain_options(prompt.options)
+    if not stream or prompt.options.output is not None:
+        options["extra_body"] = {"stream": False}
     if prompt.tools:
         options["tools"] = [_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
     if prompt.schema:

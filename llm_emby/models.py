@@ -94,12 +94,9 @@ class EmbyModel(_Shared, llm.KeyModel):
         from llm_emby.incoming import chat_messages, chat_options
         from llm_emby.outgoing import Outgoing
 
-        outgoing = Outgoing(prompt, response)
+        outgoing = Outgoing(prompt, response, stream=stream)
         with as_model_errors(outgoing), Emby(**self.client_settings(prompt, key)) as emby:
-            messages, options = chat_messages(prompt.messages), chat_options(prompt)
-            if not stream:
-                yield from outgoing.whole(emby.chat(messages, model=self.wire_name, **options))
-                return
+            messages, options = chat_messages(prompt.messages), chat_options(prompt, stream)
             with emby.stream(messages, model=self.wire_name, **options) as events:
                 for event in events:
                     yield from outgoing.events(event)
@@ -122,15 +119,10 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
         from llm_emby.incoming import chat_messages, chat_options
         from llm_emby.outgoing import Outgoing
 
-        outgoing = Outgoing(prompt, response)
+        outgoing = Outgoing(prompt, response, stream=stream)
         with as_model_errors(outgoing):
             async with AsyncEmby(**self.client_settings(prompt, key)) as emby:
-                messages, options = chat_messages(prompt.messages), chat_options(prompt)
-                if not stream:
-                    reply = await emby.chat(messages, model=self.wire_name, **options)
-                    for item in outgoing.whole(reply):
-                        yield item
-                    return
+                messages, options = chat_messages(prompt.messages), chat_options(prompt, stream)
                 async with emby.stream(messages, model=self.wire_name, **options) as events:
                     async for event in events:
                         for item in outgoing.events(event):

@@ -1,9 +1,12 @@
 """Emby's replies become `llm`'s events, streamed or not through the same few lines."""
 
+import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import llm
 from llm.parts import StreamEvent
 
@@ -12,6 +15,7 @@ from emby_plugins import (
     Finished,
     Image,
     ImageReceived,
+    MissingImageError,
     ReasoningDelta,
     TextDelta,
     ToolCallDelta,
@@ -20,28 +24,48 @@ from emby_plugins import StreamEvent as Event
 from llm_emby import pictures
 from llm_emby.options import Options
 
-# Far above the indices that llm deals out itself, with which an image's must never collide.
-_FIRST_IMAGE = 10**6
+# llm prints a line for what it is told here. The core's log line would say the same once more,
+# because Python prints warnings that no handler takes.
+logging.getLogger("emby_plugins").addHandler(logging.NullHandler())
+
+_CHAT, _IMAGE = "chat", "image"
 
 
 class Outgoing:
-    """Turns the events of one reply into what `llm` prints and logs."""
+    """Turns the events of one reply into what `llm` prints and logs.
 
-    def __init__(self, prompt: llm.Prompt, response: Any) -> None:
+    llm puts events with the same `part_index` into one part of the log, and the next turn sends
+    the parts. Every run of text, every image and every tool call gets an index of its own.
+    """
+
+    def __init__(self, prompt: llm.Prompt, response: Any, *, stream: bool) -> None:
         assert isinstance(prompt.options, Options)
         self._target = prompt.options.output
+        self._prompt = prompt
         self._response = response
-        self._has_text = False
-        self._shown = 0
+        self._stream = stream
+        self._received = 0
+        self._paths: list[Path] = []
+        self._parts = 0
+        self._part_type: type[Event] | None = None
+        self._calls: dict[int, int] = {}
+        self._is_mid_line = False
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
-        """What `llm` is told of one event; the last one leaves usage and the like behind."""
+        """What `llm` is told of one event; the last one leaves usage and the like behind.
+
+        Raises `MissingImageError` at the end of a reply that was to be an image and has none.
+        """
         match event:
             case TextDelta(text):
-                self._has_text = True
-                yield StreamEvent("text", text)
+                if self._part_type is ImageReceived and self._is_mid_line:
+                    # Part of the image, whose text is never sent, so that the next turn sends
+                    # exactly the model's text.
+                    yield StreamEvent("text", "\n", part_index=self._parts)
+                yield StreamEvent("text", text, part_index=self._part(TextDelta))
+                self._is_mid_line = not text.endswith("\n")
             case ReasoningDelta(text):
-                yield StreamEvent("reasoning", text)
+                yield StreamEvent("reasoning", text, part_index=self._part(ReasoningDelta))
             case ImageReceived(image, index):
                 yield self._picture(image, index)
             case ToolCallDelta(index, call_id, name, arguments):
@@ -49,41 +73,43 @@ class Outgoing:
             case Finished(reply):
                 self._finish(reply)
 
-    def whole(self, reply: ChatReply) -> Iterator[StreamEvent]:
-        """The same for a reply that came in one piece."""
-        if reply.reasoning:
-            yield from self.events(ReasoningDelta(reply.reasoning))
-        if reply.text:
-            yield from self.events(TextDelta(reply.text))
-        for index, image in enumerate(reply.images):
-            yield from self.events(ImageReceived(image, index))
-        for index, call in enumerate(reply.tool_calls):
-            yield from self.events(ToolCallDelta(index, call.id, call.name, call.arguments))
-        yield from self.events(Finished(reply))
+    def _part(self, kind: type[Event]) -> int:
+        """The index of the current part, or of a new one if the last was of another kind."""
+        if kind is not self._part_type or kind is ImageReceived:
+            self._parts += 1
+            self._part_type = kind
+        return self._parts
 
     def rescue(self, partial: ChatReply) -> list[Path]:
-        """Save the images of a broken reply that were not shown, and return where they are."""
-        missed = partial.images[self._shown :]
-        return [pictures.save(image, self._target) for image in missed if image.url is None]
+        """Save the images of a broken reply, and return the paths that llm did not print."""
+        printed = len(self._paths) if self._stream else 0
+        missed = partial.images[self._received :]
+        self._paths += [pictures.save(image, self._target) for image in missed if not image.url]
+        return self._paths[printed:]
 
     def _picture(self, image: Image, index: int) -> StreamEvent:
-        self._shown = index + 1
+        self._received = index + 1
         if image.url is not None:
             shown, metadata = image.url, {"emby": {"image": {"url": image.url}}}
         else:
             path = pictures.save(image, self._target)
+            self._paths.append(path)
             shown, metadata = str(path), pictures.note(image, path)
         # A line of its own; a reply of one image and no text is the bare path.
-        text = f"\n{shown}" if self._has_text or index else shown
-        return StreamEvent(
-            "text", text, part_index=_FIRST_IMAGE + index, provider_metadata=metadata
-        )
+        text = f"\n{shown}" if self._is_mid_line else shown
+        self._is_mid_line = True
+        part = self._part(ImageReceived)
+        return StreamEvent("text", text, part_index=part, provider_metadata=metadata)
 
     def _tool_call(
         self, index: int, call_id: str, name: str, arguments: str
     ) -> Iterator[StreamEvent]:
-        # Pieces after the first carry no id, so the pieces are held together by their index.
-        at = _FIRST_IMAGE // 2 + index
+        # Pieces of several calls may alternate, and those after the first carry no id.
+        if index not in self._calls:
+            self._parts += 1
+            self._calls[index] = self._parts
+        self._part_type = ToolCallDelta
+        at = self._calls[index]
         if name:
             yield StreamEvent("tool_call_name", name, part_index=at, tool_call_id=call_id or None)
         if arguments:
@@ -97,6 +123,7 @@ class Outgoing:
             details = {
                 "reasoning_tokens": reply.usage.reasoning_tokens,
                 "cached_tokens": reply.usage.cached_tokens,
+                "image_tokens": reply.usage.image_tokens,
                 "cost": reply.usage.cost,
             }
             response.set_usage(
@@ -112,8 +139,48 @@ class Outgoing:
             "created": reply.created,
             "model": reply.model,
             "finish_reason": reply.finish_reason,
+            "notice": reply.notice,
             "request_id": reply.request_id,
             "system_fingerprint": reply.system_fingerprint,
             "metadata": dict(reply.metadata),
         }
         response.response_json = {name: value for name, value in facts.items() if value}
+        if self._is_order() and not reply.tool_calls:
+            try:
+                reply.require_images()
+            except MissingImageError as error:
+                if _command() != _IMAGE:
+                    raise
+                # That command tells it when all are done, and logs what was paid for.
+                response.response_json["missing_image"] = str(error)
+                return
+        if reply.notice and _command():
+            self._warn(reply.notice)
+
+    def _is_order(self) -> bool:
+        """Whether the prompt must end in an image: `llm emby image`, or an output of its own.
+
+        An output of `llm chat`, or one that `llm models options set` keeps, is for whatever
+        images there may be among many prompts. After a tool's result, the image may have come
+        in an earlier reply.
+        """
+        if _command() == _IMAGE:
+            return True
+        if self._target is None or self._prompt.tool_results or _command() == _CHAT:
+            return False
+        from llm.cli import get_model_options
+
+        kept = get_model_options(self._response.model.model_id)
+        return bool(kept.get("output") != self._target)
+
+    def _warn(self, notice: str) -> None:
+        notice = notice.replace("without streaming", "with --no-stream or -o output FILE")
+        if self._is_mid_line and sys.stdout.isatty():
+            click.echo("", err=True)
+        click.echo(f"Warning: {notice}", err=True)
+
+
+def _command() -> str | None:
+    """The command of llm that is running; None in a program that uses llm as a library."""
+    context = click.get_current_context(silent=True)
+    return context.command.name if context else None

@@ -15,7 +15,6 @@ import llm
 import sqlite_utils
 from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
-from llm.parts import TextPart
 
 from emby_plugins import Image, InvalidImageError
 from llm_emby import pictures
@@ -40,11 +39,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """What came of one prompt: the images and where they are, the words, and the response."""
+    """What came of one prompt: the images and where they are, and the response."""
 
     response: llm.Response
     pictures: list[tuple[Path, Image]]
-    text: str
+
+    @property
+    def missing_image(self) -> str:
+        """What is known of the reason why there is no image; empty if there is one."""
+        return str((self.response.response_json or {}).get("missing_image", ""))
 
     def facts(self) -> Iterator[dict[str, Any]]:
         """What there is to say of each image."""
@@ -129,16 +132,13 @@ async def _paint(
 
 async def _painted(response: llm.AsyncResponse) -> Painted:
     found: list[tuple[Path, Image]] = []
-    words: list[str] = []
     for message in await response.messages():
         for part in message.parts:
             noted = pictures.noted(part.provider_metadata)
             if noted and "path" in noted:
                 path = Path(noted["path"])
                 found.append((path, Image.from_path(path)))
-            elif isinstance(part, TextPart):
-                words.append(part.text)
-    return Painted(await response.to_sync_response(), found, "".join(words))
+    return Painted(await response.to_sync_response(), found)
 
 
 def _progress(count: int) -> Any:

@@ -138,7 +138,10 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
     """A model that only talks fails the command, and what it said is shown."""
     result = run("emby", "image", "a fox", "-m", "emby-mock-text")
     assert result.exit_code == 1
-    assert "emby-mock-text made no image. It said: This is emby-mock" in result.stderr
+    assert (
+        "emby-mock-text: The reply has no image. The model said: 'This is emby-mock"
+        in result.stderr
+    )
     assert result.stdout == ""
 
 

@@ -1,0 +1,265 @@
+"""How replies end in `llm`: interleaved images, finish reasons, images that did not come."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import llm
+import pytest
+from llm_help import LLM, MODES, Recorder
+from recordings.recordings import recording
+from support import answer, as_asked, chunk, completion, image_item, picture, sse
+
+from emby_plugins import BackendRequest, BackendResponse, Image
+
+RED, BLUE = picture("red"), picture("blue")
+USAGE = {"prompt_tokens": 9, "completion_tokens": 1290, "total_tokens": 1299}
+DROPPED = sse(chunk("Here is "), chunk("your image:"), chunk(finish="stop", usage=USAGE))
+
+Answer = Callable[[BackendRequest], BackendResponse]
+
+
+def by(text: str | None, *images: bytes, finish: str = "stop", **top: Any) -> Answer:
+    """A backend that says the same whole and streamed."""
+    whole = completion(text, *images, **top)
+    whole["choices"][0]["finish_reason"] = finish
+    return as_asked(whole, sse(chunk(text, *images), chunk(finish=finish, **top)))
+
+
+def interleaved() -> Answer:
+    """A backend that answers text, image, text, image, text; each text comes in two pieces."""
+    parts: list[Any] = ["One:", RED, "Two\nlines:", BLUE, "Done."]
+    content = [{"type": "text", "text": p} if isinstance(p, str) else image_item(p) for p in parts]
+    chunks: list[Any] = []
+    for part in parts:
+        pieces = [part[:2], part[2:]] if isinstance(part, str) else [part]
+        chunks += [chunk(p) if isinstance(p, str) else chunk(None, p) for p in pieces]
+    whole = completion()
+    whole["choices"][0]["message"]["content"] = content
+    return as_asked(whole, sse(*chunks, chunk(finish="stop")))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_text_after_an_image_is_a_line_and_a_part_of_its_own(
+    run: LLM,
+    wire: Recorder,
+    logged: Callable[[], list[dict[str, Any]]],
+    mode: tuple[str, ...],
+) -> None:
+    """Each text and image is a line; the next turn sends exactly those texts and bytes."""
+    wire.answer = interleaved()
+    result = run("-m", "emby-mock", "Two, please", mode=mode)
+    lines = result.stdout.splitlines()
+    assert [lines[0], *lines[2:4], lines[5:]] == ["One:", "Two", "lines:", ["Done."]]
+    assert [Path(line).read_bytes() for line in (lines[1], lines[4])] == [RED, BLUE]
+    assert logged()[0]["response"] == result.stdout.removesuffix("\n")
+    run("-c", "Go on", mode=mode)
+    said, asked = wire.requests[1]["messages"][-2:]  # type: ignore[index]
+    assert said["content"] == "One:\nTwo\nlines:\nDone."
+    *images, question = asked["content"]
+    urls = [image["image_url"]["url"] for image in images]
+    assert [Image.from_data_url(url).data for url in urls] == [RED, BLUE]
+    assert question["text"] == "Go on"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_reasoning_and_tool_calls_between_images_stay_apart(
+    run: LLM, wire: Recorder, mode: tuple[str, ...]
+) -> None:
+    """Reasoning, text, an image and two tool calls become parts of their own; the tools run."""
+    calls = [
+        {
+            "index": n,
+            "id": f"call_{n}",
+            "type": "function",
+            "function": {"name": "add", "arguments": f'{{"x": {n}}}'},
+        }
+        for n in (0, 1)
+    ]
+    first = completion("Here:", RED)
+    first["choices"][0]["message"] |= {"reasoning": "Plan.", "tool_calls": calls}
+    first["choices"][0]["finish_reason"] = "tool_calls"
+    stream = sse(
+        chunk(delta={"reasoning": "Plan."}),
+        chunk("Here:"),
+        chunk(None, RED),
+        chunk(delta={"tool_calls": calls}),
+        chunk(finish="tool_calls"),
+    )
+    turns: Iterator[Answer] = iter([as_asked(first, stream), by("Both done.")])
+
+    def answer_in_turn(request: BackendRequest) -> BackendResponse:
+        return next(turns)(request)
+
+    wire.answer = answer_in_turn
+    code = "def add(x: int) -> int:\n    'Add one.'\n    return x + 1"
+    result = run("-m", "emby-mock", "Use add", "--functions", code, mode=mode)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.replace("Plan.", "").strip() == ""
+    messages = wire.requests[1]["messages"]
+    assert [m["content"] for m in messages if m["role"] == "tool"] == ["1", "2"]  # type: ignore[attr-defined]
+    assert "Both done." in result.stdout
+
+
+TOLD = [
+    pytest.param(by("Par", finish="content_filter"), "content filter", id="content_filter"),
+    pytest.param(by("Par", finish="length"), "token limit", id="length"),
+    pytest.param(by("Par", finish="error"), "'error'", id="error"),
+    pytest.param(by("Par", finish="\x1b[2J"), r"'\x1b[2J'", id="escape"),
+    pytest.param(by(None), "The reply is empty (finish reason: stop).", id="empty"),
+    pytest.param(by("Here:", usage=USAGE), "1,285 output tokens", id="dropped"),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), TOLD)
+@pytest.mark.parametrize("mode", [MODES[0], MODES[3]])
+def test_an_abnormal_end_is_a_line_on_stderr(
+    run: LLM,
+    wire: Recorder,
+    logged: Callable[[], list[dict[str, Any]]],
+    given: Answer,
+    said: str,
+    mode: tuple[str, ...],
+) -> None:
+    """The text stays on stdout; one warning says how it ended, and the log keeps it."""
+    wire.answer = given
+    result = run("-m", "emby-mock", "Hello", mode=mode)
+    assert result.exit_code == 0, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Warning: ")
+    assert said in line
+    assert "Warning" not in result.stdout
+    (row,) = logged()
+    assert said in row["response_json"]["notice"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_normal_end_says_nothing(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
+    """`stop` after text leaves stderr empty."""
+    wire.answer = by("Hello.")
+    result = run("-m", "emby-mock", "Hello", mode=mode)
+    assert (result.stdout, result.stderr) == ("Hello.\n", "")
+
+
+def test_a_dropped_image_is_told_with_the_way_around_it(run: LLM, wire: Recorder) -> None:
+    """The hint names llm's own flags, and only where the reply was streamed."""
+    wire.answer = as_asked(completion("Here:", usage=USAGE), DROPPED)
+    streamed = run("-m", "emby-mock", "Draw")
+    assert "Ask again with --no-stream or -o output FILE" in streamed.stderr
+    assert "--no-stream" not in run("-m", "emby-mock", "Draw", "--no-stream").stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_order_for_an_image_goes_unstreamed(
+    run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    """With `-o output` the gateway is not asked to stream, so the image it would drop arrives."""
+    wire.answer = as_asked(completion("Here:", RED, usage=USAGE), DROPPED)
+    target = tmp_path / "x.png"
+    result = run("-m", "emby-mock", "Draw", "-o", "output", target, mode=mode)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"Here:\n{target}\n"
+    assert target.read_bytes() == RED
+    assert wire.requests[0]["stream"] is False
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_order_without_an_image_fails(
+    run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    """Exit code 1 and a sentence with the text and the tokens; text that llm streams is printed."""
+    wire.answer = lambda _: answer(DROPPED)
+    result = run("-m", "emby-mock", "Draw", "-o", "output", tmp_path / "x.png", mode=mode)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: The reply has no image. The model said: 'Here is your image:'")
+    assert "1,271 output tokens" in line
+    assert result.stdout == ("" if "--no-stream" in mode else "Here is your image:")
+
+
+def test_an_output_that_is_kept_as_a_default_is_no_order(
+    run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """`llm models options set` and `llm chat` say where images go, not that each reply has one."""
+    wire.answer = by("Hello.")
+    run("models", "options", "set", "emby-mock", "output", tmp_path)
+    result = run("-m", "emby-mock", "Hello")
+    assert (result.exit_code, result.stderr) == (0, "")
+    other = run("-m", "emby-mock", "Hello", "-o", "output", tmp_path / "x.png")
+    assert other.exit_code == 1
+    chat = run("chat", "-m", "emby-mock", "-o", "output", tmp_path / "y", text="Hi\nHo\nquit\n")
+    assert chat.exit_code == 0, chat.output
+    assert chat.stdout.count("Hello.") == 2
+
+
+def test_an_image_may_come_before_a_tool_is_called(
+    run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """The last reply of a chain needs no image of its own."""
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    first = completion("Here:", RED)
+    first["choices"][0]["message"]["tool_calls"] = [call]
+    first["choices"][0]["finish_reason"] = "tool_calls"
+    turns = iter([first, completion("Done.")])
+    wire.answer = lambda _: answer(next(turns))
+    code = "def f() -> str:\n    'Say ok.'\n    return 'ok'"
+    words = ["-m", "emby-mock", "Draw", "--functions", code, "-o", "output", tmp_path / "x.png"]
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "x.png").read_bytes() == RED
+
+
+NO_IMAGE = {
+    "image-safety": "1,290 output tokens were billed",
+    "prompt-blocked": "content filter",
+    "prohibited-content": "content filter",
+    "no-image-reason": "empty",
+    "image-model-refuses-in-text": "I will not draw that.",
+}
+
+
+@pytest.mark.parametrize("case", NO_IMAGE)
+def test_the_image_command_quotes_the_reason(
+    run: LLM,
+    wire: Recorder,
+    logged: Callable[[], list[dict[str, Any]]],
+    case: str,
+) -> None:
+    """Each recorded way to send no image is told once, with its reason, and logged: it was paid."""
+    body = recording("2025-11", case).body
+    wire.answer = lambda _: answer(body)
+    result = run("emby", "image", "a fox", "-m", "emby-mock")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: emby-mock: The reply has no image.")
+    assert NO_IMAGE[case] in line
+    assert len(logged()) == 1
+
+
+def test_the_image_command_tells_a_strange_end_beside_its_image(run: LLM, wire: Recorder) -> None:
+    """An image that came is delivered; how the reply ended is a warning."""
+    wire.answer = by("Here:", RED, finish="content_filter")
+    result = run("emby", "image", "a fox", "-m", "emby-mock")
+    assert result.exit_code == 0
+    assert Path(result.stdout.strip()).read_bytes() == RED
+    assert "Warning: A content filter ended the reply" in result.stderr
+
+
+def test_a_program_that_uses_llm_is_not_printed_into(
+    wire: Recorder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without llm's command line nothing is printed; the notice is in `response_json`."""
+    wire.answer = by("Par", finish="length", usage=USAGE)
+    response = llm.get_model("emby-mock").prompt("Hello", stream=False)
+    assert response.text() == "Par"
+    assert "token limit" in response.response_json["notice"]  # type: ignore[index]
+
+    async def ask() -> Any:
+        later = llm.get_async_model("emby-mock").prompt("Hello")
+        assert await later.text() == "Par"
+        return later.response_json
+
+    assert "token limit" in asyncio.run(ask())["notice"]
+    assert capsys.readouterr() == ("", "")
