@@ -6,13 +6,37 @@ from contextlib import contextmanager
 import click
 import llm
 
-from emby_plugins import EmbyError, MissingKeyError
+from emby_plugins import (
+    AuthenticationError,
+    EmbyError,
+    EmbyTimeoutError,
+    MissingKeyError,
+    ModelNotFoundError,
+    hookimpl,
+)
 from llm_emby.outgoing import Outgoing
 
 _NO_KEY = (
     "There is no key for Emby. Once you have one (docs.emby.ai tells how), 'llm keys set emby' "
     "keeps it, or set EMBY_API_KEY. 'llm -m emby-mock' needs none."
 )
+
+
+class Hints:
+    """Advice in `llm`'s words, for clients that are made here."""
+
+    @hookimpl
+    def emby_error_hint(self, error: EmbyError) -> str | None:
+        """What to type, where that differs from what a program would do."""
+        match error:
+            case ModelNotFoundError():
+                return "'llm emby models' lists what there is, 'llm emby refresh' asks the gateway."
+            case AuthenticationError():
+                return "'llm emby doctor' tells where the key is from, 'llm keys set emby' sets it."
+            case EmbyTimeoutError():
+                return "Give it longer: -o timeout 600 (seconds)."
+            case _:
+                return None
 
 
 class Complaint(llm.ModelError, click.ClickException):

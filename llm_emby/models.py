@@ -60,6 +60,8 @@ class _Shared(_BaseModel):
 
     def client_settings(self, prompt: llm.Prompt, key: str | None) -> dict[str, Any]:
         """How to make the client for a prompt."""
+        from llm_emby.complaints import Hints
+
         options = prompt.options
         assert isinstance(options, Options)
         settings: dict[str, Any] = {
@@ -68,6 +70,7 @@ class _Shared(_BaseModel):
             "base_url": self._base_url,
             "metadata": options.metadata,
             "source": options.source,
+            "plugins": [Hints()],
         }
         if options.output is None:
             # Straight to where they are kept, without going through memory.
