@@ -116,7 +116,7 @@ async def about(request: Request) -> Response:
     is_mock = emby.base_url == "mock:"
     default = "emby-mock" if is_mock else DEFAULT_MODEL
     try:
-        models = [card.id for card in await emby.models() if card.image_output]
+        models = [card.id for card in await emby.models() if card.image_output is not False]
     except EmbyError:
         models = []  # the gateway's complaint comes with the first message
     names = [default, *(name for name in models if name != default)]

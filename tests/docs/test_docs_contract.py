@@ -1,0 +1,42 @@
+"""`docs/contract.md` says what the recordings show."""
+
+import re
+
+import pytest
+from docs_harness import DOCS
+from recordings.recordings import STATES, Recording, recordings
+
+PAGE = (DOCS / "contract.md").read_text("utf-8")
+RECORDED = {(found.state, found.case): found for state in STATES for found in recordings(state)}
+CASES = {case for _, case in RECORDED}
+
+
+def compared() -> list[tuple[str, str, str]]:
+    """Each cell of a table that has a column for every state: state, case, what it says."""
+    found: list[tuple[str, str, str]] = []
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == len(STATES) + 2 and (case := re.fullmatch(r"\*([a-z0-9-]+)\*", cells[-1])):
+            found += [
+                (state, case[1], said) for state, said in zip(STATES, cells[1:], strict=False)
+            ]
+    return found
+
+
+def test_every_case_that_is_named_was_recorded() -> None:
+    """Names in italics are cases, and there are many of them."""
+    named = set(re.findall(r"(?<!\*)\*([a-z0-9]+(?:-[a-z0-9]+)*)\*(?!\*)", PAGE))
+    assert named <= CASES
+    assert len(named) > 60
+
+
+@pytest.mark.parametrize(("state", "case", "said"), compared())
+def test_the_tables_are_what_was_recorded(state: str, case: str, said: str) -> None:
+    """Each status and each finish reason, for each state."""
+    assert said.strip("`") in ending_of(RECORDED[state, case])
+
+
+def ending_of(found: Recording) -> tuple[str, ...]:
+    """The status of a recorded response, and its finish reason where it is a whole reply."""
+    choices = found.body.get("choices") if isinstance(found.body, dict) else None
+    return (str(found.status), *(choice["finish_reason"] for choice in choices or ()))
