@@ -32,7 +32,7 @@ from llm_emby import catalogue
 
 _PROBE_MODEL = "nosuchprovider/doctor"
 _WRONG_KEY = "not-a-key-llm-emby-doctor"
-_STORE_KEY = "'llm keys set emby' stores a key."
+_NEXT = "Run 'llm keys set emby' to store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +215,8 @@ def _certificates() -> Check:
     return Check("certificates", True, set_to or "those that come with certifi")
 
 
-def _exists(path: str) -> bool:
-    return Path(path).exists()
+def _exists(paths: str) -> bool:
+    return any(Path(path).exists() for path in paths.split(os.pathsep))
 
 
 def _round_trip(base_url: str, key: Key) -> Iterator[Check]:
@@ -225,13 +225,14 @@ def _round_trip(base_url: str, key: Key) -> Iterator[Check]:
             count = len(client.models())
     except TransportError as error:
         yield Check("gateway", False, str(error))
-        yield Check("key", None, "could not be verified, as the gateway was not reached")
-        return
+        if key.value:
+            yield Check("key", None, "could not be verified, as the gateway was not reached")
+            return
     except EmbyError as error:
         yield Check("gateway", False, str(error))
     else:
         # Proves no key: the list of models is given to everyone (case models-bad-key).
-        yield Check("gateway", True, f"answers, and lists {count} models")
+        yield Check("gateway", True, f"answers, and lists {count} model{'s' * (count != 1)}")
     yield _verify(base_url, key)
 
 
@@ -244,12 +245,12 @@ def _verify(base_url: str, key: Key) -> Check:
     """
     answer = _probe(key.value)
     if isinstance(answer, MissingKeyError):
-        return Check("key", False, f"none. {_STORE_KEY} To try without one: llm -m emby-mock")
+        return Check("key", False, f"none. {_NEXT} one. To try without: llm -m emby-mock")
     if isinstance(answer, AuthenticationError) and not key.value:
-        return Check("key", False, f"none, and the gateway wants one. {_STORE_KEY}")
+        return Check("key", False, f"none, and the gateway requires one. {_NEXT} one.")
     if isinstance(answer, AuthenticationError | BillingError | PermissionDeniedError):
-        finding = f"refused ({answer.status}): {answer.message} It comes from {key.source}. "
-        return Check("key", False, finding + _STORE_KEY)
+        finding = f"refused ({answer.status}): {answer.message} It comes from {key.source}."
+        return Check("key", False, f"{finding} {_NEXT} another.")
     if isinstance(answer, TransportError | RateLimitError | ServerError):
         return Check("key", None, f"could not be verified: {answer}")
     if isinstance(_probe(_WRONG_KEY), AuthenticationError | PermissionDeniedError):

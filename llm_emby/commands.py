@@ -143,7 +143,7 @@ def refresh(key: str | None) -> None:
         click.echo(f"The gateway at {base_url} lists no chat models; the known models are kept.")
         return
     came, went = catalogue.replace_listed(base_url, cards)
-    click.echo(f"{count} models at {base_url}")
+    click.echo(f"{count} model{'s' * (count != 1)} at {base_url}")
     for sign, ids in (("+", came), ("-", went)):
         for model_id in ids:
             click.echo(f"{sign} {named(model_id)}")

@@ -123,7 +123,11 @@ def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPa
     ("environment", "said"),
     [
         ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "!!  gateway: The connection to"),
-        ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "??  key: could not be verified"),
+        (
+            {"EMBY_BASE_URL": "http://127.0.0.1:9", "EMBY_API_KEY": "k"},
+            "??  key: could not be verified, as the gateway was not reached",
+        ),
+        ({"EMBY_BASE_URL": "https://gateway.invalid/v1"}, "!!  key: none. Run 'llm keys set emby'"),
         ({"EMBY_BASE_URL": "nonsense"}, "!!  base URL: "),
         (
             {"EMBY_BASE_URL": "http://gateway.example", "EMBY_API_KEY": "k"},

@@ -111,7 +111,7 @@ def test_models_that_do_not_chat_are_left_out(run: LLM, lists: Lists) -> None:
     ]
     lists(for_chat, *silent)
     out = run("emby", "refresh").stdout.splitlines()
-    assert out[0] == "1 models at mock:"
+    assert out[0] == "1 model at mock:"
     assert out[-1].endswith("only-embedding, only-audio, only-video")
     assert "only-" not in run("models").stdout
     assert "only-" not in run("emby", "models").stdout
@@ -174,7 +174,7 @@ def test_a_gateway_that_refuses_the_query(
         return BackendResponse(status, {}, iter([json.dumps(body).encode()]))
 
     wire.answer = refuses
-    assert run("emby", "refresh").stdout.startswith("1 models at mock:\n")
+    assert run("emby", "refresh").stdout.startswith("1 model at mock:\n")
     answers[:] = [(401, {"error": {"message": "no"}})] * 2
     wire.requests.clear()
     assert run("emby", "refresh").exit_code == 1
