@@ -43,6 +43,8 @@ class ChatEmby(EmbySettings):
         stop: where to cut the text. Emby ignores stop sequences, so the text is cut here: what
             follows is still generated, and paid for. Images and tool calls are kept.
         api_key, base_url: `EMBY_API_KEY` and `EMBY_BASE_URL` by default.
+        disable_streaming: with True, no reply is streamed by the gateway, whichever method is
+            called. Set it for image models: one state of the gateway drops large streamed images.
         timeout: the longest silence in seconds (120).
         deadline: the longest call in seconds, retries and stream included (600).
         max_retries: further tries where nothing can have been paid for (2). `.with_retry()`
@@ -101,6 +103,10 @@ class ChatEmby(EmbySettings):
                 secrets_from_env=True,
             )
 
+    `response_metadata["finish_reason"]` is how the reply ended, and `["notice"]`, present only
+    when that is not normal, says it in a sentence: cut off, filtered, empty, an image billed that
+    did not arrive.
+
     Errors are those of `emby_plugins` and of `langchain_core.exceptions` at once, so either can
     be caught; `error.partial` is what had arrived. The key is kept out of `repr`, `dumps`,
     traces and pickles: an unpickled model reads `EMBY_API_KEY` again.
@@ -143,7 +149,7 @@ class ChatEmby(EmbySettings):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with both_trees():
-            request = self._request(messages, kwargs)
+            request = self._stream_request(messages, kwargs)
             write = self._writer(request, stop)
             with self._emby().stream(**request) as stream:
                 for event in stream:
@@ -161,7 +167,7 @@ class ChatEmby(EmbySettings):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with both_trees():
-            request = self._request(messages, kwargs)
+            request = self._stream_request(messages, kwargs)
             write = self._writer(request, stop)
             async with self._async_emby().stream(**request) as stream:
                 async for event in stream:
@@ -259,6 +265,23 @@ class ChatEmby(EmbySettings):
         settings.pop("stop", None)
         model = settings.pop("model", None) or settings.pop("model_name", None) or self.model_name
         return {"prompt": to_core(messages), "model": model, **options_of(settings)}
+
+    def _stream_request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Any:
+        """The arguments of the core's `stream`, which reads unstreamed replies as well.
+
+        LangChain applies the switches that disable streaming before it calls `_stream`, except in
+        `stream_events(version="v3")`.
+        """
+        request = self._request(messages, kwargs)
+        is_disabled = (
+            self.disable_streaming is True
+            or (self.disable_streaming == "tool_calling" and bool(kwargs.get("tools")))
+            or ("streaming" in self.model_fields_set and not self.streaming)
+            or kwargs.get("stream", True) is False
+        )
+        if is_disabled:
+            request["extra_body"] = {**request.get("extra_body", {}), "stream": False}
+        return request
 
     def _result(self, reply: Any, request: Mapping[str, Any], stop: list[str] | None) -> ChatResult:
         message = message_of(reply, asked=request["model"], v1=self._v1, stop=self._stop(stop))

@@ -21,6 +21,7 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby.blocks import images_of
+from langchain_emby.outgoing import image_tokens_in
 
 _WHO = {"human": "You", "ai": "The assistant", "AIMessageChunk": "The assistant"}
 
@@ -49,10 +50,10 @@ def show(
     can't be read.
     """
     if isinstance(shown, BaseMessage):
-        _reply(shown).show()
+        reply_of(shown).show()
     elif isinstance(shown, Sequence):
         for message in shown:
-            _reply(message).show(_who(message))
+            reply_of(message).show(_who(message))
     elif isinstance(shown, AsyncIterator):
         return _stream_async(shown)
     else:
@@ -90,7 +91,7 @@ class _Growing:
     @property
     def reply(self) -> ChatReply:
         """The same as a reply."""
-        return _reply(self.message)
+        return reply_of(self.message)
 
     def told(self, chunks: Iterator[AIMessageChunk]) -> Iterator[StreamEvent]:
         """An event for each chunk, once it is noted."""
@@ -105,7 +106,8 @@ class _Growing:
             yield TextDelta(chunk.text)
 
 
-def _reply(message: BaseMessage) -> ChatReply:
+def reply_of(message: BaseMessage) -> ChatReply:
+    """A message of any chat model as a reply of the core."""
     images = tuple(images_of(message))
     if not isinstance(message, AIMessage):
         return ChatReply(text=message.text, images=images)
@@ -127,10 +129,13 @@ def _reply(message: BaseMessage) -> ChatReply:
             prompt_tokens=used["input_tokens"],
             completion_tokens=used["output_tokens"],
             total_tokens=used["total_tokens"],
+            reasoning_tokens=used.get("output_token_details", {}).get("reasoning") or 0,
+            image_tokens=image_tokens_in(used),
             cost=known.get("cost"),
         ),
         finish_reason=known.get("finish_reason"),
         model=known.get("model_name", ""),
+        request_id=known.get("request_id"),
     )
 
 

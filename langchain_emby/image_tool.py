@@ -22,6 +22,7 @@ from pydantic import (
 from emby_plugins import (
     AuthenticationError,
     BillingError,
+    ChatReply,
     ConfigurationError,
     EmbyError,
     Image,
@@ -29,8 +30,9 @@ from emby_plugins import (
     PermissionDeniedError,
 )
 from emby_plugins import ModelNotFoundError as NoSuchModelError
-from langchain_emby.blocks import image_block, images_of
+from langchain_emby.blocks import image_block
 from langchain_emby.chat_models import ChatEmby
+from langchain_emby.display import reply_of
 from langchain_emby.image_ids import LATEST, find_images, image_id, messages_in
 
 # LangChain dumps a tool's arguments only to see their names; the whole state is too much for that.
@@ -141,8 +143,8 @@ class EmbyImageTool(BaseTool):
     ) -> tuple[Content, list[Image]]:
         try:
             request = _request(prompt, images, (messages, runtime))
-            reply = self.chat.invoke(request, _CONFIG, **self._wishes(aspect_ratio))
-            return self._result(images_of(reply), reply.text)
+            reply = self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio))
+            return self._result(reply_of(reply))
         except EmbyError as error:
             return self._rescued(error)
 
@@ -157,22 +159,25 @@ class EmbyImageTool(BaseTool):
         try:
             request = _request(prompt, images, (messages, runtime))
             reply: AIMessage = await self.chat.ainvoke(
-                request, _CONFIG, **self._wishes(aspect_ratio)
+                request, _CONFIG, **self._options(aspect_ratio)
             )
-            return self._result(images_of(reply), reply.text)
+            return self._result(reply_of(reply))
         except EmbyError as error:
             return self._rescued(error)
 
-    def _wishes(self, aspect_ratio: str | None) -> dict[str, Any]:
-        if not aspect_ratio:
-            return {}
-        return {"image_config": {**(self.chat.image_config or {}), "aspect_ratio": aspect_ratio}}
+    def _options(self, aspect_ratio: str | None) -> dict[str, Any]:
+        # Inside a streamed agent LangChain streams every model, and the 2025-11 state of the
+        # gateway drops streamed images of more than about 7.8 MB.
+        options: dict[str, Any] = {"stream": False}
+        if aspect_ratio:
+            config = self.chat.image_config or {}
+            options["image_config"] = {**config, "aspect_ratio": aspect_ratio}
+        return options
 
-    def _result(self, images: list[Image], said: str) -> tuple[Content, list[Image]]:
-        if not images:
-            answer = f"It said: {said}" if said else "It said nothing."
-            raise ToolException(f"No image came of it. {answer}")
-        lines = [*(f"{image_id(image)}: {_measures(image)}" for image in images), said]
+    def _result(self, reply: ChatReply, problem: str = "") -> tuple[Content, list[Image]]:
+        images = [*reply.require_images()]
+        told = [f"{image_id(image)}: {_measures(image)}" for image in images]
+        lines = [*told, reply.text, problem or reply.notice]
         text = {"type": "text", "text": "\n".join(line for line in lines if line)}
         shown = [image_block(image) for image in images] if self.show_images else []
         return [text, *shown], images
@@ -182,7 +187,7 @@ class EmbyImageTool(BaseTool):
         if isinstance(error, _FOR_THE_OPERATOR):
             raise error
         if error.partial is not None and error.partial.images:
-            return self._result([*error.partial.images], f"Then it broke off: {error}")
+            return self._result(error.partial, f"Then it broke off: {error}")
         again = " The same call may succeed later." if error.is_retryable else ""
         raise ToolException(f"{error}{again}") from error
 

@@ -7,12 +7,13 @@ images never do.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     InvalidToolCall,
+    OutputTokenDetails,
     UsageMetadata,
 )
 from langchain_core.messages import (
@@ -37,6 +38,9 @@ from langchain_emby.stopping import Stopper, cut
 from langchain_emby.translator import PROVIDER
 
 Blocks = list[str | dict[Any, Any]]
+
+# LangChain names no key for it, and allows a provider's own.
+_IMAGE_TOKENS = "image"
 
 
 def message_of(reply: ChatReply, *, asked: str, v1: bool, stop: Sequence[str] = ()) -> AIMessage:
@@ -138,9 +142,17 @@ def usage_of(usage: Usage | None) -> UsageMetadata | None:
     )
     if usage.cached_tokens:
         counts["input_token_details"] = {"cache_read": usage.cached_tokens}
-    if usage.reasoning_tokens:
-        counts["output_token_details"] = {"reasoning": usage.reasoning_tokens}
+    details = {"reasoning": usage.reasoning_tokens, _IMAGE_TOKENS: usage.image_tokens}
+    if any(details.values()):
+        counted = {name: tokens for name, tokens in details.items() if tokens}
+        counts["output_token_details"] = cast("OutputTokenDetails", counted)
     return counts
+
+
+def image_tokens_in(counts: UsageMetadata) -> int:
+    """The image tokens that `usage_of` counted."""
+    details = cast("dict[str, int]", counts.get("output_token_details", {}))
+    return details.get(_IMAGE_TOKENS, 0)
 
 
 def _plain_text(event: TextDelta) -> Iterable[AIMessageChunk]:
@@ -205,6 +217,8 @@ def _metadata(reply: ChatReply, asked: str, *, was_cut: bool, v1: bool) -> dict[
         "model_provider": PROVIDER,
         "model_name": reply.model or asked,
         "finish_reason": "stop" if was_cut and not reply.tool_calls else finish_reason,
+        # Text that was cut here ended as it was to end, whatever the gateway says.
+        "notice": "" if was_cut else reply.notice,
         "id": reply.id,
         "created": reply.created,
         "request_id": reply.request_id,

@@ -48,7 +48,8 @@ def wire_images(pictures: tuple[bytes | str, ...]) -> list[dict[str, Any]]:
 class Script:
     """A plugin whose backend answers with one message, streamed or not, and keeps requests.
 
-    `streamed` are the deltas to stream instead of the message's own.
+    `streamed` are the deltas to stream instead of the message's own; with `only_streams` it
+    streams whatever is asked.
     """
 
     def __init__(
@@ -58,6 +59,8 @@ class Script:
         *,
         finish: str | None = "stop",
         streamed: list[dict[str, Any]] | None = None,
+        only_streams: bool = False,
+        usage: dict[str, Any] | None = None,
         status: int = 200,
         error: dict[str, Any] | None = None,
         head: dict[str, Any] | None = None,
@@ -68,7 +71,8 @@ class Script:
         self._status = status
         self._error = error
         self._head = {"id": "chatcmpl-1", "model": "qwen2.5-vision", "created": 1, **(head or {})}
-        self._usage = {
+        self._only_streams = only_streams
+        self._usage = usage or {
             "prompt_tokens": 9,
             "completion_tokens": 40,
             "total_tokens": 49,
@@ -122,7 +126,7 @@ class Script:
         if self._error is not None:
             body = json.dumps({"error": self._error}).encode()
             return BackendResponse(self._status, json_type, iter([body]))
-        if json.loads(request.body).get("stream"):
+        if self._only_streams or json.loads(request.body).get("stream"):
             headers = {"content-type": "text/event-stream", "x-request-id": "req-1"}
             return BackendResponse(200, headers, self._events())
         choice = {"index": 0, "message": self._message, "finish_reason": self._finish}

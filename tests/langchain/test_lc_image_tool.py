@@ -135,8 +135,9 @@ def test_a_model_can_forge_no_conversation() -> None:
 
 
 FAILURES: list[tuple[Script, str]] = [
-    (Script("I would rather not."), "No image came of it. It said: I would rather not."),
-    (Script(""), "It said nothing."),
+    (Script("I would rather not."), "no image. The model said: 'I would rather not.'"),
+    (Script("", finish="content_filter"), "A content filter ended the reply"),
+    (Script(""), "The reply is empty (finish reason: stop)."),
     (Script(status=400, error={"message": "Too rude"}), "Too rude"),
     (Script(status=503, error={"message": "Busy"}), "The same call may succeed later."),
 ]
@@ -168,7 +169,7 @@ async def test_failures_of_the_set_up_are_raised(status: int) -> None:
 def test_images_before_an_error_are_kept() -> None:
     """A stream that breaks off after an image still yields the image: it is paid for."""
     deltas = [{"content": "Two:"}, {"images": wire_images((PNG,))}]
-    tool = tool_of(Script(streamed=deltas, finish=None), streaming=True)
+    tool = tool_of(Script(streamed=deltas, finish=None, only_streams=True))
     message = tool.invoke(call(prompt="two foxes"))
     assert message.artifact == [RED]
     assert "Then it broke off" in message.content[0]["text"]
