@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from emby_plugins.mock import prompts
+from emby_plugins.mock.describe import describe, describe_file, measure
 from emby_plugins.mock.edit import edit, names_an_edit
 from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.generate import generate
+from emby_plugins.mock.image_files import Attachment, Opener, Picture, encode
 from emby_plugins.mock.jsonmode import json_reply
-from emby_plugins.mock.look import describe, describe_file, measure
 from emby_plugins.mock.models import MODELS, Route
-from emby_plugins.mock.paint import paint
-from emby_plugins.mock.pictures import Attachment, Opener, Picture, encode
 from emby_plugins.mock.requests import (
     MAX_IMAGES,
     ChatRequest,
@@ -274,7 +274,7 @@ def _paint(prompt: str, wish: ImageConfig) -> _Reply:
     images = tuple(
         OutputImage(
             f"image/{kind.lower()}",
-            encode(paint(prompt, _size(wish), variant=variant), kind, prompt, edited=False),
+            encode(generate(prompt, _size(wish), variant=variant), kind, prompt, edited=False),
         )
         for variant in range(wish.seed * MAX_IMAGES, wish.seed * MAX_IMAGES + count)
     )

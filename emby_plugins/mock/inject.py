@@ -11,8 +11,8 @@ from PIL import Image
 from emby_plugins.mock.answer import Answer, OutputImage
 from emby_plugins.mock.errors import UpstreamError
 from emby_plugins.mock.faults import Fault, OddImage
-from emby_plugins.mock.paint import paint
-from emby_plugins.mock.pictures import encode
+from emby_plugins.mock.generate import generate
+from emby_plugins.mock.image_files import encode
 from emby_plugins.mock.wire import error_event
 
 _GARBAGE = b'data: {"choices": [{"delta": {"content": oops\n\n'
@@ -161,7 +161,7 @@ def _odd(image: OutputImage, kind: OddImage | None) -> OutputImage:
 
 
 def _small_picture() -> bytes:
-    return encode(paint("a boat", (64, 64)), "PNG", "a boat", edited=False)
+    return encode(generate("a boat", (64, 64)), "PNG", "a boat", edited=False)
 
 
 @lru_cache(maxsize=1)

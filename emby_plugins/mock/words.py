@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from emby_plugins.mock.colours import COLOUR_WORD
+from emby_plugins.mock.colors import COLOR_WORD
 
 _MAX_TEXT = 10_000
 _QUOTED = re.compile(
@@ -32,7 +32,7 @@ class Words:
     def next_string(self, key: str) -> str:
         """A string for the property `key`."""
         if re.search(r"colou?r", key, re.IGNORECASE):
-            match = COLOUR_WORD.search(self.prompt)
+            match = COLOR_WORD.search(self.prompt)
             if match:
                 return match[1].lower()
         if self.strings:

@@ -372,5 +372,5 @@ def test_images_come_with_a_painting_model_only():
     """An instruction to a model that only looks is answered with what it sees."""
     said = message("Make it red", flat("grey"), model="emby-mock-vision")
     assert "images" not in said
-    assert "mostly grey" in said["content"]
+    assert "mostly gray" in said["content"]
     assert "images" in message(PUPPY, model="emby-mock")

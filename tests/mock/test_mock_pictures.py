@@ -19,7 +19,7 @@ def test_documented_example():
 
 
 def test_picture_is_a_picture():
-    """A painting has many colours and honours the one it was asked for."""
+    """A painting has many colors and honours the one it was asked for."""
     (red,) = pictures(message("Draw a red boat"))
     (blue,) = pictures(message("Draw a blue boat"))
     assert len(red.getcolors(65536)) > 1000
@@ -113,8 +113,8 @@ def test_other_formats(word, kind):
     assert pictures(said)[0].format == kind
 
 
-def test_look_tells_measured_facts():
-    """Format, size, colours, brightness and transparency are measured."""
+def test_description_states_measured_facts():
+    """Format, size, colors, brightness and transparency are measured."""
     half = Image.new("RGBA", (80, 40), (220, 30, 30, 255))
     half.paste((0, 0, 0, 0), (40, 0, 80, 40))
     told = message("What is shown in this image?", data_url(half))["content"]
@@ -124,15 +124,15 @@ def test_look_tells_measured_facts():
     assert "bright (" in message("Describe this", flat("white"))["content"]
 
 
-def test_look_counts_frames():
+def test_description_counts_frames():
     """An animated GIF is told by its frames."""
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
     url = data_url(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert "GIF of 8x8 pixels" in (told := message("What is it?", url)["content"])
     assert "3 frames" in told
 
 
-def test_look_compares():
+def test_description_compares():
     """Several images are told one by one, and how they differ."""
     told = message("Compare these two photos.", flat("white"), flat("black", (80, 60)))["content"]
     assert "Image 1 is" in told
@@ -144,15 +144,15 @@ def test_look_compares():
 
 
 def test_url_is_not_fetched():
-    """An https image is a stand-in by its name, and the mock says so."""
+    """An https image is replaced by a placeholder generated from its name, and the mock says so."""
     told = message("What is shown in this image?", URL)["content"]
-    assert "example.com/dog.jpg, not fetched: the mock paints a stand-in" in told
+    assert "example.com/dog.jpg (not fetched; the mock generated a placeholder" in told
 
 
-def test_look_knows_its_own_paintings():
-    """A painted picture sent back is recognised by the prompt in it."""
-    painted = message(PUPPY)["images"][0]["image_url"]["url"]
-    assert PUPPY in message("What is this?", painted)["content"]
+def test_description_knows_its_own_images():
+    """A generated picture sent back is recognised by the prompt in it."""
+    generated = message(PUPPY)["images"][0]["image_url"]["url"]
+    assert PUPPY in message("What is this?", generated)["content"]
 
 
 def test_files():
@@ -176,17 +176,17 @@ def edited(instruction, url):
 
 
 @pytest.mark.parametrize(
-    ("instruction", "colour", "expected"),
+    ("instruction", "color", "expected"),
     [
-        ("Make it greyscale", "#ff0000", (76, 76, 76)),
+        ("Make it grayscale", "#ff0000", (76, 76, 76)),
         ("invert this", "#ff0000", (0, 255, 255)),
         ("Could you make it black and white?", "#ff0000", (76, 76, 76)),
-        ("greyscale, then invert it", "#ff0000", (179, 179, 179)),
+        ("grayscale, then invert it", "#ff0000", (179, 179, 179)),
     ],
 )
-def test_colour_edits(instruction, colour, expected):
-    """Edits of colour do what they say, in the order they are said."""
-    picture = edited(instruction, flat(colour))
+def test_color_edits(instruction, color, expected):
+    """Edits of color do what they say, in the order they are said."""
+    picture = edited(instruction, flat(color))
     assert picture.size == (40, 30)
     assert picture.convert("RGB").getpixel((20, 15)) == expected
 
@@ -240,7 +240,7 @@ def test_many_turns_stay_bounded():
 
 
 def test_unknown_edits_tint():
-    """An edit the mock does not know tints the picture, in the colour it names."""
+    """An edit the mock does not know tints the picture, in the color it names."""
     red, hat = edited("make it red", flat("grey")), edited("now with a hat", flat("grey"))
     r, g, b = red.getpixel((5, 5))
     assert r > g + 30 < r - b + 60
@@ -266,14 +266,14 @@ def test_edit_of_an_earlier_image():
     """An image in an assistant's message of the history can be asked about and changed."""
     first = message(PUPPY)
     past = [{"role": "user", "content": PUPPY}, {"role": "assistant", **first}]
-    (changed,) = pictures(message([*past, {"role": "user", "content": "make it greyscale"}]))
+    (changed,) = pictures(message([*past, {"role": "user", "content": "make it grayscale"}]))
     grey = pictures(first)[0].convert("L").convert("RGB")
     assert ImageChops.difference(changed.convert("RGB"), grey).getbbox() is None
     assert (
         PUPPY in message([*past, {"role": "user", "content": "What is in the image?"}])["content"]
     )
     (new,) = pictures(message([*past, {"role": "user", "content": "Now draw an image of a boat"}]))
-    assert new.text["made"] == "painted"
+    assert new.text["made"] == "generated"
 
 
 def test_image_only_message():
