@@ -50,6 +50,7 @@ class Outgoing:
         self._part_type: type[Event] | None = None
         self._calls: dict[int, int] = {}
         self._is_mid_line = False
+        self._open_image: int | None = None  # the part of the image whose path ends the output
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
         """What `llm` is told of one event; the last one leaves usage and the like behind.
@@ -58,10 +59,7 @@ class Outgoing:
         """
         match event:
             case TextDelta(text):
-                if self._part_type is ImageReceived and self._is_mid_line:
-                    # Part of the image, whose text is never sent, so that the next turn sends
-                    # exactly the model's text.
-                    yield StreamEvent("text", "\n", part_index=self._parts)
+                yield from self._end_image()
                 yield StreamEvent("text", text, part_index=self._part(TextDelta))
                 self._is_mid_line = not text.endswith("\n")
             case ReasoningDelta(text):
@@ -71,7 +69,26 @@ class Outgoing:
             case ToolCallDelta(index, call_id, name, arguments):
                 yield from self._tool_call(index, call_id, name, arguments)
             case Finished(reply):
-                self._finish(reply)
+                if reply.tool_calls:
+                    # llm prints the next reply of the chain right behind this one.
+                    yield from self._end_image()
+                try:
+                    self._finish(reply)
+                except MissingImageError:
+                    if self._is_mid_line:
+                        # llm ends the line of a reply, but not before it prints an error.
+                        yield StreamEvent("text", "\n", part_index=self._parts)
+                    raise
+
+    def _end_image(self) -> Iterator[StreamEvent]:
+        """End the line of an image's path before text follows.
+
+        The line break is part of the image, whose text is never sent back, so that the next turn
+        sends exactly the model's text.
+        """
+        if self._open_image is not None:
+            yield StreamEvent("text", "\n", part_index=self._open_image)
+            self._open_image, self._is_mid_line = None, False
 
     def _part(self, kind: type[Event]) -> int:
         """The index of the current part, or of a new one if the last was of another kind."""
@@ -98,8 +115,8 @@ class Outgoing:
         # A line of its own; a reply of one image and no text is the bare path.
         text = f"\n{shown}" if self._is_mid_line else shown
         self._is_mid_line = True
-        part = self._part(ImageReceived)
-        return StreamEvent("text", text, part_index=part, provider_metadata=metadata)
+        self._open_image = self._part(ImageReceived)
+        return StreamEvent("text", text, part_index=self._open_image, provider_metadata=metadata)
 
     def _tool_call(
         self, index: int, call_id: str, name: str, arguments: str

@@ -67,7 +67,7 @@ def test_text_after_an_image_is_a_line_and_a_part_of_its_own(
 def test_reasoning_and_tool_calls_between_images_stay_apart(
     run: LLM, wire: Recorder, mode: tuple[str, ...]
 ) -> None:
-    """Reasoning, text, an image and two tool calls become parts of their own; the tools run."""
+    """Reasoning, text, images and tool calls become parts of their own; the tools run."""
     calls = [
         {
             "index": n,
@@ -77,13 +77,15 @@ def test_reasoning_and_tool_calls_between_images_stay_apart(
         }
         for n in (0, 1)
     ]
-    first = completion("Here:", RED)
-    first["choices"][0]["message"] |= {"reasoning": "Plan.", "tool_calls": calls}
-    first["choices"][0]["finish_reason"] = "tool_calls"
+    first = completion(None)
+    parts = [{"type": "text", "text": "Here:"}, image_item(RED)]
+    message = {"reasoning": "Plan.", "content": parts, "tool_calls": calls}
+    first["choices"][0] |= {"message": message, "finish_reason": "tool_calls"}
     stream = sse(
-        chunk(delta={"reasoning": "Plan."}),
+        chunk(delta={"reasoning": "Pl"}),
         chunk("Here:"),
         chunk(None, RED),
+        chunk(delta={"reasoning": "an."}),
         chunk(delta={"tool_calls": calls}),
         chunk(finish="tool_calls"),
     )
@@ -96,10 +98,21 @@ def test_reasoning_and_tool_calls_between_images_stay_apart(
     code = "def add(x: int) -> int:\n    'Add one.'\n    return x + 1"
     result = run("-m", "emby-mock", "Use add", "--functions", code, mode=mode)
     assert result.exit_code == 0, result.output
-    assert result.stderr.replace("Plan.", "").strip() == ""
+    assert "".join(result.stderr.split()) in {"", "Plan."}
     messages = wire.requests[1]["messages"]
     assert [m["content"] for m in messages if m["role"] == "tool"] == ["1", "2"]  # type: ignore[attr-defined]
-    assert "Both done." in result.stdout
+    here, path, done = result.stdout.splitlines()
+    assert (here, done) == ("Here:", "Both done.")
+    assert Path(path).read_bytes() == RED
+
+
+def test_text_after_an_image_and_reasoning_is_a_line_of_its_own(run: LLM, wire: Recorder) -> None:
+    """Reasoning goes to stderr, so it ends no line of stdout."""
+    chunks = [chunk(None, RED), chunk(delta={"reasoning": "Hm."}), chunk("Done.", finish="stop")]
+    wire.answer = lambda _: answer(sse(*chunks))
+    path, text = run("-m", "emby-mock", "Draw").stdout.splitlines()
+    assert Path(path).read_bytes() == RED
+    assert text == "Done."
 
 
 TOLD = [
@@ -175,7 +188,7 @@ def test_an_order_without_an_image_fails(
     (line,) = result.stderr.splitlines()
     assert line.startswith("Error: The reply has no image. The model said: 'Here is your image:'")
     assert "1,271 output tokens" in line
-    assert result.stdout == ("" if "--no-stream" in mode else "Here is your image:")
+    assert result.stdout == ("" if "--no-stream" in mode else "Here is your image:\n")
 
 
 def test_an_output_that_is_kept_as_a_default_is_no_order(
