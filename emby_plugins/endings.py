@@ -21,7 +21,7 @@ _KNOWN = {
 _MIN_IMAGE_TOKENS = 256
 _MAX_QUOTED = 2000
 
-_log = logging.getLogger("emby_plugins")
+_log = logging.getLogger(__name__)
 
 
 def missing_image_tokens(reply: "ChatReply") -> int:

@@ -24,9 +24,9 @@ from emby_plugins import StreamEvent as Event
 from llm_emby import pictures
 from llm_emby.options import Options
 
-# llm prints a line for what it is told here. The core's log line would say the same once more,
-# because Python prints warnings that no handler takes.
-logging.getLogger("emby_plugins").addHandler(logging.NullHandler())
+# How a reply ended is printed below. The core's log line would say the same once more, because
+# Python prints warnings that no handler takes. Its other warnings are left alone.
+logging.getLogger("emby_plugins.endings").addHandler(logging.NullHandler())
 
 _CHAT, _IMAGE = "chat", "image"
 

@@ -145,7 +145,9 @@ def test_a_dropped_image_is_logged_and_the_text_is_kept(
         reply = Asker(mode)("Draw", on=backend.on)
     assert reply.text == "Here is your image:"
     assert reply.streamed is mode.endswith("stream")
-    told = [record.getMessage() for record in caplog.records if record.name == "emby_plugins"]
+    told = [
+        record.getMessage() for record in caplog.records if record.name == "emby_plugins.endings"
+    ]
     assert len(told) == (0 if images else 1)
     if told:
         assert told == [reply.notice]

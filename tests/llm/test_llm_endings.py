@@ -1,6 +1,8 @@
 """How replies end in `llm`: interleaved images, finish reasons, images that did not come."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,3 +278,13 @@ def test_a_program_that_uses_llm_is_not_printed_into(
 
     assert "token limit" in asyncio.run(ask())["notice"]
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("logger", "lines"), [("emby_plugins.endings", 0), ("emby_plugins.folder", 1)]
+)
+def test_only_what_llm_prints_itself_is_kept_off_stderr(logger: str, lines: int) -> None:
+    """Without a logging setup, the core's other warnings still reach the user of `llm`."""
+    code = f"import llm_emby.outgoing, logging; logging.getLogger({logger!r}).warning('Told.')"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr.count("Told.") == lines
