@@ -16,7 +16,7 @@ _MAX_SIDE = 4096
 _ROTATED_SIDE = 2048
 _SHAPE_SIDE = 128
 _MASK_SIDE = 1024
-_BACKGROUND_REACH = 40
+_LEAST_SHARE = 0.05
 _VIVID = ("red", "orange", "yellow", "green", "teal", "blue", "violet", "pink")
 _QUARTERS = {
     90: Image.Transpose.ROTATE_270,
@@ -128,17 +128,21 @@ def _resize(image: Image.Image, match: re.Match[str]) -> Image.Image:
 def _remove_background(image: Image.Image, _: re.Match[str]) -> Image.Image:
     """Keep the largest shapes that differ from the colors of the border.
 
-    Which those are is decided on a thumbnail, for speed; their edges come from a larger copy.
+    Where a subject reaches it, little would be left: then less is taken for background.
+    Shapes are found on a thumbnail, for speed; their edges come from a larger copy.
     """
     result = image.convert("RGB")
     fine, coarse = result.copy(), result.copy()
     fine.thumbnail((_MASK_SIDE, _MASK_SIDE), Image.Resampling.BOX)
     coarse.thumbnail((_SHAPE_SIDE, _SHAPE_SIDE), Image.Resampling.BOX)
-    colors = _border_colors(coarse)
-    shapes = _largest_shapes(_differing(coarse, colors))
+    border, corners = _border_colors(coarse), _corners(coarse)
+    for colors, reach in ((border, 40), (corners, 24), (corners, 12)):
+        shapes = _largest_shapes(_differing(coarse, colors, reach))
+        if shapes.histogram()[255] >= _LEAST_SHARE * coarse.width * coarse.height:
+            break
     inner = shapes.filter(ImageFilter.MinFilter(3)).resize(fine.size, Image.Resampling.BILINEAR)
     outer = shapes.filter(ImageFilter.MaxFilter(3)).resize(fine.size, Image.Resampling.BILINEAR)
-    alpha = ImageChops.lighter(inner, ImageChops.multiply(outer, _differing(fine, colors)))
+    alpha = ImageChops.lighter(inner, ImageChops.multiply(outer, _differing(fine, colors, reach)))
     alpha = alpha.resize(image.size, Image.Resampling.BILINEAR)
     if image.mode == "RGBA":
         alpha = ImageChops.darker(alpha, image.getchannel("A"))
@@ -157,14 +161,20 @@ def _border_colors(image: Image.Image) -> list[Color]:
     return [(c[0], c[1], c[2]) for _, c in counted if isinstance(c, tuple)]
 
 
-def _differing(image: Image.Image, colors: list[Color]) -> Image.Image:
-    """A mask of the pixels that are far from each of the colors."""
+def _corners(image: Image.Image) -> list[Color]:
+    right, bottom = image.width - 1, image.height - 1
+    found = (image.getpixel((x, y)) for x in (0, right) for y in (0, bottom))
+    return [(c[0], c[1], c[2]) for c in found if isinstance(c, tuple)]
+
+
+def _differing(image: Image.Image, colors: list[Color], reach: int) -> Image.Image:
+    """A mask of the pixels that differ by more than `reach` from each of the colors."""
     distance = Image.new("L", image.size, 255)
     for color in colors:
         bands = ImageChops.difference(image, Image.new("RGB", image.size, color)).split()
         most = ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
         distance = ImageChops.darker(distance, most)
-    return distance.point([255 * (level > _BACKGROUND_REACH) for level in range(256)])
+    return distance.point([255 * (level > reach) for level in range(256)])
 
 
 def _largest_shapes(mask: Image.Image) -> Image.Image:

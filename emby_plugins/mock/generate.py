@@ -71,7 +71,8 @@ Named = TypeVar("Named", Hour, Land)
 
 
 @lru_cache(maxsize=1)
-def _scenes() -> Scenes:
+def load_scenes() -> Scenes:
+    """What can be shown."""
     text = files("emby_plugins.mock").joinpath("scenes.toml").read_bytes()
     return msgspec.toml.decode(text, type=Scenes)
 
@@ -87,7 +88,7 @@ def generate(prompt: str, size: tuple[int, int], *, variant: int = 0) -> Image.I
 
 
 def _compose(prompt: str, size: tuple[int, int], chance: SeededRandom) -> Image.Image:
-    scenes = _scenes()
+    scenes = load_scenes()
     subject = _find_subject(prompt)
     named = "plain" if _LOGO.search(prompt) else _find(scenes.lands, prompt)
     hour = _find(scenes.hours, prompt)
@@ -123,7 +124,7 @@ def _add_subjects(
     words = rf"\b(two|three|four|five|some|many)\s+(?:\w+\s+){{0,2}}?(?:{subject.words})\b"
     counted = re.search(words, prompt, re.IGNORECASE)
     count = 1 if counted is None else 2 if counted[1].lower() == "two" else 3
-    kinds = _scenes().kinds
+    kinds = load_scenes().kinds
     kind = next((kinds[word] for word in re.findall("[a-z]+", prompt.lower()) if word in kinds), "")
     for index in range(count):
         color = coat or NAMED[kind or chance.choice(subject.coats)]
@@ -163,7 +164,7 @@ def _caption(picture: Image.Image, prompt: str) -> None:
 def _find_subject(prompt: str) -> Subject | None:
     """The subject named first."""
     found = []
-    for subject in _scenes().subjects:
+    for subject in load_scenes().subjects:
         match = re.search(rf"\b({subject.words})\b", prompt, re.IGNORECASE)
         if match:
             found.append((match.start(), subject))

@@ -2,7 +2,10 @@ import pytest
 from mock_help import PUPPY, data_url, flat, image_part, message, pictures, reply
 from PIL import Image, ImageChops
 
+from emby_plugins.mock.generate import generate, load_scenes
+
 URL = "https://example.com/dog.jpg"
+SCENES = load_scenes()
 SENTENCE = "Here is your generated image:"
 
 
@@ -296,3 +299,65 @@ def test_bytes_are_equal():
         return message(prompt)["images"][0]["image_url"]["url"]
 
     assert url("draw a cat") == url("draw a cat") != url("draw a cat!")
+
+
+def test_background_of_many_colors():
+    """Sky, hills and flowers around the puppy are removed, and the puppy stays whole."""
+    generated = message(PUPPY)["images"][0]["image_url"]["url"]
+    alpha = edited("remove the background", generated).getchannel("A")
+    assert [alpha.getpixel(at) for at in ((5, 5), (128, 20), (250, 150), (5, 250))] == [0] * 4
+    kept = alpha.point([0] * 128 + [255] * 128)
+    left, top, right, bottom = kept.getbbox()
+    assert kept.histogram()[255] / ((right - left) * (bottom - top)) > 0.3
+    assert bottom - top > 100
+
+
+def test_background_of_a_subject_that_fills_the_picture():
+    """Where the subject reaches the border, it is not removed with the background."""
+    image = Image.new("RGB", (60, 60), "white")
+    image.paste("red", (5, 0, 55, 60))
+    picture = edited("remove the background", data_url(image))
+    assert [picture.getpixel((x, 30))[3] for x in (0, 30, 59)] == [0, 255, 0]
+
+
+def test_relief_keeps_flat_areas():
+    """A 3D style changes edges, not the colors of flat areas."""
+    image = Image.new("RGB", (60, 60), (244, 152, 178))
+    image.paste("white", (0, 0, 60, 20))
+    assert edited("make it 3D", data_url(image)).convert("RGB").getpixel((30, 45)) == (
+        244,
+        152,
+        178,
+    )
+
+
+def test_caption():
+    """The prompt is written on the lower edge, in ASCII, shortened to fit."""
+    bare, long = generate("\N{SNOWMAN}", (256, 256)), generate("x" * 300, (256, 256))
+    light = [sum(p.crop((0, 240, 256, 256)).convert("L").histogram()[200:]) for p in (bare, long)]
+    assert light[1] > light[0] + 200
+    for prompt in (
+        "draw a cat caf\N{LATIN SMALL LETTER E WITH ACUTE}",
+        "draw a cat",
+        "",
+        "\0\ud800",
+    ):
+        assert generate(prompt, (256, 256)).size == (256, 256)
+
+
+@pytest.mark.parametrize("subject", SCENES.subjects, ids=lambda subject: subject.sprite)
+def test_every_subject(subject):
+    """Each subject is in its place, in the color asked for, at any hour."""
+    word = subject.words.split("|")[0]
+    for hour in ("day", "night"):
+        picture = generate(f"a magenta {word}, {hour}", (128, 128))
+        strong = sum(r > g + 50 < b + 20 for r, g, b in picture.get_flattened_data())
+        assert strong > 200, hour
+
+
+@pytest.mark.parametrize("land", SCENES.lands)
+@pytest.mark.parametrize("hour", SCENES.hours)
+def test_every_landscape(land, hour):
+    """Every land can be shown at every hour, small, and differs from the others."""
+    scene = f"{SCENES.lands[land].words.split('|')[0]} {SCENES.hours[hour].words.split('|')[0]}"
+    assert len(generate(scene, (64, 48)).getcolors(4000)) > 20
