@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import stamina
+from bodies import BodyCheck
 from hypothesis import settings
 
 settings.register_profile("emby", deadline=None, database=None, derandomize=True, max_examples=60)
@@ -22,3 +23,18 @@ def _no_waiting() -> Iterator[None]:
     """Tries are as many as ever, but nothing is waited for between them."""
     with stamina.set_testing(True, attempts=10, cap=True):
         yield
+
+
+_bodies = BodyCheck()
+_bodies.install()
+
+
+@pytest.fixture(autouse=True)
+def _every_state_takes_every_body() -> Iterator[None]:
+    """Fails a test that had our packages make a chat body which a recorded state refuses.
+
+    Per test, and not at the end of the session, since each worker of pytest-xdist has its own.
+    """
+    yield
+    refused = _bodies.take()
+    assert not refused, f"A state refuses it, and bodies.KNOWN_REFUSALS does not say why: {refused}"

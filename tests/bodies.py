@@ -1,0 +1,89 @@
+"""Every chat body that a test has our packages send, held against the schema of every state."""
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+from recordings.recordings import SCHEMA_STATES, request_schema
+from recordings.validation import Violation, violations
+
+from emby_plugins import client
+from emby_plugins.chat import ChatRequest
+from emby_plugins.protocol import request
+from emby_plugins.protocol.limits import Limits
+
+
+class KnownRefusal(NamedTuple):
+    """What some states refuse and is sent all the same, since the user asked for just that.
+
+    `told` is what the user gets for it.
+    """
+
+    states: tuple[str, ...]
+    path: str
+    value: str
+    told: str
+
+    def covers(self, state: str, violation: Violation) -> bool:
+        """Whether this is the one."""
+        return (
+            state in self.states
+            and re.fullmatch(self.path, violation.path) is not None
+            and violation.value == self.value
+        )
+
+
+KNOWN_REFUSALS = (
+    KnownRefusal(
+        ("2025-11",),
+        "tool_choice",
+        "required",
+        "The gateway refuses tool_choice 'required'. From now on a single tool is named, and "
+        "with several the model is told to call one.",
+    ),
+    KnownRefusal(
+        ("2025-11", "2025-12", "2026-02"),
+        r"messages\.\d+\.content\.\d+\.type",
+        "file",
+        "This gateway takes no files: send the text, or pages as images.",
+    ),
+)
+
+
+class Refused(NamedTuple):
+    """A body that a state would refuse, and it is not known."""
+
+    state: str
+    violation: Violation
+    body: str
+
+
+class BodyCheck:
+    """Wraps the one function that makes chat bodies, and keeps what a state would refuse."""
+
+    def __init__(self) -> None:
+        self.refused: list[Refused] = []
+        self._chat_body = client.chat_body
+        self.schemas = {state: request_schema(state) for state in SCHEMA_STATES}
+
+    def install(self) -> None:
+        """From now on every body is looked at."""
+        client.chat_body = request.chat_body = self.checked
+
+    def take(self) -> list[Refused]:
+        """What was refused since the last time."""
+        refused, self.refused = self.refused, []
+        return refused
+
+    def checked(self, asked: ChatRequest, limits: Limits) -> bytes:
+        """The body of a request, looked at."""
+        body = self._chat_body(asked, limits)
+        self.look_at(msgspec.json.decode(body))
+        return body
+
+    def look_at(self, body: Any) -> None:
+        """Keep what the states would refuse of this body."""
+        for state, schema in self.schemas.items():
+            for violation in violations(body, schema):
+                if not any(known.covers(state, violation) for known in KNOWN_REFUSALS):
+                    self.refused.append(Refused(state, violation, str(body)[:300]))

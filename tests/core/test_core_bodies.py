@@ -1,0 +1,83 @@
+"""The check that every other test is under: what we send, every state takes."""
+
+import logging
+
+import pytest
+from bodies import KNOWN_REFUSALS, BodyCheck
+from recordings.recordings import STATES, recordings, request_schema
+from recordings.validation import violations
+from support import ScriptedBackend, answer, completion
+
+from emby_plugins import BadRequestError, Emby, FilePart, Message, Tool
+
+REQUIRED, FILE = KNOWN_REFUSALS
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_schemas_refuse_what_the_gateway_refused(state: str) -> None:
+    """Of every recorded body; what is refused later, for the model or the key, they take."""
+    chats = [
+        r
+        for r in recordings(state)
+        if r.path == "/v1/chat/completions" and r.method == "POST" and r.status != 415
+    ]
+    assert len(chats) > 150
+    for recording in chats:
+        if not isinstance(recording.request_body, dict):
+            continue
+        body = recording.body if isinstance(recording.body, dict) else {}
+        error = body.get("error")
+        was_refused = isinstance(error, dict) and "issues" in error
+        found = violations(recording.request_body, request_schema(state))
+        assert bool(found) == was_refused, (recording.case, found)
+
+
+@pytest.mark.parametrize(
+    ("body", "states"),
+    [
+        ({"model": "m", "messages": [{"role": "assistant", "content": None}]}, 2),
+        ({"model": "m", "messages": [{"role": "assistant"}]}, 2),
+        ({"model": "m", "messages": [], "tool_choice": "any"}, 4),
+        ({"model": "m", "messages": [], "reasoning_effort": "xhigh"}, 3),
+        ({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "odd": 1}, 0),
+    ],
+)
+def test_a_refused_body_is_found(body: object, states: int) -> None:
+    """The check can fail: the older states take no null, and none takes `any`."""
+    check = BodyCheck()
+    check.look_at(body)
+    assert len({refused.state for refused in check.take()}) == states
+    assert check.take() == []
+
+
+def test_a_client_is_under_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a client is asked to send is looked at, whatever answers it."""
+    check = BodyCheck()
+    monkeypatch.setattr("emby_plugins.client.chat_body", check.checked)
+    with Emby(**ScriptedBackend(completion()).on) as emby:
+        emby.chat("Hi", reasoning_effort="low")
+        assert check.take() == []
+        # As if the schemas had changed under us.
+        check.schemas["2025-11"] = {"properties": {"reasoning_effort": {"enum": ["high"]}}}
+        emby.chat("Hi", reasoning_effort="low")
+    assert [refused.violation.path for refused in check.take()] == ["reasoning_effort"]
+
+
+def test_the_exception_for_required_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """A refused `required` goes on in another form, and the log says so."""
+    issue = {"path": ["tool_choice"], "code": "invalid_literal", "message": "Invalid"}
+    refusal = answer({"error": {"issues": [issue]}}, status=400)
+    backend = ScriptedBackend(refusal, answer(completion()))
+    with Emby(**backend.on) as emby, caplog.at_level(logging.INFO, "emby_plugins"):
+        emby.chat("Hi", tools=[Tool("a"), Tool("b")], tool_choice="required")
+    assert REQUIRED.told in caplog.messages
+
+
+def test_the_exception_for_files_is_said() -> None:
+    """A refused file is the user's to replace, and the error says by what."""
+    issue = {"path": ["messages", 0, "content", 1, "type"], "code": "invalid_literal"}
+    backend = ScriptedBackend(answer({"error": {"issues": [issue | {"message": "x"}]}}, status=400))
+    pdf = FilePart.from_bytes(b"%PDF-1.7", filename="a.pdf")
+    with Emby(**backend.on) as emby, pytest.raises(BadRequestError) as caught:
+        emby.chat(Message.user("Read it.", pdf))
+    assert str(caught.value).endswith(FILE.told)
