@@ -13,6 +13,9 @@ from llm_emby import catalogue
 from llm_emby.models import AsyncEmbyModel, named
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from emby_plugins import Emby, Image
 
 _DEFAULT_MODEL = "emby/qwen2.5-vision"
@@ -57,6 +60,7 @@ def image(
         llm emby image "make it a watercolour" -a lighthouse.png
         llm emby image "a fox" -n 4 --out foxes
     """  # noqa: D301 - click wants the control character
+    from llm_emby.delivery import Delivery
     from llm_emby.painting import Order, paint_all
 
     if out == "-" and (count > 1 or as_json):
@@ -73,26 +77,14 @@ def image(
         key=key,
         count=count,
     )
-    show = _Preview() if preview else None
-    painted, errors = paint_all(order)
-    if out == "-":
-        _to_standard_output([picture for result in painted for _, picture in result.pictures])
-    elif as_json:
-        facts = [fact for result in painted for fact in result.facts()]
-        click.echo(json.dumps(facts, indent=2))
-    for result in painted:
-        for path, picture in result.pictures:
-            if out != "-" and not as_json:
-                click.echo(path)
-            if show:
-                show(picture)
-            if open_:
-                click.launch(str(path))
-        if not result.pictures:
-            errors.append(f"{model_id}: {result.missing_image}")
-    for error in errors:
-        click.echo(f"Error: {error}", err=True)
-    if errors:
+    show: list[Callable[[Path, Image], object]] = []
+    if preview:
+        show.append(_Preview())
+    if open_:
+        show.append(lambda path, _: click.launch(str(path)))
+    delivery = Delivery("bytes" if out == "-" else "json" if as_json else "paths", count, show)
+    paint_all(order, delivery)
+    if delivery.has_failed:
         sys.exit(1)
 
 
@@ -246,16 +238,8 @@ class _Preview:
         self._console = Console(stderr=True)
         self._render: Any = renderable.Image  # it chooses by terminal, and types itself object
 
-    def __call__(self, picture: "Image") -> None:
+    def __call__(self, _: "Path", picture: "Image") -> None:
         self._console.print(self._render(picture.to_pil(), width="auto", height="auto"))
-
-
-def _to_standard_output(pictures: "list[Image]") -> None:
-    if len(pictures) > 1:
-        msg = f"{len(pictures)} images came, and --out - gives one; all are in the log's folder."
-        raise click.ClickException(msg)
-    if pictures:
-        sys.stdout.buffer.write(pictures[0].data)
 
 
 def _fetch_models(client: "Emby") -> list[ModelCard]:

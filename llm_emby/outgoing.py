@@ -111,7 +111,7 @@ class Outgoing:
         else:
             path = pictures.save(image, self._target)
             self._paths.append(path)
-            shown, metadata = str(path), pictures.note(image, path)
+            shown, metadata = pictures.shown(path), pictures.note(image, path)
         # A line of its own; a reply of one image and no text is the bare path.
         text = f"\n{shown}" if self._is_mid_line else shown
         self._is_mid_line = True

@@ -4,8 +4,8 @@ Runs `llm`'s own models, so that what is painted is logged like any prompt.
 """
 
 import asyncio
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import llm
 import sqlite_utils
 from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
+from llm.parts import StreamEvent
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby import pictures
+from llm_emby import catalogue, pictures
+from llm_emby.delivery import Delivery
 from llm_emby.incoming import attachment_of
 
 _AT_ONCE = 8
@@ -37,74 +39,35 @@ class Order:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Painted:
-    """What came of one prompt: the images and where they are, and the response."""
+def paint_all(order: Order, delivery: Delivery) -> None:
+    """Carry out an order, and deliver each image as soon as it is saved.
 
-    response: llm.Response
-    pictures: list[tuple[Path, Image]]
-
-    @property
-    def missing_image(self) -> str:
-        """What is known of the reason why there is no image; empty if there is one."""
-        return str((self.response.response_json or {}).get("missing_image", ""))
-
-    def facts(self) -> Iterator[dict[str, Any]]:
-        """What there is to say of each image."""
-        for path, image in self.pictures:
-            width, height = image.size
-            yield {
-                "path": str(path),
-                "media_type": image.media_type,
-                "width": width,
-                "height": height,
-                "bytes": len(image.data),
-                "sha256": image.sha256,
-                "model": self.response.model.model_id,
-                "prompt": self.response.prompt.prompt,
-                "response_id": self.response.id,
-                "input_tokens": self.response.input_tokens,
-                "output_tokens": self.response.output_tokens,
-                "details": self.response.token_details,
-            }
-
-
-def paint_all(order: Order) -> tuple[list[Painted], list[str]]:
-    """Carry out an order with progress on a terminal; what was painted and what went wrong.
-
-    One failure does not stop the others. All that was painted is logged, even when Ctrl-C ends
-    the rest. Raises `click.ClickException` for an image to start from that can't be used.
+    One failure does not stop the others. Each response is logged after its images are delivered;
+    trouble with the log is a warning. Raises `click.ClickException` for an image to start from
+    that can't be used, before anything is paid for.
     """
     try:
         attachments = [attachment_of(image) for image in order.images]
     except InvalidImageError as error:
         raise click.ClickException(str(error)) from None
-    painted: list[Painted] = []
-    errors: list[str] = []
-
-    async def collect() -> None:
-        with _progress(order.count) as bar:
-            async for result in _paint(order, attachments):
-                if isinstance(result, Painted):
-                    painted.append(result)
-                else:
-                    errors.append(str(result))
-                bar.update(1)
-
-    try:
-        asyncio.run(collect())
-    finally:
-        _log(painted)
-    return painted, errors
+    folder = catalogue.images_folder()
+    before = set(folder.glob("emby-*"))
+    with _Log(delivery) as log, delivery:
+        try:
+            asyncio.run(_paint(order, attachments, delivery, log))
+        except KeyboardInterrupt:
+            # Images of replies that had not ended are in the folder too.
+            delivery.saved += sorted(set(folder.glob("emby-*")) - before - set(delivery.saved))
+            raise
 
 
 async def _paint(
-    order: Order, attachments: list[llm.Attachment]
-) -> AsyncIterator[Painted | llm.ModelError]:
+    order: Order, attachments: list[llm.Attachment], delivery: Delivery, log: "_Log"
+) -> None:
     places = asyncio.Semaphore(_AT_ONCE)
     options = {name: value for name, value in order.options.items() if value is not None}
 
-    async def once(number: int) -> Painted | llm.ModelError:
+    async def once(number: int) -> None:
         # Without a seed each, a model that is the same every time gives the same image.
         chosen = options if order.count == 1 else {"seed": number, **options}
         async with places:
@@ -117,43 +80,111 @@ async def _paint(
                 stream=False,
             )
             try:
-                return await _painted(response)
+                await _Job(response, delivery).run()
+                log.add(await response.to_sync_response())
+            except pictures.UnsavedImageError as error:
+                delivery.unsaved(error.image, str(error))
             except llm.ModelError as error:
-                return error
+                delivery.error(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are paid for
+                delivery.error(f"{type(error).__name__}: {error}")
+            delivery.advance()
 
-    tasks = [asyncio.create_task(once(number)) for number in range(order.count)]
+    async with asyncio.TaskGroup() as group:
+        for number in range(order.count):
+            group.create_task(once(number))
+
+
+class _Job:
+    """One prompt, and what comes of it."""
+
+    def __init__(self, response: llm.AsyncResponse, delivery: Delivery) -> None:
+        self._response = response
+        self._delivery = delivery
+        self._has_image = False
+
+    async def run(self) -> None:
+        """Deliver the images of the reply. Raises `llm.ModelError`."""
+        async for event in self._response.astream_events():  # type: ignore[no-untyped-call]
+            self._take(event)
+        if not self._has_image:
+            known = (self._response.response_json or {}).get("missing_image", "")
+            self._delivery.error(f"{self._response.model.model_id}: {known}")
+
+    def _take(self, event: StreamEvent) -> None:
+        noted = pictures.noted(event.provider_metadata)
+        if noted is None:
+            return
+        self._has_image = True
+        if "url" in noted:
+            self._delivery.address(noted["url"], lambda: self._facts(noted))
+        else:
+            self._delivery.image(Path(noted["path"]), lambda: self._facts(noted))
+
+    def _facts(self, noted: dict[str, Any]) -> dict[str, Any]:
+        """What there is to say of an image; of the response nothing, when it did not end."""
+        response = self._response
+        return {
+            **noted,
+            **_measures(noted),
+            "model": response.model.model_id,
+            "prompt": response.prompt.prompt,
+            "response_id": response.id,
+            "input_tokens": response.input_tokens,
+            "output_tokens": response.output_tokens,
+            "details": response.token_details,
+        }
+
+
+def _measures(noted: dict[str, Any]) -> dict[str, int | None]:
+    width = height = size = None
     try:
-        for done in asyncio.as_completed(tasks):
-            yield await done
-    finally:
-        for task in tasks:
-            task.cancel()
+        if "path" in noted:
+            image = Image(path=Path(noted["path"]))
+            size = image.byte_size
+            width, height = image.size
+    except InvalidImageError:
+        # Damaged, or of a type that is not opened; it is saved all the same.
+        pass
+    return {"width": width, "height": height, "bytes": size}
 
 
-async def _painted(response: llm.AsyncResponse) -> Painted:
-    found: list[tuple[Path, Image]] = []
-    for message in await response.messages():
-        for part in message.parts:
-            noted = pictures.noted(part.provider_metadata)
-            if noted and "path" in noted:
-                path = Path(noted["path"])
-                found.append((path, Image.from_path(path)))
-    return Painted(await response.to_sync_response(), found)
+class _Log:
+    """`llm`'s log, opened before anything is paid for. Trouble with it is one warning."""
 
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._db: sqlite_utils.Database | None = None
+        with self._warned():
+            if logs_on():  # type: ignore[no-untyped-call]
+                self._db = sqlite_utils.Database(logs_db_path())  # type: ignore[no-untyped-call]
+                migrate(self._db)  # type: ignore[no-untyped-call]
 
-def _progress(count: int) -> Any:
-    # On a pipe click would print the label, which is no progress to anyone.
-    hidden = not sys.stderr.isatty()
-    return click.progressbar(
-        length=count, label="Painting", file=sys.stderr, show_pos=True, hidden=hidden
-    )
+    def __enter__(self) -> "_Log":
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._close()
 
-def _log(painted: list[Painted]) -> None:
-    if not painted or not logs_on():  # type: ignore[no-untyped-call]
-        return
-    db = sqlite_utils.Database(logs_db_path())  # type: ignore[no-untyped-call]
-    migrate(db)  # type: ignore[no-untyped-call]
-    for result in painted:
-        result.response.log_to_db(db)  # type: ignore[no-untyped-call]
-    db.close()
+    def add(self, response: llm.Response) -> None:
+        """Log a response."""
+        if self._db is not None:
+            with self._warned():
+                response.log_to_db(self._db)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _warned(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - SQLite's, sqlite-utils' or llm's
+            self._delivery.warn(
+                f"llm's log can't be written ({error}). "
+                "Images are saved all the same, but 'llm logs' and 'llm -c' will not know them."
+            )
+            # Once is enough: each attempt at a locked log takes five seconds.
+            self._close()
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None

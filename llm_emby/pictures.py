@@ -5,17 +5,30 @@ own, which `llm` prints, logs and replays, and its `provider_metadata` says whic
 base64 gets near the log.
 """
 
+import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import click
 import llm
 
 from emby_plugins import Image, InvalidImageError
 from llm_emby import catalogue
+
+_FILE_URL = "file://"
+
+
+class UnsavedImageError(llm.ModelError, click.ClickException):
+    """Every place refused an image; `image` has its bytes."""
+
+    def __init__(self, message: str, image: Image) -> None:
+        super().__init__(message)
+        self.image = image
 
 
 def save(image: Image, target: str | None) -> Path:
@@ -24,21 +37,52 @@ def save(image: Image, target: str | None) -> Path:
     At `target`, a file if it has a suffix and else a folder, or under
     `<llm's folder>/emby/images`. Nothing is overwritten: a taken name gets a number. Where the
     place can't be written, another is found and a warning says why, for the image is paid for.
+    Raises `UnsavedImageError` when there is none.
     """
     if target is None and image.path is not None:
         return image.path
-    for folder in _places(target):
+    refused: list[str] = []
+    for find in _places(target):
+        place: Path | None = None
         try:
-            return _save_at(image, folder)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            click.echo(f"Warning: no image could be saved at {folder}: {reason}.", err=True)
-    raise llm.ModelError("The image could not be saved anywhere: every place refused it.")
+            place = find()
+            path = _save_at(image, place)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(getattr(error, "strerror", None) or error)
+            refused.append(f"{place}: {reason}" if place else reason)
+        else:
+            if refused:
+                why = "; ".join(refused)
+                msg = f"Warning: no image could be saved at {why}. Saved at {path} instead."
+                click.echo(msg, err=True)
+            return path
+    raise UnsavedImageError(f"The image could not be saved anywhere: {'; '.join(refused)}.", image)
+
+
+def shown(path: Path) -> str:
+    """Return the path of an image as text for `llm` to print and log.
+
+    A name that is not text has its odd bytes escaped. Where standard output can't encode the
+    rest, the path is on standard error as well: `llm --no-stream` fails with such an output.
+    """
+    text = _as_text(path)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except (UnicodeError, LookupError):
+        context = click.get_current_context(silent=True)
+        if context is not None and context.command.name != "image":  # that one writes bytes
+            msg = f"Warning: standard output can't show the path of the image: {text}"
+            click.echo(msg, err=True)
+    return text
 
 
 def note(image: Image, path: Path) -> dict[str, Any]:
     """What the log keeps of an image: enough to find it again, and to know it is the same."""
-    found = {"path": str(path), "sha256": image.sha256, "media_type": image.media_type}
+    text = str(path)
+    if _as_text(path) != text:
+        # The log takes no bytes that are not text, and the path must come back as it is.
+        text = path.absolute().as_uri()
+    found = {"path": text, "sha256": image.sha256, "media_type": image.media_type}
     return {"emby": {"image": found}}
 
 
@@ -46,7 +90,12 @@ def noted(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
     """What `note` wrote on a part, or None for a part that is no image."""
     ours = (metadata or {}).get("emby")
     found = ours.get("image") if isinstance(ours, dict) else None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    path = str(found.get("path", ""))
+    if path.startswith(_FILE_URL):
+        found = found | {"path": os.fsdecode(unquote_to_bytes(path.removeprefix(_FILE_URL)))}
+    return found
 
 
 def load(found: dict[str, Any]) -> Image | None:
@@ -65,12 +114,18 @@ def load(found: dict[str, Any]) -> Image | None:
     return image
 
 
-def _places(target: str | None) -> Iterator[Path]:
+def _as_text(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _places(target: str | None) -> Iterator[Callable[[], Path]]:
     if target is not None:
         # Absolute, for the log is read from other folders too.
-        yield Path(target).expanduser().absolute()
-    yield catalogue.images_folder()
-    yield Path(tempfile.gettempdir()) / "emby-images"
+        yield lambda: Path(target).expanduser().absolute()
+    yield catalogue.images_folder
+    # New and the user's own, for others may write to the folder it is in.
+    yield lambda: Path(tempfile.mkdtemp(prefix="emby-images-"))
+    yield Path.cwd
 
 
 def _save_at(image: Image, place: Path) -> Path:

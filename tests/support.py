@@ -8,6 +8,7 @@ import json
 import socket
 import socketserver
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -36,6 +37,22 @@ MODES = ("sync", "sync-stream", "async", "async-stream")
 
 STREAM = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json"}
+
+
+_INTERRUPTIBLE = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def interruptible(module: str, *words: object) -> list[str]:
+    """The command that runs a module so that Ctrl-C reaches it.
+
+    A child inherits that the signal is ignored, as after `trap '' INT` and in background jobs.
+    """
+    return [sys.executable, "-c", _INTERRUPTIBLE, module, *map(str, words)]
 
 
 def photo(name: str) -> Path:

@@ -182,6 +182,8 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
     """Interrupted in the middle of its work, the command stops and leaves only whole files."""
     script = (
         "import os, signal\n"
+        # A child inherits that the signal is ignored, as after `trap '' INT`.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from emby_plugins import images\n"
         "def stop(draft, path):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from mock_help import JSON, PUPPY, chat, mock, parts, raw, send
+from support import interruptible
 
 from emby_plugins import AsyncEmby, Emby, TruncatedReplyError
 from emby_plugins.mock import Fault, MockBackend, MockServer
@@ -322,7 +323,7 @@ def test_a_server_can_be_opened_again():
 @contextmanager
 def command(*options):
     """The command, running, and what it says first; it is killed if it does not end."""
-    words = [sys.executable, "-m", "emby_plugins.mock", *options]
+    words = interruptible("emby_plugins.mock", *options)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
