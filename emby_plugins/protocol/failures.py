@@ -214,7 +214,8 @@ def _retold(match: re.Match[str], message: str, fields: Mapping[str, Any], answe
     head = f"Error from provider{name and ' ' + name}: {match['status']}{match['phrase']}"
     rest = message[match.end() :].strip()
     said = _said_by_provider(rest or answered)
-    return f"{head}: {said}" if said else head
+    # Some answer with the reason phrase and nothing else.
+    return f"{head}: {said}" if said and said != match["phrase"].strip() else head
 
 
 def _said_by_provider(answered: str) -> str:

@@ -110,7 +110,7 @@ def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> N
 def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
     """Its 429 comes as an event under status 200, and is known for what it is."""
     with pytest.raises(RateLimitError) as caught:
-        ask_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)))
+        ask_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)) | {"max_retries": 0})
     assert caught.value.status == 429
 
 
