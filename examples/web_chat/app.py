@@ -182,6 +182,9 @@ async def reply_lines(
     try:
         async with emby.stream(messages, model=model) as stream:
             async for event in stream:
+                if isinstance(event, Finished) and event.reply.notice:
+                    notice = {"type": "notice", "message": event.reply.notice}
+                    yield json.dumps(notice, separators=(",", ":")).encode() + b"\n"
                 if told := tell(event):
                     yield json.dumps(told, separators=(",", ":")).encode() + b"\n"
     except EmbyError as error:

@@ -201,6 +201,16 @@ def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> N
     assert "It broke" in broken["message"]
 
 
+def test_an_abnormal_end_is_said(serve: Callable[..., Any]) -> None:
+    """How a reply ended is told before its last line, when that is not normal."""
+    backend = ScriptedBackend(sse(chunk("Par", finish="length")), sse(chunk("All.", finish="stop")))
+    with serve(AsyncEmby(**backend.on)) as client:
+        *_, notice, last = ask(client, turn("Go on."))
+        assert (notice["type"], last["type"]) == ("notice", "finished")
+        assert "token limit" in notice["message"]
+        assert "notice" not in {line["type"] for line in ask(client, turn("Go on."))}
+
+
 def test_what_is_no_picture_of_the_four_is_said(serve: Callable[..., Any]) -> None:
     """A BMP is a notice and an address stays one; neither is handed to the page as a picture."""
     url = "https://example.com/cat.png"
