@@ -10,7 +10,7 @@ a hook needs is imported when it is called.
     pictures    generated images: saved, noted in the log, found again
     catalogue   which models are known, and the files that list them
     commands    `llm emby ...`
-    gallery     `llm emby gallery`: one page of the pictures made
+    gallery/    `llm emby gallery`: one page of all generated images
     painting    several images at once, for `llm emby image`
     complaints  Emby's errors become `llm.ModelError`s
 """

@@ -181,12 +181,12 @@ def remove(model_id: str) -> None:
 
 
 @emby.command()
-@click.option("--out", metavar="FILE|DIR", help="Where the page goes")
+@click.option("--out", metavar="FILE|DIR", help="Where to write the page")
 @click.option("--open", "open_", is_flag=True, help="Open the page")
 def gallery(out: str | None, open_: bool) -> None:
-    """Make a page of all the pictures made, and print its path
+    """Create a page of all generated images and print its path
 
-    From the log and the files of 'llm', and without network. Made anew each time.
+    It is made from the log and the image files, without network access.
     """
     from llm_emby.gallery import make_gallery
 

@@ -1,4 +1,4 @@
-"""`llm emby gallery`: the page of all pictures, from none to 2,000, and what it makes of evil."""
+"""`llm emby gallery`: the page of all images, from none to 2,000, hostile input included."""
 
 import base64
 import hashlib
@@ -22,12 +22,12 @@ from support import photo, picture
 
 from emby_plugins import Image
 
-EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp; \u202eexe.gnp ${alert(3)}"
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> \"'&amp; \u202eexe.gnp ${alert(3)}"
 
 
 @pytest.fixture
 def gallery(run: LLM) -> Callable[..., Page]:
-    """Runs the command with these words, and reads the page it made."""
+    """Runs the command with these arguments and reads the page it wrote."""
 
     def make(*words: object) -> Page:
         result = run("emby", "gallery", *words)
@@ -47,10 +47,10 @@ def log(user_path: Path) -> Iterator[sqlite3.Connection]:
     db.close()
 
 
-def test_without_a_picture_the_page_says_how_to_make_one(
+def test_without_an_image_the_page_says_how_to_generate_one(
     gallery: Callable[..., Page], user_path: Path
 ) -> None:
-    """Without a log there is a page, and it has the command for the first picture."""
+    """Without a log there is a page, and it has the command for the first image."""
     page = gallery()
     assert page.cards == []
     assert 'llm emby image "a lighthouse at dusk" -m emby-mock' in page.text
@@ -58,16 +58,16 @@ def test_without_a_picture_the_page_says_how_to_make_one(
 
 
 def test_an_older_log_is_an_empty_page(gallery: Callable[..., Page], user_path: Path) -> None:
-    """A log without the tables of today holds no picture of ours, and is no error."""
+    """A log without today's tables has none of our images and is not an error."""
     with sqlite3.connect(user_path / "logs.db") as db:
         db.execute("create table responses (id text)")
     assert gallery().cards == []
 
 
-def test_one_picture_with_all_that_is_known(
+def test_one_image_with_all_that_is_known(
     run: LLM, gallery: Callable[..., Page], user_path: Path
 ) -> None:
-    """Prompt, model, tokens and file stand on the card, and its thumbnail shows the picture."""
+    """The card has prompt, model, tokens and file, and its thumbnail shows the image."""
     (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
     page = gallery()
     (card,) = page.cards
@@ -83,15 +83,15 @@ def test_one_picture_with_all_that_is_known(
 def test_edits_know_what_they_were_made_from(
     run: LLM, gallery: Callable[..., Page], tmp_path: Path
 ) -> None:
-    """A turn that follows, a given picture of ours, and a photograph are each named as source."""
+    """An earlier turn, an attached image of ours and an attached photograph are each a source."""
     (boat,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
-    run("-c", "make it greyscale")
+    run("-c", "make it grayscale")
     copied = tmp_path / "copy.png"
     copied.write_bytes(boat.read_bytes())
     run("emby", "image", "make it blurry", "-a", copied, "-m", "emby-mock")
     run("emby", "image", "make it sepia", "-a", photo("rocket.jpg"), "-m", "emby-mock")
     sepia, blurry, grey, first = gallery().cards
-    assert "Made into" in first.text
+    assert "Used for" in first.text
     assert first.links[:2] == [f"#{grey.id}", f"#{blurry.id}"]
     assert grey.links[0] == blurry.links[0] == f"#{first.id}"
     assert sepia.links[0] == photo("rocket.jpg").as_uri()
@@ -102,18 +102,18 @@ def test_edits_know_what_they_were_made_from(
 def test_cost_is_that_of_the_turn(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Two pictures of one turn share its cost, say so, and count once in the sum."""
+    """Two images of one turn share its cost, say so, and count once in the sum."""
     files = [stored(tmp_path / f"{name}.png", picture(name)) for name in ("red", "blue")]
     made(log, 0, "two", files, {"cost": 0.08})
     made(log, 1, "one", files[:1], {"cost": 1.5})
     one, *two = (page := gallery()).cards
     assert "$1.50" in one.text
-    assert ["$0.08 for 2 pictures" in card.text for card in two] == [True, True]
-    assert "3 pictures · 1 model · $1.58" in page.text
+    assert ["$0.08 for 2 images" in card.text for card in two] == [True, True]
+    assert "3 images · 1 model · $1.58" in page.text
 
 
 def test_files_without_a_log_are_shown_too(run: LLM, gallery: Callable[..., Page]) -> None:
-    """With logging off a picture is found by its file, and marked as not in the log."""
+    """With logging off an image is found by its file and marked as not in the log."""
     (path,) = paths(run("-m", "emby-mock", "-n", "Draw a red boat").output)
     (card,) = gallery().cards
     assert card.href == path.as_uri()
@@ -125,13 +125,13 @@ def test_files_without_a_log_are_shown_too(run: LLM, gallery: Callable[..., Page
 def test_a_missing_file_says_so(
     run: LLM, gallery: Callable[..., Page], user_path: Path, again: bool
 ) -> None:
-    """A picture whose file is gone keeps its card, and its thumbnail where there was one."""
+    """An image whose file is gone keeps its card, and its thumbnail if there was one."""
     (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
     if again:
         gallery()
     path.unlink()
     (card,) = gallery().cards
-    assert "The file is gone" in card.text
+    assert "File not found" in card.text
     assert bool(card.image) is again
     assert card.href == f"#{card.id}"
 
@@ -139,20 +139,20 @@ def test_a_missing_file_says_so(
 @pytest.mark.parametrize(
     "data", [b"", b"no image", picture()[:40], huge()], ids=["empty", "foreign", "damaged", "huge"]
 )
-def test_a_file_that_is_no_picture_says_so(
+def test_a_file_that_is_not_an_image_says_so(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, data: bytes
 ) -> None:
-    """Empty, foreign, damaged and oversized files are a card without a thumbnail, no error."""
+    """Empty, foreign, damaged and oversized files get a card without a thumbnail."""
     made(log, 0, "broken", [stored(tmp_path / "broken.png", data)])
     (card,) = gallery().cards
-    assert "The file can't be shown" in card.text
+    assert "The file can't be displayed" in card.text
     assert card.image == ""
 
 
 def test_a_changed_file_is_not_shown_as_what_was_made(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Another picture under the same name is noticed, also when the first was seen before."""
+    """Another image under the same name is noticed, also if the first was seen before."""
     path = tmp_path / "picture.png"
     made(log, 0, "red", [stored(path, picture("red"))])
     before = gallery().cards[0].image
@@ -163,16 +163,16 @@ def test_a_changed_file_is_not_shown_as_what_was_made(
     assert card.image == before
 
 
-def test_evil_text_is_only_text(
+def test_hostile_text_is_only_text(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Markup in prompts and in names of files makes no element, no handler and no turned text."""
+    """Markup in prompts and file names adds no element, no handler and no reversed text."""
     clean = gallery().tags
     files = [stored(tmp_path / f'{"x" * n}"><script>.png', picture()) for n in (1, 2)]
-    made(log, 0, EVIL, files)
+    made(log, 0, HOSTILE, files)
     page = gallery()
     assert len(page.cards) == 2
-    assert EVIL.replace("\u202e", "\ufffd") in page.text
+    assert HOSTILE.replace("\u202e", "\ufffd") in page.text
     assert [page.tags.count(tag) for tag in ("script", "style")] == [1, 1]
     assert page.tags.count("img") == clean.count("img") + 2
     assert not [name for name, _ in page.attributes if name.startswith("on") or name == "style"]
@@ -197,10 +197,10 @@ def test_the_policy_allows_this_page_and_nothing_else(
     assert all(re.match(r"data:image/webp;|file:///|#", value) for value in loaded)
 
 
-def test_a_digest_in_the_log_is_no_path(
+def test_a_digest_in_the_log_is_not_a_path(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """A note whose digest climbs out of the folder writes nothing, and the picture is shown."""
+    """A digest that climbs out of the folder writes nothing, and the image is shown."""
     path, _ = stored(tmp_path / "picture.png", picture())
     made(log, 0, "climb", [(path, "../../climbed")])
     assert gallery().cards[0].image
@@ -219,7 +219,7 @@ def test_the_log_is_only_read(run: LLM, gallery: Callable[..., Page], user_path:
 
 
 def test_a_broken_log_is_one_sentence(run: LLM, user_path: Path) -> None:
-    """A log that is no database ends the command with a line that names it."""
+    """A log that is not a database ends the command with an error that names it."""
     (user_path / "logs.db").write_bytes(b"no database at all" * 100)
     result = run("emby", "gallery")
     assert result.exit_code == 1
@@ -227,7 +227,7 @@ def test_a_broken_log_is_one_sentence(run: LLM, user_path: Path) -> None:
 
 
 def test_where_the_page_goes(run: LLM, gallery: Callable[..., Page], tmp_path: Path) -> None:
-    """A folder or a file can be chosen, a gallery is replaced, and any other file is kept."""
+    """--out takes a folder or a file; a gallery is replaced, any other file is kept."""
     assert gallery("--out", tmp_path).html == (tmp_path / "gallery.html").read_text("utf-8")
     gallery("--out", tmp_path / "new" / "page.html")
     gallery("--out", tmp_path / "new" / "page.html")
@@ -236,7 +236,7 @@ def test_where_the_page_goes(run: LLM, gallery: Callable[..., Page], tmp_path: P
     diary.write_text("mine")
     result = run("emby", "gallery", "--out", diary)
     assert result.exit_code == 1
-    assert "is no gallery; it was left as it is" in result.output
+    assert "already exists and is not a gallery" in result.output
     assert diary.read_text() == "mine"
 
 
@@ -247,13 +247,13 @@ def test_open_opens_the_page(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened == [run("emby", "gallery", "--open").stdout.strip()]
 
 
-def test_two_thousand_pictures(
+def test_two_thousand_images(
     gallery: Callable[..., Page],
     log: sqlite3.Connection,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """All are there, newest first; each file is decoded once, and none in a second run."""
+    """All are there, the latest first; each file is decoded once, and none in a second run."""
     decoded: list[str] = []
     to_pil = Image.to_pil
 
@@ -273,7 +273,7 @@ def test_two_thousand_pictures(
     assert len(decoded) == 250
 
 
-def test_the_gallery_costs_nothing_until_it_is_asked_for() -> None:
+def test_the_gallery_costs_nothing_until_it_is_used() -> None:
     """The commands are loaded without the gallery and without Pillow."""
     script = (
         "import sys, llm_emby.commands\n"
@@ -289,12 +289,12 @@ def test_the_gallery_costs_nothing_until_it_is_asked_for() -> None:
 def test_the_page_in_a_browser(
     run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
 ) -> None:
-    """Search, keys, the large picture and lineage work in Chromium, and evil text stays text."""
-    made(log, 0, EVIL, [stored(tmp_path / '"><script>alert(4)<.png', picture())])
+    """Search, keys, the large view and lineage work in Chromium, and hostile text stays text."""
+    made(log, 0, HOSTILE, [stored(tmp_path / '"><script>alert(4)<.png', picture())])
     for number in range(1, 30):
         made(log, number, f"picture {number}", [stored(tmp_path / f"{number}.png", picture())])
     run("-m", "emby-mock", "Draw a red boat")
-    run("-c", "make it greyscale")
+    run("-c", "make it grayscale")
     gallery()
     complaints = Complaints()
     with chromium() as browser:
@@ -305,7 +305,7 @@ def test_the_page_in_a_browser(
         assert page.locator("#found").inner_text() == "1 of 32"
         page.keyboard.press("Enter")
         page.keyboard.press("Enter")
-        assert page.locator("#box-prompt").inner_text() == EVIL.replace("\u202e", "\ufffd")
+        assert page.locator("#box-prompt").inner_text() == HOSTILE.replace("\u202e", "\ufffd")
         page.keyboard.press("Escape")
         page.locator("#box").wait_for(state="hidden")
         page.keyboard.press("Escape")
@@ -318,7 +318,7 @@ def test_the_page_in_a_browser(
         assert page.locator("#box-prompt").inner_text() == "Draw a red boat"
         page.locator("#box dt", has_text="Size").wait_for()
         assert page.locator("#box-image").get_attribute("src").startswith("file:///")
-        page.locator("#box .kin", has_text="make it greyscale").click()
+        page.locator("#box .kin", has_text="make it grayscale").click()
         assert page.locator("#box-place").inner_text() == "1 of 32"
         page.keyboard.press("ArrowRight")
         assert page.locator("#box-place").inner_text() == "2 of 32"
@@ -326,7 +326,7 @@ def test_the_page_in_a_browser(
 
 
 @pytest.mark.browser
-def test_the_page_fits_a_telephone_and_opens_without_script(
+def test_the_page_fits_a_phone_and_opens_without_script(
     run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
 ) -> None:
     """Nothing is cut off at 390 pixels, dark or light; without JavaScript a tile is a link."""

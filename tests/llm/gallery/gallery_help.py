@@ -1,4 +1,4 @@
-"""What the tests of the gallery share: its page as a browser reads it, and rows of a log."""
+"""Helpers of the gallery's tests: its page as a browser reads it, and rows of a log."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from support import picture
 
 @dataclass
 class Card:
-    """One picture on the page: its link, its image, and all of its text."""
+    """One image on the page: its link, its image, and all of its text."""
 
     id: str
     href: str = ""
@@ -66,7 +66,7 @@ def made(
     files: Iterable[tuple[str, str]],
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Log a turn that made these pictures: paths and digests."""
+    """Log a turn that generated these images: paths and digests."""
     asked, answered = f"asked-{number}", f"answered-{number}"
     when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
     log.executemany(
@@ -105,7 +105,7 @@ def huge() -> bytes:
 
 
 def many(log: sqlite3.Connection, folder: Path, count: int, files: int) -> None:
-    """Log so many pictures, which are so many different files."""
+    """Log `count` images in `files` different files."""
     drawn = [
         stored(folder / f"{n}.png", picture(f"rgb({n},{n * 5 % 256},99)")) for n in range(files)
     ]

@@ -27,7 +27,7 @@
     by("found").textContent = words.length ? `${shown.length} of ${cards.length}` : "";
   };
 
-  // The nearest tile above (-1) or below (1), by where it stands on the page.
+  // The nearest tile above (-1) or below (1), by its position on the page.
   const vertical = (card, direction) => {
     const here = card.getBoundingClientRect();
     let best = null;
@@ -85,7 +85,7 @@
     if (!box.open) box.showModal();
   };
 
-  // The thumbnail stays until the picture itself is there, and for good when it never comes.
+  // The thumbnail is shown until the image has loaded, or for good if that fails.
   const full = (card, href) => {
     const whole = new Image();
     whole.onload = () => {
@@ -101,7 +101,7 @@
 
   const isPlain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
 
-  by("pictures").addEventListener("click", (event) => {
+  by("images").addEventListener("click", (event) => {
     const link = event.target.closest(".tile");
     if (!link || !isPlain(event)) return;
     event.preventDefault();

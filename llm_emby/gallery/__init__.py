@@ -1,4 +1,9 @@
-"""`llm emby gallery`: one page of all the pictures made, from the log and the files."""
+"""`llm emby gallery`: one page of all generated images, from llm's log and our files.
+
+log         reads the images and their lineage from logs.db
+thumbnails  makes them once, and keeps them
+page        puts the page together, from page.html, page.css and page.js
+"""
 
 import secrets
 import sys
@@ -9,28 +14,28 @@ import click
 from llm.cli import logs_db_path
 
 from llm_emby import catalogue
-from llm_emby.gallery_log import read_pictures
-from llm_emby.gallery_page import GENERATOR, render
-from llm_emby.gallery_thumbnails import thumbnails
+from llm_emby.gallery.log import read_images
+from llm_emby.gallery.page import GENERATOR, render
+from llm_emby.gallery.thumbnails import make_thumbnails
 
 
 def make_gallery(out: str | None) -> Path:
-    """Write the page and return where: `out`, a file or a folder, else `gallery.html` of ours.
+    """Write the page to `out`, a file or folder, and return its path; the default is in our folder.
 
-    An older gallery is replaced, whole or not at all; any other file is left alone. Raises
-    `click.ClickException`.
+    An existing gallery is replaced atomically. Any other file is kept: raises
+    `click.ClickException`, also if the page can't be written.
     """
     target = _target(out)
-    ours = catalogue.folder()
+    folder = catalogue.folder()
     log = Path(logs_db_path())  # type: ignore[no-untyped-call]
-    found = read_pictures(log, ours / "images")
+    found = read_images(log, folder / "images")
     with _progress(len(found)) as bar:
-        small = thumbnails(found, ours / "thumbnails", lambda: bar.update(1))
+        small = make_thumbnails(found, folder / "thumbnails", lambda: bar.update(1))
     try:
         _replace(target, render(found, small))
     except OSError as error:
         reason = error.strerror or error
-        raise click.ClickException(f"The gallery can't be written to {target}: {reason}.") from None
+        raise click.ClickException(f"Could not write the gallery to {target}: {reason}.") from None
     return target
 
 
@@ -39,7 +44,7 @@ def _target(out: str | None) -> Path:
     if target.is_dir():
         target /= "gallery.html"
     if target.exists() and not _is_gallery(target):
-        msg = f"{target} exists and is no gallery; it was left as it is. Choose another --out."
+        msg = f"{target} already exists and is not a gallery. Choose another --out."
         raise click.ClickException(msg)
     return target.absolute()
 
@@ -66,5 +71,5 @@ def _replace(target: Path, page: str) -> None:
 def _progress(count: int) -> Any:
     hidden = not sys.stderr.isatty()
     return click.progressbar(
-        length=count, label="Looking at pictures", file=sys.stderr, show_pos=True, hidden=hidden
+        length=count, label="Reading images", file=sys.stderr, show_pos=True, hidden=hidden
     )

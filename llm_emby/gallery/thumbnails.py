@@ -1,4 +1,4 @@
-"""Thumbnails of pictures: made once, kept on disk by digest, handed out as data URLs."""
+"""Thumbnails: made once, kept on disk by the image's digest, returned as data URLs."""
 
 import os
 import secrets
@@ -10,49 +10,49 @@ from pathlib import Path
 from stat import S_ISREG
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby.gallery_log import Picture
+from llm_emby.gallery.log import GeneratedImage
 
 _SIDE = 320
-_LARGEST_FILE = 100 * 1024 * 1024
+_MAX_FILE_BYTES = 100 * 1024 * 1024
 
-_GONE = "The file is gone"
+_MISSING = "File not found"
 _CHANGED = "The file has changed since"
-_ADDRESS = "Only an address came"
-_DAMAGED = "The file can't be shown"
+_URL_ONLY = "Only a URL, never downloaded"
+_DAMAGED = "The file can't be displayed"
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture as a data URL, or None; `problem` says what is wrong with the file."""
+    """A small image as a data URL, or None; `problem` says what is wrong with the file."""
 
     data_url: str | None
     problem: str = ""
 
 
-def thumbnails(
-    pictures: Iterable[Picture], folder: Path, done: Callable[[], object]
+def make_thumbnails(
+    images: Iterable[GeneratedImage], folder: Path, done: Callable[[], object]
 ) -> dict[int, Thumbnail]:
-    """The thumbnail of each picture, by its number. `done` is called once for each picture.
+    """The thumbnail of each image, by its number. `done` is called once for each image.
 
-    Those that were made before are read from `folder`; new ones are kept there.
+    `folder` keeps them from run to run.
     """
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    # Several pictures may be the same file: each is looked at once.
-    files: dict[tuple[str, Path | None], list[Picture]] = {}
-    for picture in pictures:
-        files.setdefault((picture.digest, picture.path), []).append(picture)
+    # Several images may be the same file, which is decoded once.
+    files: dict[tuple[str, Path | None], list[GeneratedImage]] = {}
+    for image in images:
+        files.setdefault((image.digest, image.path), []).append(image)
     found: dict[int, Thumbnail] = {}
-    # Pillow lets go of the interpreter's lock while it decodes.
+    # Pillow releases the GIL while it decodes.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         try:
             answers = pool.map(lambda file: _thumbnail(file[0], file[1], folder), files)
             for same, thumbnail in zip(files.values(), answers, strict=True):
-                for picture in same:
-                    found[picture.number] = thumbnail
+                for image in same:
+                    found[image.number] = thumbnail
                     done()
         except BaseException:
-            # Ctrl-C: what is done stays on disk, and nothing new is begun.
+            # Ctrl-C: what is done stays on disk, and nothing new is started.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return found
@@ -60,14 +60,14 @@ def thumbnails(
 
 def _thumbnail(digest: str, path: Path | None, folder: Path) -> Thumbnail:
     if path is None:
-        return Thumbnail(None, _ADDRESS)
+        return Thumbnail(None, _URL_ONLY)
     kept = folder / f"{digest}.webp" if digest else None
     status = _status(path)
     if status is None:
-        return Thumbnail(_read(kept), _GONE)
+        return Thumbnail(_read(kept), _MISSING)
     if kept is not None and _is_newer(kept, status.st_mtime) and (url := _read(kept)):
         return Thumbnail(url)
-    if status.st_size > _LARGEST_FILE:
+    if status.st_size > _MAX_FILE_BYTES:
         return Thumbnail(None, f"{_DAMAGED}: it is too large")
     try:
         image = Image.from_path(path)
@@ -96,7 +96,7 @@ def _small(image: Image) -> Image:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """What is known of a file; None where there is none, or something that is no file."""
+    """The status of a regular file; None if there is none."""
     try:
         status = path.stat()
     except (OSError, ValueError):
