@@ -20,6 +20,7 @@ from stress import guided, soak
 SECTIONS = {
     "test_robust_faults": "fault matrix",
     "test_robust_images": "images from strangers",
+    "test_robust_disk": "disks that fill up",
     "test_robust_cancel": "broken off, late, forked",
     "test_robust_fuzz": "fuzzing by hypothesis, and the corpus",
     "test_robust_docs": "the table of faults",

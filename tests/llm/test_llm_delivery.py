@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -257,7 +258,7 @@ def test_a_full_images_folder_finds_another_place(
     mode: tuple[str, ...], run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The image goes to the folder for temporary files, a new one that only the user can read."""
-    _fill(monkeypatch, user_path)
+    _fill(monkeypatch, user_path, user_path)
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 0, result.output
     (path,) = paths(result.stdout)
@@ -275,7 +276,7 @@ def test_when_no_disk_takes_an_image_the_error_says_so(
     mode: tuple[str, ...], run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every place and its reason are named, and the exit status is 1."""
-    _fill(monkeypatch, Path("/"))
+    _fill(monkeypatch, user_path, Path("/"))
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 1
     told = " ".join(result.output.split())
@@ -284,11 +285,11 @@ def test_when_no_disk_takes_an_image_the_error_says_so(
 
 
 def test_standard_output_takes_what_no_disk_takes(
-    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
+    run: LLM, wire: Recorder, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With `--out -` the bytes come out though nothing can be saved; without it, an error."""
     wire.answer = lambda _: answer(completion("", PNG))
-    _fill(monkeypatch, Path("/"))
+    _fill(monkeypatch, user_path, Path("/"))
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-")
     assert result.exit_code == 0, result.output
     assert result.stdout_bytes == PNG
@@ -297,8 +298,9 @@ def test_standard_output_takes_what_no_disk_takes(
     assert "Error: The image could not be saved anywhere:" in result.stderr
 
 
-def _fill(monkeypatch: pytest.MonkeyPatch, below: Path) -> None:
+def _fill(monkeypatch: pytest.MonkeyPatch, user_path: Path, below: Path) -> None:
     """Make the disk full for every new image file below a folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(user_path.parent))
     real = os.open
 
     def full(path: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
