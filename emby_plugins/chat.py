@@ -297,7 +297,8 @@ class ChatReply:
     `images` hold the very bytes that were sent. `finish_reason` is `stop`, `length`,
     `tool_calls` or `content_filter`, None where the gateway gave none. `created` is in seconds
     since 1970. `metadata` is what the gateway says of its routing. `streamed` is whether it came
-    as a stream. Image Generation page, "Response Format".
+    as a stream. `unread` is what could not be read, each piece as it was received: only in the
+    `partial` of an error. Image Generation page, "Response Format".
     """
 
     text: str = ""
@@ -314,6 +315,7 @@ class ChatReply:
     system_fingerprint: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     streamed: bool = field(default=False, compare=False)
+    unread: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def image(self) -> Image:

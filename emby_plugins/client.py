@@ -40,11 +40,12 @@ from emby_plugins.errors import APIError, BadRequestError, ConfigurationError, E
 from emby_plugins.folder import ImageFolder
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
+from emby_plugins.protocol.body import BodyReader
 from emby_plugins.protocol.failures import conceal, parse_failure
 from emby_plugins.protocol.image_decoder import MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
-from emby_plugins.protocol.reading import BodyReader, ReplyReader
+from emby_plugins.protocol.reading import ReplyReader
 from emby_plugins.protocol.refusals import Dialect, hint_for
 from emby_plugins.protocol.request import chat_body, request_headers
 from emby_plugins.settings import Secret, check_address, find_base_url, find_key, require_key

@@ -1,8 +1,8 @@
 """Decode base64 images while the body streams in, without ever buffering the encoded text.
 
-What follows `"image_url": {"url": "data:...;base64,` goes piece by piece into a base64 decoder,
-and a short placeholder takes its place in the JSON, which stays small however large the images
-are. Anything unusual is restored as it was and takes the plain path, with the same result: strict
+The value of `"image_url"`, or of the `"url"` in it, goes piece by piece into a base64 decoder, and
+a short placeholder takes its place in the JSON, which stays small however large the images are.
+Anything unusual is restored as it was and takes the plain path, with the same result: strict
 base64 can be encoded again, letter for letter, from what was decoded of it.
 """
 
@@ -14,16 +14,17 @@ from typing import Protocol
 
 import pybase64
 
-from emby_plugins.errors import InvalidImageError
-from emby_plugins.images import Image, decode_data_url
+from emby_plugins.errors import ReplyTooLargeError
+from emby_plugins.images import Image
 from emby_plugins.protocol.limits import Limits
-from emby_plugins.protocol.wire import ImageURL, parse_text
 
 _MARK = b";base64,"
 # A quote inside a JSON string has a backslash before it, so this can't begin within a text.
 _HEAD = re.compile(
-    rb'(?<!\\)"image_url"\s*:\s*\{\s*"url"\s*:\s*"data:[^"\\,]{0,100};base64,\Z', re.IGNORECASE
+    rb'(?<!\\)"image_url"\s*:\s*(?:\{\s*"url"\s*:\s*)?"data:[^"\\,]{0,100};base64,\Z',
+    re.IGNORECASE,
 )
+_PLACEHOLDER = re.compile(rb"image-[0-9a-f]{16}-[0-9]+")
 _LOOK_BACK = 192
 _LONGEST_PLACEHOLDER = 256
 
@@ -70,12 +71,14 @@ class MemorySink:
 
 
 class ImageDecoder:
-    """Replaces inline images by placeholders, and keeps the decoded images.
+    """Replaces inline images by placeholders, and keeps the decoded images until they are taken.
 
-    Raises `ReplyTooLargeError` for an image over its limit, as soon as it is.
+    `error` is set as soon as an image is over its limit, or there are too many: what came before
+    it in the same piece can still be read.
     """
 
     def __init__(self, limits: Limits, new_sink: Callable[[], Sink] = MemorySink) -> None:
+        self.error: ReplyTooLargeError | None = None
         self._limits = limits
         self._new_sink = new_sink
         self._tail = b""
@@ -89,57 +92,44 @@ class ImageDecoder:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return what of the JSON with placeholders these bytes complete."""
-        if self._decoding is not None:
-            return self._decode(self._decoding, chunk)
-        if not self._tail and _MARK not in chunk:
+        if self._decoding is None and not self._tail and _MARK not in chunk:
             # The everyday case, a few words: nothing begins here, nor across the next cut.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
-        window = self._tail + chunk
-        at = window.find(_MARK, max(0, len(self._tail) - len(_MARK) + 1))
-        while at >= 0:
-            end = at + len(_MARK)
-            if _HEAD.search(window, max(0, end - _LOOK_BACK), end):
-                start = end - len(self._tail)
-                self._decoding = _Base64(self._limits, self._new_sink())
-                return chunk[:start] + self._decode(self._decoding, chunk[start:])
-            at = window.find(_MARK, end)
-        self._tail = b"" if chunk.endswith(b"\n") else window[-_LOOK_BACK:]
-        return chunk
+        out: list[bytes] = []
+        at = 0
+        try:
+            while at < len(chunk):
+                step = self._copy if self._decoding is None else self._decode
+                at = step(chunk, at, out)
+        except ReplyTooLargeError as error:
+            self.error = error
+        return b"".join(out)
 
-    def image(self, source: ImageURL | str) -> Image:
-        """Return the image of a url in the JSON: decoded already, or still there in full.
+    def take(self, url: bytes | memoryview) -> Image | None:
+        """Return the image whose placeholder is in a URL (a JSON string), and let go of it."""
+        if len(url) > _LONGEST_PLACEHOLDER:
+            return None
+        return self._decoded.pop(bytes(url[1:-1]).rpartition(b",")[2], None)
 
-        Raises `InvalidImageError` for a url that is not an image's, and `ReplyTooLargeError`.
-        """
-        if isinstance(source, str):
-            return self._from_text(source)
-        raw = memoryview(source.url)
-        if len(raw) <= _LONGEST_PLACEHOLDER:
-            # Anything longer than a head and a placeholder was not decoded.
-            placeholder = bytes(raw[1:-1]).rpartition(b",")[2]
-            if placeholder in self._decoded:
-                return self._decoded.pop(placeholder)
-        if bytes(raw[1:6]) == b"data:":
-            self._limits.check("image", _decoded_size(len(raw)))
-            try:
-                return self._from_bytes(decode_data_url(raw[1:-1]))
-            except InvalidImageError:
-                # Perhaps only JSON escapes stood between the base64 and the decoder.
-                pass
-        return self._from_text(parse_text(source.url))
+    def take_all(self) -> list[Image]:
+        """Return the images that nobody has taken, in the order they came, and let go of them."""
+        images = list(self._decoded.values())
+        self._decoded.clear()
+        return images
 
-    def _from_text(self, url: str) -> Image:
-        if url[:5].lower() != "data:":
-            # The gateway leaves an address in place where its own download failed.
-            return Image.from_url(url)
-        self._limits.check("image", _decoded_size(len(url)))
-        return self._from_bytes(decode_data_url(url))
+    def restore(self, text: bytes) -> bytes:
+        """Return JSON with the base64 of its images in place of their placeholders."""
+        if self._prefix not in text:
+            return text
+        return _PLACEHOLDER.sub(self._base64_of, text)
 
-    def _from_bytes(self, data: bytes) -> Image:
-        # Paid for, even if we don't know the media type: that is the user's to judge.
-        if not data:
-            raise InvalidImageError("The reply has an image without a single byte.")
+    def abridge(self, text: bytes) -> bytes:
+        """Return JSON with dots in place of placeholders: their images are kept as images."""
+        return _PLACEHOLDER.sub(b"...", text) if self._prefix in text else text
+
+    def store(self, data: bytes) -> Image:
+        """Return the image of bytes that were decoded elsewhere, kept where all others are."""
         sink = self._new_sink()
         sink.write(data)
         return sink.finish()
@@ -150,29 +140,49 @@ class ImageDecoder:
             self._decoding.discard()
             self._decoding = None
 
-    def _decode(self, decoding: "_Base64", chunk: bytes) -> bytes:
-        end = chunk.find(b'"')
+    def _copy(self, chunk: bytes, at: int, out: list[bytes]) -> int:
+        """Copy `chunk` from `at` on, up to where an image begins; return that position."""
+        # There is a tail at the beginning of a chunk only; behind an image nothing is copied.
+        window = self._tail + chunk if self._tail else chunk
+        offset = len(self._tail)
+        mark = window.find(_MARK, max(at, offset - len(_MARK) + 1))
+        while mark >= 0:
+            end = mark + len(_MARK)
+            if _HEAD.search(window, max(at, end - _LOOK_BACK), end):
+                self._limits.check("images", self._count + 1)
+                self._decoding = _Base64(self._limits, self._new_sink())
+                out.append(chunk[at : end - offset])
+                return end - offset
+            mark = window.find(_MARK, end)
+        self._tail = b"" if chunk.endswith(b"\n") else window[max(at, len(window) - _LOOK_BACK) :]
+        out.append(chunk[at:])
+        return len(chunk)
+
+    def _decode(self, chunk: bytes, at: int, out: list[bytes]) -> int:
+        """Decode `chunk` from `at` on, up to where the image ends; return that position."""
+        decoding = self._decoding
+        assert decoding is not None
+        end = chunk.find(b'"', at)
         try:
-            decoding.feed(chunk if end < 0 else chunk[:end])
-        except ValueError:
-            return self._restore(decoding) + self.feed(chunk)
-        if end < 0:
-            return b""
-        try:
+            decoding.feed(memoryview(chunk)[at : end if end >= 0 else None])
+            if end < 0:
+                return len(chunk)
+            at = end
             image = decoding.finish()
         except ValueError:
-            return self._restore(decoding) + self.feed(chunk[end:])
+            out.append(decoding.text())
+            decoding.discard()
+        else:
+            placeholder = self._prefix + str(self._count).encode()
+            self._count += 1
+            self._decoded[placeholder] = image
+            out.append(placeholder)
         self._decoding, self._tail = None, b""
-        placeholder = self._prefix + str(self._count).encode()
-        self._count += 1
-        self._decoded[placeholder] = image
-        return placeholder + self.feed(chunk[end:])
+        return at
 
-    def _restore(self, decoding: "_Base64") -> bytes:
-        self._decoding, self._tail = None, b""
-        text = decoding.text()
-        decoding.discard()
-        return text
+    def _base64_of(self, placeholder: "re.Match[bytes]") -> bytes:
+        image = self._decoded.pop(placeholder[0], None)
+        return placeholder[0] if image is None else pybase64.b64encode(image.data)
 
 
 class _Base64:
@@ -184,16 +194,18 @@ class _Base64:
         self._rest = b""
         self._is_padded = False
 
-    def feed(self, piece: bytes) -> None:
+    def feed(self, piece: memoryview) -> None:
         """Add a piece. Raises `ValueError`, and then has added nothing of it."""
-        text = self._rest + piece if self._rest else piece
+        if not piece:
+            return
+        text = memoryview(b"".join((self._rest, piece))) if self._rest else piece
         whole = len(text) & ~3
-        if self._is_padded and text:
+        if self._is_padded:
             raise ValueError("there is base64 after its end")
-        decoded = pybase64.b64decode(memoryview(text)[:whole], validate=True)
+        decoded = pybase64.b64decode(text[:whole], validate=True)
         self._sink.write(decoded)
-        self._is_padded = text[whole - 1 : whole] == b"="
-        self._rest = text[whole:]
+        self._is_padded = whole > 0 and text[whole - 1] == 0x3D
+        self._rest = bytes(text[whole:])
         self._limits.check("image", self._sink.size)
 
     def finish(self) -> Image:
@@ -209,7 +221,3 @@ class _Base64:
     def text(self) -> bytes:
         """Return the base64 of everything that was added."""
         return pybase64.b64encode(self._sink.read_back()) + self._rest
-
-
-def _decoded_size(encoded: int) -> int:
-    return encoded * 3 // 4 - 32

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from emby_plugins.catalog import ModelCard, clean_text
-from emby_plugins.errors import MalformedReplyError
+from emby_plugins.errors import MalformedReplyError, ReplyTooLargeError, TruncatedReplyError
+from emby_plugins.protocol.loose_json import Document
 from emby_plugins.protocol.wire import parse_json
+
+_MOST_MODELS = 10_000
 
 
 def parse_models(body: bytes) -> list[ModelCard]:
@@ -15,12 +18,26 @@ def parse_models(body: bytes) -> list[ModelCard]:
     fields are left out, and an odd value of a known one counts as not said. Texts are cleaned for
     printing. Recordings, case `models` (2025-11, 2025-12, 2026-08).
     """
-    payload = parse_json(body)
-    entries = payload.get("data") if isinstance(payload, dict) else None
-    if not isinstance(entries, list):
+    document = Document(body)
+    entries = document.root.members("data").get("data")
+    if entries is None or entries.kind != "[":
+        parse_json(body)  # raises where it is not JSON at all
         hint = "Is the base URL that of an OpenAI-compatible API?"
         raise MalformedReplyError("The model list has no data array.", hint=hint)
-    return [_card(entry) for entry in entries if isinstance(entry, dict) and _text(entry, "id")]
+    cards: list[ModelCard] = []
+    for item in entries.items():
+        # One by one, since what a gateway can send may take forty times its size as objects.
+        entry = item.plain()
+        if isinstance(entry, dict) and _text(entry, "id"):
+            cards.append(_card(entry))
+        if len(cards) > _MOST_MODELS:
+            raise ReplyTooLargeError(f"The model list has more than {_MOST_MODELS:,} models.")
+    document.check_end()
+    if document.is_cut:
+        raise TruncatedReplyError("The model list ended in the middle of its JSON.")
+    if document.is_broken:
+        raise MalformedReplyError("The model list is not valid JSON.")
+    return cards
 
 
 def _card(entry: Mapping[str, Any]) -> ModelCard:

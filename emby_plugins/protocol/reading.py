@@ -1,38 +1,50 @@
 """Reading the body of a response, chunk by chunk, to a whole reply or to a named failure."""
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 
 from emby_plugins.chat import ChatReply, Finished, StreamEvent
 from emby_plugins.errors import (
     APIError,
     EmbyError,
     MalformedReplyError,
-    ReplyError,
     ReplyTooLargeError,
     TruncatedReplyError,
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.failures import conceal, failure_in, is_unpaid, request_id_in
+from emby_plugins.protocol.body import Inflater
+from emby_plugins.protocol.failures import conceal, failure_in, is_unpaid, printable, request_id_in
 from emby_plugins.protocol.image_decoder import ImageDecoder, MemorySink, Sink
+from emby_plugins.protocol.image_entry import HINT
+from emby_plugins.protocol.lenient import LenientReader
 from emby_plugins.protocol.limits import Limits
+from emby_plugins.protocol.loose_json import SMALL
 from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
 from emby_plugins.protocol.wire import parse_completion
 
 _DONE = b"[DONE]"
+_CONTENT = ("text", "images", "reasoning", "tool_calls", "unread")
+_EVENT_STREAM = "text/event-stream"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_MOST_QUOTED = 4096
+_MOST_UNREAD = 1 << 20
 
 
 class ReplyReader:
     """Turns a successful response into stream events and a `ChatReply`.
 
-    Reads a stream or a single JSON object, as the response's content type says and whatever was
-    asked for: some gateways only stream, some never do. `headers` have lower-case names. `secret`
-    reveals what is blotted out of an error; it is called late, so that no traceback shows it.
-    Whoever drives it does so within `guard`, the reading of the network included.
+    Whether the body is a stream or a single JSON object is read off its first bytes: some gateways
+    only stream, some never do, and some send a wrong content type. `headers` have lower-case
+    names. `secret` reveals what is redacted from an error; it is called late, so that no traceback
+    shows it. Whoever drives it does so within `guard`, the reading of the network included.
     """
 
     def __init__(
@@ -52,11 +64,12 @@ class ReplyReader:
         self._model = model
         self._prompt = prompt
         self._decoder = ImageDecoder(limits, new_sink)
-        self._assembler = Assembler(limits, self._provenance, self._decoder.image)
+        self._assembler = Assembler(limits, self._provenance, self._decoder)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._events = EventDecoder(limits.event) if media_type == "text/event-stream" else None
-        self._body: list[bytes] = []
+        self._media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        self._events: EventDecoder | None = None
+        self._is_json = False
+        self._body = bytearray()
         self._wire_size = 0
         self._has_begun = False
 
@@ -65,28 +78,37 @@ class ReplyReader:
         self._wire_size += len(chunk)
         if self._wire_size > self._limits.wire:
             self._limits.check("wire", self._wire_size)
-        chunk = self._decoder.feed(self._inflate(chunk))
-        if self._events is None:
-            self._body.append(chunk)
-            return
-        for event in self._events.feed(chunk):
-            yield from self._take(event)
-            if self.is_done:
-                return
+        for piece in self._inflate(chunk):
+            data = self._decoder.feed(piece)
+            if self._events is None:
+                data = self._begin(data)
+            if self._events is not None:
+                yield from self._take(self._events.feed(data))
+                if self.is_done:
+                    return
+            if self._decoder.error is not None:
+                raise self._decoder.error
+            if self._inflate.is_packed:
+                held = self._events.held if self._events is not None else len(self._body)
+                self._inflate.check(held + self._assembler.size)
 
     def close(self) -> Iterator[StreamEvent]:
         """The events that the end of the body completes.
 
-        Raises `TruncatedReplyError` when the reply was not finished: a stream must give a
-        finish reason, and so must one that ends with `[DONE]`, since gateways hide an upstream
-        death behind it.
+        Raises the first problem with what arrived, if there was one. Raises `TruncatedReplyError`
+        when the reply was not finished: a stream must give a finish reason, and so must one that
+        ends with `[DONE]`, since gateways hide an upstream death behind it.
         """
         if self.is_done:
             return
         if self._events is None:
-            yield from self._whole(b"".join(self._body))
-        else:
-            yield from self._last(self._events.close())
+            yield from self._whole()
+            return
+        # Of what a cut left of [DONE] nothing can be lost.
+        events = [event for event in self._events.close() if not _DONE.startswith(event.data)]
+        yield from self._take(events, is_last=True)
+        if not self.is_done:
+            yield from self._end()
 
     @property
     def reply(self) -> ChatReply:
@@ -96,7 +118,7 @@ class ReplyReader:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Everything read is read within: notes on an error the request id and what had arrived.
+        """Attach the request id and the partial reply to any error raised inside.
 
         However it ends, nothing is left behind of an image that broke off.
         """
@@ -105,8 +127,12 @@ class ReplyReader:
         except EmbyError as error:
             error.request_id = error.request_id or self._request_id
             conceal(error, self._secret())
+            with suppress(EmbyError):
+                self._salvage(is_too_large=isinstance(error, ReplyTooLargeError))
             partial = self.reply
-            if partial.text or partial.images or partial.reasoning or partial.tool_calls:
+            if partial.unread:
+                self._save_unread(partial.unread, error)
+            if any(getattr(partial, name) for name in _CONTENT):
                 error.partial = partial
             raise
         finally:
@@ -120,62 +146,148 @@ class ReplyReader:
         """
         return not self._has_begun and isinstance(error, APIError) and is_unpaid(error)
 
-    def _take(self, event: ServerSentEvent) -> list[StreamEvent]:
-        data = event.data
-        if data == _DONE:
-            return [self._end()]
-        if event.event == "error":
-            raise failure_in(data, secret=self._secret())
-        chunk = parse_completion(data)
-        if chunk.error:
-            raise failure_in(data, secret=self._secret())
-        self._has_begun = True
-        return self._assembler.add(chunk)
+    def _begin(self, data: bytes) -> bytes:
+        """Keep the body, or what of it does not yet tell what it is; return the stream's bytes."""
+        self._body += data
+        if self._is_json:
+            return b""
+        del self._body[: len(self._body) - len(self._body.lstrip())]
+        is_stream = _is_stream(bytes(self._body[:16]), self._media_type)
+        if is_stream is None:
+            return b""
+        self._is_json = not is_stream
+        if self._is_json:
+            return b""
+        self._events = EventDecoder(self._limits.event)
+        data = bytes(self._body)
+        self._body.clear()
+        return data
 
-    def _last(self, events: list[ServerSentEvent]) -> Iterator[StreamEvent]:
-        for event in events:
-            if _DONE.startswith(event.data):
-                # All of it, or what a cut left of it: there is no content in it to lose.
-                continue
-            try:
-                yield from self._take(event)
-            except ReplyError as error:
-                if not isinstance(error, ReplyTooLargeError):
-                    raise self._truncated() from None
-                raise
-        if not self.is_done:
-            yield self._end()
+    def _take(
+        self, events: Iterable[ServerSentEvent], *, is_last: bool = False
+    ) -> Iterator[StreamEvent]:
+        for data, kind in events:
+            # Nearly every event is a chunk of the documented form.
+            chunk = None if kind == "error" else parse_completion(data)
+            if chunk is not None:
+                self._has_begun = True
+                yield from self._assembler.add(chunk)
+            elif data == _DONE:
+                yield from self._end()
+                return
+            elif kind == "error":
+                raise self._failure(data, data)
+            elif data:
+                yield from self._read_leniently(data, is_last=is_last)
 
-    def _whole(self, body: bytes) -> Iterator[StreamEvent]:
+    def _whole(self) -> Iterator[StreamEvent]:
+        body = bytes(self._body.removeprefix(_BYTE_ORDER_MARK))
+        self._body.clear()
         if not body.strip():
             raise TruncatedReplyError("The reply is empty.", hint="Try again.")
-        completion = parse_completion(body)
-        if completion.error:
-            # HTTP 200 may carry one.
-            raise failure_in(body, secret=self._secret())
-        self._has_begun = True
-        yield from self._assembler.add(completion)
-        if not self._assembler.has_choice:
+        yield from self._take([ServerSentEvent(body)])
+        yield from self._assembler.show_rest()
+        if not self._assembler.has_choice and self._assembler.problem is None:
             msg = "The reply has no choices, so there is no message in it."
-            raise MalformedReplyError(msg, hint="Is the base URL that of a chat API?")
+            error = MalformedReplyError(msg, hint="Is the base URL that of a chat API?")
+            self._assembler.keep_unread(body[:_MOST_UNREAD], error)
+        if self._assembler.problem is not None:
+            raise self._assembler.problem
         yield self._finished()
 
-    def _end(self) -> Finished:
+    def _read_leniently(self, data: bytes, *, is_last: bool) -> Iterator[StreamEvent]:
+        lenient = LenientReader(data, self._assembler, self._decoder, self._limits)
+        for event in lenient.read():
+            self._has_begun = True
+            yield event
+        if lenient.error is not None:
+            # HTTP 200 may carry one.
+            raise self._failure(data, lenient.error)
+        self._has_begun = True
+        if lenient.is_broken and not is_last:
+            error = _not_a_reply(data)
+            if self._assembler.has_choice:
+                error.hint = HINT
+            self._assembler.keep_unread(data[:_MOST_UNREAD], error)
+        elif lenient.is_broken or lenient.is_cut:
+            self._assembler.note(_truncated("The reply ended in the middle of its JSON."))
+
+    def _end(self) -> Iterator[StreamEvent]:
+        yield from self._assembler.show_rest()
+        if self._assembler.problem is not None:
+            raise self._assembler.problem
         if self._assembler.finish_reason is None:
-            raise self._truncated()
-        return self._finished()
+            raise _truncated("The reply ended before it was finished.")
+        yield self._finished()
 
     def _finished(self) -> Finished:
         self.is_done = True
         return Finished(self.reply)
 
-    def _truncated(self) -> TruncatedReplyError:
-        hint = "What had arrived is in error.partial; asking again is a new, paid request."
-        return TruncatedReplyError("The reply ended before it was finished.", hint=hint)
+    def _failure(self, data: bytes, error: bytes) -> APIError:
+        """The gateway's error in `data`; nothing large is parsed for it."""
+        if len(data) > SMALL:
+            data = b'{"error":%b}' % error if len(error) < SMALL else data[:2000]
+        return failure_in(data, secret=self._secret())
+
+    def _salvage(self, *, is_too_large: bool) -> None:
+        """Read what can be read of the piece of JSON that is still incomplete."""
+        held = len(self._body) if self._events is None else self._events.held
+        if not is_too_large or held <= _MOST_UNREAD:
+            pending = [ServerSentEvent(bytes(self._body))]
+            if self._events is not None:
+                pending = self._events.close()
+            self._body.clear()
+            for event in pending:
+                if event.event != "error":
+                    lenient = LenientReader(
+                        event.data, self._assembler, self._decoder, self._limits
+                    )
+                    for _ in lenient.read():
+                        pass
+        for _ in self._assembler.show_rest():
+            pass
+
+    def _save_unread(self, unread: tuple[bytes, ...], error: EmbyError) -> None:
+        """Write what can't be read to where images are kept, if that is a folder."""
+        path = self._decoder.store(b"\n".join(unread)).path
+        if path is not None:
+            kept = f"What can't be read is kept as it was received in {str(path)!r}."
+            error.hint = f"{error.hint.removesuffix(HINT)} {kept}".strip()
 
     def _provenance(self, model: str, created: int | None) -> Provenance:
         time = None if created is None else _time(created)
         return Provenance(model or self._model, self._prompt, self._request_id, time)
+
+
+def _is_stream(head: bytes, media_type: str) -> bool | None:
+    """Whether a body that begins like this is a stream; None if more of it must be seen."""
+    head = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if not head or _BYTE_ORDER_MARK.startswith(head):
+        return None
+    if head.startswith((b"{", b"[", b"<")):
+        return False
+    if media_type == _EVENT_STREAM or head.startswith(_FIELDS):
+        return True
+    return None if any(field.startswith(head) for field in _FIELDS) else False
+
+
+def _truncated(message: str) -> TruncatedReplyError:
+    hint = "What had arrived is in error.partial; asking again is a new, paid request."
+    return TruncatedReplyError(message, hint=hint)
+
+
+def _not_a_reply(data: bytes) -> MalformedReplyError:
+    """The error for anything but a JSON object; quotes the title of a page, else its beginning."""
+    hint = "Is the base URL that of an OpenAI-compatible API?"
+    start = data[:_MOST_QUOTED].decode("utf-8", "replace").strip()
+    if not start.startswith("<"):
+        return MalformedReplyError(f"The response is not valid JSON: {start[:80]!r}.", hint=hint)
+    title = _TITLE.search(start)
+    text = title[1] if title else _TAG.sub(" ", start)
+    shown = printable(" ".join(unescape(text).split()))[:200]
+    msg = f"The response is an HTML page, not a reply: {shown!r}."
+    return MalformedReplyError(msg, hint=hint)
 
 
 def _time(seconds: int) -> datetime | None:
@@ -183,53 +295,3 @@ def _time(seconds: int) -> datetime | None:
         return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-class BodyReader:
-    """Collects a body that is no reply; raises `ReplyTooLargeError` beyond `most` bytes."""
-
-    def __init__(self, headers: Mapping[str, str], most: int) -> None:
-        self._inflate = Inflater(headers.get("content-encoding", ""), most)
-        self._most = most
-        self._body = bytearray()
-
-    def feed(self, chunk: bytes) -> None:
-        """Take these bytes."""
-        self._body += self._inflate(chunk)
-        if len(self._body) > self._most:
-            raise ReplyTooLargeError(f"The response is larger than {self._most:,} bytes.")
-
-    @property
-    def body(self) -> bytes:
-        """What was collected."""
-        return bytes(self._body)
-
-
-class Inflater:
-    """Undoes a content encoding that nobody asked for, never beyond `most` bytes in all.
-
-    Stacked encodings are refused: two kilobytes of nested gzip hold a gigabyte.
-    """
-
-    def __init__(self, encoding: str, most: int) -> None:
-        name = encoding.strip().lower()
-        if name not in {"", "identity", "gzip", "deflate"}:
-            msg = f"The reply is compressed as {name[:80]!r}, which was not asked for."
-            raise MalformedReplyError(msg, hint="Emby's replies come uncompressed: is it a proxy?")
-        self._inflate = (
-            zlib.decompressobj(zlib.MAX_WBITS | 32) if name in {"gzip", "deflate"} else None
-        )
-        self._left = most
-
-    def __call__(self, chunk: bytes) -> bytes:
-        """The bytes that `chunk` stands for."""
-        if self._inflate is None:
-            return chunk
-        try:
-            data = self._inflate.decompress(chunk, self._left + 1)
-        except zlib.error as error:
-            raise MalformedReplyError(f"The reply's compression is broken: {error}.") from None
-        self._left -= len(data)
-        if self._left < 0:
-            raise ReplyTooLargeError("The reply unpacks to more than Limits(wire=...) allows.")
-        return data

@@ -27,10 +27,12 @@ class EventDecoder:
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max = max_event_bytes
-        self._line: list[bytes] = []
-        self._data: list[bytes] = []
+        # Growing buffers, since many small pieces in a list take many times their size.
+        self._line = bytearray()
+        self._data: bytes | bytearray | None = None
         self._event = "message"
-        self._held = 0
+        self.held = 0
+        """How many bytes of an unfinished event are held back."""
         self._after_cr = False
         self._first = True
 
@@ -53,12 +55,15 @@ class EventDecoder:
                 self._dispatch(events)
             elif line.startswith(b"data: "):
                 # What nearly every line is. A byte order mark would make it another.
-                self._data.append(line[6:])
+                if self._data is None:
+                    self._data = line[6:]
+                else:
+                    self._add(line[6:])
                 self._hold(len(line) - 6)
             else:
-                self._take(line)
+                self._take(line, events)
         if rest:
-            self._line.append(rest)
+            self._line += rest
             self._hold(len(rest))
         return events
 
@@ -69,39 +74,51 @@ class EventDecoder:
         """
         events: list[ServerSentEvent] = []
         if self._line:
-            self._take(self._ended(b""))
+            self._take(self._ended(b""), events)
         self._dispatch(events)
         return events
 
     def _ended(self, end: bytes) -> bytes:
         """The line that came in pieces, with its last; from here on its value is what is held."""
-        self._held -= sum(map(len, self._line))
-        line = b"".join((*self._line, end))
-        self._line.clear()
+        self.held -= len(self._line)
+        self._line += end
+        line = bytes(self._line)
+        self._line = bytearray()
         return line
 
-    def _take(self, line: bytes) -> None:
+    def _add(self, value: bytes) -> None:
+        if self._data is None:
+            self._data = value
+            return
+        if isinstance(self._data, bytes):
+            self._data = bytearray(self._data)
+        self._data += b"\n"
+        self._data += value
+
+    def _take(self, line: bytes, events: list[ServerSentEvent]) -> None:
         if self._first:
             self._first = False
             line = line.removeprefix(_BYTE_ORDER_MARK)
         name, _, value = line.partition(b":")
         if name == b"data":
-            self._data.append(value.removeprefix(b" "))
+            self._add(value.removeprefix(b" "))
             self._hold(len(value))
         elif name == b"event":
             self._event = value.removeprefix(b" ").decode("utf-8", "replace") or "message"
+        elif line.startswith(b"{"):
+            # Not a field of the standard, but what a gateway may write when it fails.
+            events.append(ServerSentEvent(line, self._event))
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
         self._first = False
-        if self._data:
-            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            events.append(ServerSentEvent(data, self._event))
-            self._data.clear()
+        if self._data is not None:
+            events.append(ServerSentEvent(bytes(self._data), self._event))
+            self._data = None
         self._event = "message"
-        self._held = 0
+        self.held = 0
 
     def _hold(self, count: int) -> None:
-        self._held += count
-        if self._held > self._max:
+        self.held += count
+        if self.held > self._max:
             msg = f"One event of the stream is larger than {self._max:,} bytes."
             raise ReplyTooLargeError(msg, hint="Limits(event=...) sets another limit.")

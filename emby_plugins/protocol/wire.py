@@ -1,43 +1,53 @@
-"""JSON as it stands on the wire, parsed into the few fields that are read.
+"""The JSON of a reply in its documented form, parsed into the few fields that are read.
 
-Fields that only inform (usage, metadata, annotations) are taken as they come, so that none of
-them can cost a paid reply; fields that carry content are typed, so that none is misread.
+The structs are as strict as the documented form, so that nothing else passes for it: any deviation
+makes `parse_completion` return None, and the reply is read leniently instead (`lenient`). Fields
+that only inform stay raw, so that none of them can fill the memory.
 """
 
-import json
-from typing import Any, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
 from emby_plugins.errors import MalformedReplyError, TruncatedReplyError
+from emby_plugins.protocol.loose_json import Document, parse_small
+
+_LARGEST = 256 * 1024
+"""The most bytes parsed at once: an empty object of three bytes becomes a struct of a hundred."""
+_LARGEST_VALUE = 1 << 20
+
+_NOTHING = msgspec.Raw()
 
 
 class ImageURL(msgspec.Struct):
     """`{"url": ...}`. The url stays raw: base64 goes from here straight into the decoder."""
 
-    url: msgspec.Raw = msgspec.Raw(b'""')
+    url: msgspec.Raw
 
 
 class ImageItem(msgspec.Struct):
     """An entry of `images`: Image Generation page, "Image Item Structure"."""
 
     image_url: ImageURL | str
-    type: str = "image_url"
 
 
-class ContentItem(msgspec.Struct):
-    """A part of a `content` that is an array, as some gateways send it."""
+class TextPart(msgspec.Struct, tag_field="type", tag="text"):
+    """Text in a `content` that is an array, as some gateways send it."""
 
-    type: str
-    text: str = ""
-    image_url: ImageURL | str | None = None
+    text: str
+
+
+class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
+    """An image in a `content` that is an array."""
+
+    image_url: ImageURL | str
 
 
 class FunctionItem(msgspec.Struct):
     """What a tool call calls; both may come in fragments."""
 
     name: str | None = None
-    arguments: Any = None
+    arguments: str | None = None
 
 
 class ToolCallItem(msgspec.Struct):
@@ -46,24 +56,33 @@ class ToolCallItem(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionItem | None = None
+    name: None = None
+    arguments: None = None
+    input: None = None
 
 
 class MessageItem(msgspec.Struct):
-    """An assistant's message, or a delta of one: they differ only in how much they hold."""
+    """An assistant's message, or a delta of one: they differ only in how much they hold.
 
-    content: str | list[ContentItem] | None = None
+    What is typed as None is content in a place that is not documented: see `lenient`.
+    """
+
+    content: str | list[TextPart | ImagePart] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
     images: list[ImageItem] | None = None
     tool_calls: list[ToolCallItem] | None = None
-    annotations: Any = None
+    annotations: msgspec.Raw = _NOTHING
     refusal: str | None = None
+    image: None = None
+    image_url: None = None
+    audio: None = None
 
 
 class Choice(msgspec.Struct):
     """A choice of a reply (`message`) or of a chunk (`delta`)."""
 
-    index: int | None = None
+    index: Literal[0] | None = None
     delta: MessageItem | None = None
     message: MessageItem | None = None
     finish_reason: str | None = None
@@ -73,74 +92,36 @@ class Completion(msgspec.Struct):
     """A whole reply, or one chunk of a stream."""
 
     choices: list[Choice] | None = None
-    error: Any = None
-    usage: Any = None
-    id: Any = None
-    model: Any = None
-    created: Any = None
-    metadata: Any = None
-    system_fingerprint: Any = None
+    error: None = None
+    usage: msgspec.Raw = _NOTHING
+    id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    metadata: msgspec.Raw = _NOTHING
+    system_fingerprint: str | None = None
 
 
 _completion = msgspec.json.Decoder(Completion)
-_anything = msgspec.json.Decoder()
-_text = msgspec.json.Decoder(str)
-_T = TypeVar("_T")
 
 
-def parse_completion(data: bytes) -> Completion:
-    """A reply or a chunk. Raises `MalformedReplyError`, or `TruncatedReplyError` for cut JSON."""
-    return _parse(_completion, data)
+def parse_completion(data: bytes) -> Completion | None:
+    """Return a reply or a chunk; None for one that is large, or not of the documented form."""
+    if len(data) > _LARGEST:
+        return None
+    try:
+        return _completion.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def parse_json(data: bytes) -> Any:
-    """Any JSON value. Raises `MalformedReplyError`, or `TruncatedReplyError` for cut JSON."""
-    return _parse(_anything, data)
-
-
-def parse_text(raw: msgspec.Raw) -> str:
-    """The string that stands there raw."""
-    return _parse(_text, bytes(raw))
-
-
-def _parse(decoder: "msgspec.json.Decoder[_T]", data: bytes) -> _T:
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise MalformedReplyError(f"The reply is not of the contract's form: {error}.") from None
-    except RecursionError:
-        raise MalformedReplyError("The reply's JSON is nested too deeply.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        pass
-    # msgspec refuses lone surrogates, which models do send; the standard library takes them.
-    try:
-        return decoder.decode(json.dumps(_mended(json.loads(data))).encode())
-    except (ValueError, RecursionError) as error:
-        if _is_cut(data):
-            raise TruncatedReplyError("The reply ended in the middle of its JSON.") from None
-        hint = "Is the base URL that of an OpenAI-compatible API?"
-        said = bytes(data[:80]).decode("utf-8", "replace")
-        reason = str(error).partition(":")[0]
-        msg = f"The reply is no JSON ({reason}): {said!r}."
-        raise MalformedReplyError(msg, hint=hint) from None
-
-
-def _is_cut(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data)
-    except msgspec.DecodeError as error:
-        return bool(data.strip()) and "truncated" in str(error)
-    except UnicodeDecodeError:
-        return False
-    return False
-
-
-def _mended(value: Any) -> Any:
-    """The same value, each lone surrogate replaced by U+FFFD."""
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        return {_mended(key): _mended(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_mended(item) for item in value]
+    """Return a small JSON value. Raises `MalformedReplyError`, or `TruncatedReplyError`."""
+    value = parse_small(data, _LARGEST_VALUE)
+    if value is None and data.strip() != b"null":
+        document = Document(data)
+        document.check_end()
+        if document.is_cut:
+            raise TruncatedReplyError("The response ended in the middle of its JSON.")
+        shown = data[:80].decode("utf-8", "replace")
+        raise MalformedReplyError(f"The response is not valid JSON: {shown!r}.")
     return value

@@ -6,7 +6,7 @@ from itertools import combinations_with_replacement, pairwise
 from typing import Any
 
 import pytest
-from core_help import FINISH, message
+from core_help import FINISH, Read, message
 from support import JSON, STREAM, as_json, chunk, image_item, sse
 
 from emby_plugins import ChatReply, Limits
@@ -107,3 +107,26 @@ def test_large_images_cut_by_the_network_are_kept(layout: str, size: int) -> Non
     chance = random.Random(size)
     for step in (997, 16_384, 65_536):
         check(body, range(chance.randrange(1, step), len(body), step), headers, data)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_reply_cut_short_keeps_every_image_that_was_whole(layout: str) -> None:
+    """Ending anywhere, the error has the images whose closing quote had arrived, and no other."""
+    make, headers = LAYOUTS[layout]
+    data = images(3, 20)
+    body = make(data)
+    ends = [body.find(b'"', body.find(b";base64,", at)) for at in starts(body)]
+    for cut in range(len(body)):
+        result = Read(body[:cut], headers=headers)
+        arrived = sum(end < cut for end in ends)
+        assert [image.content for image in result.reply.images] == data[:arrived], cut
+        if result.error is not None and arrived:
+            assert result.error.partial == result.reply
+
+
+def starts(body: bytes) -> Iterator[int]:
+    """Where the data URLs begin."""
+    at = body.find(b"data:image")
+    while at >= 0:
+        yield at
+        at = body.find(b"data:image", at + 1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emby_plugins import EmbyError, InvalidImageError, Limits, ReplyTooLargeError
+from emby_plugins import EmbyError, Limits, ReplyTooLargeError
 from emby_plugins.protocol import reading
 from emby_plugins.protocol.image_decoder import ImageDecoder
 from emby_plugins.protocol.reading import ReplyReader
@@ -76,7 +76,7 @@ URLS = {
     "with parameters": f"data:image/png;name=a;charset=utf-8;base64,{PNG}",
     "loose last bits": "data:image/png;base64,iVBORw0KGgp=",
     "upper case": f"DATA:IMAGE/PNG;BASE64,{PNG}",
-    "a token of ours": "data:image/png;base64,drawn-0000000000000000-0",
+    "a token of ours": "data:image/png;base64,image-0000000000000000-0",
     "unknown type": "data:image/x-odd;base64,AAECAwQFBgc=",
 }
 TEXTS = [
@@ -130,18 +130,46 @@ def test_the_body_stays_small_whatever_the_image_weighs() -> None:
     """Of a body with an image of 3 MB hardly 300 bytes are left to parse."""
     body = whole("data:image/png;base64," + "AAAA" * 1_000_000)
     decoder = ImageDecoder(Limits())
-    body = b"".join(decoder.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
-    assert len(body) < 300
-    (entry,) = parse_completion(body).choices[0].message.images  # type: ignore[index,union-attr,misc]
-    assert decoder.image(entry.image_url).data == bytes(3_000_000)
-    with pytest.raises(InvalidImageError):
-        decoder.image(entry.image_url)
+    rest = b"".join(decoder.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
+    assert len(rest) < 300
+    chunk = parse_completion(rest)
+    assert chunk is not None
+    (entry,) = chunk.choices[0].message.images  # type: ignore[index,union-attr,misc]
+    taken = decoder.take(bytes(entry.image_url.url))  # type: ignore[union-attr]
+    assert taken is not None
+    assert taken.data == bytes(3_000_000)
+    assert decoder.take(bytes(entry.image_url.url)) is None  # type: ignore[union-attr]
+
+
+def test_placeholders_can_be_turned_back_into_base64() -> None:
+    """Where JSON with an image is text to the caller, the image is put back as it came."""
+    body = whole(URLS["plain"], URLS["plain"])
+    decoder = ImageDecoder(Limits())
+    rest = decoder.feed(body)
+    assert len(rest) < len(body)
+    assert decoder.restore(rest) == body
 
 
 def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:
-    """The limit holds before the image has ended, so an endless one fills nothing."""
+    """The limit holds before the image has ended; what came before it can be read first."""
     decoder = ImageDecoder(Limits(image=1000))
     decoder.feed(b'{"image_url":{"url":"data:image/png;base64,')
     assert decoder.feed(b"AAAA" * 300) == b""
-    with pytest.raises(ReplyTooLargeError):
-        decoder.feed(b"AAAA" * 100)
+    assert decoder.error is None
+    decoder.feed(b"AAAA" * 100)
+    assert isinstance(decoder.error, ReplyTooLargeError)
+
+
+def test_an_empty_read_changes_nothing() -> None:
+    """Padding ends an image, also when no bytes come behind it at first."""
+    decoder = ImageDecoder(Limits())
+    pieces = (b'{"image_url":{"url":"data:image/png;base64,AA==', b"", b'AAAA"}}')
+    assert b"".join(map(decoder.feed, pieces)) == b"".join(pieces)
+    assert decoder.take_all() == []
+
+
+def test_hundreds_of_images_in_one_read_are_no_deeper_than_one() -> None:
+    """Images that come together are decoded one after the other, not one inside the other."""
+    decoder = ImageDecoder(Limits(images=3000))
+    assert len(decoder.feed(whole(*[URLS["plain"]] * 2000))) < 200_000
+    assert len(decoder.take_all()) == 2000
