@@ -6,19 +6,20 @@ The result is an Answer: what is said. How it is said, `wire.py` knows.
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from emby_plugins.mock import prompts
 from emby_plugins.mock.describe import describe, describe_file, measure
 from emby_plugins.mock.edit import edit, names_an_edit
-from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.errors import ApiError, InputImageError, ProviderFailure
 from emby_plugins.mock.generate import generate
 from emby_plugins.mock.image_files import Attachment, Opener, Picture, encode
 from emby_plugins.mock.jsonmode import json_reply
-from emby_plugins.mock.models import MODELS, Route
+from emby_plugins.mock.models import MOCK, Route, models_of
 from emby_plugins.mock.requests import (
     MAX_IMAGES,
+    SYSTEM_ROLES,
     ChatRequest,
     FilePart,
     ImageConfig,
@@ -37,7 +38,6 @@ _SIDE = 256
 _QUOTED = 200
 _READ = 10_000
 _TOOL_ROLES = ("tool", "function")
-_SYSTEM_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +60,15 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the reply cost. The mock's token is a word between spaces; images have fixed prices."""
+    """What the reply cost. The mock's token is a word between spaces; images have fixed prices.
+
+    `reported` is what a scripted provider says of it instead; an empty one says nothing.
+    """
 
     prompt: int
     completion: int
     reasoning: int = 0
+    reported: Mapping[str, object] | None = None
 
 
 _FREE = Usage(0, 0)
@@ -80,6 +84,8 @@ class Answer:
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str | None = None
     finish_reason: str | None = "stop"
+    refusal: str | None = None
+    annotations: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +116,19 @@ class _Reply:
     tool_calls: tuple[ToolCall, ...] = ()
 
 
-def answer(request: ChatRequest, route: Route, digest: str) -> Answer:
-    """The answer to a request; `digest` names its calls. Raises ApiError for what is refused."""
+def answer(request: ChatRequest, route: Route, digest: str, *, documented: bool) -> Answer:
+    """The answer to a request; `digest` names its calls.
+
+    Raises ProviderFailure for what the provider refuses; where it is `documented`, a bad image
+    stays the InputImageError that it is.
+    """
     _refuse_images_without_vision(request, route)
-    turn = _read_turn(request, lenient=route.model.lenient)
+    try:
+        turn = _read_turn(request, route)
+    except InputImageError as error:
+        if documented:
+            raise
+        raise ProviderFailure.saying(400, error.message) from error
     reply = _decide(request, route, turn, digest)
     text, finish = reply.text, "tool_calls" if reply.tool_calls else "stop"
     if text is not None and request.max_tokens is not None and not reply.images:
@@ -137,7 +152,15 @@ def scripted(request: ChatRequest, reply: MockReply, digest: str) -> Answer:
         for at, (name, arguments) in enumerate(reply.tool_calls)
     )
     finish = reply.finish_reason or ("tool_calls" if named else "stop")
-    return _priced(request, Answer(reply.text, _FREE, images, named, reply.reasoning, finish))
+    said = Answer(reply.text, _FREE, images, named, reply.reasoning, finish)
+    said = replace(said, refusal=reply.refusal, annotations=reply.annotations)
+    priced = _priced(request, said)
+    return replace(priced, usage=replace(priced.usage, reported=reply.usage))
+
+
+def nothing(request: ChatRequest) -> Answer:
+    """What a provider said that died before its first word."""
+    return _priced(request, Answer(None, _FREE, finish_reason=None))
 
 
 def _priced(request: ChatRequest, said: Answer) -> Answer:
@@ -148,13 +171,9 @@ def _priced(request: ChatRequest, said: Answer) -> Answer:
 
 
 def _refuse_images_without_vision(request: ChatRequest, route: Route) -> None:
-    if route.model.vision:
-        return
-    for message in request.messages:
-        for part in message.parts:
-            if _is_image(part):
-                reason = f"Model {route.asked!r} has no vision: it does not accept images"
-                raise ApiError(400, reason, param="messages", code="model_without_vision")
+    # The gateways let every image pass: it is the provider that refuses it.
+    if _is_ours(route) and not route.model.vision and any(map(_is_image, request.parts)):
+        raise ProviderFailure.saying(400, f"Model {route.model.id!r} has no vision")
 
 
 def _is_image(part: object) -> bool:
@@ -163,12 +182,18 @@ def _is_image(part: object) -> bool:
     return isinstance(part, ImagePart)
 
 
-def _read_turn(request: ChatRequest, *, lenient: bool) -> _Turn:
+def _is_ours(route: Route) -> bool:
+    """Whether the model is the mock's; others are played with a provider that takes anything."""
+    return route.provider == MOCK
+
+
+def _read_turn(request: ChatRequest, route: Route) -> _Turn:
     """Open every image, and keep those that matter.
 
     One bad image fails a request; a lenient model goes on as long as one image opens
     (Vision Support page, "Per-model Handling").
     """
+    lenient = route.model.lenient or not _is_ours(route)
     messages = request.messages
     start = len(messages)
     while start and _is_result(messages[start - 1]):
@@ -191,7 +216,7 @@ def _read_turn(request: ChatRequest, *, lenient: bool) -> _Turn:
                 pictures.append(seen)
             else:
                 earlier = seen
-    if failures and not pictures and earlier is None:
+    if failures and not pictures and earlier is None and _is_ours(route):
         raise failures[0]
     said = (message.text for message in messages[start:] if message.role in _TOOL_ROLES)
     results = tuple(said) if from_tools else None
@@ -232,13 +257,12 @@ def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> _Re
         if turn.pictures:
             return _edit(turn.text, turn.pictures)
         return _paint(turn.text, request.image_config)
-    forced = request.tool_choice.mode in ("required", "named")
-    if model.tools and (turn.results is None or forced):
+    if model.tools and (turn.results is None or request.demands_tool):
         made = calls(request, turn.text)
         if made:
             named = (ToolCall(f"call_{digest}_{i}", *call) for i, call in enumerate(made))
             return _Reply("call a tool", tool_calls=tuple(named))
-    if request.response_format != "text" and model.json:
+    if request.response_format != "text" and not model.only_makes_images:
         known = [*(turn.results or ()), *turn.facts()]
         words = with_facts(turn.text, known) if known else read_words(turn.text)
         return _Reply("answer in JSON", json_reply(request, words))
@@ -322,7 +346,7 @@ def _report(turn: _Turn) -> str:
 
 
 def _system_prompt(request: ChatRequest) -> str:
-    said = (message.text for message in request.messages if message.role in _SYSTEM_ROLES)
+    said = (message.text for message in request.messages if message.role in SYSTEM_ROLES)
     return " ".join(said)[:_READ]
 
 
@@ -331,7 +355,7 @@ def _talk(request: ChatRequest, route: Route, turn: _Turn) -> _Reply:
     if re.search(
         r"\b(?:what|which|list)\b[^.?!]{0,40}\bmodels\b", turn.text[:_READ], re.IGNORECASE
     ):
-        listed = ", ".join(model.id for model in MODELS)
+        listed = ", ".join(model.id for model in models_of("emby"))
         text = f"This is emby-mock, a local stand-in for Emby. It answers as {listed}."
         return _Reply("list the models", f'{text} You asked: "{said}"')
     sentences = [f'This is emby-mock answering as {route.asked[:_QUOTED]}. You said: "{said}"']
@@ -354,7 +378,7 @@ def _quoted(text: str) -> str:
 
 def _reasoning(request: ChatRequest, route: Route, plan: str, turn: _Turn) -> str | None:
     effort = request.reasoning_effort
-    if effort in (None, "none") or not route.model.reasoning:
+    if effort is None or not route.model.reasoning:
         return None
     sent = len(turn.pictures)
     along = f" with {sent} image{'s' if sent > 1 else ''}" if sent else ""
@@ -362,7 +386,7 @@ def _reasoning(request: ChatRequest, route: Route, plan: str, turn: _Turn) -> st
 
 
 def _prompt_tokens(request: ChatRequest) -> int:
-    parts = [part for message in request.messages for part in message.parts]
+    parts = list(request.parts)
     words = sum(len(part.text.split()) for part in parts if isinstance(part, TextPart))
     return words + TOKENS_PER_INPUT_IMAGE * sum(map(_is_image, parts))
 

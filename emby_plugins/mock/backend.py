@@ -2,50 +2,40 @@
 
 import hashlib
 import hmac
+import re
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import repeat
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from emby_plugins.images import Image
 from emby_plugins.mock import faults
-from emby_plugins.mock.errors import ApiError, Refusal, SchemaError, UpstreamError, reason_of
+from emby_plugins.mock.abilities import check_abilities, check_input
+from emby_plugins.mock.cache import Cache
+from emby_plugins.mock.errors import ApiError, ProviderFailure, Refusal, SchemaError, reason_of
+from emby_plugins.mock.failures import encode_json, event, failure_events, refusal_reply
 from emby_plugins.mock.faults import Fault
-from emby_plugins.mock.models import Route, any_model, find_model, list_models
+from emby_plugins.mock.models import Route, check_provider, find_model, list_models
 from emby_plugins.mock.profiles import EMBY, Profile
-from emby_plugins.mock.requests import ChatRequest, read_chat_request
+from emby_plugins.mock.requests import ChatRequest, ImagePart, read_chat_request
+from emby_plugins.mock.responses import JSON, TEXT, MockResponse, Pace, respond, stream, tampered
+from emby_plugins.mock.routes import not_found
 from emby_plugins.mock.script import MockReply, MockRequest, Recorder
-from emby_plugins.protocol.backend import BackendRequest, BackendResponse
-
-if TYPE_CHECKING:
-    from emby_plugins.mock.answer import Answer
+from emby_plugins.protocol.backend import BackendRequest
 
 MAX_BODY = 100_000_000
 
 _CHAT = ("POST", "/chat/completions")
 _MODELS = ("GET", "/models")
-_JSON = "application/json"
-_EVENTS = "text/event-stream"
+_SOURCE = re.compile(r"[A-Za-z0-9.:/-]*")
 _NOT_IN_DIGEST = ("stream", "stream_options")
 _OWN_WORDS = MockReply()
 
 Ask = Callable[[MockRequest], MockReply | None]
 """Answers a request for a plugin, or leaves it to the mock with None."""
-
-
-@dataclass(frozen=True, slots=True)
-class MockResponse(BackendResponse):
-    """A response; with `is_cut`, the end of its body is where the connection breaks.
-
-    `model` is the one that was asked, empty where none was.
-    """
-
-    is_cut: bool = False
-    model: str = ""
 
 
 class MockBackend:
@@ -54,8 +44,9 @@ class MockBackend:
     With a key, a chat request must bear it; without one, anything is accepted. The model list asks
     for no key, as the gateway's does not. `profile` is the dialect it speaks. `faults` befall the
     first chat requests, one each (None for none). `pause` is the seconds between the chunks of
-    every reply, and `sleep` what waits. Safe to call from several threads at once. It reaches
-    neither the network nor the file system.
+    every reply, and `sleep` what waits. `cache` is the seconds for which an equal chat
+    is answered from the gateway's cache, None for never. Safe to call from several threads at
+    once. It reaches neither the network nor the file system.
     """
 
     base_url = "mock:"
@@ -69,11 +60,13 @@ class MockBackend:
         faults: Iterable[Fault | None] = (),
         pause: float = 0.0,
         sleep: Callable[[float], object] = time.sleep,
+        cache: float | None = None,
     ) -> None:
         self._key = key
         self._profile = profile
         self._pause = pause
         self._sleep = sleep
+        self._cache = Cache(cache, profile) if cache else None
         self._script: deque[MockReply] = deque()
         self._recorder = Recorder()
         self._served: Counter[str] = Counter()
@@ -120,9 +113,10 @@ class MockBackend:
         fault, digest = faults.NONE, _digest(record)
         try:
             fault = self._asked_for(record, digest)
-            route = (request.method.upper(), request.path.partition("?")[0])
+            path, _, query = request.path.partition("?")
+            route = (request.method.upper(), path)
             if route == _MODELS:
-                response = self._failure(fault, digest) or self._models()
+                response = self._failure(fault, digest) or self._models(query)
             elif route == _CHAT:
                 scripted = self._scripted(record, ask)
                 fault = fault if fault != faults.NONE else scripted.fault or faults.NONE
@@ -130,13 +124,16 @@ class MockBackend:
                     request, record, scripted, fault, digest
                 )
             else:
-                response = _respond(404, b"404 Not Found", "text/plain; charset=UTF-8")
-        except SchemaError as refusal:
-            # The gateway gives a body that fails the schema no request id.
-            response = self._refuse(refusal, None)
+                text = not_found(*route, record.model, self._profile)
+                response = respond(404, text.encode(), TEXT)
         except Refusal as refusal:
-            response = self._refuse(refusal, digest)
-        return self._tampered(replace(response, model=record.model), fault)
+            # The gateway numbers a request once its body is read.
+            early = isinstance(refusal, SchemaError) or (
+                isinstance(refusal, ApiError) and refusal.early
+            )
+            response = self._refuse(refusal, None if early else digest)
+        pace = Pace(0.0, self._pause, self._profile.ping, self._sleep)
+        return tampered(replace(response, model=record.model), fault, pace)
 
     def _asked_for(self, record: MockRequest, digest: str) -> Fault:
         """The fault that a request's own header asks for."""
@@ -159,7 +156,7 @@ class MockBackend:
         if fault.status is None:
             return None
         if fault.status < 400:
-            return _respond(fault.status, b"", _JSON, digest)
+            return respond(fault.status, b"", JSON, digest)
         reason = fault.message or f"{reason_of(fault.status)} (as asked of the mock)"
         return self._refuse(ApiError(fault.status, reason), digest)
 
@@ -171,94 +168,110 @@ class MockBackend:
         fault: Fault,
         digest: str,
     ) -> MockResponse:
-        self._check(request)
-        if record.body is None and request.body.strip() != b"null":
-            raise ApiError(400, "Malformed JSON in request body")
-        chat = read_chat_request(record.body, self._profile)
-        # Pillow comes with these; a process that never chats never imports it.
-        from emby_plugins.mock import answer
+        """The checks in the gateway's order, and what the provider behind it makes of the rest."""
+        profile = self._profile
+        chat = self._read(request, record)
+        route = find_model(chat.model, profile, scripted=not scripted.says_nothing)
+        if not profile.key_before_abilities:
+            check_abilities(chat, route, profile)
+        self._check_key(request)
+        if profile.key_before_abilities:
+            check_abilities(chat, route, profile)
+        route = check_provider(route)
+        check_input(chat, route, profile)
+        try:
+            return self._ask_provider(chat, route, scripted, fault, record, digest)
+        except ProviderFailure as failure:
+            return self._fail(failure, chat, route, digest)
 
-        if scripted.says_nothing:
-            route = find_model(chat.model)
-            said = answer.answer(chat, route, digest)
-        else:
-            route = any_model(chat.model)
-            said = answer.scripted(chat, scripted, digest)
-        return self._spell(said, chat, route, fault, digest)
-
-    def _check(self, request: BackendRequest) -> None:
-        if self._key is not None:
-            offered = request.headers.get("authorization", "").encode("utf-8", "replace")
-            if not hmac.compare_digest(offered, f"Bearer {self._key}".encode()):
-                raise ApiError(401, "Missing or invalid API key")
+    def _read(self, request: BackendRequest, record: MockRequest) -> ChatRequest:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != _JSON:
-            raise ApiError(415, f"Content-Type must be {_JSON}")
+        if media_type != JSON:
+            message = f"Unsupported Media Type: Content-Type must be {JSON}"
+            raise ApiError(415, message, early=True)
         if len(request.body) > MAX_BODY:
-            raise ApiError(413, f"The body is over {MAX_BODY} bytes")
+            raise ApiError(413, f"The body is over {MAX_BODY} bytes", early=True)
+        if record.body is None and request.body.strip() != b"null":
+            raise ApiError(400, "Malformed JSON in request body", early=True)
+        chat = read_chat_request(record.body, self._profile.schema)
+        if not _SOURCE.fullmatch(request.headers.get("x-source", "")):
+            raise ApiError(400, "Invalid x-source header", early=True)
+        return chat
 
-    def _spell(
-        self, said: "Answer", chat: ChatRequest, route: Route, fault: Fault, digest: str
+    def _check_key(self, request: BackendRequest) -> None:
+        if self._key is None:
+            return
+        offered = request.headers.get("authorization", "")
+        other = request.headers.get("x-api-key", "") if self._profile.takes_x_api_key else ""
+        if not offered and not other:
+            raise ApiError(401, "Unauthorized: No Authorization header provided")
+        key = (offered or f"Bearer {other}").encode("utf-8", "replace")
+        if not hmac.compare_digest(key, f"Bearer {self._key}".encode()):
+            raise ApiError(401, "Unauthorized: Invalid API token")
+
+    def _ask_provider(
+        self,
+        chat: ChatRequest,
+        route: Route,
+        scripted: MockReply,
+        fault: Fault,
+        record: MockRequest,
+        digest: str,
     ) -> MockResponse:
         """An answer as the profile has it, with what the fault does to it."""
-        from emby_plugins.mock import inject, wire
+        # Pillow comes with these; a process that never chats never imports it.
+        from emby_plugins.mock import answer, inject, wire
 
+        if fault.failure and not fault.error:
+            raise fault.failure
+        said = self._cache.get(chat, record) if self._cache else None
+        is_cached = said is not None
+        if said is None:
+            words = scripted.says_nothing
+            said = (
+                answer.answer(chat, route, digest, documented=self._profile.is_emby)
+                if words
+                else answer.scripted(chat, scripted, digest)
+            )
+            if self._cache:
+                self._cache.put(chat, said)
         said = inject.distort(said, fault)
-        envelope = wire.Envelope(digest, route, self._profile)
-        upstream = UpstreamError(fault.upstream or 502)
+        sent = sum(isinstance(part, ImagePart) for part in chat.parts)
+        envelope = wire.Envelope(digest, route, self._profile, sent, is_cached)
+        marks = {"x-llmgateway-cache": "HIT"} if is_cached and self._profile.marks_cache else {}
         if chat.stream:
-            if fault.upstream and not fault.error:
-                return _respond(200, wire.error_event(upstream), _EVENTS, digest)
-            frames = inject.spoil_frames(wire.frames(said, envelope), fault, self._profile.done)
-            return _respond(200, frames, _EVENTS, digest)
-        if fault.upstream and not fault.error:
-            raise upstream
+            frames = wire.frames(said, envelope, fault.upstream_end)
+            return stream(inject.spoil_frames(frames, fault), digest, marks)
+        if fault.upstream_end:
+            raise ProviderFailure(200)
         if fault.error:
-            return _respond(200, wire.refusal_reply(upstream, self._profile)[1], _JSON, digest)
+            failed = ProviderFailure.saying(fault.upstream or 502, fault.message)
+            return respond(200, refusal_reply(failed, route, self._profile)[1], JSON, digest)
         body = wire.completion(said, envelope)
         whole = inject.spoil_body(body, fault) if inject.spoils_text(fault) else body
-        return _respond(200, whole, _JSON, digest)
+        return respond(200, whole, JSON, digest, marks)
 
-    def _models(self) -> MockResponse:
-        body = msgspec.json.encode({"data": list_models(self._profile)})
-        return _respond(200, body, _JSON, hashlib.sha256(body).hexdigest()[:16])
+    def _fail(
+        self, failure: ProviderFailure, chat: ChatRequest, route: Route, digest: str
+    ) -> MockResponse:
+        if not chat.stream:
+            return respond(*refusal_reply(failure, route, self._profile), JSON, digest)
+        from emby_plugins.mock import wire
+        from emby_plugins.mock.answer import nothing
+
+        envelope = wire.Envelope(digest, route, self._profile)
+        events = failure_events(failure, route, self._profile, wire.empty(nothing(chat), envelope))
+        frames = (event(name, data, at) for at, (name, data) in enumerate(events))
+        return stream(frames, digest)
+
+    def _models(self, query: str) -> MockResponse:
+        listed = list_models(
+            self._profile, with_deactivated="include_deactivated=true" in query.split("&")
+        )
+        return respond(200, encode_json({"data": listed}), JSON)
 
     def _refuse(self, refusal: Refusal, digest: str | None) -> MockResponse:
-        from emby_plugins.mock import wire
-
-        return _respond(*wire.refusal_reply(refusal, self._profile), _JSON, digest)
-
-    def _tampered(self, response: MockResponse, fault: Fault) -> MockResponse:
-        """The response, with what the fault does to its headers and bytes."""
-        pause = fault.pause or self._pause
-        if fault == faults.NONE and not pause:
-            return response
-        from emby_plugins.mock import inject
-
-        headers, chunks = dict(response.headers), response.body
-        is_stream = headers["content-type"] == _EVENTS
-        if fault.empty or fault.gzip:
-            headers.pop("content-length", None)
-        if fault.empty:
-            chunks = iter(())
-        if fault.gzip:
-            headers["content-encoding"] = ", ".join(["gzip"] * fault.gzip)
-            chunks = inject.compressed(chunks, fault.gzip)
-        if fault.drip:
-            chunks = inject.dripped(chunks, fault.drip)
-        if pause or fault.delay:
-            ping = self._profile.ping if is_stream else None
-            chunks = inject.Pace(fault.delay, pause, ping, self._sleep).apply(chunks)
-        if fault.cut is not None:
-            chunks = inject.cut_off(chunks, fault.cut)
-        if fault.content_type:
-            headers["content-type"] = fault.content_type
-        if fault.location:
-            headers["location"] = fault.location
-        if fault.retry_after is not None:
-            headers["retry-after"] = f"{fault.retry_after:g}"
-        is_cut = fault.cut is not None
-        return replace(response, headers=headers, body=chunks, is_cut=is_cut)
+        return respond(*refusal_reply(refusal, None, self._profile), JSON, digest)
 
 
 def _digest(record: MockRequest) -> str:
@@ -268,15 +281,3 @@ def _digest(record: MockRequest) -> str:
         heard = {key: value for key, value in record.body.items() if key not in _NOT_IN_DIGEST}
         data = msgspec.json.encode(heard, order="deterministic")
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _respond(
-    status: int, body: bytes | Iterator[bytes], media_type: str, digest: str | None = None
-) -> MockResponse:
-    headers = {"content-type": media_type, "x-emby-mock": "1"}
-    if digest is not None:
-        headers["x-request-id"] = f"mock-{digest}"
-    if isinstance(body, bytes):
-        headers["content-length"] = str(len(body))
-        body = iter((body,))
-    return MockResponse(status, headers, body)

@@ -1,37 +1,26 @@
 """What the mock refuses, as values. How a refusal is spelled on the wire is `wire.py`'s business.
 
 Refusal
-├── ApiError         raised by the gateway: model, key, route, image
-├── UpstreamError    the provider behind the gateway failed
-└── SchemaError      the body does not fit the request schema
+├── ApiError            raised by the gateway: key, model, abilities, route
+│   └── InputImageError an input image can't be used
+├── SchemaError         the body does not fit the request schema
+└── ProviderFailure     the provider behind the gateway failed or refused
 """
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
 from http import HTTPStatus
 
-_TYPES = {
-    401: "invalid_api_key",
-    402: "billing_error",
-    403: "permission_denied",
-    404: "not_found",
-    408: "timeout_error",
-    413: "request_too_large",
-    415: "unsupported_media_type",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded",
+from emby_plugins.mock.validation import Issue
+
+# Python 3.13 renamed it; the gateways say the old phrase.
+_PHRASES = {413: "Request Entity Too Large"}
+_PROVIDER_TYPES = {
+    400: "invalid_request_error",
+    402: "insufficient_quota",
+    408: "timeout",
+    429: "rate_limit_exceeded",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Issue:
-    """One thing wrong with a request body, at a path such as `("messages", 0, "role")`."""
-
-    path: tuple[str | int, ...]
-    message: str
-    code: str = "invalid_type"
-    expected: str | None = None
-    received: str | None = None
 
 
 class Refusal(Exception):  # noqa: N818 - a family of answers, not only of errors
@@ -41,32 +30,33 @@ class Refusal(Exception):  # noqa: N818 - a family of answers, not only of error
 
 
 class ApiError(Refusal):
-    """An error of the gateway's own; `type` and `code` are by default those of the status."""
+    """An error of the gateway's own.
+
+    `early` ones come before a request id is given: content type, JSON, source.
+    """
 
     def __init__(
         self,
         status: int,
         message: str,
         *,
-        type: str | None = None,  # noqa: A002 - the wire's word
         param: str | None = None,
         code: str | None = None,
+        early: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
-        other = "api_error" if status >= 500 else "invalid_request_error"
-        self.type = type or _TYPES.get(status, other)
         self.param = param
-        self.code = code or (_TYPES.get(status) if type is None else None)
+        self.code = code
+        self.early = early
 
 
-class UpstreamError(Refusal):
-    """The provider answered `status`, and the gateway passes its failure on."""
+class InputImageError(ApiError):
+    """An input image can't be fetched or decoded (Vision page, Error Handling)."""
 
-    def __init__(self, status: int) -> None:
-        super().__init__(f"Error from provider: {status} {reason_of(status)}".rstrip())
-        self.status = status
+    def __init__(self, detail: str, param: str | None = None) -> None:
+        super().__init__(400, f"Image could not be fetched or decoded: {detail}", param=param)
 
 
 class SchemaError(Refusal):
@@ -74,20 +64,40 @@ class SchemaError(Refusal):
 
     status = 400
 
-    def __init__(self, issues: tuple[Issue, ...]) -> None:
-        super().__init__("; ".join(issue.message for issue in issues))
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        super().__init__("; ".join(str(issue["message"]) for issue in issues))
         self.issues = issues
 
 
-def bad_image(detail: str, param: str | None = None) -> ApiError:
-    """The documented refusal of an input image (Vision page, Error Handling)."""
-    message = f"Image could not be fetched or decoded: {detail}"
-    return ApiError(400, message, type="invalid_image_input", param=param)
+class ProviderFailure(Refusal):
+    """The provider answered `status` with the body `text`; status 0 is no answer at all.
+
+    A status below 400 is a body that the gateway can't read.
+    """
+
+    def __init__(self, status: int, text: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+
+    @classmethod
+    def saying(cls, status: int, message: str) -> "ProviderFailure":
+        """A failure with an error object in OpenAI's form; a message of `<...>` is the body."""
+        if message.startswith("<"):
+            return cls(status, message)
+        kind = _PROVIDER_TYPES.get(status, "server_error")
+        error = {"message": message or reason_of(status), "type": kind, "code": None}
+        return cls(status, json.dumps({"error": error}))
+
+
+def bad_image(detail: str, param: str | None = None) -> InputImageError:
+    """The documented refusal of an input image."""
+    return InputImageError(detail, param)
 
 
 def reason_of(status: int) -> str:
     """The standard phrase of a status, such as `Too Many Requests`; empty for an unknown one."""
     try:
-        return HTTPStatus(status).phrase
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return ""

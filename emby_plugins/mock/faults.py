@@ -11,13 +11,14 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.errors import ApiError, ProviderFailure
 
 HEADER = "x-emby-mock-fault"
 
 OddImage = Literal["bomb", "truncated", "unknown", "https"]
+Ending = Literal["cut", "error", "done"]
 
 _LONGEST = 3600.0
 _PRINTABLE = re.compile(r"[ -~]*")
@@ -28,15 +29,18 @@ class Fault:
     """What goes wrong with one reply. Fields combine; none of them set changes nothing.
 
     Instead of the reply: `status` (200-599) with an optional `message`, `location` and
-    `retry_after` (seconds); `upstream`, an error of the provider behind the gateway, which comes
-    under HTTP 200 in a stream; `empty`, no body.
+    `retry_after` (seconds); `empty`, no body. From the provider behind the gateway: `upstream`, its
+    status (below 400, a body that can't be read), with what it says as `message` (`<...>` is the
+    body itself); `hang_up`, no answer at all. In a stream both come under HTTP 200.
 
     In time (seconds): `delay` before the first byte, `pause` between chunks; `drip` makes the
     chunks so many bytes. In a process these block the event loop of an asynchronous client.
 
-    In the stream: after the first event `garbage`, `invalid_utf8` or an `error` (of status
+    In the stream: after the first event `garbage`, `invalid_utf8` or an `error` event (of status
     `upstream`, else 502); `no_finish` (also where not streamed), `no_done`, `double_done`;
     `endless`, events for ever. Not streamed, the first three and `endless` spoil the JSON.
+    `upstream_end` is how the provider's stream ends in place of a finish reason: `cut` off, with an
+    `error`, or with `done`; the profile decides what a client sees of it.
 
     In the bytes: `cut` breaks the connection after so many bytes of body (in a process the body
     ends there); `content_type`; `gzip` layers of compression, a bomb together with `megabytes`.
@@ -53,6 +57,8 @@ class Fault:
     location: str = ""
     retry_after: float | None = None
     upstream: int | None = None
+    hang_up: bool = False
+    upstream_end: Ending | None = None
     empty: bool = False
     delay: float = 0.0
     pause: float = 0.0
@@ -71,6 +77,15 @@ class Fault:
     images: int | None = None
     image: OddImage | None = None
     times: int | None = None
+
+    @property
+    def failure(self) -> ProviderFailure | None:
+        """What the provider answers in place of a reply."""
+        if self.hang_up:
+            return ProviderFailure(0)
+        if self.upstream is None:
+            return None
+        return ProviderFailure.saying(self.upstream, self.message)
 
 
 NONE = Fault()
@@ -124,13 +139,17 @@ def _plain(text: str) -> str:
     return text
 
 
-def _odd_image(text: str) -> str:
-    if text not in ("bomb", "truncated", "unknown", "https"):
-        raise ValueError(f"{text!r:.40} is none of bomb, truncated, unknown, https")
-    return text
+def _one_of(*names: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"{text!r:.40} is not one of {', '.join(names)}")
+        return text
+
+    return read
 
 
 _FLAGS = (
+    "hang_up",
     "empty",
     "garbage",
     "invalid_utf8",
@@ -145,7 +164,7 @@ _VALUES: dict[str, Callable[[str], object]] = {
     "message": _plain,
     "location": _plain,
     "retry_after": _seconds,
-    "upstream": _whole(400, 599),
+    "upstream": _whole(200, 599),
     "delay": _seconds,
     "pause": _seconds,
     "drip": _whole(1, 1_000_000),
@@ -154,6 +173,7 @@ _VALUES: dict[str, Callable[[str], object]] = {
     "gzip": _whole(1, 8),
     "megabytes": _whole(1, 4096),
     "images": _whole(0, 100),
-    "image": _odd_image,
+    "image": _one_of(*get_args(OddImage)),
+    "upstream_end": _one_of(*get_args(Ending)),
     "times": _whole(1, 1000),
 }

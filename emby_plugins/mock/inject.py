@@ -1,19 +1,19 @@
 """Does to a reply what a `Fault` says: to what is said, to its events, and to its bytes."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, repeat
 
 from PIL import Image
 
 from emby_plugins.mock.answer import Answer, OutputImage
-from emby_plugins.mock.errors import UpstreamError
+from emby_plugins.mock.errors import reason_of
+from emby_plugins.mock.failures import event, is_done
 from emby_plugins.mock.faults import Fault, OddImage
 from emby_plugins.mock.generate import generate
 from emby_plugins.mock.image_files import encode
-from emby_plugins.mock.wire import error_event
 
 _GARBAGE = b'data: {"choices": [{"delta": {"content": oops\n\n'
 _BAD_UTF8 = b'data: {"choices": [{"index": 0, "delta": {"content": "\xff\xfe\xc3"}}]}\n\n'
@@ -22,6 +22,7 @@ _BAD_UTF8 = b'data: {"choices": [{"index": 0, "delta": {"content": "\xff\xfe\xc3
 _MARK = "emby-mock-filler-5c1b"
 _PIECE = b"emby-mock " * 6_400
 _MEGABYTE = 1_000_000
+_EMPTY = b'"content":""'
 _BOMB_SIDE = 12_000
 
 
@@ -39,23 +40,31 @@ def distort(said: Answer, fault: Fault) -> Answer:
     return said
 
 
-def spoil_frames(frames: Iterator[bytes], fault: Fault, done: bytes) -> Iterator[bytes]:
-    """The events of a stream that goes wrong; `done` is the one that ends it."""
+def spoil_frames(frames: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
+    """The events of a stream that goes wrong."""
     first = next(frames)
     yield from _filled(first, fault)
+    if _EMPTY in first:
+        # What goes wrong comes after something was said.
+        first = next(frames)
+        yield from _filled(first, fault)
     if fault.garbage:
         yield _GARBAGE
     if fault.invalid_utf8:
         yield _BAD_UTF8
     if fault.error:
-        yield error_event(UpstreamError(fault.upstream or 502))
+        status = fault.upstream or 502
+        message = f"Error from provider: {status} {reason_of(status)}"
+        error = {"message": message, "type": "upstream_error", "param": None}
+        yield event("error", {"error": {**error, "code": "upstream_error"}}, 2)
+        yield event("done", None, 3)
         return
     if fault.endless:
         yield from chain.from_iterable(_filled(first, fault) for _ in repeat(None))
     for frame in frames:
-        if frame != done or not fault.no_done:
+        if not is_done(frame) or not fault.no_done:
             yield from _filled(frame, fault)
-        if frame == done and fault.double_done:
+        if is_done(frame) and fault.double_done:
             yield frame
 
 
@@ -95,35 +104,6 @@ def cut_off(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             return
         yield chunk[:most]
         most -= len(chunk)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """When the chunks of a body come: `delay` seconds before the first, `pause` between them.
-
-    `ping` is the seconds between keep-alive comments, None for none; `sleep` waits.
-    """
-
-    delay: float
-    pause: float
-    ping: float | None
-    sleep: Callable[[float], object]
-
-    def apply(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks, each in its time."""
-        silent = 0.0
-        wait = self.delay
-        for chunk in chunks:
-            while self.ping is not None and silent + wait >= self.ping:
-                self.sleep(self.ping - silent)
-                wait -= self.ping - silent
-                silent = 0.0
-                yield b": ping\n"
-            if wait > 0:
-                self.sleep(wait)
-                silent += wait
-            yield chunk
-            wait = self.pause
 
 
 def _filled(chunk: bytes, fault: Fault, *, endless: bool = False) -> Iterator[bytes]:

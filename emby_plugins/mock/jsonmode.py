@@ -3,9 +3,9 @@
 import json
 import re
 
-from emby_plugins.mock.checks import JsonObject
 from emby_plugins.mock.requests import ChatRequest
 from emby_plugins.mock.schema import instance
+from emby_plugins.mock.validation import JsonObject
 from emby_plugins.mock.words import Words
 
 _MAX_TEXT = 50_000

@@ -1,74 +1,116 @@
-"""The dialects of the wire: what Emby documents, and two states of the gateway it resembles.
+"""The dialects of the wire: three recorded states of the gateway, and Emby as documented.
 
-A profile says how things are said; what is said is the same in all. `emby` is what Emby's pages
-tell, and takes what they leave open; `2025-12` and `2026-08` are traffic observed from the
-open-source gateway whose documentation Emby's mirrors.
+A profile says how things are said; what is said is the same in all. `2025-11` is the fork that
+Emby's makers publish, `2025-12` and `2026-08` are later states of the same software. `emby` is what
+Emby's pages tell, and what `2025-11` does wherever they are silent.
 """
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Literal
 
-_DOCUMENTED_EFFORTS = ("minimal", "low", "medium", "high")
-_DONE_EVENT = b"event: done\ndata: [DONE]\n\n"
-_BARE_DONE = b"data: [DONE]\n\n"
+from emby_plugins.mock.validation import Schema, request_schema
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One dialect.
+    """One dialect. The defaults are those of 2025-11.
 
-    `flat_errors`: errors are `{"error": true, "status", "message"}`, and whatever went wrong
-    upstream is a 500. `whole_images`: a model that only makes images streams them in one chunk.
-    `usage_on_finish`: usage rides on the finish chunk; otherwise on one without choices.
-    `model_vision`: `vision` stands on a listed model itself, not on its providers only.
-    `ping` is the seconds between keep-alive comments in a stream that waits.
+    What is accepted: `schema`, of chat bodies; `takes_x_api_key`, beside a bearer.
+    The order of checks: `key_before_abilities`, else a model's abilities come before the key.
+
+    Refusals: `flat_errors` are `{"error": true, "status", "message"}`; `names_prefixes`, errors
+    know providers' own model names. Of a provider's failure: `names_provider` in the message,
+    `passes_client_errors` with status and body, `tells_truncation` of a stream by an error event.
+
+    Replies: `streams_provider_model`, the provider's name of it in chunks; `fills_empty_text`
+    beside images; `image_safety`, the finish reason of an image refused; `details_usage` and
+    `streams_metadata` in the last chunk; `cost`; `max_streamed_image` in characters of base64,
+    beyond which it is dropped in silence; `ping`, the seconds between keep-alive comments.
+
+    `marks_cache` tells a cached reply and lets `x-no-cache` pass by. The rest is about models.
     """
 
     name: str
-    efforts: tuple[str, ...] = _DOCUMENTED_EFFORTS
-    tool_choices: tuple[str, ...] = ("auto", "none")
-    image_config: tuple[str, ...] = ("aspect_ratio", "image_size")
-    takes_files: bool = True
-    flat_errors: bool = False
-    done: bytes = _DONE_EVENT
-    whole_images: bool = True
-    usage_on_finish: bool = False
-    reasoning_tokens: Literal["top", "details", "both"] = "both"
+    is_emby: bool = False
+    schema: Schema = field(repr=False)
+    takes_x_api_key: bool = False
+    key_before_abilities: bool = False
+    flat_errors: bool = True
+    names_prefixes: bool = True
+    names_provider: bool = False
+    passes_client_errors: bool = False
+    tells_truncation: bool = False
+    streams_provider_model: bool = True
+    fills_empty_text: bool = False
+    image_safety: Literal["stop", "content_filter"] = "stop"
+    details_usage: bool = False
+    streams_metadata: bool = False
     cost: Literal["none", "cost_usd", "cost"] = "none"
-    model_vision: bool = True
-    provider_model_key: Literal["modelName", "externalId"] = "modelName"
-    lists_limits: bool = False
+    max_streamed_image: int | None = None
     ping: float | None = None
+    marks_cache: bool = False
+    auto_model: str = "gpt-5-nano"
+    provider_model_key: Literal["modelName", "externalId"] = "modelName"
+    lists_structured_outputs: bool = False
+    lists_limits: bool = False
+
+    @property
+    def efforts(self) -> list[str]:
+        """The reasoning efforts that the schema takes."""
+        options = self.schema["properties"]["reasoning_effort"]["enum"]
+        return [effort for effort in options if effort is not None]
 
 
-_ALL_IMAGE_CONFIG = ("aspect_ratio", "image_size", "image_quality", "n", "seed")
+def _documented() -> Schema:
+    """The schema of 2025-11 with `type: "file"`, which Emby documents and gives no shape."""
+    schema = deepcopy(request_schema("2025-11"))
+    schema["$defs"]["file_part"] = request_schema("2026-08")["$defs"]["file_part"]
+    parts = schema["$defs"]["message"]["properties"]["content"]["anyOf"][1]["items"]["anyOf"]
+    parts.append({"$ref": "#/$defs/file_part"})
+    return schema
 
-EMBY = Profile("emby", tool_choices=("auto", "none", "required"), image_config=_ALL_IMAGE_CONFIG)
-"""What Emby documents (Image Generation, Vision Support and Reasoning pages)."""
 
-_2025_12 = Profile(
-    "2025-12",
-    takes_files=False,
-    flat_errors=True,
-    whole_images=False,
-    usage_on_finish=True,
-    reasoning_tokens="top",
-    cost="cost_usd",
-    model_vision=False,
-)
-_2026_08 = Profile(
-    "2026-08",
-    efforts=("none", *_DOCUMENTED_EFFORTS, "xhigh", "max"),
-    tool_choices=("auto", "none", "required"),
-    image_config=_ALL_IMAGE_CONFIG,
-    done=_BARE_DONE,
-    reasoning_tokens="details",
-    cost="cost",
-    model_vision=False,
-    provider_model_key="externalId",
-    lists_limits=True,
-    ping=15.0,
-)
+_BUFFER = 10 * 2**20
+"""The fork's buffer for streams, in characters."""
 
-PROFILES = {profile.name: profile for profile in (EMBY, _2025_12, _2026_08)}
-"""The profiles by name: `emby`, `2025-12`, `2026-08`."""
+EMBY = Profile(name="emby", is_emby=True, schema=_documented(), max_streamed_image=_BUFFER)
+"""What Emby documents (Image Generation, Vision Support and Reasoning pages), on the fork."""
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        EMBY,
+        Profile(name="2025-11", schema=request_schema("2025-11"), max_streamed_image=_BUFFER),
+        Profile(
+            name="2025-12",
+            schema=request_schema("2025-12"),
+            cost="cost_usd",
+            lists_structured_outputs=True,
+        ),
+        Profile(
+            name="2026-08",
+            schema=request_schema("2026-08"),
+            takes_x_api_key=True,
+            key_before_abilities=True,
+            flat_errors=False,
+            names_prefixes=False,
+            names_provider=True,
+            passes_client_errors=True,
+            tells_truncation=True,
+            streams_provider_model=False,
+            fills_empty_text=True,
+            image_safety="content_filter",
+            details_usage=True,
+            streams_metadata=True,
+            cost="cost",
+            ping=15.0,
+            marks_cache=True,
+            auto_model="claude-haiku-4-5",
+            provider_model_key="externalId",
+            lists_structured_outputs=True,
+            lists_limits=True,
+        ),
+    )
+}
+"""The profiles by name: `emby`, `2025-11`, `2025-12`, `2026-08`."""

@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 from itertools import islice
 
-from emby_plugins.mock.checks import JsonObject
 from emby_plugins.mock.patterns import example_of
+from emby_plugins.mock.validation import JsonObject
 from emby_plugins.mock.words import Words
 
 _MAX_DEPTH = 32

@@ -22,8 +22,10 @@ KEPT_BYTES = 64_000_000
 class MockReply:
     """A reply as a test scripts it; one that says nothing leaves the words to the mock.
 
-    `tool_calls` are names and arguments. `finish_reason` is by default what fits. `fault` is what
-    goes wrong with the reply: `MockReply(fault=Fault(status=429))` is an error.
+    `tool_calls` are names and arguments. `finish_reason` is by default what fits; `image_safety`
+    is an image refused, which the gateway states tell differently. `refusal` and `annotations` are
+    passed on in OpenAI's form. `usage` is what the provider reports, an empty one for nothing.
+    `fault` is what goes wrong with the reply: `MockReply(fault=Fault(status=429))` is an error.
     """
 
     text: str | None = None
@@ -32,11 +34,15 @@ class MockReply:
     reasoning: str | None = None
     finish_reason: str | None = None
     fault: Fault | None = None
+    refusal: str | None = None
+    annotations: tuple[Mapping[str, object], ...] = ()
+    usage: Mapping[str, object] | None = None
 
     @property
     def says_nothing(self) -> bool:
         """Whether the mock answers as it would, but for the fault."""
-        return self.text is None and not (self.images or self.tool_calls or self.reasoning)
+        said = (self.images, self.tool_calls, self.reasoning, self.finish_reason, self.refusal)
+        return self.text is None and not any(said)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from emby_plugins.mock.backend import MAX_BODY, MockBackend, MockResponse
+from emby_plugins.mock.backend import MAX_BODY, MockBackend
+from emby_plugins.mock.responses import MockResponse, outside
 from emby_plugins.protocol.backend import BackendRequest
 from emby_plugins.protocol.failures import printable
 
@@ -26,6 +27,7 @@ _IDLE = 300.0
 _PIECE = 1 << 20
 _ALLOWED = "GET, HEAD, POST, OPTIONS"
 _BODYLESS = (204, 304)
+_PREFIX = "/v1"
 
 _log = logging.getLogger("emby_plugins.mock")
 
@@ -161,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         began = time.monotonic()
-        path = self.path.removeprefix("/v1")
+        path = self.path.removeprefix(_PREFIX)
         outcome, model = "", "-"
         try:
             unread = self._unreadable()
@@ -172,7 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 method = "GET" if self.command == "HEAD" else self.command
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                response = self._answer(BackendRequest(method, path, headers, self._body()))
+                asked = BackendRequest(method, path, headers, self._body())
+                response = self._answer(asked)
                 outcome, model = str(response.status), response.model
                 self._send(response)
         except OSError:
@@ -202,6 +205,8 @@ class _Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def _answer(self, request: BackendRequest) -> MockResponse:
+        if not self.path.startswith(f"{_PREFIX}/"):
+            return outside(request.method, request.path)
         try:
             return self.server.mock.backend(request)
         except Exception as error:  # noqa: BLE001 - whoever waits for a reply hears of it too

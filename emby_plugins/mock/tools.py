@@ -14,10 +14,10 @@ import json
 import re
 from collections.abc import Sequence
 
-from emby_plugins.mock.checks import JsonObject
-from emby_plugins.mock.errors import ApiError
+from emby_plugins.mock.errors import ProviderFailure
 from emby_plugins.mock.requests import ChatRequest, Tool
 from emby_plugins.mock.schema import parameters_instance
+from emby_plugins.mock.validation import JsonObject
 from emby_plugins.mock.words import Words, read_words
 
 _MAX_CALLS = 8
@@ -39,8 +39,8 @@ def calls(request: ChatRequest, text: str) -> list[tuple[str, str]]:
     return [
         (tool.name, json.dumps(arguments, ensure_ascii=False))
         for tool in _chosen(request, text[:_MAX_TEXT])
-        for arguments in _arguments(tool, text, parallel=request.parallel_tool_calls)
-    ][: _MAX_CALLS if request.parallel_tool_calls else 1]
+        for arguments in _arguments(tool, text)
+    ][:_MAX_CALLS]
 
 
 def _chosen(request: ChatRequest, text: str) -> list[Tool]:
@@ -51,11 +51,13 @@ def _chosen(request: ChatRequest, text: str) -> list[Tool]:
         found = [tool for tool in request.tools if tool.name == choice.name]
         if not found:
             message = f"tool_choice names {choice.name!r}, which is not among the tools"
-            raise ApiError(400, message, param="tool_choice")
+            raise ProviderFailure.saying(400, message)
         return found[:1]
-    if choice.mode == "required":
+    if request.demands_tool:
+        if not request.tools and choice.mode == "auto":
+            return []
         if not request.tools:
-            raise ApiError(400, "tool_choice needs tools", param="tool_choice")
+            raise ProviderFailure.saying(400, "tool_choice needs tools")
         return [request.tools[min(_rounds(request), len(request.tools) - 1)]]
     return _plausible(request.tools, text)
 
@@ -109,10 +111,10 @@ def _main_words(text: str) -> frozenset[str]:
     return frozenset(word for word in words if word not in _COMMON and f"{word}s" not in _COMMON)
 
 
-def _arguments(tool: Tool, text: str, *, parallel: bool) -> list[dict[str, object]]:
+def _arguments(tool: Tool, text: str) -> list[dict[str, object]]:
     words = read_words(text)
     parameters = _without_defaults(tool.parameters)
-    values = _joined_values(parameters, words) if parallel and " and " in text else 1
+    values = _joined_values(parameters, words) if " and " in text else 1
     made = []
     for index in range(values):
         # Each call reads on where the one before stopped.

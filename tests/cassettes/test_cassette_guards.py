@@ -82,12 +82,14 @@ def test_all_say_they_are_of_the_mock() -> None:
 
 
 def test_both_ends_of_a_stream_were_recorded() -> None:
-    """With an event's name, and bare."""
+    """With an event's name and an id, and bare."""
     ends = []
-    for profile in ("emby", "2026-08"):
-        (exchange,) = load(CASSETTES / f"test_replay_streams/test_text[{profile}].yaml")
+    for case in ("emby-2", "2026-08-1"):
+        name = f"test_replay_streams/test_a_model_that_only_makes_images[{case}].yaml"
+        (exchange,) = load(CASSETTES / name)
         ends.append(exchange["response"]["body"]["string"].rsplit("\n\n", 2)[-2])
-    assert ends == ["event: done\ndata: [DONE]", "data: [DONE]"]
+    assert ends[0].startswith("event: done\ndata: [DONE]\nid: ")
+    assert ends[1] == "data: [DONE]"
 
 
 @pytest.mark.parametrize(

@@ -115,4 +115,5 @@ def test_a_placeholder_left_in_place(shell: Shell) -> None:
 
 def test_the_key_is_heeded(shell: Shell) -> None:
     """The header that the examples send is what opens the door."""
-    assert shell(COMMANDS[PAINTING], key="another")["error"]["code"] == "invalid_api_key"
+    told = shell(COMMANDS[PAINTING], key="another")
+    assert (told["status"], told["message"]) == (401, "Unauthorized: Invalid API token")

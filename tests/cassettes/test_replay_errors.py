@@ -122,19 +122,18 @@ def test_an_unknown_route(gateway: Gateway, profile: str) -> None:
 
 
 def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """Vision Support, Error Handling: `invalid_image_input`; one gateway hides it behind a 500."""
+    """Vision Support, Error Handling: `invalid_image_input`; elsewhere the provider refuses it."""
     # A PNG's head and nothing after it.
     broken = Image.from_bytes((RED.content or b"")[:40])
-    hidden = profile == "2025-12"
-    with pytest.raises(ServerError if hidden else InvalidImageInputError) as caught:
+    with pytest.raises(InvalidImageInputError if profile == "emby" else BadRequestError) as caught:
         ask("What is this?", on=gateway(profile), images=[broken])
-    assert caught.value.status == (500 if hidden else 400)
+    assert caught.value.status == 400
 
 
 def test_an_image_for_a_model_without_vision(ask: Asker, gateway: Gateway) -> None:
-    """400, from the gateway itself."""
+    """The provider's 400, which the gateway passes on under a 500."""
     on = gateway("emby", None)
-    with pytest.raises(BadRequestError, match="vision"):
+    with pytest.raises(BadRequestError, match="has no vision"):
         ask(Message.user("What is this?", RED), on=on, model="emby-mock-text")
 
 

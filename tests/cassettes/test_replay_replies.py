@@ -129,7 +129,7 @@ def test_settings(vcr: Any, ask: Asker, gateway: Gateway) -> None:
 def test_wishes_for_an_image(ask: Asker, gateway: Gateway) -> None:
     """`image_config` gives the form."""
     config = {"aspect_ratio": "2:1"}
-    reply = ask("Generate an image of a line", on=gateway(), image_config=config)
+    reply = ask("Generate an image of a line", on=gateway("2025-12"), image_config=config)
     width, height = reply.image.size or (0, 1)
     assert width / height > 1.5
 

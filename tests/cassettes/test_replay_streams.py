@@ -68,7 +68,7 @@ def test_a_chunk_for_each_image(
     assert len(reply.images) == 2
 
 
-@pytest.mark.parametrize(("profile", "chunks"), [("emby", 1), ("2025-12", 2), ("2026-08", 1)])
+@pytest.mark.parametrize(("profile", "chunks"), [("emby", 2), ("2025-12", 2), ("2026-08", 1)])
 def test_a_model_that_only_makes_images(
     vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str, chunks: int
 ) -> None:

@@ -57,9 +57,9 @@ def image_part(url: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def reply(*args: Any, **more: Any) -> Any:
+def reply(*args: Any, profile: str = "emby", **more: Any) -> Any:
     """The whole JSON reply to a chat that must succeed."""
-    response = send(chat(*args, **more))
+    response = send(chat(*args, **more), mock(profile))
     assert response.status == 200
     return body_of(response)
 
@@ -69,9 +69,9 @@ def message(*args: Any, **more: Any) -> Any:
     return reply(*args, **more)["choices"][0]["message"]
 
 
-def chunks(*args: Any, **more: Any) -> list[Any]:
+def chunks(*args: Any, profile: str = "emby", **more: Any) -> list[Any]:
     """The JSON chunks of a streamed reply, without its end."""
-    frames = list(send(chat(*args, stream=True, **more)).body)
+    frames = list(send(chat(*args, stream=True, **more), mock(profile)).body)
     return [json.loads(frame.split(b"\n")[0].removeprefix(b"data: ")) for frame in frames[:-1]]
 
 

@@ -36,8 +36,9 @@ def test_content_type_is_demanded():
 def test_key_is_demanded(header):
     """With a key, a missing or wrong bearer gets 401 in the documented form."""
     response = send(chat("hi"), MockBackend("k"), **header)
-    assert response.status == 401
-    assert body_of(response)["error"]["code"] == "invalid_api_key"
+    told = body_of(response)
+    assert (response.status, told["error"], told["status"]) == (401, True, 401)
+    assert told["message"].startswith("Unauthorized")
 
 
 def test_right_key_and_no_key():
@@ -71,69 +72,52 @@ def test_models_are_echoed(model):
     """Emby's prefix and custom providers are taken, and the name comes back as asked."""
     told = reply("Hello", model=model)
     assert told["model"] == told["metadata"]["requested_model"] == model
-    assert told["metadata"]["used_provider"] == "emby-mock"
-    assert told["metadata"].get("requested_provider") == (
-        model.split("/")[0] if "/" in model else None
-    )
+    provider = "custom" if model.startswith("mycompany") else "emby-mock"
+    assert told["metadata"]["used_provider"] == provider
 
 
 @pytest.mark.parametrize("model", ["gpt-9", "emby/gpt-9", "Company/x", "company/", ""])
 def test_unknown_models(model):
     """An unknown model is a 400 that names it."""
     response = send(chat("hi", model=model))
-    error = body_of(response)["error"]
-    assert (response.status, error["type"]) == (400, "invalid_request_error")
-    assert (error["param"], error["code"]) == ("model", "model_not_found")
-    assert model in error["message"]
+    assert response.status == 400
+    assert model.removeprefix("emby/").split("/")[0] in body_of(response)["message"]
 
 
 def test_text_model_refuses_images():
-    """A model without vision refuses an image, as a part or as a file."""
+    """The provider of a model without vision refuses an image, as a part or as a file."""
     file = {"type": "file", "file": {"filename": "a.png", "file_data": flat("red")}}
     for part in (chat("x", flat("red"))["messages"][0]["content"], [file]):
         response = send(chat([{"role": "user", "content": part}], model="emby-mock-text"))
-        assert response.status == 400
-        assert "vision" in body_of(response)["error"]["message"]
+        error = body_of(response)["error"]
+        assert (response.status, error["type"]) == (500, "gateway_error")
+        assert error["message"].startswith("Error from provider: 400 Bad Request")
 
 
 @pytest.mark.parametrize(
     ("change", "path"),
     [
         ({"model": None}, ["model"]),
-        ({"messages": []}, ["messages"]),
-        ({"messages": "hi"}, ["messages"]),
-        ({"messages": [{"role": "robot", "content": "x"}]}, ["messages", 0, "role"]),
         ({"messages": [{"content": "x"}]}, ["messages", 0, "role"]),
-        ({"messages": [{"role": "user"}]}, ["messages", 0, "content"]),
         (
             {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
-            ["messages", 0, "content", 0, "type"],
+            ["messages", 0, "content"],
         ),
-        ({"temperature": "hot"}, ["temperature"]),
         ({"temperature": True}, ["temperature"]),
-        ({"max_tokens": 0}, ["max_tokens"]),
-        ({"max_tokens": 1.5}, ["max_tokens"]),
-        ({"stream": "yes"}, ["stream"]),
-        ({"reasoning_effort": "huge"}, ["reasoning_effort"]),
-        ({"tool_choice": "perhaps"}, ["tool_choice"]),
-        ({"tools": [{"type": "function"}]}, ["tools", 0, "function"]),
-        ({"response_format": {"type": "xml"}}, ["response_format", "type"]),
-        (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
-            ["response_format", "json_schema", "schema"],
-        ),
-        ({"image_config": {"aspect_ratio": "wide"}}, ["image_config", "aspect_ratio"]),
-        ({"image_config": {"aspect_ratio": "99:1"}}, ["image_config", "aspect_ratio"]),
-        ({"image_config": {"image_size": "8K"}}, ["image_config", "image_size"]),
-        ({"image_config": {"n": 9}}, ["image_config", "n"]),
+        ({"tool_choice": "required"}, ["tool_choice"]),
+        ({"response_format": {"type": "xml"}}, ["response_format"]),
+        ({"image_config": {"n": "2"}}, None),
     ],
 )
 def test_schema_errors(change, path):
     """A body that fails the schema is a 400 of issues with paths, without a request id."""
     response = send(chat("hi") | change)
+    if path is None:
+        assert response.status == 200
+        return
     told = body_of(response)
     assert (response.status, told["success"], told["error"]["name"]) == (400, False, "ZodError")
-    assert path in [issue["path"] for issue in told["error"]["issues"]]
+    assert [issue["path"] for issue in told["error"]["issues"]] == [path]
     assert "x-request-id" not in response.headers
 
 
@@ -141,8 +125,7 @@ def test_schema_errors(change, path):
 def test_malformed_json(body):
     """A body that is not JSON is a plain 400, however hostile."""
     response = send(body)
-    assert response.status == 400
-    assert body_of(response)["error"]["type"] == "invalid_request_error"
+    assert (response.status, body_of(response)["status"]) == (400, 400)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b"null"])

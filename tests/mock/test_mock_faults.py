@@ -85,7 +85,8 @@ def test_any_status(status):
     """Every error status can be had, in the documented form, with or without a stream."""
     for stream in (False, True):
         response = faulty(f"status={status}; message=No luck", stream=stream)
-        assert (response.status, body_of(response)["error"]["message"]) == (status, "No luck")
+        told = {"error": True, "status": status, "message": "No luck"}
+        assert (response.status, body_of(response)) == (status, told)
 
 
 def test_retry_after_and_redirects():
@@ -177,9 +178,10 @@ def test_ends_on_the_wire():
 
 
 def test_errors_in_mid_stream():
-    """The first event is a good one, the last an error, under HTTP 200; nothing follows."""
+    """What is said first is good, then comes an error, under HTTP 200, and the end."""
     response = faulty("error; upstream=503", stream=True)
-    first, last = raw(response).rstrip().split(b"\n\n")
+    _, first, last, done = raw(response).rstrip().split(b"\n\n")
+    assert done == b"event: done\ndata: [DONE]\nid: 3"
     assert response.status == 200
     assert json.loads(first.split(b"\n")[0].removeprefix(b"data: "))["choices"]
     assert last.startswith(b'event: error\ndata: {"error":{"message":"Error from provider: 503')

@@ -1,29 +1,22 @@
-"""The three dialects: the same is said, and each has its own way of saying it."""
+"""The dialects: what Emby documents over the fork, and what a test can ask of all of them.
 
-import json
+The gateway states are held against their recordings in `test_mock_replay.py`.
+"""
+
+import io
 
 import pytest
 from mock_help import body_of, chat, flat, mock, parts, raw, send
+from PIL import Image as Pillow
 
-from emby_plugins import Emby, ModelCard, hookimpl
+from emby_plugins import Emby, Image, ModelCard, hookimpl
 from emby_plugins.mock import PROFILES, Fault, MockBackend
 from emby_plugins.protocol.backend import BackendRequest
 
 ALL = list(PROFILES)
+STATES = ALL[1:]
 BAD_IMAGE = "data:image/png;base64,QUJD"
-TOOL = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
 PDF = {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,QUJD"}}
-
-
-def streamed(profile, prompt="Hello", **more):
-    """The body of a streamed reply."""
-    return raw(send(chat(prompt, stream=True, **more), mock(profile)))
-
-
-def refused(profile, body, **headers):
-    """The status and the JSON of a reply."""
-    response = send(body, mock(profile, key="k"), **{"authorization": "Bearer k"} | headers)
-    return response.status, body_of(response)
 
 
 class Route:
@@ -53,136 +46,113 @@ def test_all_profiles_say_the_same(profile):
         assert reply.finish_reason == "stop"
 
 
-@pytest.mark.parametrize(
-    ("profile", "end"),
-    [
-        ("emby", b"\n\nevent: done\ndata: [DONE]\n\n"),
-        ("2025-12", b"\n\nevent: done\ndata: [DONE]\n\n"),
-        ("2026-08", b"\n\ndata: [DONE]\n\n"),
-    ],
-)
-def test_ends_of_streams(profile, end):
-    """The last event has a name, or none."""
-    assert streamed(profile).endswith(end)
+def test_emby_takes_its_own_prefix():
+    """The portal in front strips it; the gateways know no such provider, once the key is right."""
+    statuses = [send(chat("x", model="emby/qwen2.5-vl"), mock(name)).status for name in ALL]
+    assert statuses == [200, 400, 400, 400]
 
 
-@pytest.mark.parametrize(("profile", "counts"), [("2025-12", [1, 1]), ("2026-08", [2])])
-def test_image_order(profile, counts):
-    """A model that only makes images streams a chunk for each, or all in one."""
-    told = parts(streamed(profile, "two photos of a cat", model="emby-mock-image"))
-    deltas = [choice["delta"] for part in told for choice in part["choices"]]
-    assert [len(delta["images"]) for delta in deltas if "images" in delta] == counts
+@pytest.mark.parametrize("profile", ALL)
+def test_an_unknown_provider_tells_a_wrong_key(profile):
+    """It is a 401 with a wrong key and a 400 with the right one, at no charge: doctor's probe."""
+    body = chat("x", model="nosuchprovider/doctor")
+    backend = MockBackend("k", profile=PROFILES[profile])
+    assert send(body, backend, authorization="Bearer no").status == 401
+    right = send(body, backend, authorization="Bearer k")
+    assert right.status == 400
+    assert b"'nosuchprovider' not found" in raw(right)
 
 
-def test_places_of_usage():
-    """It rides on the finish chunk, or on a chunk without choices."""
-    december, august = (parts(streamed(name))[-1] for name in ("2025-12", "2026-08"))
-    assert december["choices"][0]["finish_reason"] == "stop"
-    assert august["choices"] == []
-    assert december["usage"]["total_tokens"] == august["usage"]["total_tokens"]
+def test_documented_files():
+    """Emby documents `type: "file"` parts; the old gateways refuse them, the newest takes them."""
+    body = chat([{"role": "user", "content": [PDF]}])
+    assert [send(body, mock(name)).status for name in ALL] == [200, 400, 400, 200]
 
 
-def test_forms_of_usage():
-    """Reasoning tokens stand at the top or among details; the cost has two forms, or none."""
-    emby, december, august = (
-        body_of(send(chat("Why?", reasoning_effort="low"), mock(name)))["usage"] for name in ALL
-    )
-    assert december["reasoning_tokens"] == emby["reasoning_tokens"] > 0
-    assert "completion_tokens_details" not in december
-    assert august["completion_tokens_details"]["reasoning_tokens"] == emby["reasoning_tokens"]
-    assert "reasoning_tokens" not in august
-    assert december["cost_usd_total"] == pytest.approx(august["cost"])
-    assert not [key for key in emby if key.startswith("cost")]
+def test_documented_image_errors():
+    """Emby documents an error for a bad image; behind a gateway it is the provider that refuses."""
+    body = chat("What is this?", BAD_IMAGE)
+    emby = send(body)
+    assert (emby.status, body_of(emby)["error"]["type"]) == (400, "invalid_image_input")
+    for name in STATES:
+        error = body_of(send(body, mock(name)))["error"]
+        assert error.get("usedProvider", "emby-mock") == "emby-mock"
+        assert "Image could not be fetched or decoded" in error["message"]
 
 
-@pytest.mark.parametrize("effort", ["none", "xhigh", "max"])
-def test_new_efforts(effort):
-    """Efforts that Emby does not document are the latest profile's only."""
-    statuses = [send(chat("x", reasoning_effort=effort), mock(name)).status for name in ALL]
-    assert statuses == [400, 400, 200]
-
-
-def test_required_tools_and_files():
-    """The oldest profile takes neither `tool_choice: "required"` nor files."""
-    tools = chat("x", tools=[TOOL], tool_choice="required")
-    files = chat([{"role": "user", "content": [PDF]}])
-    for body in (tools, files):
-        assert [send(body, mock(name)).status for name in ALL] == [200, 400, 200]
-    (issue,) = body_of(send(files, mock("2025-12")))["error"]["issues"]
-    assert issue["message"].endswith("Expected 'text' | 'image_url'")
-
-
-def test_image_config_keys():
-    """A key that is none of the profile's is dropped in silence."""
-    body = chat("A photo of a cat", model="emby-mock-image", image_config={"n": 3})
-    counts = [
-        len(body_of(send(body, mock(name)))["choices"][0]["message"]["images"]) for name in ALL
+def test_documented_reasoning_tokens():
+    """`usage.reasoning_tokens` stands at the top level of Emby's replies (Reasoning page)."""
+    counted = [
+        "reasoning_tokens"
+        in body_of(send(chat("Why?", reasoning_effort="low"), mock(name)))["usage"]
+        for name in ALL
     ]
-    assert counts == [3, 1, 3]
+    assert counted == [True, False, False, False]
 
 
-def test_flat_errors():
-    """The oldest profile's errors are flat, and a bad image is a 500."""
-    status, told = refused("2025-12", chat("x"), authorization="Bearer no")
-    assert (status, told) == (
-        401,
-        {"error": True, "status": 401, "message": "Missing or invalid API key"},
-    )
-    status, told = refused("2025-12", chat("What?", BAD_IMAGE))
-    assert (status, told["status"], told["error"]) == (500, 500, True)
+def test_model_lists():
+    """Only Emby's says `vision` on the model; all are read as the same models of the mock."""
+    for profile in ALL:
+        backend = mock(profile)
+        cards = body_of(backend(BackendRequest("GET", "/models", {}, b"")))["data"]
+        assert ["vision" in card for card in cards] == [profile == "emby"] * len(cards)
+        with Emby(base_url="test:", plugins=[Route(backend)]) as emby:
+            listed = {card.id: card for card in emby.models()}
+        names = ("emby-mock", "emby-mock-text")
+        assert [listed[name].vision for name in names] == [True, False]
+        assert isinstance(listed["emby-mock"], ModelCard)
+        assert ("gpt-4o-mini" in listed) == (profile != "emby")
 
 
-@pytest.mark.parametrize("profile", ["emby", "2026-08"])
-def test_error_objects(profile):
-    """Elsewhere they are objects with type and code."""
-    status, told = refused(profile, chat("x"), authorization="Bearer no")
-    assert (status, told["error"]["type"], told["error"]["code"]) == (
-        401,
-        "invalid_api_key",
-        "invalid_api_key",
-    )
-    status, told = refused(profile, chat("What?", BAD_IMAGE))
-    assert (status, told["error"]["type"]) == (400, "invalid_image_input")
+@pytest.mark.parametrize(("profile", "count"), [("emby", 0), ("2025-11", 0), ("2025-12", 1)])
+def test_the_fork_drops_large_streamed_images(profile, count):
+    """Over 10 MiB of base64 it sends text, stop and usage, and no image; whole, the image comes."""
+    noise = io.BytesIO()
+    Pillow.effect_noise((3000, 2800), 90).save(noise, "PNG", compress_level=0)
+    large = Image.from_bytes(noise.getvalue())
+    for stream, wanted in ((True, count), (False, 1)):
+        backend = mock(profile)
+        backend.reply("Here.", images=[large])
+        told = send(chat("x", stream=stream), backend)
+        said = raw(told)
+        assert said.count(b"data:image/png;base64,") == wanted
+        assert b'"finish_reason":"stop"' in said
+        assert b'"completion_tokens":1290' in said
 
 
-@pytest.mark.parametrize("profile", ALL)
-def test_schema_errors_are_the_same(profile):
-    """A body that fails the schema has one form in all."""
-    status, told = refused(profile, {"model": "x"})
-    assert (status, told["success"], told["error"]["name"]) == (400, False, "ZodError")
+@pytest.mark.parametrize("profile", STATES)
+def test_caching(profile):
+    """An equal chat is answered from the cache; only the newest state marks it and lets it pass."""
+    marks = profile == "2026-08"
+    backend = mock(profile, cache=60.0)
+    for text in ("one", "two", "three"):
+        backend.reply(text)
+    first, second = (send(chat("x", seed=n), backend) for n in (1, 2))
+    bypassing = send(chat("x"), backend, **{"x-no-cache": "true"})
+    assert second.headers.get("x-llmgateway-cache") == ("HIT" if marks else None)
+    told = [body_of(r)["choices"][0]["message"]["content"] for r in (first, second, bypassing)]
+    assert told == ["one", "one", "three" if marks else "one"]
 
 
-@pytest.mark.parametrize("profile", ALL)
-def test_upstream_failures(profile):
-    """An upstream 429 keeps its status or hides behind a 500; in a stream it comes under 200."""
-    told = send(chat("x"), mock(profile, Fault(upstream=429)))
-    body = body_of(told)
-    message = "Error from provider: 429 Too Many Requests"
-    if profile == "2025-12":
-        assert (told.status, body) == (500, {"error": True, "status": 500, "message": message})
-    else:
-        assert (told.status, body["error"]["message"]) == (429, message)
-        assert body["error"]["type"] == "upstream_error"
-    stream = send(chat("x", stream=True), mock(profile, Fault(upstream=429)))
-    event, data = raw(stream).strip().split(b"\n")
-    assert (stream.status, event) == (200, b"event: error")
-    assert json.loads(data.removeprefix(b"data: "))["error"]["message"] == message
+@pytest.mark.parametrize("profile", STATES)
+@pytest.mark.parametrize("stream", [False, True])
+def test_upstream_failures(profile, stream):
+    """A provider's 429 stands in the message, under 500, or under 200 in a stream."""
+    fault = Fault(upstream=429, message="slow down")
+    told = send(chat("x", stream=stream), mock(profile, fault))
+    name = " emby-mock" if profile == "2026-08" else ""
+    assert f"Error from provider{name}: 429 Too Many Requests {{".encode() in raw(told)
+    assert told.status == (200 if stream else 500)
 
 
-@pytest.mark.parametrize("profile", ALL)
-def test_model_lists(profile):
-    """Only Emby's says `vision` on the model; all are read as the same models."""
-    backend = mock(profile)
-    cards = body_of(backend(BackendRequest("GET", "/models", {}, b"")))["data"]
-    assert ["vision" in card for card in cards] == [profile == "emby"] * len(cards)
-    key = "externalId" if profile == "2026-08" else "modelName"
-    assert all(card["providers"][0][key] == card["id"] for card in cards)
-    assert ("max_output" in cards[0]["providers"][0]) == (profile == "2026-08")
-    with Emby(base_url="test:", plugins=[Route(backend)]) as emby:
-        listed = {card.id: card for card in emby.models()}
-    mocks = ("emby-mock", "emby-mock-text")
-    assert [listed[name].vision for name in mocks] == [True, False]
-    assert isinstance(listed["emby-mock"], ModelCard)
+def test_text_of_a_provider_that_dies():
+    """What came before it died was sent; the old gateways swallow the rest, the newest tells."""
+    for profile in ALL:
+        body = raw(send(chat("Hello", stream=True), mock(profile, Fault(upstream_end="cut"))))
+        told = parts(body)
+        assert told[1]["choices"][0]["delta"]["content"] == "This "
+        assert (b"event: error" in body) == (profile == "2026-08")
+        assert not any(c["finish_reason"] for part in told for c in part.get("choices", ()))
 
 
 def test_keep_alives():

@@ -81,7 +81,7 @@ def test_a_scripted_request_is_still_checked():
     """A body that fails the schema is refused, script or not."""
     backend = MockBackend()
     backend.reply("Yes.")
-    assert send({"model": "x", "messages": []}, backend).status == 400
+    assert send({"model": "x", "messages": ""}, backend).status == 400
 
 
 def test_a_scripted_fault_befalls_scripted_words():

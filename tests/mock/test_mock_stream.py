@@ -41,7 +41,7 @@ def gathered(parts):
             delta = choice["delta"]
             said["role"] = said["role"] or delta.get("role")
             for key in ("content", "reasoning"):
-                if key in delta:
+                if delta.get(key) is not None:
                     said[key] = (said.get(key) or "") + delta[key]
             if "images" in delta:
                 said.setdefault("images", []).extend(delta["images"])
@@ -64,8 +64,14 @@ def test_a_stream_says_what_the_whole_says(name):
     """Streamed and not, a request gets the same message, usage, id and end."""
     args, more = CASES[name]
     whole, parts = reply(*args, **more), chunks(*args, **more)
-    assert gathered(parts) == whole["choices"][0]["message"]
-    assert [part["usage"] for part in parts if "usage" in part] == [whole["usage"]]
+    said = gathered(parts)
+    if not said["content"]:
+        said["content"] = None
+    assert said == whole["choices"][0]["message"]
+    counts = whole["usage"].keys() - {"completion_tokens_details", "reasoning_tokens"}
+    told = [part["usage"] for part in parts if part.get("usage")]
+    assert all(usage[key] == whole["usage"][key] for usage in told for key in counts)
+    assert told
     assert {part["id"] for part in parts} == {whole["id"]}
     ends = [c["finish_reason"] for part in parts for c in part["choices"] if c["finish_reason"]]
     assert ends == [whole["choices"][0]["finish_reason"]]
@@ -76,7 +82,7 @@ def test_frames(name):
     """Frames are one line of data and a counted id; the end is an event of its own."""
     args, more = CASES[name]
     frames = list(send(chat(*args, stream=True, **more)).body)
-    assert frames[-1] == b"event: done\ndata: [DONE]\n\n"
+    assert frames[-1] == b"event: done\ndata: [DONE]\nid: %d\n\n" % (len(frames) - 1)
     for number, frame in enumerate(frames[:-1]):
         data, ident, *rest = frame.split(b"\n")
         assert (ident, rest) == (b"id: %d" % number, [b"", b""])
@@ -84,22 +90,22 @@ def test_frames(name):
 
 
 def test_text_comes_by_the_word():
-    """The first delta has the role, every delta a word; usage comes last, without choices."""
+    """After an empty delta every one has a word; two chunks with usage follow the finish."""
     parts = chunks("Hello there")
-    assert parts[0]["choices"][0]["delta"] == {"role": "assistant", "content": "This "}
-    assert [part["choices"][0]["delta"].get("role") for part in parts[1:-2]] == [None] * len(
-        parts[1:-2]
-    )
-    assert parts[-1]["choices"] == []
+    assert parts[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert parts[1]["choices"][0]["delta"] == {"role": "assistant", "content": "This "}
+    assert parts[-2]["choices"] == []
+    assert parts[-1]["choices"][0] == {"index": 0, "delta": {}, "finish_reason": None}
 
 
 def test_reasoning_comes_first():
     """All reasoning is sent before any content."""
     kinds = [
-        next(k for k in c["delta"] if k != "role")
+        key
         for part in chunks("Why?", reasoning_effort="low")
         for c in part["choices"]
-        if c["delta"]
+        for key, value in c["delta"].items()
+        if key != "role" and value
     ]
     assert kinds == sorted(kinds, reverse=True)
     assert set(kinds) == {"reasoning", "content"}
@@ -110,13 +116,12 @@ def test_a_chunk_for_each_image():
     deltas = [c["delta"] for part in chunks("Draw two pictures of a cat") for c in part["choices"]]
     counts = [len(delta["images"]) for delta in deltas if "images" in delta]
     assert counts == [1, 1]
-    assert "images" in deltas[-2]
-    assert deltas[-1] == {}
+    assert ["images" in delta for delta in deltas[-4:]] == [True, True, False, False]
 
 
 def test_image_models_send_all_at_once():
     """A model that only makes images sends one chunk, and a finish that bears the usage."""
-    first, last = chunks("two photos of a cat", model="emby-mock-image")
+    first, last = chunks("two photos of a cat", model="emby-mock-image", profile="2026-08")
     delta = first["choices"][0]["delta"]
     assert len(delta["images"]) == 2
     assert delta["content"]
@@ -158,10 +163,10 @@ def nulls(value, path=()):
 
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_that_clients_choke_on(name):
-    """The only nulls are an unfinished finish_reason and the content beside tool calls."""
+    """The only nulls are an unfinished finish_reason, no provider or usage yet, no content."""
     args, more = CASES[name]
     for part in [reply(*args, **more), *chunks(*args, **more)]:
         found = {path[-1] for path in nulls(part)}
-        assert found <= {"finish_reason", "content"}
+        assert found <= {"finish_reason", "content", "requested_provider", "usage"}
         assert "choices" in part
     assert ("content" in {path[-1] for path in nulls(message(*args, **more))}) == (name == "tools")

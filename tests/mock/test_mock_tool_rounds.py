@@ -21,7 +21,7 @@ PICTURE = image_part("data:image/png;base64," + base64.b64encode(RED.getvalue())
 def rounds(count: int, *more: dict) -> list[dict]:
     """A question, and so many calls with their results."""
     call = {"id": "1", "type": "function", "function": {"name": NAMES[0], "arguments": "{}"}}
-    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    said = {"role": "assistant", "content": "", "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
     return [{"role": "user", "content": "What is the weather?"}, *[said, result] * count, *more]
 
@@ -29,7 +29,7 @@ def rounds(count: int, *more: dict) -> list[dict]:
 @pytest.mark.parametrize(("count", "name"), [(0, "weather"), (1, "report"), (2, "report")])
 def test_required_goes_on_to_the_next_tool(count, name):
     """Under `required` each round calls the next tool, and the last one again."""
-    said = message(rounds(count), tools=TOOLS, tool_choice="required")
+    said = message(rounds(count), tools=TOOLS, tool_choice="required", profile="2025-12")
     assert said["tool_calls"][0]["function"]["name"] == name
 
 
@@ -43,7 +43,7 @@ def test_a_named_tool_is_called_after_results_too():
 def test_a_new_question_starts_anew():
     """Rounds are counted from the last thing the user said."""
     asked = {"role": "user", "content": "And tomorrow?"}
-    said = message(rounds(1, asked), tools=TOOLS, tool_choice="required")
+    said = message(rounds(1, asked), tools=TOOLS, tool_choice="required", profile="2025-12")
     assert said["tool_calls"][0]["function"]["name"] == "weather"
 
 

@@ -29,18 +29,17 @@ _RECOGNIZED = [
         r"Provider \S+ does not support (?:document|audio|image) input for model \S+?(?=\. |\.?$)",
         r"The requested max_tokens \(\d+\) exceeds",
         r"Invalid x-source header",
-        r"Unauthorized: (?:No API key|No Authorization header|Invalid Authorization header)",
-        r"Unauthorized: Invalid LLMGateway API token",
+        r"Unauthorized",
         r"Unsupported Media Type",
         r"The Responses API is currently not supported",
         r"Upstream stream terminated unexpectedly",
         r"Response finished successfully but returned no content",
         r"Stream ended before a terminal finish reason",
-        r"Failed to process image: \w+",
+        r"Failed to process image",
         r"Failed to read response from provider",
     )
 ]
-_SENTENCES = ("message", "responseText")
+_SENTENCES = ("message", "responseText", "body")
 # Prose and names of the recorded model list that no client reads.
 _UNREAD = ("description", "top_provider")
 

@@ -1,0 +1,69 @@
+"""Compare a response with a recorded one: structure, types, and the values that a client reads."""
+
+from collections.abc import Iterator, Set
+from typing import Any
+
+# What the faked Google provider calls its model.
+_FAKED_MODEL = "gem"
+# Values that a client reads: they must be equal, and not only of one type.
+COUNTS = {"prompt_tokens", "completion_tokens", "total_tokens"}
+READ = {
+    "finish_reason", "object", "role", "type", "code", "param", "path", "expected", "received",
+    "name", "success", "status", "refusal", "cached", "prompt_tokens", "total_tokens",
+    "requestedProvider", "usedProvider", "requestedModel", "usedModel", "usedInternalModel",
+    "requested_model", "requested_provider", "used_model", "used_provider", "model",
+    "underlying_used_model", "completion_tokens", "reasoning_tokens", "cached_tokens",
+}  # fmt: skip
+# Sentences: the mock must begin with the recorded words by which a client recognizes them.
+_RECOGNIZED = {"message"}
+
+
+def differences(
+    recorded: Any, told: Any, where: str = "", key: str = "", *, read: Set[str] = READ
+) -> Iterator[str]:
+    """How two JSON values differ in structure, types and the values that a client reads."""
+    if isinstance(recorded, dict) and isinstance(told, dict):
+        extra = told.keys() - recorded.keys() - {"system_fingerprint"}
+        for name in sorted(recorded.keys() - told.keys()):
+            yield f"{where}.{name} is missing"
+        for name in sorted(extra):
+            yield f"{where}.{name} is not recorded"
+        for name in recorded.keys() & told.keys():
+            yield from differences(recorded[name], told[name], f"{where}.{name}", name, read=read)
+    elif isinstance(recorded, list) and isinstance(told, list):
+        if len(recorded) != len(told):
+            yield f"{where} has {len(told)} items, recorded {len(recorded)}"
+        for index, (a, b) in enumerate(zip(recorded, told, strict=False)):
+            yield from differences(a, b, f"{where}[{index}]", key, read=read)
+    elif _kind(recorded) != _kind(told) or (key in read and recorded not in (told, _FAKED_MODEL)):
+        yield f"{where} is {told!r:.60}, recorded {recorded!r:.60}"
+    elif key in _RECOGNIZED and isinstance(recorded, str):
+        head = recorded.partition(" {")[0].partition(" <")[0]
+        if not told.startswith(head.rstrip(".")):
+            yield f"{where} is {told!r:.100}, recorded {recorded!r:.100}"
+
+
+def _kind(value: Any) -> str:
+    return "number" if type(value) in (int, float) else type(value).__name__
+
+
+def collapsed(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The frames, of each run of text or arguments the first: the mock cuts it elsewhere."""
+    kept: list[dict[str, Any]] = []
+    for frame in frames:
+        same = kept and _piece(frame) is not None and _piece(frame) == _piece(kept[-1])
+        if not same:
+            kept.append(frame)
+    return kept
+
+
+def _piece(frame: dict[str, Any]) -> str | None:
+    choices = frame["data"].get("choices") if isinstance(frame["data"], dict) else None
+    delta = choices[0]["delta"] if choices else {}
+    if choices and choices[0]["finish_reason"] is not None:
+        return None
+    for name in ("content", "reasoning"):
+        if delta.get(name):
+            return name
+    calls = delta.get("tool_calls")
+    return f"arguments of {calls[0]['index']}" if calls and "id" not in calls[0] else None
