@@ -60,4 +60,5 @@ def as_model_errors(outgoing: Outgoing) -> Iterator[None]:
     except EmbyError as error:
         rescued = outgoing.rescue(error.partial) if error.partial else []
         saved = f" What had arrived is saved: {', '.join(map(str, rescued))}." if rescued else ""
-        raise Complaint(f"{error}{saved}") from error
+        unsaved = "".join(f" {lost}" for lost in outgoing.unsaved)
+        raise Complaint(f"{error}{saved}{unsaved}") from error

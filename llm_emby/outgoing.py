@@ -46,6 +46,7 @@ class Outgoing:
         self._stream = stream
         self._received = 0
         self._paths: list[Path] = []
+        self.unsaved: list[pictures.UnsavedImageError] = []
         self._parts = 0
         self._part_type: type[Event] | None = None
         self._calls: dict[int, int] = {}
@@ -65,7 +66,7 @@ class Outgoing:
             case ReasoningDelta(text):
                 yield StreamEvent("reasoning", text, part_index=self._part(ReasoningDelta))
             case ImageReceived(image, index):
-                yield self._picture(image, index)
+                yield from self._picture(image, index)
             case ToolCallDelta(index, call_id, name, arguments):
                 yield from self._tool_call(index, call_id, name, arguments)
             case Finished(reply):
@@ -79,6 +80,7 @@ class Outgoing:
                         # llm ends the line of a reply, but not before it prints an error.
                         yield StreamEvent("text", "\n", part_index=self._parts)
                     raise
+                self._raise_unsaved()
 
     def _end_image(self) -> Iterator[StreamEvent]:
         """End the line of an image's path before text follows.
@@ -100,23 +102,44 @@ class Outgoing:
     def rescue(self, partial: ChatReply) -> list[Path]:
         """Save the images of a broken reply, and return the paths that llm did not print."""
         printed = len(self._paths) if self._stream else 0
-        missed = partial.images[self._received :]
-        self._paths += [pictures.save(image, self._target) for image in missed if not image.url]
+        for image in partial.images[self._received :]:
+            if image.url is None:
+                self._save(image)
         return self._paths[printed:]
 
-    def _picture(self, image: Image, index: int) -> StreamEvent:
+    def _save(self, image: Image) -> Path | None:
+        """Save an image, or remember that it could not be saved: the next may be smaller."""
+        try:
+            self._paths.append(pictures.save(image, self._target))
+        except pictures.UnsavedImageError as error:
+            self.unsaved.append(error)
+            return None
+        return self._paths[-1]
+
+    def _raise_unsaved(self) -> None:
+        if not self.unsaved:
+            return
+        first, count = self.unsaved[0], len(self.unsaved) - 1
+        more = f" {count} more of this reply could not be saved either." if count else ""
+        if self._paths and not self._stream:
+            # llm prints a reply in one piece after its end, so not before an error.
+            more += f" Saved: {', '.join(map(str, self._paths))}."
+        raise pictures.UnsavedImageError(f"{first}{more}", first.image)
+
+    def _picture(self, image: Image, index: int) -> Iterator[StreamEvent]:
         self._received = index + 1
         if image.url is not None:
             shown, metadata = image.url, {"emby": {"image": {"url": image.url}}}
         else:
-            path = pictures.save(image, self._target)
-            self._paths.append(path)
+            path = self._save(image)
+            if path is None:
+                return
             shown, metadata = pictures.shown(path), pictures.note(image, path)
         # A line of its own; a reply of one image and no text is the bare path.
         text = f"\n{shown}" if self._is_mid_line else shown
         self._is_mid_line = True
         self._open_image = self._part(ImageReceived)
-        return StreamEvent("text", text, part_index=self._open_image, provider_metadata=metadata)
+        yield StreamEvent("text", text, part_index=self._open_image, provider_metadata=metadata)
 
     def _tool_call(
         self, index: int, call_id: str, name: str, arguments: str

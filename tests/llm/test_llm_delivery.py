@@ -18,11 +18,22 @@ import pytest
 from click.testing import CliRunner
 from llm.models import Response
 from llm_help import LLM, MODES, Recorder, paths
-from support import Asked, Loopback, Wire, answer, as_json, completion, interruptible, picture
+from support import (
+    Asked,
+    Loopback,
+    Wire,
+    answer,
+    as_json,
+    chunk,
+    completion,
+    interruptible,
+    picture,
+    sse,
+)
 
 from emby_plugins import BackendRequest, BackendResponse, Image
 from emby_plugins.mock import MockBackend
-from llm_emby import painting
+from llm_emby import painting, pictures
 from llm_emby.delivery import Delivery, Form
 
 PNG = picture()
@@ -282,6 +293,48 @@ def test_when_no_disk_takes_an_image_the_error_says_so(
     told = " ".join(result.output.split())
     assert "The image could not be saved anywhere:" in told
     assert f"{user_path / 'emby' / 'images'}: No space left on device" in told
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_an_image_that_no_disk_takes_does_not_cost_the_others(
+    is_cut: bool,
+    mode: tuple[str, ...],
+    run: LLM,
+    wire: Recorder,
+    user_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others of the reply are saved and named, whether the reply ends well or not."""
+    big, small = (picture(size=(size, size)) for size in (900, 3))
+    monkeypatch.setattr(pictures, "_save_at", partial(_only_small, pictures._save_at))
+    monkeypatch.setattr(tempfile, "tempdir", str(user_path.parent))
+
+    def by(request: BackendRequest) -> BackendResponse:
+        streamed = json.loads(request.body).get("stream")
+        if streamed:
+            end = [] if is_cut else [chunk(finish="stop")]
+            return answer(sse(chunk("", big), chunk(None, small), *end, done=not is_cut))
+        body = as_json(completion("", big, small))
+        return _json(body[:-2] if is_cut else body)
+
+    wire.answer = by
+    result = run("-m", "emby-mock", "Draw", "-o", "output", user_path.parent / "out", mode=mode)
+    assert result.exit_code == 1
+    assert "The image could not be saved anywhere: " in result.output
+    (path,) = (user_path.parent / "out").iterdir()
+    assert path.read_bytes() == small
+    assert str(path) in result.output
+
+
+def _json(body: bytes) -> BackendResponse:
+    return BackendResponse(200, {"content-type": "application/json"}, iter([body]))
+
+
+def _only_small(save: Callable[..., Path], image: Image, place: Path) -> Path:
+    if image.byte_size > 1000:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return save(image, place)
 
 
 def test_standard_output_takes_what_no_disk_takes(
