@@ -94,7 +94,7 @@ docs: .venv/.docs
 record: $(READY)
 	$(BIN)/python tests/cassettes/record_cassettes.py
 
-## conformance-npm: the Vercel AI SDK against the mock (node 20 or later, npm)
+## conformance-npm: the Vercel AI SDK and OpenAI's SDK against the mock (node 20 or later, npm)
 conformance-npm: $(READY)
 	cd tests/conformance/npm && npm install --no-audit --no-fund --no-package-lock --loglevel=error
 	$(BIN)/python tests/conformance/npm/run.py

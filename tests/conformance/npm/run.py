@@ -1,4 +1,4 @@
-"""Runs the AI SDK's tests against a mock of each profile; the exit status is the worst of them."""
+"""Runs the tests of the AI SDK and of OpenAI's SDK against a mock of each profile; the exit status is the worst of them."""
 
 import os
 import subprocess
@@ -18,7 +18,8 @@ def main() -> int:
         print(f"Profile {name}", flush=True)
         with MockServer(MockBackend(KEY, profile=profile)) as server:
             told = {"MOCK_URL": server.base_url, "MOCK_KEY": KEY, "MOCK_PROFILE": name}
-            command = ["node", "--test", "--test-reporter=spec", str(HERE / "ai_sdk.test.mjs")]
+            tests = map(str, sorted(HERE.glob("*.test.mjs")))
+            command = ["node", "--test", "--test-reporter=spec", *tests]
             ran = subprocess.run(command, cwd=HERE, env={**os.environ, **told}, check=False)
         worst = max(worst, abs(ran.returncode))
     return worst
