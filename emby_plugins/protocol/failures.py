@@ -74,8 +74,13 @@ _MODEL = re.compile(
     r"|^provider \S+ (not found|does not support model )",
     re.IGNORECASE,
 )
-# 2026-08 (edit-plain-http, edit-data-url-without-comma); Emby's pages have a type for it.
-_IMAGE = re.compile(r"failed to process image\b", re.IGNORECASE)
+# 2026-08 (edit-plain-http, edit-data-url-without-comma), and what providers say of images that
+# the gateway passed on unseen (edit-bad-base64). Emby's pages have a type for it.
+_IMAGE = re.compile(
+    r"\b(failed|unable|could not|cannot|can't)( to)? (process|decode|fetch|download|load|read)"
+    r"\b.{0,20}\bimage|\binvalid image\b|\bimage (could not|cannot|can't) be\b",
+    re.IGNORECASE,
+)
 _ROUTE = {
     "provider": ("usedProvider", "requestedProvider"),
     "model": ("usedModel", "usedInternalModel", "requestedModel"),
@@ -191,7 +196,7 @@ def without(text: str, secret: str) -> str:
 
 def _error(status: int, message: str, is_providers: bool, words: Mapping[str, str]) -> APIError:
     cls = _BY_STATUS.get(status, ServerError)
-    unusable_image = cls is BadRequestError and _IMAGE.match(message)
+    unusable_image = cls is BadRequestError and _IMAGE.search(message)
     if words.get("type") == "invalid_image_input" or unusable_image:
         cls = InvalidImageInputError
     elif is_providers and status in _ACCOUNT:
@@ -211,11 +216,16 @@ def _is_about_model(message: str, words: Mapping[str, str]) -> bool:
 def _retold(match: re.Match[str], message: str, fields: Mapping[str, Any], answered: str) -> str:
     """A provider's failure as a sentence: who, with what status, and the reason it gave."""
     name = match["name"] or _word(fields.get("usedProvider"), "")
-    head = f"Error from provider{name and ' ' + name}: {match['status']}{match['phrase']}"
-    rest = message[match.end() :].strip()
-    said = _said_by_provider(rest or answered)
+    tail, answered = message[match.end("status") :].strip(), answered.strip()
+    if answered and tail.endswith(answered):
+        phrase, said = tail.removesuffix(answered).strip(), answered
+    else:
+        phrase = match["phrase"].strip()
+        said = message[match.end() :].strip() or answered
+    head = f"Error from provider{name and ' ' + name}: {match['status']} {phrase}".rstrip()
+    said = _said_by_provider(said)
     # Some answer with the reason phrase and nothing else.
-    return f"{head}: {said}" if said and said != match["phrase"].strip() else head
+    return f"{head}: {said}" if said and said != phrase else head
 
 
 def _said_by_provider(answered: str) -> str:

@@ -90,6 +90,10 @@ def test_an_image_that_the_gateway_could_not_use() -> None:
         ("The model `gpt-9` does not exist", ""),
         ("Requested model 'x' not found", ""),
         ("model unknown", ""),
+        ("Provider 'nope' not found.", ""),
+        ("Provider openai does not support model llama", ""),
+        ("Model x must be requested with a provider prefix", ""),
+        ("Model x has been deactivated", ""),
         ("No idea", "model_not_found"),
     ],
 )
@@ -103,8 +107,13 @@ def test_an_unknown_model_by_word_or_code(message: str, code: str) -> None:
 
 def test_a_model_without_vision_is_not_unknown() -> None:
     """It is there, but can't do this."""
-    body = {"error": {"message": "Model x does not support vision"}}
-    assert type(fail(400, body)).__name__ == "BadRequestError"
+    for message in (
+        "Model x does not support vision",
+        "Model x does not support tool calls",
+        "Provider zai does not support image input for model x",
+        "The requested max_tokens (9) exceeds the maximum output tokens allowed for model x (8)",
+    ):
+        assert type(fail(400, {"error": {"message": message}})).__name__ == "BadRequestError"
 
 
 ISSUES = [
@@ -152,6 +161,58 @@ def test_the_upstreams_own_words_are_told() -> None:
     assert fail(502, {"error": {**error, "responseText": "failed"}}).message == "Upstream failed."
     said = {"error": {"message": "Bad"}, "responseText": "no GPU"}
     assert fail(502, said).message == "Bad (no GPU)."
+
+
+GOOGLE = {"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}
+ANTHROPIC = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+PROVIDERS = {
+    "google": (429, "Too Many Requests", json.dumps(GOOGLE), "Quota exceeded"),
+    "anthropic": (529, "", json.dumps(ANTHROPIC), "Overloaded"),
+    "text": (503, "Service Unavailable", "no healthy upstream", "no healthy upstream"),
+    "nothing": (500, "Internal Server Error", "", ""),
+    "string": (400, "Bad Request", '{"error": "too long"}', "too long"),
+}
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
+@pytest.mark.parametrize(
+    ("status", "phrase", "answered", "said"), PROVIDERS.values(), ids=PROVIDERS
+)
+def test_what_a_provider_said_is_told_once(
+    status: int, phrase: str, answered: str, said: str, named: bool
+) -> None:
+    """Who, with what status, and the message out of its answer; the answer itself is kept."""
+    head = f"Error from provider{' groq' if named else ''}: {status} {phrase}"
+    error = {"message": f"{head} {answered}", "usedProvider": "groq", "usedModel": "llama"}
+    failure = fail(500, {"error": error | {"responseText": answered}})
+    told = f"Error from provider groq: {status} {phrase}".rstrip()
+    assert failure.message == (f"{told}: {said}." if said else f"{told}.")
+    assert (failure.status, failure.provider, failure.model) == (status, "groq", "llama")
+    assert failure.response_text == answered
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_provider_that_refuses_the_gateway(status: int) -> None:
+    """It is not the user's key, credit or permission; sent again it would be refused again."""
+    message = f"Error from provider: {status} No"
+    for error in (fail(500, {"error": {"message": message}}), failure_in(message.encode())):
+        assert type(error).__name__ == "ProviderAccountError"
+        assert (error.status, error.is_retryable) == (status, False)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Failed to process image: Image URLs must use HTTPS",
+        "Error from provider: 400 Bad Request Unable to process input image",
+        "Could not fetch the image",
+        "Image could not be fetched or decoded",
+    ],
+)
+def test_an_unusable_image_by_its_words(message: str) -> None:
+    """2026-08 and providers have no type for it."""
+    assert type(fail(400, {"error": {"message": message}})).__name__ == "InvalidImageInputError"
+    assert type(fail(500, {"error": {"message": "Oh"}})).__name__ == "ServerError"
 
 
 def test_plain_text_and_html() -> None:

@@ -1,4 +1,4 @@
-"""Runs the tests of the AI SDK and of OpenAI's SDK against a mock of each profile; the exit status is the worst of them."""
+"""Runs the npm tests against a mock of each profile; the exit status is the worst of them."""
 
 import os
 import subprocess
