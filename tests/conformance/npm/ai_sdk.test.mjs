@@ -70,6 +70,11 @@ for (const [name, connect] of Object.entries(providers)) {
         tools: { weather },
         stopWhen: stepCountIs(3),
       };
+      if (name === "openrouter" && profile !== "2026-08") {
+        // A known loss: it sends null beside tool calls (tool-round-content-null).
+        const refused = { statusCode: 400, responseBody: /Expected string, received null/ };
+        return assert.rejects(generateText(asked), refused);
+      }
       const { text, steps } = await generateText(asked);
       assert.equal(steps[0].toolCalls[0].toolName, "weather");
       assert.match(text, /Sunny in/);
@@ -153,8 +158,8 @@ for (const [name, connect] of Object.entries(providers)) {
         assert.ok(APICallError.isInstance(error), String(error));
         assert.equal(error.statusCode, 401);
         // A known loss: of a flat error neither provider reads the message.
-        const flat = profile === "2025-12";
-        assert.equal(error.message, flat ? "Unauthorized" : "Missing or invalid API key");
+        const isFlat = profile !== "2026-08";
+        assert.match(error.message, isFlat ? /^Unauthorized$/ : /^Unauthorized: .*token/);
         return true;
       };
       await assert.rejects(generateText({ model: locked, prompt: "Hello", maxRetries: 0 }), refused);

@@ -7,6 +7,7 @@ import OpenAI from "openai";
 
 const { MOCK_URL: baseURL, MOCK_KEY: apiKey, MOCK_PROFILE: profile } = process.env;
 
+const isFlat = profile !== "2026-08";
 const model = "qwen2.5-vision";
 const tools = [
   {
@@ -92,7 +93,7 @@ describe(`openai, ${profile}`, () => {
       const locked = client({ apiKey: "another" }).chat.completions;
       const error = await failure(() => locked.create(asked));
       assert.ok(error instanceof OpenAI.AuthenticationError);
-      assert.equal(error.code, profile === "2025-11" || profile === "2025-12" ? undefined : "invalid_api_key");
+      assert.equal(error.code, isFlat ? undefined : "invalid_api_key");
     }
   });
 
@@ -100,7 +101,8 @@ describe(`openai, ${profile}`, () => {
     // model-unknown.
     const error = await failure(() => ask([question], { model: "nope" }));
     assert.ok(error instanceof OpenAI.BadRequestError);
-    assert.match(error.message, /nope/);
+    // A known loss: of a flat error the SDK reads no message.
+    assert.match(error.message, isFlat ? /^400 true$/ : /nope/);
   });
 
   test("a provider's rate limit comes as a 500", async () => {
