@@ -126,22 +126,22 @@ def _resize(image: Image.Image, match: re.Match[str]) -> Image.Image:
 
 
 def _remove_background(image: Image.Image, _: re.Match[str]) -> Image.Image:
-    """Keep the largest shapes that differ from the colors of the border.
+    """Keep the main shapes that differ from the colors of the border.
 
-    Where a subject reaches it, little would be left: then less is taken for background.
-    Shapes are found on a thumbnail, for speed; their edges come from a larger copy.
+    If little is left, fewer colors are taken for the background's. Shapes are found on a thumbnail,
+    for speed; their edges come from a larger copy.
     """
     result = image.convert("RGB")
     fine, coarse = result.copy(), result.copy()
     fine.thumbnail((_MASK_SIDE, _MASK_SIDE), Image.Resampling.BOX)
     coarse.thumbnail((_SHAPE_SIDE, _SHAPE_SIDE), Image.Resampling.BOX)
-    border, corners = _border_colors(coarse), _corners(coarse)
-    for colors, reach in ((border, 40), (corners, 24), (corners, 12)):
-        shapes = _largest_shapes(_differing(coarse, colors, reach))
+    border, left = _border_colors(coarse), _border_colors(coarse.crop((0, 0, 1, coarse.height)))
+    for colors, reach in ((border, 40), (border, 20), (border, 10), (left, 40)):
+        shapes = _main_shapes(_differing(coarse, colors, reach))
         if shapes.histogram()[255] >= _LEAST_SHARE * coarse.width * coarse.height:
             break
-    inner = shapes.filter(ImageFilter.MinFilter(3)).resize(fine.size, Image.Resampling.BILINEAR)
-    outer = shapes.filter(ImageFilter.MaxFilter(3)).resize(fine.size, Image.Resampling.BILINEAR)
+    inner = shapes.resize(fine.size, Image.Resampling.BILINEAR)
+    outer = shapes.filter(ImageFilter.MaxFilter(7)).resize(fine.size, Image.Resampling.BILINEAR)
     alpha = ImageChops.lighter(inner, ImageChops.multiply(outer, _differing(fine, colors, reach)))
     alpha = alpha.resize(image.size, Image.Resampling.BILINEAR)
     if image.mode == "RGBA":
@@ -161,12 +161,6 @@ def _border_colors(image: Image.Image) -> list[Color]:
     return [(c[0], c[1], c[2]) for _, c in counted if isinstance(c, tuple)]
 
 
-def _corners(image: Image.Image) -> list[Color]:
-    right, bottom = image.width - 1, image.height - 1
-    found = (image.getpixel((x, y)) for x in (0, right) for y in (0, bottom))
-    return [(c[0], c[1], c[2]) for c in found if isinstance(c, tuple)]
-
-
 def _differing(image: Image.Image, colors: list[Color], reach: int) -> Image.Image:
     """A mask of the pixels that differ by more than `reach` from each of the colors."""
     distance = Image.new("L", image.size, 255)
@@ -177,24 +171,27 @@ def _differing(image: Image.Image, colors: list[Color], reach: int) -> Image.Ima
     return distance.point([255 * (level > reach) for level in range(256)])
 
 
-def _largest_shapes(mask: Image.Image) -> Image.Image:
-    """The shapes of a mask that are at least half as large as its largest, without holes."""
+def _main_shapes(mask: Image.Image) -> Image.Image:
+    """The shapes that reach the middle of a mask, without holes and small ones, a pixel smaller."""
     # A margin joins all that is outside, and spares the search below its checks of bounds.
     filled = ImageOps.expand(mask, 1, 0)
     ImageDraw.floodfill(filled, (0, 0), 1)
-    inside = bytearray(filled.point([level != 1 for level in range(256)]).tobytes())
-    shapes = []
+    filled = filled.point([255 * (level != 1) for level in range(256)])
+    # Smaller, so that no thin line joins two shapes.
+    inside = bytearray(filled.filter(ImageFilter.MinFilter(3)).tobytes())
+    width, shapes = filled.width, []
     for first, value in enumerate(inside):
         if not value:
             continue
         shape, inside[first] = [first], 0
         for at in shape:
-            for near in (at - 1, at + 1, at - filled.width, at + filled.width):
+            for near in (at - 1, at + 1, at - width, at + width):
                 if inside[near]:
                     inside[near] = 0
                     shape.append(near)
-        shapes.append(shape)
-    least = max(map(len, shapes), default=0) / 2
+        if any(0.25 < at % width / width < 0.75 and 0.34 < at / len(inside) < 0.8 for at in shape):
+            shapes.append(shape)
+    least = max(map(len, shapes), default=0) / 4
     for at in (at for shape in shapes if len(shape) >= least for at in shape):
         inside[at] = 255
     return ImageOps.crop(Image.frombytes("L", filled.size, bytes(inside)), 1)

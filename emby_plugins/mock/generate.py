@@ -133,11 +133,11 @@ def _add_subjects(
         x = landscape.width * ((index + 0.5) / count + chance.uniform(-0.07, 0.07))
         y = foot - subject.lift
         mirrored = chance.random() < 0.5
-        landscape.add(subject.sprite, (x, y), height, color, mirrored=mirrored)
+        landscape.add(subject.sprite, (x, y), height, color, mirrored)
         if subject.hat and _HAT.search(prompt):
             right, up, wide = (part * height for part in subject.hat)
             brim = (x - right if mirrored else x + right, y - up)
-            landscape.add("hat", brim, wide, NAMED[chance.choice(_HAT_COLORS)])
+            landscape.add("hat", brim, wide, NAMED[chance.choice(_HAT_COLORS)], mirrored)
 
 
 def _caption(picture: Image.Image, prompt: str) -> None:

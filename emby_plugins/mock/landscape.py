@@ -8,15 +8,11 @@ from importlib.resources import files
 from typing import TypeVar
 
 import msgspec
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, WebPImagePlugin
 
 from emby_plugins.mock.colors import Color, darker, lighter, mix, parse_color
 
 Choice = TypeVar("Choice")
-Overlay = tuple[Image.Image, Image.Image, tuple[int, int]]
-"""What is pasted: an RGB image, its mask, and where its upper left corner goes."""
-Sprite = tuple[Image.Image, Image.Image]
-"""The halves of a file: colors that are fixed, and each pixel's share of a color that is given."""
 
 # A sprite's frame in heights of what it shows, and how far down in it that stands.
 _FRAME, _FOOT = 1.7, 1.37
@@ -75,7 +71,7 @@ class Landscape:
         stops = [parse_color(stop) for stop in hour.sky]
         if sky:
             stops = [darker(sky, 0.12), sky, lighter(sky, 0.55)]
-        self.image = gradient(size, [*stops, stops[-1]])
+        self.image = _gradient(size, [*stops, stops[-1]])
         self.width = size[0] / size[1]
         self._hour, self._ground, self._chance = hour, ground, chance
         self._tint, self._haze = parse_color(hour.tint), stops[-1]
@@ -86,14 +82,13 @@ class Landscape:
         """Draw layers, each in front of the last."""
         for layer in layers:
             if layer.sprite == "ridge":
-                self._paste(self._ridge(layer), layer)
+                self._draw_ridge(layer)
                 continue
             for x, y, size in self._spots(layer):
                 color = self._color(layer)
-                if layer.sprite == "glow":
-                    self._paste(self._glow((x, y), size, color), layer)
-                else:
-                    self.add(layer.sprite, (x, y), size, color, layer)
+                mirrored = self._chance.random() < 0.5
+                tint = 0 if layer.bright else _TINT_OF_FIXED_COLORS
+                self.add(layer.sprite, (x, y), size, color, mirrored, tint, layer.haze)
 
     def add(
         self,
@@ -101,22 +96,22 @@ class Landscape:
         foot: tuple[float, float],
         height: float,
         color: Color,
-        layer: Layer | None = None,
-        *,
-        mirrored: bool | None = None,
+        mirrored: bool,
+        tint: float = _TINT_OF_FIXED_COLORS,
+        haze: float = 0,
     ) -> None:
-        """Add a sprite that stands on `foot`; one without a layer is a subject."""
+        """Add a sprite that stands on `foot`, with shares of the hour's tint and of the haze."""
         side = max(2, round(height * _FRAME * self.image.height))
-        base, weight, mask = _resized(sprite, side)
-        solid = Image.new("RGB", base.size, color)
-        pixels = ImageChops.add(base, ImageChops.multiply(weight, solid))
-        if self._chance.random() < 0.5 if mirrored is None else mirrored:
-            pixels, mask = (
-                image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in (pixels, mask)
-            )
+        base, weight, mask = _load_resized(sprite, side)
+        pixels = ImageChops.multiply(weight, Image.new("RGB", base.size, color))
+        pixels = ImageChops.add(base, pixels)
+        for shade, share in ((self._tint, tint * self._hour.share), (self._haze, haze)):
+            if share:
+                pixels = Image.blend(pixels, Image.new("RGB", pixels.size, shade), share)
+        if mirrored:
+            pixels, mask = ImageOps.mirror(pixels), ImageOps.mirror(mask)
         x, y = (round(part * self.image.height) for part in foot)
-        corner = (x - side // 2, y - round(side * _FOOT / _FRAME))
-        self._paste((pixels, mask, corner), layer)
+        self.image.paste(pixels, (x - side // 2, y - round(side * _FOOT / _FRAME)), mask)
 
     def _spots(self, layer: Layer) -> list[tuple[float, float, float]]:
         """Where the sprites of a layer stand and how high they are, the farthest first."""
@@ -136,46 +131,26 @@ class Landscape:
         color = darker(color, layer.shade) if layer.shade >= 0 else lighter(color, -layer.shade)
         return color if layer.bright else mix(color, self._tint, self._hour.share)
 
-    def _ridge(self, layer: Layer) -> Overlay:
-        """Rolling hills from side to side, or flat ground where they have no size."""
+    def _draw_ridge(self, layer: Layer) -> None:
+        """Rolling hills from side to side, or flat ground if their size is 0."""
         phase, pace = self._chance.uniform(0, math.tau), self._chance.uniform(2.2, 3.6)
         wide, tall = self.image.size
-        top = int((layer.y[0] - layer.size[0] * 1.4) * tall)
-        points = []
+        base, rise = layer.y[0] * tall, layer.size[0] * tall
+        top = int(base - rise * 1.4)
+        points = [(2 * wide, 2 * (tall - top)), (0, 2 * (tall - top))]
         for step in range(_HILL_STEPS + 1):
             x = self.width * step / _HILL_STEPS
             wave = math.sin(x * pace + phase) + 0.4 * math.sin(x * pace * 2.3 + phase * 1.7)
-            y = (layer.y[0] - layer.size[0] * wave) * tall - top
-            points.append((x * tall * 2, y * 2))
-        mask = Image.new("L", (wide * 2, (tall - top) * 2))
-        corners = [(wide * 2, mask.height), (0, mask.height)]
-        ImageDraw.Draw(mask).polygon([*points, *corners], 255)
+            points.append((round(x * tall * 2), round((base - rise * wave - top) * 2)))
+        # Drawn at twice the size and halved, which smooths the edge.
+        mask = Image.new("L", points[0])
+        ImageDraw.Draw(mask).polygon(points, 255)
         color = self._color(layer)
-        fill = gradient(
-            (wide, tall - top),
-            (mix(color, self._haze, layer.haze), color, darker(color, layer.fade)),
-        )
-        return fill, mask.reduce(2), (0, top)
-
-    def _glow(self, center: tuple[float, float], radius: float, color: Color) -> Overlay:
-        side = max(2, round(radius * 2 * self.image.height))
-        fade = Image.radial_gradient("L").resize((side, side), Image.Resampling.BILINEAR)
-        mask = fade.point([round(max(0.0, 1 - level / 181) ** 2 * 200) for level in range(256)])
-        x, y = (round(part * self.image.height - side / 2) for part in center)
-        return Image.new("RGB", mask.size, color), mask, (x, y)
-
-    def _paste(self, overlay: Overlay, layer: Layer | None) -> None:
-        """Paste it, some of it in the light of the hour and in the haze of its layer."""
-        pixels, mask, corner = overlay
-        tint = 0 if layer and layer.bright else self._hour.share * _TINT_OF_FIXED_COLORS
-        haze = layer.haze if layer and layer.sprite != "ridge" else 0
-        for color, share in ((self._tint, tint), (self._haze, haze)):
-            if share:
-                pixels = Image.blend(pixels, Image.new("RGB", pixels.size, color), share)
-        self.image.paste(pixels, corner, mask)
+        stops = (mix(color, self._haze, layer.haze), color, darker(color, layer.fade))
+        self.image.paste(_gradient((wide, tall - top), stops), (0, top), mask.reduce(2))
 
 
-def gradient(size: tuple[int, int], stops: Sequence[Color]) -> Image.Image:
+def _gradient(size: tuple[int, int], stops: Sequence[Color]) -> Image.Image:
     """A vertical gradient through evenly spaced colors."""
     ramp = Image.new("RGB", (1, len(stops)))
     ramp.putdata(list(stops))
@@ -185,33 +160,26 @@ def gradient(size: tuple[int, int], stops: Sequence[Color]) -> Image.Image:
     return column.resize(size, Image.Resampling.NEAREST)
 
 
-def _sprite(name: str) -> Sprite:
+@lru_cache(maxsize=16)
+def _load(name: str) -> list[Image.Image]:
+    """The halves of a sprite's file: its fixed colors, and the shares of a color that is given."""
     with files("emby_plugins.mock").joinpath("subjects", f"{name}.webp").open("rb") as file:
-        sheet = Image.open(file).convert("RGBA")
+        # The plugin itself: Image.open would import those of all formats. And premultiplied once,
+        # which Pillow would do at each resizing.
+        sheet = WebPImagePlugin.WebPImageFile(file).convert("RGBA").convert("RGBa")
     edge = sheet.width
-    return sheet.crop((0, 0, edge, edge)), sheet.crop((0, edge, edge, edge * 2))
-
-
-@lru_cache(maxsize=64)
-def _halved(name: str, times: int) -> Sprite:
-    """A sprite, halved so often: to shrink all of it for each small copy would take long."""
-    base, weight = _halved(name, times - 1) if times > 1 else _sprite(name)
-    return base.reduce(2), weight.reduce(2)
+    return [sheet.crop((0, top, edge, top + edge)) for top in (0, edge)]
 
 
 @lru_cache(maxsize=256)
-def _resized(name: str, side: int) -> tuple[Image.Image, Image.Image, Image.Image]:
-    """A sprite at a size: its own colors, the weight of the color it is given, and its mask."""
-    sprite, times = _halved(name, 1), 1
-    if sprite[0].width < side:
-        # The edges of the file are hard, which only shows when it is not shrunk.
-        base, weight = (
-            half.convert("RGBa").filter(ImageFilter.GaussianBlur(0.9)).convert("RGBA")
-            for half in _sprite(name)
-        )
-        sprite = base, weight
-    while sprite[0].width >= side * 2:
-        times += 1
-        sprite = _halved(name, times)
-    base, weight = (half.resize((side, side), Image.Resampling.BILINEAR) for half in sprite)
+def _load_resized(name: str, side: int) -> tuple[Image.Image, Image.Image, Image.Image]:
+    """A sprite at a size: its fixed colors, the weight of a given color, and its mask."""
+    halves = _load(name)
+    if side * 4 > halves[0].width * 3:
+        # Its edges are hard, which shows when it is hardly shrunk.
+        halves = [half.filter(ImageFilter.GaussianBlur(0.9)) for half in halves]
+    base, weight = (
+        half.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=1.5).convert("RGBA")
+        for half in halves
+    )
     return base.convert("RGB"), weight.convert("RGB"), base.getchannel("A")
