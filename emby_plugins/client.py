@@ -19,7 +19,6 @@ from contextlib import aclosing, asynccontextmanager, closing, contextmanager, s
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, Unpack, cast
@@ -64,7 +63,6 @@ from emby_plugins.transport import (
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _LONGEST_WAIT = 60.0
-_AFTER_DONE = 4
 _NEVER = "a retry loop either returns or raises"
 _MOST_OF_AN_ERROR = 64 * 1024
 
@@ -198,7 +196,7 @@ class _Client(Generic[_HTTP]):
             "User-Agent": _user_agent(),
             **request_headers(metadata or {}, source),
         }
-        self._transport = self._new_transport(self._key, self._backend, http_client)
+        self._transport = self._new_transport(self.base_url, self._key, self._backend, http_client)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self.base_url!r})"
@@ -385,7 +383,7 @@ class Emby(_Client[HTTPClient]):
                 if not is_opened:
                     is_opened = True
                     yield None
-                with closing(response.chunks()) as chunks:
+                with closing(response.chunks(reader.is_complete)) as chunks:
                     with reader.guard():
                         for chunk in chunks:
                             yield from reader.feed(chunk)
@@ -393,10 +391,7 @@ class Emby(_Client[HTTPClient]):
                                 break
                         yield from reader.close()
                     log_missing_image(reader.reply)
-                    # Read on to the very end, so that the connection can serve again.
-                    with suppress(EmbyError):
-                        for _ in islice(chunks, _AFTER_DONE):
-                            pass
+                    response.finish(chunks)
                 return
 
     def _send(self, exchange: _Exchange) -> Response:
@@ -419,7 +414,7 @@ class Emby(_Client[HTTPClient]):
 
     def _body(self, response: Response) -> bytes:
         reader = BodyReader(response.headers, self.limits.wire)
-        for chunk in response.chunks():
+        for chunk in response.chunks(reader.is_complete):
             reader.feed(chunk)
         return reader.body
 
@@ -428,7 +423,7 @@ class Emby(_Client[HTTPClient]):
         reader = None
         with suppress(EmbyError):
             reader = BodyReader(response.headers, _MOST_OF_AN_ERROR)
-            for chunk in response.chunks():
+            for chunk in response.chunks(reader.is_complete):
                 reader.feed(chunk)
         return reader.body if reader else b""
 
@@ -515,7 +510,7 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
                     if not is_opened:
                         is_opened = True
                         yield None
-                    async with aclosing(response.chunks()) as chunks:
+                    async with aclosing(response.chunks(reader.is_complete)) as chunks:
                         with reader.guard():
                             async for chunk in chunks:
                                 for event in reader.feed(chunk):
@@ -525,9 +520,7 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
                             for event in reader.close():
                                 yield event
                         log_missing_image(reader.reply)
-                        with suppress(EmbyError):
-                            for _ in range(_AFTER_DONE):
-                                await anext(chunks, None)
+                        await response.finish(chunks)
                 return
 
     async def _send(self, exchange: _Exchange) -> AsyncResponse:
@@ -550,7 +543,7 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
 
     async def _body(self, response: AsyncResponse) -> bytes:
         reader = BodyReader(response.headers, self.limits.wire)
-        async for chunk in response.chunks():
+        async for chunk in response.chunks(reader.is_complete):
             reader.feed(chunk)
         return reader.body
 
@@ -559,7 +552,7 @@ class AsyncEmby(_Client[AsyncHTTPClient]):
         reader = None
         with suppress(EmbyError):
             reader = BodyReader(response.headers, _MOST_OF_AN_ERROR)
-            async for chunk in response.chunks():
+            async for chunk in response.chunks(reader.is_complete):
                 reader.feed(chunk)
         return reader.body if reader else b""
 

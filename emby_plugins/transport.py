@@ -10,24 +10,32 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Generator,
-    Iterator,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx
 
+from emby_plugins.deadlines import (
+    BodyOver,
+    DeadlineBackend,
+    TimeLimits,
+    ended_within,
+    undisturbed,
+    within,
+)
+from emby_plugins.environment import (
+    Proxy,
+    check_is_direct,
+    find_proxy,
+    proxied_scheme,
+    proxy_refusal,
+    read_certificates,
+)
 from emby_plugins.errors import (
     ConfigurationError,
-    DeadlineExceededError,
     EmbyConnectionError,
     EmbyError,
     EmbyTimeoutError,
@@ -35,7 +43,7 @@ from emby_plugins.errors import (
 )
 from emby_plugins.protocol.backend import Backend, BackendRequest
 from emby_plugins.protocol.failures import printable
-from emby_plugins.settings import Secret
+from emby_plugins.settings import Secret, is_loopback
 
 HTTPClient = httpx.Client
 AsyncHTTPClient = httpx.AsyncClient
@@ -44,8 +52,12 @@ IN_PROCESS = "http://in-process.invalid"
 """The base URL under which a backend of this process is asked."""
 
 _HTTP = TypeVar("_HTTP", bound=httpx.Client | httpx.AsyncClient)
-_T = TypeVar("_T")
-_MOMENT = 0.001
+_MOMENT = 0.1
+"""Seconds a connection is waited for after a reply's end; then it is closed, not used again."""
+_QUIET = 2.0
+"""Seconds without a byte after which a complete reply counts as ended."""
+_AFTER_END = 4
+"""Chunks that may follow a reply's end on a connection that is used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +81,25 @@ class Call:
         """The seconds left before the deadline."""
         return self.ends - time.monotonic()
 
-    def check(self) -> None:
-        """Raise `DeadlineExceededError` when the time is up."""
-        if self.left <= 0:
-            raise self._late()
-
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
-        """The request, for one try."""
-        self.check()
+        """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
+        limits = TimeLimits(self.timeout, self.deadline, self.ends)
+        limits.check()
         return http.build_request(
             self.method,
             self.url,
             headers=self.headers,
             content=self.body,
-            extensions={"timeout": _Timeouts(self)},
+            extensions={"timeout": limits},
         )
 
-    async def in_time(self, step: Awaitable[_T]) -> _T:
-        """What `step` comes to; it is cancelled when the deadline falls."""
-        try:
-            async with asyncio.timeout(max(self.left, 0)) as limit:
-                return await step
-        except TimeoutError:
-            if limit.expired():
-                raise self._late() from None
-            raise
-
-    def failure(self, error: httpx.HTTPError | httpx.InvalidURL) -> EmbyError:
-        """What a failure before the response means."""
+    def failure(
+        self, error: httpx.HTTPError | httpx.InvalidURL, proxy: Proxy | None = None
+    ) -> EmbyError:
+        """What a failure before the response means; `proxy` is what the request went through."""
         if isinstance(error, httpx.TimeoutException):
             if self.left <= 0:
-                return self._late()
+                return TimeLimits(self.timeout, self.deadline, self.ends).late()
             unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
             doing = "There was no connection" if unsent else "The gateway was silent"
             silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
@@ -108,7 +108,12 @@ class Call:
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
         reason = printable(str(error)) or type(error).__name__
-        broken = EmbyConnectionError(f"The connection to {self.url} failed: {reason}.")
+        if isinstance(error, httpx.ProxyError):
+            return proxy_refusal(proxy, reason)
+        through = f" through {proxy}" if proxy else ""
+        broken = EmbyConnectionError(f"The connection to {self.url}{through} failed: {reason}.")
+        if proxy:
+            broken.hint = f"Check {proxy.variable}, or add the host to NO_PROXY."
         broken.is_retryable = isinstance(error, httpx.ConnectError)
         return broken
 
@@ -119,52 +124,66 @@ class Call:
             return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
         return self.failure(error)
 
-    def _late(self) -> DeadlineExceededError:
-        return DeadlineExceededError(f"The call took longer than {self.deadline:g} seconds.")
 
-
-class _Timeouts(dict[str, float]):
-    """httpx's timeouts, which httpcore reads anew as each phase of a request begins.
-
-    Connecting, sending, waiting for the headers, reading the body: no silence in any of them is
-    longer than what was left of the deadline when it began.
-    """
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self._now()))
-
-    def get(self, name: str, default: Any = None) -> float:  # noqa: ARG002
-        return self._now()
-
-    def _now(self) -> float:
-        return max(_MOMENT, min(self._call.timeout, self._call.left))
+def _limits(request: httpx.Request) -> TimeLimits:
+    limits = request.extensions["timeout"]
+    assert isinstance(limits, TimeLimits)
+    return limits
 
 
 class _Answer:
-    def __init__(self, call: Call, response: httpx.Response) -> None:
+    def __init__(self, call: Call, limits: TimeLimits, response: httpx.Response) -> None:
         self._call = call
+        self._limits = limits
         self._response = response
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.is_success = response.is_success
 
+    @contextmanager
+    def _reading(self, is_complete: Callable[[], bool]) -> Iterator[None]:
+        """Failures become errors of our tree; being late is none once the reply is complete."""
+        self._limits.is_complete, self._limits.quiet = is_complete, _QUIET
+        try:
+            yield
+        except BodyOver:
+            pass
+        except EmbyTimeoutError:
+            if not is_complete():
+                raise
+        except httpx.HTTPError as error:
+            failure = self._call.cut(error)
+            if not (isinstance(failure, EmbyTimeoutError) and is_complete()):
+                raise failure from error
+
+    def _hurry(self) -> None:
+        self._limits.ends = min(self._limits.ends, time.monotonic() + _MOMENT)
+
 
 class Response(_Answer):
     """A response whose body is still to be read."""
 
-    def chunks(self) -> Generator[bytes, None, None]:
-        """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them."""
+    def chunks(self, is_complete: Callable[[], bool] = bool) -> Generator[bytes, None, None]:
+        """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them.
+
+        Ends with the body, or when nothing has come for two seconds and `is_complete()` is true.
+        """
         # The stream itself, not iter_raw(): that refuses a response which a test's transport has
         # read already, and takes longer a chunk.
         stream = self._response.stream
         assert isinstance(stream, httpx.SyncByteStream)
-        try:
+        with self._reading(is_complete):
             for chunk in stream:
                 yield chunk
-                self._call.check()
-        except httpx.HTTPError as error:
-            raise self._call.cut(error) from error
+                self._limits.check()
+
+    def finish(self, chunks: Iterator[bytes]) -> None:
+        """Read what is left of `chunks`, for a moment, so that the connection is used again."""
+        self._hurry()
+        stream = self._response.extensions.get("network_stream")
+        with suppress(EmbyError), ended_within(_MOMENT, stream):
+            for _ in zip(range(_AFTER_END), chunks, strict=False):
+                pass
 
     def close(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
@@ -174,35 +193,47 @@ class Response(_Answer):
 class AsyncResponse(_Answer):
     """As `Response`, for `async for`."""
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self, is_complete: Callable[[], bool] = bool) -> AsyncGenerator[bytes, None]:
         """As `Response.chunks`."""
         stream = self._response.stream
         assert isinstance(stream, httpx.AsyncByteStream)
-        call, pieces = self._call, aiter(stream)
-        try:
-            while True:
-                # A silence ends at `timeout`; only near the deadline must it end sooner.
-                piece = anext(pieces, None)
-                chunk = await (piece if call.left > call.timeout else call.in_time(piece))
-                if chunk is None:
-                    break
+        pieces = aiter(stream)
+        with self._reading(is_complete):
+            while (chunk := await within(self._limits, _next(pieces))) is not None:
                 yield chunk
-                call.check()
-        except httpx.HTTPError as error:
-            raise self._call.cut(error) from error
+                self._limits.check()
+
+    async def finish(self, chunks: AsyncIterator[bytes]) -> None:
+        """As `Response.finish`."""
+        self._hurry()
+        with suppress(EmbyError):
+            for _ in range(_AFTER_END):
+                if await anext(chunks, None) is None:
+                    break
 
     async def aclose(self) -> None:
-        """As `Response.close`."""
-        await self._response.aclose()
+        """As `Response.close`. Being cancelled meanwhile does not keep it from being done."""
+        await undisturbed(self._response.aclose())
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(pieces, None)
 
 
 class _Transport(Generic[_HTTP]):
     """The connections of one client: a given httpx client's, or its own, opened when needed."""
 
     _new: Callable[..., _HTTP]
+    _over: Callable[..., Any]
     _opened: Any
+    _trace: Callable[..., Any]
 
-    def __init__(self, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
+    def __init__(self, url: str, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
+        self._url = url
+        self._proxy: Proxy | None = None
+        self._is_traced = bool(
+            getattr(given, "trust_env", False) and is_loopback(url) and proxied_scheme(url)
+        )
         self._auth = _Bearer(key)
         self._backend = backend
         self._given = given
@@ -214,27 +245,60 @@ class _Transport(Generic[_HTTP]):
         self._lock = threading.Lock()
         self._opened = None
 
+    def _request(self, call: Call, http: _HTTP) -> httpx.Request:
+        request = call.request(http)
+        if self._is_traced:
+            request.extensions["trace"] = self._trace
+        return request
+
     def _fresh(self) -> _HTTP:
         if self._backend is not None:
             return self._new(transport=_BackendTransport(self._backend))
-        return self._new(verify=_certificates())
+        # What the environment says of proxies and certificates has been read, and understood.
+        return self._new(transport=self._network(), trust_env=False)
+
+    def _network(self) -> Any:
+        # Over plain http none are needed; a context without any would trust nobody.
+        is_plain = self._url.startswith("http://")
+        certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else _certificates()
+        self._proxy = find_proxy(self._url)
+        try:
+            return self._over(verify=certificates, proxy=self._proxy and self._proxy.url.reveal())
+        except (httpx.InvalidURL, ValueError, ImportError):
+            if self._proxy is None:
+                raise
+            msg = f"The proxy in {self._proxy.variable} can't be used."
+            hint = "It looks like http://proxy.example:8080."
+            raise ConfigurationError(msg, hint=hint) from None
+
+
+def _on_limited_connections(**options: Any) -> httpx.HTTPTransport:
+    transport = httpx.HTTPTransport(**options)
+    # The pool takes a backend when it is made, but httpx lets none through to it.
+    pool: Any = transport._pool  # noqa: SLF001
+    pool._network_backend = DeadlineBackend(pool._network_backend)  # noqa: SLF001
+    return transport
 
 
 class Transport(_Transport[httpx.Client]):
     """Sends calls; safe to share between threads."""
 
     _new = httpx.Client
+    _over = staticmethod(_on_limited_connections)
     _opened: httpx.Client | None
 
     def send(self, call: Call) -> Response:
         """The response to one try, whatever its status. Raises `TransportError`."""
         http = self._http()
         try:
-            request = call.request(http)
+            request = self._request(call, http)
             response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise call.failure(error) from error
-        return Response(call, response)
+            raise call.failure(error, self._proxy) from error
+        return Response(call, _limits(request), response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        check_is_direct(self._url, event, info)
 
     def close(self) -> None:
         """Close the connections, but not those of a client that was given."""
@@ -256,6 +320,7 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
     """As `Transport`, for any number of event loops, each with connections of its own."""
 
     _new = httpx.AsyncClient
+    _over = httpx.AsyncHTTPTransport
     _opened: "dict[asyncio.AbstractEventLoop, _Kept]"
 
     def _start(self) -> None:
@@ -266,20 +331,22 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
         """As `Transport.send`."""
         http = await self._http()
         try:
-            request = call.request(http)
-            response = await call.in_time(
-                http.send(request, auth=self._auth, stream=True, follow_redirects=False)
-            )
+            request = self._request(call, http)
+            sending = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
+            response = await within(_limits(request), sending, httpx.Response.aclose)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise call.failure(error) from error
-        return AsyncResponse(call, response)
+            raise call.failure(error, self._proxy) from error
+        return AsyncResponse(call, _limits(request), response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        check_is_direct(self._url, event, info)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, but not those of a client that was given."""
         with self._lock:
             kept = self._opened.pop(asyncio.get_running_loop(), None)
         if kept is not None:
-            await kept.until_shutdown.aclose()
+            await undisturbed(kept.close())
 
     async def _http(self) -> httpx.AsyncClient:
         if self._given is not None:
@@ -301,6 +368,9 @@ class _Kept(NamedTuple):
 
     http: httpx.AsyncClient
     until_shutdown: AsyncGenerator[None, None]
+
+    async def close(self) -> None:
+        await self.until_shutdown.aclose()
 
 
 async def _until_shutdown(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
@@ -378,4 +448,4 @@ if hasattr(os, "register_at_fork"):
 @cache
 def _certificates() -> ssl.SSLContext:
     # Reading them takes longer than many a call, and a process may make many clients.
-    return httpx.create_ssl_context()
+    return read_certificates(httpx.create_ssl_context)

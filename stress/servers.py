@@ -1,12 +1,13 @@
 """Servers that misbehave in ways no mock of a gateway should know."""
 
-from support import Asked, Wire, as_json, chunk, picture, sse
+from support import Asked, Wire, as_json, chunk, completion, picture, sse
 
 from stress.keys import KEY
 
 JSON = "content-type: application/json"
 HTML = "content-type: text/html"
 CLIPBOARD = "\x1b]52;c;cm0gLXJm\x07 \u202egnp.exe \x9b31m"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 BEGUN = sse(chunk("Here is an image"), chunk(None, picture()), done=False)
 
 
@@ -113,3 +114,37 @@ def slow_headers(_: Asked, wire: Wire) -> bool:
             return False
         wire.send(b"y")
     return False
+
+
+def informing(_: Asked, wire: Wire) -> bool:
+    """Informational responses without end, in place of an answer."""
+    for number in range(400):
+        if wire.is_over(0.02):
+            return False
+        wire.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" if number % 2 else CONTINUE)
+    return False
+
+
+def held(asked: Asked, wire: Wire) -> bool:
+    """A whole reply, and then nothing more: no end of the body, no closing."""
+    if b'"stream":true' in asked.body:
+        wire.stream(BEGUN + sse(chunk(finish="stop")), ends=False)
+    else:
+        wire.head(JSON, "transfer-encoding: chunked")
+        wire.piece(as_json(completion("Here is an image", picture())))
+    return not wire.is_over(20)
+
+
+def held_after_finish(asked: Asked, wire: Wire) -> bool:
+    """As `held`, but a stream says no `[DONE]`."""
+    if b'"stream":true' not in asked.body:
+        return held(asked, wire)
+    wire.stream(BEGUN + sse(chunk(finish="stop"), done=False), ends=False)
+    return not wire.is_over(20)
+
+
+def held_complaint(_: Asked, wire: Wire) -> bool:
+    """An error, and then nothing more."""
+    wire.head(JSON, "transfer-encoding: chunked", status="400 No")
+    wire.piece(as_json({"error": {"message": "Not that"}}))
+    return not wire.is_over(20)

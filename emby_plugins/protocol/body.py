@@ -6,6 +6,8 @@ Limits count what is held in memory: a gateway can pack a thousand bytes into on
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from emby_plugins.errors import MalformedReplyError, ReplyTooLargeError
 
 _PIECE = 256 * 1024
@@ -100,10 +102,25 @@ class BodyReader:
                 raise ReplyTooLargeError(f"The response is larger than {self._most:,} bytes.")
             self._inflate.check(len(self._body))
 
+    def is_complete(self) -> bool:
+        """Whether what was collected is a whole JSON object."""
+        return is_object(self._body)
+
     @property
     def body(self) -> bytes:
         """What was collected."""
         return bytes(self._body)
+
+
+def is_object(body: bytes | bytearray) -> bool:
+    """Whether these bytes are a whole JSON object; nothing is built of it."""
+    if not body.rstrip().endswith(b"}"):
+        return False
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def _new() -> "zlib._Decompress":

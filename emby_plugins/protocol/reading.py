@@ -17,7 +17,7 @@ from emby_plugins.errors import (
 )
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
-from emby_plugins.protocol.body import Inflater
+from emby_plugins.protocol.body import Inflater, is_object
 from emby_plugins.protocol.failures import conceal, failure_in, is_unpaid, printable, request_id_in
 from emby_plugins.protocol.image_decoder import ImageDecoder, MemorySink, Sink
 from emby_plugins.protocol.image_entry import HINT
@@ -109,6 +109,12 @@ class ReplyReader:
         yield from self._take(events, is_last=True)
         if not self.is_done:
             yield from self._end()
+
+    def is_complete(self) -> bool:
+        """Whether nothing is missing from the reply, though its body may go on."""
+        if self._events is None:
+            return is_object(self._body)
+        return self._assembler.finish_reason is not None
 
     @property
     def reply(self) -> ChatReply:

@@ -36,12 +36,14 @@ FLOORS: dict[str, int] = {
     "protocol": 3,
     "hookspecs": 3,
     "settings": 4,
+    "deadlines": 4,
+    "environment": 5,
     "hints": 4,
     "mock": 5,
-    "transport": 5,
-    "plugins": 6,
-    "client": 7,
-    "pytest_plugin": 8,
+    "transport": 6,
+    "plugins": 7,
+    "client": 8,
+    "pytest_plugin": 9,
 }
 """`errors, images, chat -> protocol -> transport, client`: a module imports from floors below."""
 

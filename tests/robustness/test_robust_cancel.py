@@ -7,17 +7,21 @@ import pickle
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 from support import Asked, Loopback, Wire, as_json, chunk, completion, picture, sse
 
 from emby_plugins import AsyncEmby, DeadlineExceededError, Emby, Image
 from langchain_emby import ChatEmby
-from stress import servers
+from stress import EVERYTHING, servers
 
+LEAVERS = 300 if EVERYTHING else 110
+"""The default pool has a hundred places."""
 HALF = as_json(chunk(None, picture(size=(90, 90))))[:-60]
 
 
@@ -87,6 +91,117 @@ async def test_cancelling_in_every_state(state: str, tmp_path: Path, *, streamed
     assert left == (whole if state == "after an image" else [])
 
 
+async def leave(call: Awaitable[object], there: threading.Event, cancels: int) -> None:
+    """Make a call, and cancel it so often once the server is there."""
+    task = asyncio.ensure_future(call)
+    assert await asyncio.to_thread(there.wait, 5)
+    for _ in range(cancels):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def read(emby: AsyncEmby) -> None:
+    """Read a stream."""
+    async with emby.stream("wait") as stream:
+        async for _ in stream:
+            pass
+
+
+CALLS: dict[str, Callable[[AsyncEmby], Awaitable[object]]] = {
+    "streamed": read,
+    "whole": lambda emby: emby.chat("wait"),
+    "models": lambda emby: emby.models(),
+}
+
+
+@pytest.mark.parametrize("cancels", [1, 2, 5])
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("state", STAGES)
+async def test_a_pool_of_one_survives_any_number_of_cancels(
+    state: str, call: str, cancels: int
+) -> None:
+    """Its only connection comes back, so a call after that is answered."""
+    stage = Stage(STAGES[state])
+    pool = httpx.Limits(max_connections=1)
+    async with httpx.AsyncClient(limits=pool) as http:
+        with Loopback(stage) as server:
+            emby = AsyncEmby(base_url=server.url, http_client=http, timeout=5)
+            for turn in range(3):
+                stage.there.clear()
+                for _ in range(turn):
+                    await asyncio.sleep(0)
+                await leave(CALLS[call](emby), stage.there, cancels)
+                assert (await emby.chat("Hi")).text == "Hi."
+
+
+@pytest.mark.parametrize("cancels", [1, 2, 4])
+async def test_cancels_at_every_await_leave_the_pool_whole(cancels: int) -> None:
+    """Connecting, sending, reading a refusal, waiting to try again: after any turn of the loop."""
+
+    def busy(request: Asked, wire: Wire) -> bool:
+        if b'"Hi"' in request.body:
+            wire.whole(as_json(completion("Hi.")), "content-type: application/json")
+        else:
+            wire.whole(b"{}", "retry-after: 30", status="429 No")
+        return True
+
+    pool = httpx.Limits(max_connections=1)
+    with Loopback(busy) as server:
+        for turns in range(40):
+            # A pool of its own, as a connection that is there saves the turns of connecting.
+            async with httpx.AsyncClient(limits=pool) as http:
+                emby = AsyncEmby(base_url=server.url, http_client=http, timeout=5)
+                task = asyncio.ensure_future(emby.chat("wait"))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                for _ in range(cancels):
+                    task.cancel()
+                    await asyncio.sleep(0)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert (await emby.chat("Hi")).text == "Hi."
+
+
+async def test_three_hundred_leavers_leave_the_pool_whole() -> None:
+    """A visitor who leaves is cancelled by anyio again and again; a hundred were the end."""
+    stage = Stage(STAGES["in mid-stream"])
+    with Loopback(stage) as server:
+        emby, chat = AsyncEmby(base_url=server.url), ChatEmby(base_url=server.url)
+
+        async def streamed(scope: anyio.CancelScope) -> None:
+            async with emby.stream("wait") as stream:
+                async for _ in stream:
+                    scope.cancel()
+
+        async def of_chat(scope: anyio.CancelScope) -> None:
+            async for _ in chat.astream("wait"):
+                scope.cancel()
+
+        for visit in (streamed, of_chat):
+            for _ in range(LEAVERS):
+                with anyio.CancelScope() as scope:
+                    await visit(scope)
+                assert scope.cancelled_caught
+            for _ in range(LEAVERS):
+                task = asyncio.create_task(visit(seen := Seen()))  # type: ignore[arg-type]
+                await seen.wait()
+                task.cancel()
+                await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+        assert (await emby.chat("Hi")).text == (await chat.ainvoke("Hi")).text == "Hi."
+        await emby.close()
+
+
+class Seen(asyncio.Event):
+    """Told of the first event of a stream, in the words of a scope."""
+
+    cancel = asyncio.Event.set
+
+
 @pytest.mark.parametrize("state", STAGES)
 async def test_a_timeout_around_a_call_is_the_callers(state: str) -> None:
     """`asyncio.timeout` of the caller ends the call and comes out as the caller's own error."""
@@ -110,13 +225,24 @@ async def test_the_deadline_is_exact_for_tasks(by: object) -> None:
             assert 0.9 < time.monotonic() - began < 1.6
 
 
-def test_the_deadline_of_threads_is_late_by_one_silence_at_most() -> None:
-    """A stall in mid-body lasts no longer than `timeout`, nor than was left when it began."""
+@pytest.mark.parametrize("by", [servers.stalled, servers.slow_headers, servers.informing])
+def test_the_deadline_is_exact_for_threads(by: object) -> None:
+    """Neither a stall after a drip, nor headers or 1xx responses that drip, are later."""
+    on = {"timeout": 5, "deadline": 1.0}
+    with Loopback(by) as server, Emby(base_url=server.url, **on) as emby:  # type: ignore[arg-type]
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceededError):
+            emby.chat("Hi")
+        assert 0.9 < time.monotonic() - began < 1.6
+
+
+def test_a_given_client_of_threads_is_late_by_one_silence_at_most() -> None:
+    """Its reads can't be ended: one lasts `timeout`, or what was left when its phase began."""
     for timeout, most in ((0.4, 1.7), (9.0, 2.6)):
-        with Loopback(servers.stalled) as server:
-            emby = Emby(base_url=server.url, timeout=timeout, deadline=1.0)
+        with Loopback(servers.stalled) as server, httpx.Client() as http:
+            emby = Emby(base_url=server.url, timeout=timeout, deadline=1.0, http_client=http)
             began = time.monotonic()
-            with emby, pytest.raises(DeadlineExceededError):
+            with pytest.raises(DeadlineExceededError):
                 emby.chat("Hi")
             assert time.monotonic() - began < most
 

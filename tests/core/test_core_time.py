@@ -1,0 +1,406 @@
+"""When a call ends: with its reply, or when its time is up, whatever the peer goes on doing."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from support import Asked, Asker, Loopback, Wire, as_json, chunk, completion, picture, sse
+
+from emby_plugins import (
+    APIError,
+    DeadlineExceededError,
+    Emby,
+    EmbyTimeoutError,
+    transport,
+)
+from emby_plugins.deadlines import BodyOver, TimeLimits, undisturbed, within
+
+RED = picture("red")
+JSON = "content-type: application/json"
+DONE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
+FINISHED = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"), done=False)
+By = Callable[[Asked, Wire], bool | None]
+
+
+class Holding:
+    """A server that says something and keeps the connection; `was_left`: the client left first."""
+
+    def __init__(self, say: Callable[[Asked, Wire], None]) -> None:
+        self.was_left = False
+        self._say = say
+
+    def __call__(self, asked: Asked, wire: Wire) -> bool:
+        """Answer, and hold the connection until the test is over, or for ten seconds."""
+        self._say(asked, wire)
+        self.was_left = wire.is_over(10)
+        return False
+
+
+def as_done(_: Asked, wire: Wire) -> None:
+    """A stream to its `[DONE]`, but not to the end of the body."""
+    wire.stream(DONE, ends=False)
+
+
+def as_finished(_: Asked, wire: Wire) -> None:
+    """A stream to its finish reason."""
+    wire.stream(FINISHED, ends=False)
+
+
+def as_object(_: Asked, wire: Wire) -> None:
+    """A whole JSON reply, in a body whose length nobody told."""
+    wire.head(JSON, "transfer-encoding: chunked")
+    wire.piece(as_json(completion("Here:", RED)))
+
+
+def as_sized_object(_: Asked, wire: Wire) -> None:
+    """A whole JSON reply: its length says where it ends."""
+    wire.whole(as_json(completion("Here:", RED)), JSON)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_QUIET", 0.1)
+
+
+@contextlib.contextmanager
+def client_of(ask: Asker, given: bool) -> Iterator[dict[str, Any]]:
+    """Settings with an HTTP client of the caller's, or without."""
+    if not given:
+        yield {}
+    elif ask.mode.startswith("async"):
+        # Closed with its loop; what it kept alive could not be.
+        unkept = httpx.Limits(max_keepalive_connections=0)
+        yield {"http_client": httpx.AsyncClient(limits=unkept)}
+    else:
+        with httpx.Client() as http:
+            yield {"http_client": http}
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
+@pytest.mark.parametrize("say", [as_done, as_finished, as_object, as_sized_object])
+def test_the_end_of_the_reply_is_the_end_of_the_call(
+    ask: Asker, say: Callable[[Asked, Wire], None], given: bool
+) -> None:
+    """A server that keeps the connection open afterwards keeps nobody waiting."""
+    holding = Holding(say)
+    is_read_blind = given and not ask.mode.startswith("async") and say in {as_finished, as_object}
+    with Loopback(holding) as server, client_of(ask, given) as on:
+        # Where a read can't be ended from outside, the silence ends it; the reply is whole.
+        timeout = 0.3 if is_read_blind else 30
+        reply = ask("Hi", on={"base_url": server.url, "timeout": timeout, **on})
+    assert (reply.text, reply.image.data) == ("Here:", RED)
+    assert holding.was_left
+
+
+def test_drips_after_the_end_keep_nobody(ask: Asker) -> None:
+    """Nor do pieces of a frame that never ends, of which each renews the silence."""
+
+    def say(_: Asked, wire: Wire) -> None:
+        wire.stream(DONE, ends=False)
+        for _ in range(500):
+            if wire.is_over(0.02):
+                break
+            wire.send(b"0")
+
+    holding = Holding(say)
+    with Loopback(holding) as server:
+        assert ask("Hi", on={"base_url": server.url, "timeout": 30}).image.data == RED
+    assert holding.was_left
+
+
+def test_a_deadline_after_the_finish_reason_takes_nothing_away(ask: Asker) -> None:
+    """Pings after the finish reason are no silence; the reply is whole when the time is up."""
+
+    def say(_: Asked, wire: Wire) -> None:
+        wire.stream(FINISHED, ends=False)
+        while not wire.is_over(0.02):
+            wire.piece(b": ping\n")
+
+    with Loopback(Holding(say)) as server:
+        assert ask("Hi", on={"base_url": server.url, "deadline": 0.5}).image.data == RED
+
+
+@pytest.mark.parametrize("say", [b"data: {", b'data: {"choices":[]}\n\n'])
+def test_silence_before_the_finish_reason_is_still_a_timeout(ask: Asker, say: bytes) -> None:
+    """The contrast: what is not whole is waited for as long as before."""
+    holding = Holding(lambda _, wire: wire.stream(say, ends=False))
+    with Loopback(holding) as server, pytest.raises(EmbyTimeoutError):
+        ask("Hi", on={"base_url": server.url, "timeout": 0.4})
+
+
+def test_a_complaint_that_is_held_is_told_at_once(ask: Asker) -> None:
+    """An error's body needs no end either."""
+
+    def say(_: Asked, wire: Wire) -> None:
+        wire.head(JSON, "transfer-encoding: chunked", status="400 Bad")
+        wire.piece(as_json({"error": {"message": "Not that."}}))
+
+    holding = Holding(say)
+    with Loopback(holding) as server, pytest.raises(APIError, match="Not that"):
+        ask("Hi", on={"base_url": server.url, "timeout": 30})
+    assert holding.was_left
+
+
+def test_a_list_of_models_that_is_held_is_read() -> None:
+    """As a reply is."""
+
+    def say(_: Asked, wire: Wire) -> None:
+        wire.head(JSON, "transfer-encoding: chunked")
+        wire.piece(as_json({"data": [{"id": "m"}]}))
+
+    holding = Holding(say)
+    with Loopback(holding) as server, Emby(base_url=server.url, timeout=30) as emby:
+        assert [card.id for card in emby.models()] == ["m"]
+    assert holding.was_left
+
+
+# ---- deadlines
+
+
+def endlessly(piece: bytes, begun: bytes = b"", pause: float = 0.01) -> By:
+    """A server that sends such pieces until the test is over, or for eight seconds."""
+
+    def by(_: Asked, wire: Wire) -> bool:
+        wire.send(begun)
+        until = time.monotonic() + 8
+        while time.monotonic() < until and not wire.is_over(pause):
+            wire.send(piece)
+        by.was_left = time.monotonic() < until  # type: ignore[attr-defined]
+        return False
+
+    by.was_left = True  # type: ignore[attr-defined]
+    return by
+
+
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+DRIPS = {
+    "100": endlessly(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "103": endlessly(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+    "a flood of 1xx": endlessly(b"HTTP/1.1 100 Continue\r\n\r\n" * 500, pause=0),
+    "headers": endlessly(b"y", b"HTTP/1.1 200 OK\r\nx-slow: "),
+    "framing": endlessly(b"0", CHUNKED),
+    "pings": endlessly(b"7\r\n: ping\n\r\n", CHUNKED),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS)
+def test_a_deadline_holds_against_every_drip(ask: Asker, drip: str) -> None:
+    """Each of them renews the silence; none renews the deadline."""
+    by: Any = DRIPS[drip]
+    with Loopback(by) as server, pytest.raises(DeadlineExceededError):
+        ask("Hi", on={"base_url": server.url, "timeout": 5, "deadline": 0.3})
+    assert by.was_left
+
+
+def test_a_stall_after_a_drip_ends_at_the_deadline(ask: Asker) -> None:
+    """The silence has only what the drip has left of the deadline."""
+    stalled = threading.Event()
+
+    def say(_: Asked, wire: Wire) -> None:
+        wire.stream(sse(chunk("Here"), done=False), ends=False)
+        wire.is_over(0.3)
+        wire.piece(b": ping\n")
+        stalled.set()
+
+    holding = Holding(say)
+    with Loopback(holding) as server, pytest.raises(DeadlineExceededError) as caught:
+        ask("Hi", on={"base_url": server.url, "timeout": 30, "deadline": 0.6})
+    assert stalled.is_set()
+    assert holding.was_left
+    assert caught.value.partial is not None
+    assert caught.value.partial.text == "Here"
+
+
+def test_a_server_that_takes_a_request_slowly_can_not_keep_a_call(ask: Asker) -> None:
+    """Sending has the deadline too, though every piece that is taken renews the timeout."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        def take() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                while not over.wait(0.01) and connection.recv(20_000):
+                    pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with pytest.raises(DeadlineExceededError):
+            ask("x" * 12_000_000, on={"base_url": url, "timeout": 5, "deadline": 0.5})
+        over.set()
+        thread.join()
+
+
+# ---- the pure part
+
+
+def limits(seconds: float = 30, **more: Any) -> TimeLimits:
+    """Limits with so much time."""
+    made = TimeLimits(seconds, seconds, time.monotonic() + seconds)
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
+
+
+class Closing:
+    """A step that closes when it is cancelled, which takes several turns of the loop."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+        self.is_closed = False
+        self.closing = asyncio.Event()
+
+    async def run(self) -> None:
+        """Wait, and close."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancels += 1
+            self.closing.set()
+            lock = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(0.02, lock.set_result, None)
+            await lock
+            for _ in range(3):
+                await asyncio.sleep(0)
+            self.is_closed = True
+            raise
+
+
+@pytest.mark.parametrize("cancels", [1, 2, 9])
+async def test_a_step_is_cancelled_once_and_closes(cancels: int) -> None:
+    """However often its task is; and the task ends as cancelled."""
+    step = Closing()
+
+    async def call() -> None:
+        await within(limits(), step.run())
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    for _ in range(cancels):
+        task.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (step.cancels, step.is_closed) == (1, True)
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_cancel_is_heard_only_where_a_step_waits_for_a_peer(turns: int) -> None:
+    """Between two turns of the loop a step takes locks and notes; what it came to is undone."""
+    heard, undone = list[int](), list[str]()
+
+    async def step() -> str:
+        for turn in range(4):
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                heard.append(turn)
+                raise
+        return "made"
+
+    async def undo(made: str) -> None:
+        await asyncio.sleep(0)
+        undone.append(made)
+
+    async def call() -> str:
+        return await within(limits(), step(), undo)
+
+    task = asyncio.create_task(call())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    assert not heard
+    if turns in {0, 5}:
+        # Not begun, and over.
+        assert [await asyncio.gather(task, return_exceptions=True), undone][1] == []
+        return
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (heard, undone) == ([], ["made"])
+
+
+@pytest.mark.parametrize("cancels", [0, 1, 2, 9])
+async def test_closing_is_not_disturbed(cancels: int) -> None:
+    """It is carried out to its end, and only then the cancels are heard."""
+    ends = asyncio.get_running_loop().create_future()
+    closed = list[str]()
+
+    async def close() -> None:
+        await asyncio.sleep(0)
+        closed.append(await ends)
+
+    async def call() -> None:
+        await undisturbed(close())
+
+    task = asyncio.create_task(call())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    for _ in range(cancels):
+        task.cancel()
+        await asyncio.sleep(0)
+    ends.set_result("closed")
+    if cancels:
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        await task
+    assert closed == ["closed"]
+
+
+async def test_a_step_that_cancels_itself_inside_can_still_be_cancelled() -> None:
+    """As racing connections do: what a step takes back is no cancel of its task's."""
+    closing = Closing()
+
+    async def step() -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.Event().wait()
+        await closing.run()
+
+    with pytest.raises(DeadlineExceededError):
+        await within(limits(0.02), step())
+    assert (closing.cancels, closing.is_closed) == (1, True)
+
+
+async def test_a_late_step_closes_though_it_is_cancelled_too() -> None:
+    """The deadline cancels it first; whoever cancels then is heard when it has closed."""
+    step = Closing()
+
+    async def call() -> None:
+        await within(limits(0.01), step.run())
+
+    task = asyncio.create_task(call())
+    await step.closing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (step.cancels, step.is_closed) == (1, True)
+
+
+async def test_a_step_within_its_limits() -> None:
+    """Its value or error comes out; else it is late, or over where nothing need come."""
+
+    async def value() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise TimeoutError("its own")
+
+    assert await within(limits(), value()) == 5
+    with pytest.raises(TimeoutError, match="its own"):
+        await within(limits(), fails())
+    with pytest.raises(DeadlineExceededError, match=r"longer than 0\.01 seconds"):
+        await within(limits(0.01), asyncio.Event().wait())
+    with pytest.raises(BodyOver):
+        await within(limits(quiet=0.01, is_complete=lambda: True), asyncio.Event().wait())
