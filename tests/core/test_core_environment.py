@@ -133,7 +133,7 @@ def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.Monk
         ("http://", "can't be read"),
         ("http://[hunter2", "can't be read"),
         ("http://me:hunter2", "can't be read"),
-        ("http://me:hunter2@a b:1", "can't be used"),
+        ("http://me:hunter2@\u2603\u200d.example:1", "can't be used"),
         ("socks5://me:hunter2@a.b:1", "needs the package socksio"),
         ("socks5h://me:hunter2@a.b:1", "pip install socksio"),
     ],
