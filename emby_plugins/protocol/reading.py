@@ -137,6 +137,7 @@ class ReplyReader:
                 self._salvage(is_too_large=isinstance(error, ReplyTooLargeError))
             partial = self.reply
             if partial.unread:
+                partial = replace(partial, unread=_redacted(partial.unread, self._secret()))
                 self._save_unread(partial.unread, error)
             if any(getattr(partial, name) for name in _CONTENT):
                 error.partial = partial
@@ -294,6 +295,12 @@ def _not_a_reply(data: bytes) -> MalformedReplyError:
     shown = printable(" ".join(unescape(text).split()))[:200]
     msg = f"The response is an HTML page, not a reply: {shown!r}."
     return MalformedReplyError(msg, hint=hint)
+
+
+def _redacted(pieces: tuple[bytes, ...], secret: str) -> tuple[bytes, ...]:
+    # A page that quotes the request must not carry its key into an error, a pickle or a file.
+    key = secret.encode()
+    return tuple(piece.replace(key, b"[key]") for piece in pieces) if key else pieces
 
 
 def _time(seconds: int) -> datetime | None:
