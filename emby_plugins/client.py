@@ -287,8 +287,9 @@ class Emby(_Client[HTTPClient]):
 
     `api_key` and `base_url` default to `EMBY_API_KEY` and `EMBY_BASE_URL`; `base_url="mock:"` is
     a backend in this process that needs no key. `timeout` is the longest silence and `deadline`
-    the longest call, retries and stream included, both in seconds; both hold on every read and
-    write, but for an `http_client`, which may be late by one silence. `max_retries` counts further tries after a failed connection, a 429,
+    the longest call, retries and stream included, both in seconds; they hold on every read and
+    write of the client's own connections, and for an `http_client` as far as it lets them
+    (docs/security.md, "Time"). `max_retries` counts further tries after a failed connection, a 429,
     502, 503, 504 or 529; a request that may have been answered is never sent twice. `metadata`
     and `source` are sent as `X-Emby-*` and `X-Source` headers. Generated images are kept in
     `image_folder`, where one is given, and not in memory: each is a file there from its first
