@@ -40,7 +40,7 @@ from emby_plugins.folder import ImageFolder
 from emby_plugins.images import Image
 from emby_plugins.plugins import Plugins
 from emby_plugins.protocol.body import BodyReader
-from emby_plugins.protocol.failures import conceal, parse_failure
+from emby_plugins.protocol.failures import conceal, parse_failure, without
 from emby_plugins.protocol.image_decoder import MemorySink, Sink
 from emby_plugins.protocol.limits import Limits
 from emby_plugins.protocol.listing import parse_models
@@ -199,7 +199,10 @@ class _Client(Generic[_HTTP]):
         self._transport = self._new_transport(self.base_url, self._key, self._backend, http_client)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self.base_url!r})"
+        # Also of one that could not be set up: a traceback with local variables shows it.
+        url = str(getattr(self, "base_url", ""))
+        key = getattr(self, "_key", None)
+        return f"{type(self).__name__}(base_url={without(url, key.reveal() if key else '')!r})"
 
     def __reduce__(self) -> str:
         msg = "a client holds connections and a key: it can't be pickled, make one where it is used"

@@ -68,7 +68,9 @@ def check_address(url: str, key: Secret) -> None:
     """
     parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{url!r} is no base URL."
+        # A key that was given in its place has none of these.
+        shown = repr(url) if {":", "/", "."} & {*url} else "What was given"
+        msg = f"{shown} is no base URL."
         hint = f"It looks like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
         raise ConfigurationError(msg, hint=hint)
     if parts.query or parts.fragment:
@@ -100,6 +102,8 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no port
-    except ValueError as error:
-        raise ConfigurationError(f"The base URL can't be read: {error}.") from None
+    except ValueError:
+        # Its words may quote a password that stands where a port should.
+        hint = f"It looks like {DEFAULT_BASE_URL}."
+        raise ConfigurationError("The base URL can't be read.", hint=hint) from None
     return parts

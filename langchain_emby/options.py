@@ -1,5 +1,6 @@
 """What LangChain's users write for tools, tool choice and output form, as the core takes it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -22,6 +23,11 @@ PLAIN = (
 """The options that are called and spelled the same on both sides."""
 
 _NOT_SENT = {"stream", "ls_structured_output_format", "structured_output_format"}
+_KEY_NAME = re.compile(
+    "api[_-]?key|(access|auth|secret|emby|openai)[_-]?key|authorization|bearer|secret|password"
+    "|credential|(?<!max)[_-]token$|^(key|token|accesstoken|authtoken)$",
+    re.IGNORECASE,
+)
 _WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
@@ -48,9 +54,18 @@ def options_of(settings: Mapping[str, Any]) -> ChatOptions:
     if not options.get("tools"):
         options.pop("tools", None)
         options.pop("tool_choice", None)
+    for name in extra:
+        if is_key_name(name):
+            hint = "Give the key as api_key when ChatEmby is made, or set EMBY_API_KEY."
+            raise RequestError(f"{name!r} would be sent in the body of the request.", hint=hint)
     if extra:
         options["extra_body"] = extra
     return cast("ChatOptions", options)
+
+
+def is_key_name(name: str) -> bool:
+    """Whether that is how people spell the argument for a key."""
+    return bool(_KEY_NAME.search(name))
 
 
 def described(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:

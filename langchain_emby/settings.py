@@ -5,6 +5,7 @@ The key and the clients stay in this process: neither is dumped, traced, pickled
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
@@ -15,7 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from emby_plugins import DEFAULT_MODEL, AsyncEmby, Emby, Limits
 from langchain_emby.clients import Clients
-from langchain_emby.options import PLAIN, ToolLike, described
+from langchain_emby.options import PLAIN, ToolLike, described, is_key_name
 from langchain_emby.profiles import profile_of
 from langchain_emby.translator import PROVIDER
 
@@ -24,7 +25,10 @@ class EmbySettings(BaseChatModel):
     """The settings of a `ChatEmby`, which documents them, and all that needs no call."""
 
     model_config = ConfigDict(
-        populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=()
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        hide_input_in_errors=True,  # which may be a key
     )
 
     model_name: str = Field(default=DEFAULT_MODEL, alias="model")
@@ -66,6 +70,11 @@ class EmbySettings(BaseChatModel):
             msg = "ChatEmby takes no default_headers: set headers on http_client instead."
             raise ValueError(msg)
         unknown = values.keys() - get_pydantic_field_names(cls)
+        given = (unknown, *map(values.get, ("model_kwargs", "extra_body")))
+        for name in chain.from_iterable(names for names in given if names):
+            if is_key_name(str(name)):
+                msg = f"ChatEmby takes the key as api_key, or from EMBY_API_KEY, not as {name}."
+                raise ValueError(msg)
         if not unknown:
             return values
         warnings.warn(

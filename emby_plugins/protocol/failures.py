@@ -90,7 +90,7 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
 )
 _MOST = 600
-_TELLING = 8  # characters of a key, from which on they give it away
+TELLING = 8  # characters of a key, from which on they give it away
 
 
 def parse_failure(
@@ -178,7 +178,7 @@ def conceal(error: EmbyError, secret: str) -> None:
 
     So too a beginning of it, with which a quotation that was cut may end.
     """
-    for size in range(len(secret), min(_TELLING, len(secret)) - 1, -1):
+    for size in range(len(secret), TELLING - 1, -1):
         error.message = without(error.message, secret[:size])
     error.args = (error.message,)
 
@@ -190,8 +190,8 @@ def printable(text: str, secret: str = "") -> str:
 
 
 def without(text: str, secret: str) -> str:
-    """The text, with the secret blotted out."""
-    return text.replace(secret, "[key]") if secret else text
+    """The text, with the secret redacted; a short one, such as `test`, would shred the text."""
+    return text.replace(secret, "[key]") if len(secret) >= TELLING else text
 
 
 def _error(status: int, message: str, is_providers: bool, words: Mapping[str, str]) -> APIError:

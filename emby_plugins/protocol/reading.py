@@ -18,7 +18,14 @@ from emby_plugins.errors import (
 from emby_plugins.images import Provenance
 from emby_plugins.protocol.assembly import Assembler
 from emby_plugins.protocol.body import Inflater, is_object
-from emby_plugins.protocol.failures import conceal, failure_in, is_unpaid, printable, request_id_in
+from emby_plugins.protocol.failures import (
+    TELLING,
+    conceal,
+    failure_in,
+    is_unpaid,
+    printable,
+    request_id_in,
+)
 from emby_plugins.protocol.image_decoder import ImageDecoder, MemorySink, Sink
 from emby_plugins.protocol.image_entry import HINT
 from emby_plugins.protocol.lenient import LenientReader
@@ -300,7 +307,7 @@ def _not_a_reply(data: bytes) -> MalformedReplyError:
 def _redacted(pieces: tuple[bytes, ...], secret: str) -> tuple[bytes, ...]:
     # A page that quotes the request must not carry its key into an error, a pickle or a file.
     key = secret.encode()
-    return tuple(piece.replace(key, b"[key]") for piece in pieces) if key else pieces
+    return tuple(p.replace(key, b"[key]") for p in pieces) if len(key) >= TELLING else pieces
 
 
 def _time(seconds: int) -> datetime | None:

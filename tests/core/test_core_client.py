@@ -185,6 +185,47 @@ def test_a_client_shows_no_key(client: Any) -> None:
     )
 
 
+@CLIENTS
+def test_a_client_can_always_be_shown(client: Any) -> None:
+    """Half set up, as a traceback with local variables shows it; and with the key in its URL."""
+    assert repr(client.__new__(client)) == f"{client.__name__}(base_url='')"
+    with pytest.raises(ConfigurationError) as caught:
+        client(KEY, "https://[broken")
+    assert "Emby(base_url=" in told(caught.value)
+    backend = ScriptedBackend(completion("Hi"))
+    backend.emby_backend = hookimpl(lambda url: backend)  # type: ignore[method-assign]
+    made = client(KEY, f"test:?key={KEY}", plugins=[backend])
+    assert repr(made) == f"{client.__name__}(base_url='test:?key=[key]')"
+
+
+@CLIENTS
+@pytest.mark.parametrize("url", [KEY, f"https://me:{KEY}#@a.b", f"https://a.b:{KEY}"])
+def test_what_is_no_base_url_may_be_a_key(client: Any, url: str) -> None:
+    """Arguments are swapped, and passwords stand where ports should; neither is quoted."""
+    with pytest.raises(ConfigurationError) as caught:
+        client("https-key", url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_key_of_the_wrong_name_is_no_argument() -> None:
+    """Python refuses it, and shows no value."""
+    for name in ("apikey", "token", "openai_api_key"):
+        with pytest.raises(TypeError, match=name) as caught:
+            Emby(**{name: KEY})
+        assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a", "test", "gateway"])
+def test_a_short_key_shreds_no_message(ask: Asker, key: str) -> None:
+    """Fewer than eight characters are no secret worth a text; eight are."""
+    message = "At a test gateway: test-key1 is not what a test takes."
+    for given, expected in ((key, message), ("test-key1", message.replace("test-key1", "[key]"))):
+        backend = ScriptedBackend(answer({"error": {"message": message}}, status=400))
+        with pytest.raises(EmbyError) as caught:
+            ask("Hi", on={**backend.on, "api_key": given})
+        assert caught.value.message == expected
+
+
 def told(error: BaseException) -> str:
     """All that a traceback can show, local variables of every frame included."""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)

@@ -150,13 +150,13 @@ def test_no_error_is_no_error(error: object) -> None:
 
 def test_the_key_is_blotted_out_of_an_error_under_200() -> None:
     """A gateway that echoes the key does not make us show it."""
-    echo = as_json({"error": {"message": "Bad key sk-123", "type": "t-sk-123"}})
+    echo = as_json({"error": {"message": "Bad key sk-12345", "type": "t-sk-12345"}})
     for result in (
-        Read(echo, headers=JSON, secret="sk-123"),
-        Read(b"event: error\ndata: " + echo + b"\n\n", secret="sk-123"),
-        Read(b"event: error\ndata: sk-123 is wrong\n\n", secret="sk-123"),
+        Read(echo, headers=JSON, secret="sk-12345"),
+        Read(b"event: error\ndata: " + echo + b"\n\n", secret="sk-12345"),
+        Read(b"event: error\ndata: sk-12345 is wrong\n\n", secret="sk-12345"),
     ):
-        assert "sk-123" not in repr(vars(failed(result, ServerError)))
+        assert "sk-12345" not in repr(vars(failed(result, ServerError)))
 
 
 @pytest.mark.parametrize(

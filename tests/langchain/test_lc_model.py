@@ -15,7 +15,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from lc_support import JPEG, PNG, Script, b64, merged
 
-from emby_plugins import ConfigurationError
+from emby_plugins import ConfigurationError, RequestError
 from langchain_emby import ChatEmby, images_of
 
 KEY = "sk-very-secret-indeed"
@@ -65,6 +65,61 @@ def test_unknown_arguments_warn_and_headers_are_refused() -> None:
     assert chat.model_kwargs == {"seed": 1}
     with pytest.raises(ValueError, match="http_client"):
         ChatEmby(base_url="mock:", default_headers={"X-Key": KEY})
+
+
+MISSPELT = [
+    "openai_api_key",
+    "apikey",
+    "token",
+    "api-key",
+    "emby_apikey",
+    "apiKey",
+    "x-api-key",
+    "authorization",
+    "access_token",
+    "key",
+    "secret_key",
+]
+
+
+@pytest.mark.parametrize("name", MISSPELT)
+def test_a_misspelt_key_is_refused_and_not_sent(name: str) -> None:
+    """In a body it would be logged and traced; the error says the right name, and no key."""
+    for wrong in ({name: KEY}, {"model_kwargs": {name: KEY}}, {"extra_body": {name: KEY}}):
+        with pytest.raises(ValueError, match="as api_key") as caught:
+            ChatEmby(base_url="mock:", **wrong)
+        assert name in str(caught.value)
+        assert KEY not in str(caught.value)
+    script = Script()
+    for asked in ({name: KEY}, {"extra_body": {name: KEY}}):
+        with pytest.raises(RequestError, match="api_key") as refused:
+            script.chat().invoke("Hi", **asked)
+        assert KEY not in str(refused.value)
+    assert script.requests == []
+
+
+@pytest.mark.filterwarnings("ignore:ChatEmby has no parameter")
+@pytest.mark.parametrize("name", ["max_completion_tokens", "prompt_cache_key", "logprobs", "seed"])
+def test_what_is_no_key_is_still_sent(name: str) -> None:
+    """The contrast: fields of other gateways that only sound so."""
+    assert ChatEmby(base_url="mock:", **{name: 1}).model_kwargs == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"api_key": 5_550_123_456},
+        {"api_key": [KEY]},
+        {"temperature": KEY},
+        {"stop": KEY, "top_p": "x"},
+    ],
+)
+def test_a_validation_error_shows_no_value(wrong: dict[str, Any]) -> None:
+    """Pydantic quotes what it can't read, and that may be the key."""
+    with pytest.raises(ValueError, match="validation error") as caught:
+        ChatEmby(base_url="mock:", **wrong)
+    assert KEY not in str(caught.value)
+    assert "5550123456" not in str(caught.value)
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
