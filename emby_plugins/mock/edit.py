@@ -141,7 +141,7 @@ def _remove_background(image: Image.Image, _: re.Match[str]) -> Image.Image:
         if shapes.histogram()[255] >= _LEAST_SHARE * coarse.width * coarse.height:
             break
     inner = shapes.resize(fine.size, Image.Resampling.BILINEAR)
-    outer = shapes.filter(ImageFilter.MaxFilter(7)).resize(fine.size, Image.Resampling.BILINEAR)
+    outer = shapes.filter(ImageFilter.MaxFilter(5)).resize(fine.size, Image.Resampling.BILINEAR)
     alpha = ImageChops.lighter(inner, ImageChops.multiply(outer, _differing(fine, colors, reach)))
     alpha = alpha.resize(image.size, Image.Resampling.BILINEAR)
     if image.mode == "RGBA":
