@@ -2,10 +2,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-lowest lint types help-texts bench browser docs record conformance-npm conformance-servers stress fuzz fault-table notebooks ray clean
+# What is declared in pyproject.toml: extras for users, groups for those who work on the project.
+EXTRAS := llm,langchain,preview
+ALL := --editable '.[$(EXTRAS),notebook,ray]' \
+	--group dev --group browser --group fuzz --group bench --group docs
 
-## demo: the main job, offline: look at a photograph, paint a picture, edit it
+# $(call environment,DIR): an empty environment, whose pip knows dependency groups.
+environment = { test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
+	echo '*' > $(1)/.gitignore && \
+	$(1)/bin/$(PIP) 'pip>=25.1'
+
+# $(call everything,DIR): print the versions, then run all tests, the notebooks and the site.
+define everything
+	$(1)/bin/python --version
+	$(1)/bin/python -m pip list --disable-pip-version-check
+	$(1)/bin/python -m pytest -n auto
+	$(1)/bin/python tests/notebooks/run_notebooks.py
+	$(1)/bin/python docs/docs_site.py
+endef
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types test-lowest test-newest test-wheel wheel release-check browser \
+	notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
+	conformance-servers clean
+
+## help: list the targets
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1 /p' Makefile | \
+		while read -r name line; do printf '  %-20s %s\n' "$$name" "$$line"; done
+
+## demo: the main job, offline: describe a photograph, generate an image, edit it
 demo: $(READY)
 	@$(BIN)/python examples/demo.py
 
@@ -13,27 +41,52 @@ demo: $(READY)
 test: lint types
 	$(BIN)/python -m pytest -n auto
 
-## test-lowest: the LangChain tests on the lowest langchain-core of the declared range
-test-lowest: .venv-lowest/.ready
-	.venv-lowest/bin/python -m pytest tests/langchain
-
-## lint: style and formatting
+## lint: style, formatting and the workflow's schema
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 ## types: strict types of the three packages
 types: $(READY)
 	$(BIN)/mypy
 
-## help-texts: write the program's help into the docs anew
-help-texts: $(READY)
-	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/llm.md
+## test-lowest: every test, the notebooks and the site, on the lowest versions declared
+test-lowest: .venv-lowest/.ready
+	$(call everything,.venv-lowest)
+
+## test-newest: the same on the newest versions, upgraded each time
+test-newest:
+	$(call environment,.venv-newest)
+	.venv-newest/bin/$(PIP) --upgrade --upgrade-strategy eager $(ALL)
+	$(call everything,.venv-newest)
+
+## wheel: build the wheel and the source distribution into dist/, and check their package page
+wheel: .venv/.package
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
+## test-wheel: install the wheel into clean environments, with each extra, and test it there
+test-wheel: wheel
+	$(BIN)/python tests/wheel/check_wheel.py
+
+## release-check: refuse a release without a date in the changelog, or without a repository
+release-check: wheel
+	$(BIN)/python tests/wheel/check_release.py
 
 ## browser: the tests in a headless Chromium (apt-get install chromium)
 browser: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	$(BIN)/$(PIP) --group browser
 	$(BIN)/python -m pytest -m browser
+
+## notebooks: run those of examples/ on the mock; WRITE=1 keeps the new outputs
+notebooks: .venv-notebooks/.ready
+	.venv-notebooks/bin/python tests/notebooks/run_notebooks.py $(if $(WRITE),--write)
+
+## ray: examples/ray_data on a small Ray on this machine, killed in the middle and resumed
+ray: .venv-ray/.ready
+	.venv-ray/bin/python -m pytest tests/examples/test_ray_data.py
 
 ## bench: speed and memory beside peers, in one run; writes docs/performance/
 bench: .venv/.bench
@@ -47,50 +100,20 @@ stress: .venv/.fuzz
 fuzz: .venv/.fuzz
 	$(BIN)/python -m stress.guided $(or $(SECONDS),300)
 
-## fault-table: write docs/faults.md anew
+## docs: write what the docs quote from the core, then the site, into site/
+docs: .venv/.docs
+	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/errors.md docs/hooks.md
+	$(BIN)/python docs/docs_site.py
+
+## help-texts: write the program's help into docs/llm.md
+help-texts: $(READY)
+	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/llm.md
+
+## fault-table: write docs/faults.md
 fault-table: $(READY)
 	EMBY_WRITE_DOCS=1 $(BIN)/python -m pytest tests/robustness/test_robust_docs.py
 
-.venv/.fuzz: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
-	@touch $@
-
-.venv/.bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
-
-## notebooks: run those of examples/ on the mock; fails when a cell raises or shows other kinds
-notebooks: .venv-notebooks/.ready
-	.venv-notebooks/bin/python tests/notebooks/run_notebooks.py $(if $(WRITE),--write)
-
-.venv-notebooks/.ready: pyproject.toml
-	test -x .venv-notebooks/bin/python || $(PYTHON) -m venv .venv-notebooks
-	@echo '*' > .venv-notebooks/.gitignore
-	.venv-notebooks/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook]'
-	@touch $@
-
-## ray: examples/ray_data on a small Ray on this machine, killed in the middle and resumed
-ray: .venv-ray/.ready
-	.venv-ray/bin/python -m pytest tests/examples/test_ray_data.py
-
-.venv-ray/.ready: pyproject.toml
-	test -x .venv-ray/bin/python || $(PYTHON) -m venv .venv-ray
-	@echo '*' > .venv-ray/.gitignore
-	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,ray]'
-	@touch $@
-
-## docs: quotes from the core anew, then the site, from docs/ and the docstrings; writes site/
-docs: .venv/.docs
-	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/errors.md docs/hooks.md
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
-	@echo '*' > site/.gitignore
-	@echo "The site is in site/: open site/index.html"
-
-.venv/.docs: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
-	@touch $@
-
-## record: the cassettes anew, from the mock; of EMBY_BASE_URL with EMBY_API_KEY into cassettes/real/
+## record: record the cassettes from the mock; from EMBY_BASE_URL with EMBY_API_KEY into cassettes/real/
 record: $(READY)
 	$(BIN)/python tests/cassettes/record_cassettes.py
 
@@ -100,26 +123,42 @@ conformance-npm: $(READY)
 	$(BIN)/python tests/conformance/npm/run.py
 
 ## conformance-servers: our clients against a LiteLLM proxy in front of the mock
-conformance-servers: .venv/servers/.ready
-	LITELLM=.venv/servers/bin/litellm $(BIN)/python -m pytest tests/conformance/servers/check_litellm.py
+conformance-servers: $(READY) .venv-litellm/.ready
+	LITELLM=.venv-litellm/bin/litellm $(BIN)/python -m pytest tests/conformance/servers/check_litellm.py
 
-.venv/servers/.ready: $(READY)
-	test -x .venv/servers/bin/python || $(BIN)/python -m venv .venv/servers
-	.venv/servers/bin/python -m pip install --quiet --disable-pip-version-check 'litellm[proxy]>=1.106,<2'
+## clean: remove the environments and what the targets made
+clean:
+	rm -rf .venv .venv-* dist site demo-output tests/conformance/npm/node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .cache
+
+# The stamp comes last, so that an interrupted setup is done again.
+$(READY): pyproject.toml
+	$(call environment,.venv)
+	$(BIN)/$(PIP) --editable '.[$(EXTRAS)]' --group dev
 	@touch $@
 
-## clean: forget the environment and what the targets made
-clean:
-	rm -rf .venv .venv-lowest .venv-notebooks .venv-ray site demo-output tests/conformance/npm/node_modules .pytest_cache .mypy_cache .ruff_cache
-
-# The stamp comes last, so that a set-up broken off half-way is done again.
-$(READY): pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/.bench .venv/.docs .venv/.fuzz .venv/.package: .venv/.%: $(READY)
+	$(BIN)/$(PIP) --group $*
 	@touch $@
 
 .venv-lowest/.ready: pyproject.toml
-	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	@echo '*' > .venv-lowest/.gitignore
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' 'langchain-core==1.6.0'
+	rm -rf .venv-lowest
+	$(call environment,.venv-lowest)
+	.venv-lowest/bin/$(PIP) --group lowest
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct $(ALL)
+	@touch $@
+
+.venv-notebooks/.ready: pyproject.toml
+	$(call environment,.venv-notebooks)
+	.venv-notebooks/bin/$(PIP) --editable '.[notebook]'
+	@touch $@
+
+.venv-ray/.ready: pyproject.toml
+	$(call environment,.venv-ray)
+	.venv-ray/bin/$(PIP) --editable '.[$(EXTRAS),ray]' --group test
+	@touch $@
+
+.venv-litellm/.ready: pyproject.toml
+	$(call environment,.venv-litellm)
+	.venv-litellm/bin/$(PIP) --group litellm
 	@touch $@

@@ -56,7 +56,7 @@ def _session(folder: Path) -> str:
 
     def tmux(*words: str) -> str:
         command = [_TMUX, "-L", socket, "-f", os.devnull, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     settings = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

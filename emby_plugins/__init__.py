@@ -12,6 +12,8 @@ These are all the public names. They are resolved when first used: importing cos
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from emby_plugins.catalog import (
         DOCUMENTED_MODELS,

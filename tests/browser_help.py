@@ -23,7 +23,7 @@ _QUIET = [
 @contextmanager
 def chromium() -> Iterator[Any]:
     """A browser of Playwright's, with a profile of its own."""
-    why = "Playwright is not installed: pip install -e '.[browser]'"
+    why = "Playwright is not installed: pip install --group browser"
     api = pytest.importorskip("playwright.sync_api", reason=why)
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import entry_points, requires
+from importlib.metadata import entry_points, metadata, requires, version
 from itertools import pairwise
 from pathlib import Path
 
@@ -287,6 +287,17 @@ def test_no_host_brings_the_other() -> None:
     assert not needs("") & {"llm", "langchain-core", "openai"}
     assert needs("llm") - needs("") == {"llm"}
     assert needs("langchain") - needs("") == {"langchain-core"}
+
+
+def test_extras_are_for_users_only() -> None:
+    """What contributors need is in dependency groups, which an installed package does not offer."""
+    extras = metadata("emby-plugins").get_all("Provides-Extra")
+    assert extras == ["langchain", "llm", "notebook", "preview", "ray"]
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    """`emby_plugins.__version__`, at no cost."""
+    assert emby_plugins.__version__ == version("emby-plugins")
 
 
 def test_llm_finds_the_plugin() -> None:

@@ -16,8 +16,10 @@ from emby_plugins import Emby
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = PYPROJECT["project"]
 _EXTRAS = PROJECT["optional-dependencies"]
+_TEST_GROUP = PYPROJECT["dependency-groups"]["test"]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -120,7 +122,11 @@ class Shell:
             if name == PROJECT["name"]:
                 assert set(filter(None, extra.split(","))) <= _EXTRAS.keys(), wanted
             elif not name.startswith("-"):
-                known = (*PROJECT["dependencies"], *chain.from_iterable(_EXTRAS.values()))
+                known = (
+                    *PROJECT["dependencies"],
+                    *chain.from_iterable(_EXTRAS.values()),
+                    *_TEST_GROUP,
+                )
                 assert any(re.match(re.escape(name) + r"\b", one) for one in known), wanted
 
     def _make(self, arguments: list[str]) -> None:

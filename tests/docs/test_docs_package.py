@@ -1,0 +1,148 @@
+"""What surrounds the code: the package page, the make targets, the workflows, the version."""
+
+import re
+import subprocess
+import sys
+from importlib.metadata import metadata
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from docs_harness import PROJECT, PYPROJECT, ROOT, make_targets
+
+import emby_plugins
+
+REPOSITORY = PYPROJECT["tool"]["hatch"]["metadata"]["hooks"]["custom"]["repository"]
+README = (ROOT / "README.md").read_text("utf-8")
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def load(path: Path) -> ModuleType:
+    """A module that is not in a package."""
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def jobs() -> list[dict[str, Any]]:
+    """The jobs of all workflows."""
+    texts = (path.read_text("utf-8") for path in WORKFLOWS)
+    return [job for text in texts for job in yaml.safe_load(text)["jobs"].values()]
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    """The commands of a job's steps, one for each value of the variables in them."""
+    rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
+    steps = [step["run"] for step in job["steps"] if "run" in step]
+    return [
+        re.sub(r"\$\{\{ matrix\.(\w+) \}\}", lambda name, row=row: str(row.get(name[1])), step)
+        for step in steps
+        for row in rows
+    ]
+
+
+# ---- the package page
+
+
+def test_the_package_page_links_to_what_is_there() -> None:
+    """Each link of the README is absolute on the package page, for the files of its version."""
+    relative = [link for link in _LINK.findall(README) if "://" not in link]
+    assert len(relative) > 20
+    assert all((ROOT / link.partition("#")[0]).is_file() for link in relative)
+    page = metadata("emby-plugins").get_payload()
+    revision = f"v{emby_plugins.__version__}"
+    shown = _LINK.findall(page)
+    assert all("://" in link for link in shown)
+    assert f"{REPOSITORY}/raw/{revision}/docs/images/terminal.svg" in shown
+    assert f"{REPOSITORY}/blob/{revision}/CONTRIBUTING.md" in shown
+
+
+def test_only_relative_links_change_on_the_package_page() -> None:
+    """Absolute ones, anchors and code stay as they are."""
+    absolute = load(ROOT / "hatch_build.py").absolute
+    text = "[a](https://a.example) [b](#b) `[0](x)` ```\n[c](c.md)\n```\n![d](d.png) [e](e.md#f)"
+    assert absolute(text, "https://r.example", "v1") == (
+        "[a](https://a.example) [b](#b) `[0](x)` ```\n[c](c.md)\n```\n"
+        "![d](https://r.example/raw/v1/d.png) [e](https://r.example/blob/v1/e.md#f)"
+    )
+
+
+def test_the_package_page_has_the_addresses() -> None:
+    """Repository, documentation, issues and changelog, all of the one address in pyproject.toml."""
+    lines = metadata("emby-plugins").get_all("Project-URL") or []
+    urls = dict(line.split(", ") for line in lines)
+    assert urls.keys() == {"Repository", "Documentation", "Issues", "Changelog"}
+    assert all(url.startswith(REPOSITORY) for url in urls.values())
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    assert text.count(REPOSITORY) == 1
+
+
+# ---- the version
+
+
+def test_the_version_is_the_changelog_s() -> None:
+    """The changelog's newest entry is what the package is, or nothing is released yet."""
+    entries = re.findall(
+        r"^## (\S+)(?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M
+    )
+    assert entries[0] == ("Unreleased", "")
+    released = entries[1:]
+    assert all(date for _, date in released), "a release has a date: ## 1.2.3 - 2026-11-22"
+    assert [date for _, date in released] == sorted((d for _, d in released), reverse=True)
+    versions = [version for version, _ in released]
+    assert emby_plugins.__version__ == (versions[0] if versions else "0.1.0")
+
+
+# ---- make and the workflows
+
+
+def test_make_help_has_each_target() -> None:
+    """`make help` has one line for each target that can be asked for."""
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [line.split(maxsplit=1) for line in shown.stdout.splitlines()]
+    assert sorted(name for name, _ in lines) == sorted(make_targets())
+
+
+def test_each_target_is_phony() -> None:
+    """A file with the name of a target does not stop it."""
+    text = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
+    assert phony is not None
+    assert set(phony[1].split()) == make_targets()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_follow_the_schema(path: Path) -> None:
+    """They are what GitHub takes."""
+    command = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_workflows_call_what_there_is() -> None:
+    """They call make targets that exist, on each Python that the package names."""
+    called = [line.split()[1:] for job in jobs() for line in commands(job) if line[:5] == "make "]
+    assert len(called) > 8
+    assert {word for words in called for word in words} <= make_targets()
+    named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if " :: 3." in one]
+    tried = [job.get("strategy", {}).get("matrix", {}).get("python", []) for job in jobs()]
+    assert named in tried
+
+
+def test_no_job_runs_for_ever_or_may_write() -> None:
+    """Each job has a time limit, and only the one that publishes has a permission."""
+    assert all(0 < job["timeout-minutes"] <= 30 for job in jobs())
+    assert [job["permissions"] for job in jobs() if "permissions" in job] == [{"id-token": "write"}]
+    for path in WORKFLOWS:
+        workflow = yaml.safe_load(path.read_text("utf-8"))
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "concurrency" in workflow
