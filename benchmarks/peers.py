@@ -207,7 +207,7 @@ def chat_openrouter(base: str, model: str, stream: bool) -> Work:
 def llm_emby(base: str, model: str, stream: bool) -> Work:
 
     from emby_plugins import ModelCard
-    from llm_emby.models import EmbyModel
+    from llm_emby._models import EmbyModel
 
     emby = EmbyModel("bench", ModelCard(id=model, image_output=True), base)
     emby.needs_key, emby.key = "emby", KEY

@@ -4,7 +4,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 
-from emby_plugins import EmbyError, errors, hookspecs
+from emby_plugins import EmbyError, _errors as errors, _hookspecs as hookspecs
 
 
 def error_tree() -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import click
 from click.testing import CliRunner
 
-from llm_emby.commands import emby
-from llm_emby.options import Options
+from llm_emby._commands import emby
+from llm_emby._options import Options
 
 
 def options() -> str:

@@ -13,8 +13,8 @@ import pytest
 if TYPE_CHECKING:
     import httpx
 
+    from emby_plugins._transport import Call
     from emby_plugins.mock import MockBackend
-    from emby_plugins.transport import Call
 
 _SWITCH = "emby_block_network"
 
@@ -46,8 +46,8 @@ def emby_mock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[MockBackend]":
 @contextmanager
 def block_network() -> Iterator[None]:
     """Let no client of Emby ask a gateway that is not on this machine."""
-    from emby_plugins.settings import is_loopback
-    from emby_plugins.transport import IN_PROCESS, Call
+    from emby_plugins._settings import is_loopback
+    from emby_plugins._transport import IN_PROCESS, Call
 
     original = Call.request
 

@@ -13,18 +13,24 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from langchain_emby import structured, translator
-from langchain_emby.errors import both_trees
-from langchain_emby.incoming import to_core, with_media_types
-from langchain_emby.options import ToolLike, choice_of, described, options_of, wire_form
-from langchain_emby.outgoing import ChunkWriter, message_of
-from langchain_emby.protocol_events import aevents_of, events_of
-from langchain_emby.settings import EmbySettings
+from langchain_emby import _structured_output as structured, _translator as translator
+from langchain_emby._base import BaseChatEmby
+from langchain_emby._errors import translate_errors
+from langchain_emby._options import (
+    ToolLike,
+    options_of,
+    to_openai_tools,
+    to_response_format,
+    to_tool_choice,
+)
+from langchain_emby._protocol_events import aevents_of, events_of
+from langchain_emby._request import to_core, with_media_types
+from langchain_emby._response import ChunkWriter, message_of
 
 translator.register()
 
 
-class ChatEmby(EmbySettings):
+class ChatEmby(BaseChatEmby):
     """Emby's chat, vision and image models for LangChain, generated images included.
 
     Setup:
@@ -113,7 +119,7 @@ class ChatEmby(EmbySettings):
     """
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        with both_trees():
+        with translate_errors():
             prompt = super()._convert_input(model_input)
             if isinstance(prompt, StringPromptValue):
                 return prompt
@@ -126,7 +132,7 @@ class ChatEmby(EmbySettings):
         run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
         **kwargs: Any,
     ) -> ChatResult:
-        with both_trees():
+        with translate_errors():
             request = self._request(messages, kwargs)
             return self._result(self._emby().chat(**request), request, stop)
 
@@ -137,7 +143,7 @@ class ChatEmby(EmbySettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
         **kwargs: Any,
     ) -> ChatResult:
-        with both_trees():
+        with translate_errors():
             request = self._request(messages, kwargs)
             return self._result(await self._async_emby().chat(**request), request, stop)
 
@@ -148,7 +154,7 @@ class ChatEmby(EmbySettings):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with both_trees():
+        with translate_errors():
             request = self._stream_request(messages, kwargs)
             write = self._writer(request, stop)
             with self._emby().stream(**request) as stream:
@@ -166,7 +172,7 @@ class ChatEmby(EmbySettings):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        with both_trees():
+        with translate_errors():
             request = self._stream_request(messages, kwargs)
             write = self._writer(request, stop)
             async with self._async_emby().stream(**request) as stream:
@@ -214,14 +220,16 @@ class ChatEmby(EmbySettings):
         dict) that the final answer's text follows. Raises `RequestError` for a tool that Emby
         can't be given, or a choice that is no tool.
         """
-        with both_trees():
+        with translate_errors():
             if tools:
-                kwargs["tools"] = [described(cast("ToolLike", t), strict=strict) for t in tools]
-                choice = choice_of(tool_choice, kwargs["tools"])
+                kwargs["tools"] = [
+                    to_openai_tools(cast("ToolLike", t), strict=strict) for t in tools
+                ]
+                choice = to_tool_choice(tool_choice, kwargs["tools"])
                 if choice is not None:
                     kwargs["tool_choice"] = choice
             if response_format is not None:
-                kwargs["response_format"] = wire_form(response_format, strict=strict)
+                kwargs["response_format"] = to_response_format(response_format, strict=strict)
         return self.bind(**kwargs)
 
     def with_structured_output(
@@ -253,7 +261,7 @@ class ChatEmby(EmbySettings):
         if method == "function_calling" and schema is not None:
             model = self.bind_tools([schema], tool_choice="any", strict=strict, **kwargs)
         elif method == "json_schema":
-            model = self.bind(response_format=wire_form(schema, strict=strict), **kwargs)
+            model = self.bind(response_format=to_response_format(schema, strict=strict), **kwargs)
         else:
             model = self.bind(response_format={"type": "json_object"}, **kwargs)
         parser = structured.parser_for(schema, method)

@@ -24,7 +24,7 @@ import llm
 @llm.hookimpl
 def register_models(register: Callable[..., None]) -> None:
     """Register the models known without asking; the network is never touched here."""
-    from llm_emby.models import all_models
+    from llm_emby._models import all_models
 
     for model, async_model, aliases in all_models():
         register(model, async_model, aliases=aliases)
@@ -40,12 +40,12 @@ class _Commands(click.Group):
     """The group of our commands, which are imported when one of them is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from llm_emby.commands import emby
+        from llm_emby._commands import emby
 
         return emby.list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        from llm_emby.commands import emby
+        from llm_emby._commands import emby
 
         return emby.get_command(ctx, cmd_name)
 
@@ -58,6 +58,6 @@ def register_fragment_loaders(register: Callable[..., None]) -> None:
 
 def _load_image(argument: str) -> llm.Attachment:
     """Attach a picture: a path, or an https address, such as emby-image:photo.png"""
-    from llm_emby.incoming import attachment_of
+    from llm_emby._request import attachment_of
 
     return attachment_of(argument)

@@ -11,11 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from emby_plugins import ChatReply, EmbyError, Image, InvalidImageError, Limits
-from emby_plugins.images import decode_data_url
-from emby_plugins.protocol.failures import failure_in, parse_failure
-from emby_plugins.protocol.listing import parse_models
-from emby_plugins.protocol.reading import ReplyReader
-from emby_plugins.protocol.wire import parse_completion
+from emby_plugins._images import decode_data_url
+from emby_plugins._protocol.errors import error_from_event, error_from_response
+from emby_plugins._protocol.models import parse_models
+from emby_plugins._protocol.reader import ReplyReader
+from emby_plugins._protocol.schema import parse_completion
 
 CORPUS = Path(__file__).parent / "corpus"
 LIMITS = Limits(wire=1 << 20, event=1 << 19, image=1 << 19, text=1 << 19)
@@ -55,8 +55,8 @@ def error(data: bytes) -> None:
     words = head.decode("utf-8", "replace").split("|")
     headers = dict(zip(("retry-after", "date", "x-request-id"), words, strict=False))
     for made in (
-        parse_failure(200 + len(head) % 400, headers, body, secret="sk-12345678"),
-        failure_in(body, secret="sk-12345678"),
+        error_from_response(200 + len(head) % 400, headers, body, secret="sk-12345678"),
+        error_from_event(body, secret="sk-12345678"),
     ):
         _is_sound(made)
         assert "sk-12345678" not in str(made)
@@ -136,7 +136,7 @@ def _read(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Outcome:
     reader = ReplyReader(headers, limits=LIMITS, model="m", prompt="p")
     said = list[object]()
     try:
-        with reader.guard():
+        with reader.error_context():
             for piece in pieces:
                 said += reader.feed(piece)
                 if reader.is_done:

@@ -24,7 +24,7 @@ def fuzz(name: str, seconds: int, folder: Path) -> None:
 
     # These do the work; to follow every import would take longer than to fuzz them.
     for module in [m for m in sys.modules if m.startswith("emby_plugins.")]:
-        if module.startswith(("emby_plugins.protocol", "emby_plugins.images")):
+        if module.startswith(("emby_plugins._protocol", "emby_plugins._images")):
             _instrument(atheris, sys.modules[module])
     words = folder / "words"
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in WORDS))

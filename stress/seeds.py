@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import PIL.Image
 
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock import MockBackend
-from emby_plugins.protocol.backend import BackendRequest
 
 _PROMPTS = ("Hello", "Generate an image of a boat", "What is 2+2? Think.", "The weather in Paris?")
 _TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}

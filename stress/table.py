@@ -5,7 +5,7 @@ from typing import Any
 
 from emby_plugins import EmbyError
 from emby_plugins.mock import MockServer
-from langchain_emby.errors import of_both_trees
+from langchain_emby._errors import to_langchain_error
 from stress.rows import SECTIONS, Row
 from stress.ways import Way, answering, ask
 
@@ -15,7 +15,7 @@ Made from the table that `make stress` runs: `make fault-table` writes it, and a
 drifts. Each row is run with the core, with `llm` and with ChatEmby, sync and async,
 streamed and not. Names of faults are those of the mock ([docs/mock.md](mock.md#faults)).
 
-- The **core** raises the error named here (`emby_plugins.errors`).
+- The **core** raises the error named here (`emby_plugins._errors`).
 - **ChatEmby** raises it too; it is then also the error of LangChain named in the next column.
 - **`llm`** prints `Error:` and the words in the last column, and names the files of the images
   that had arrived. They are the words of a streamed reply.
@@ -56,7 +56,7 @@ def _error(row: Row, over: str, server: MockServer, *, streamed: bool) -> EmbyEr
 
 
 def _twin(error: EmbyError) -> str:
-    both: Any = type(of_both_trees(error))
+    both: Any = type(to_langchain_error(error))
     named = [base.__name__ for base in both.__bases__ if base.__module__.startswith("langchain")]
     return f"`{named[0]}`"
 

@@ -20,7 +20,7 @@ from emby_plugins import AsyncEmby, BackendRequest, Emby, EmbyError, Image, Mode
 from emby_plugins.mock import MockBackend, MockReply, MockServer, activate
 from emby_plugins.mock.backend import MockResponse
 from langchain_emby import ChatEmby, image_block, images_of
-from llm_emby.models import AsyncEmbyModel, EmbyModel
+from llm_emby._models import AsyncEmbyModel, EmbyModel
 from stress.rows import Row
 
 MODEL = "qwen2.5-vision"

@@ -11,7 +11,8 @@ from itertools import repeat
 
 import msgspec
 
-from emby_plugins.images import Image
+from emby_plugins._images import Image
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock import faults
 from emby_plugins.mock.abilities import check_abilities, check_input
 from emby_plugins.mock.cache import Cache
@@ -24,7 +25,6 @@ from emby_plugins.mock.requests import ChatRequest, ImagePart, read_chat_request
 from emby_plugins.mock.responses import JSON, TEXT, MockResponse, Pace, respond, stream, tampered
 from emby_plugins.mock.routes import not_found
 from emby_plugins.mock.script import MockReply, MockRequest, Recorder
-from emby_plugins.protocol.backend import BackendRequest
 
 MAX_BODY = 100_000_000
 

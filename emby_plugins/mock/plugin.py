@@ -3,8 +3,8 @@
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from emby_plugins.hookspecs import hookimpl
-from emby_plugins.protocol.backend import Backend, BackendRequest, BackendResponse
+from emby_plugins._hookspecs import hookimpl
+from emby_plugins._protocol.backend import Backend, BackendRequest, BackendResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from emby_plugins._protocol.backend import BackendResponse
 from emby_plugins.mock.faults import NONE, Fault
-from emby_plugins.protocol.backend import BackendResponse
 
 JSON = "application/json"
 TEXT = "text/plain; charset=UTF-8"

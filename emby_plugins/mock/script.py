@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from emby_plugins.errors import EmbyError
-from emby_plugins.images import Image
+from emby_plugins._errors import EmbyError
+from emby_plugins._images import Image
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock.faults import Fault
-from emby_plugins.protocol.backend import BackendRequest
 
 KEPT_BYTES = 64_000_000
 """How many bytes of request bodies a backend keeps for assertions."""

@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from emby_plugins._protocol.backend import BackendRequest
+from emby_plugins._protocol.errors import printable
 from emby_plugins.mock.backend import MAX_BODY, MockBackend
 from emby_plugins.mock.responses import MockResponse, outside
-from emby_plugins.protocol.backend import BackendRequest
-from emby_plugins.protocol.failures import printable
 
 LINGER = 2.0
 """How many seconds a server that stops gives to the replies it is sending."""

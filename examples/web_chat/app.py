@@ -35,11 +35,11 @@ from emby_plugins import (
     Image,
     ImageReceived,
     InvalidImageError,
+    Message as ChatMessage,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
 )
-from emby_plugins import Message as ChatMessage
 
 HERE = Path(__file__).parent
 SHOWN = ("image/png", "image/jpeg", "image/webp", "image/gif")

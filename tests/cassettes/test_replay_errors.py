@@ -16,13 +16,13 @@ from emby_plugins import (
     BillingError,
     Emby,
     Image,
-    InvalidImageInputError,
     Message,
     ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     ServerError,
+    UnreadableInputImageError,
 )
 from emby_plugins.mock import Fault
 
@@ -125,7 +125,9 @@ def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
     """Vision Support, Error Handling: `invalid_image_input`; elsewhere the provider refuses it."""
     # A PNG's head and nothing after it.
     broken = Image.from_bytes((RED.content or b"")[:40])
-    with pytest.raises(InvalidImageInputError if profile == "emby" else BadRequestError) as caught:
+    with pytest.raises(
+        UnreadableInputImageError if profile == "emby" else BadRequestError
+    ) as caught:
         ask("What is this?", on=gateway(profile), images=[broken])
     assert caught.value.status == 400
 

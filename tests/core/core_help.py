@@ -4,14 +4,8 @@ from typing import Any
 
 from support import JSON, STREAM, as_json, chunk, picture, sse
 
-from emby_plugins import (
-    ChatReply,
-    EmbyError,
-    Finished,
-    Limits,
-    StreamEvent,
-)
-from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins import ChatReply, EmbyError, Finished, Limits, StreamEvent
+from emby_plugins._protocol.reader import ReplyReader
 
 RED, BLUE = picture("red"), picture("blue")
 FINISH = chunk(finish="stop")
@@ -37,7 +31,7 @@ class Read:
             secret=lambda: secret,
         )
         try:
-            with reader.guard():
+            with reader.error_context():
                 for piece in pieces:
                     self.events += reader.feed(piece)
                 self.events += reader.close()

@@ -24,7 +24,7 @@ from support import (
     sse,
 )
 
-import emby_plugins.plugins
+import emby_plugins._plugins
 from emby_plugins import (
     DOCUMENTED_MODELS,
     AsyncEmby,
@@ -40,7 +40,7 @@ from emby_plugins import (
     RateLimitError,
     hookimpl,
 )
-from emby_plugins.settings import DEFAULT_BASE_URL, Secret
+from emby_plugins._settings import DEFAULT_BASE_URL, Secret
 
 KEY = "sk-very-secret-123"
 CLIENTS = pytest.mark.parametrize("client", [Emby, AsyncEmby])
@@ -472,7 +472,7 @@ def test_a_faulty_installed_plugin_costs_a_warning(monkeypatch: pytest.MonkeyPat
         def load(self) -> object:
             raise ImportError("gone")
 
-    monkeypatch.setattr(emby_plugins.plugins, "_installed", lambda: (Entry(),))
+    monkeypatch.setattr(emby_plugins._plugins, "_installed", lambda: (Entry(),))
     with pytest.warns(UserWarning, match="'faulty' did not load"), Emby(base_url="mock:") as emby:
         assert emby.chat("Hi").text
 

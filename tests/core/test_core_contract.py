@@ -28,7 +28,6 @@ from emby_plugins import (
     Image,
     ImageCountError,
     InvalidImageError,
-    InvalidImageInputError,
     JSONSchema,
     Limits,
     MalformedReplyError,
@@ -42,6 +41,7 @@ from emby_plugins import (
     Tool,
     ToolCallDelta,
     TruncatedReplyError,
+    UnreadableInputImageError,
     hookimpl,
 )
 from emby_plugins.mock import MockBackend
@@ -302,7 +302,7 @@ def test_a_text_only_model_sent_an_image(ask: Asker) -> None:
 def test_an_image_that_the_gateway_can_not_decode(ask: Asker) -> None:
     """Half of a real photograph passes our door, and the gateway's refusal is typed."""
     half = Image.from_bytes(ROCKET.data[:5_000])
-    error = failure(ask, InvalidImageInputError, on=MOCK, images=[half])
+    error = failure(ask, UnreadableInputImageError, on=MOCK, images=[half])
     assert "PNG, WebP or GIF" in error.hint
 
 

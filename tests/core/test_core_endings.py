@@ -146,7 +146,7 @@ def test_a_dropped_image_is_logged_and_the_text_is_kept(
     assert reply.text == "Here is your image:"
     assert reply.streamed is mode.endswith("stream")
     told = [
-        record.getMessage() for record in caplog.records if record.name == "emby_plugins.endings"
+        record.getMessage() for record in caplog.records if record.name == "emby_plugins._endings"
     ]
     assert len(told) == (0 if images else 1)
     if told:

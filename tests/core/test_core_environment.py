@@ -9,9 +9,9 @@ import httpx
 import pytest
 from support import Asked, Asker, Loopback, Wire, as_json, completion
 
-from emby_plugins import ConfigurationError, EmbyConnectionError, environment
-from emby_plugins.environment import find_proxy
-from emby_plugins.transport import _certificates
+from emby_plugins import ConfigurationError, EmbyConnectionError, _environment as environment
+from emby_plugins._environment import find_proxy
+from emby_plugins._transport import _certificates
 
 KEY = "sk-very-secret-123"
 PROXY = "http://me:hunter2hunter2@127.0.0.1:9"

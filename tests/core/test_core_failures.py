@@ -13,8 +13,15 @@ import pytest
 from core_help import RED
 from support import as_json
 
-from emby_plugins import APIError, ChatReply, EmbyConnectionError, EmbyError, Image, errors
-from emby_plugins.protocol.failures import failure_in, parse_failure, printable
+from emby_plugins import (
+    APIError,
+    ChatReply,
+    EmbyConnectionError,
+    EmbyError,
+    Image,
+    _errors as errors,
+)
+from emby_plugins._protocol.errors import error_from_event, error_from_response, printable
 
 KINDS = {
     400: "BadRequestError",
@@ -49,7 +56,7 @@ def fail(status: int, body: object, **headers: str) -> APIError:
     """The error of a response; header names with _ for -."""
     data = body if isinstance(body, bytes) else as_json(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return parse_failure(status, named, data, secret="sk-secret-123")
+    return error_from_response(status, named, data, secret="sk-secret-123")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,8 +86,8 @@ def test_an_image_that_the_gateway_could_not_use() -> None:
         }
     }
     for status in (400, 422, 500):
-        assert type(fail(status, body)).__name__ == "InvalidImageInputError"
-    assert type(failure_in(as_json(body))).__name__ == "InvalidImageInputError"
+        assert type(fail(status, body)).__name__ == "UnreadableInputImageError"
+    assert type(error_from_event(as_json(body))).__name__ == "UnreadableInputImageError"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_only_the_first_issues_are_told() -> None:
 def test_the_upstream_status_in_the_message_is_the_true_one(status: int, name: str) -> None:
     """One gateway answers 500 for everything and hides the status in its words."""
     body = {"error": True, "status": 500, "message": f"Error from provider: {status} Too bad"}
-    for error in (fail(500, body), failure_in(as_json(body))):
+    for error in (fail(500, body), error_from_event(as_json(body))):
         assert (type(error).__name__, error.status) == (name, status)
 
 
@@ -195,7 +202,7 @@ def test_what_a_provider_said_is_told_once(
 def test_a_provider_that_refuses_the_gateway(status: int) -> None:
     """It is not the user's key, credit or permission; sent again it would be refused again."""
     message = f"Error from provider: {status} No"
-    for error in (fail(500, {"error": {"message": message}}), failure_in(message.encode())):
+    for error in (fail(500, {"error": {"message": message}}), error_from_event(message.encode())):
         assert type(error).__name__ == "ProviderAccountError"
         assert (error.status, error.is_retryable) == (status, False)
 
@@ -211,7 +218,7 @@ def test_a_provider_that_refuses_the_gateway(status: int) -> None:
 )
 def test_an_unusable_image_by_its_words(message: str) -> None:
     """2026-08 and providers have no type for it."""
-    assert type(fail(400, {"error": {"message": message}})).__name__ == "InvalidImageInputError"
+    assert type(fail(400, {"error": {"message": message}})).__name__ == "UnreadableInputImageError"
     assert type(fail(500, {"error": {"message": "Oh"}})).__name__ == "ServerError"
 
 
@@ -291,7 +298,7 @@ MIDSTREAM = [
 @pytest.mark.parametrize(("fields", "status"), MIDSTREAM)
 def test_the_status_of_an_error_in_mid_stream(fields: dict[str, Any], status: int) -> None:
     """Where the response was a 200 long before, the object's own words decide."""
-    assert failure_in(as_json({"error": {"message": "No", **fields}})).status == status
+    assert error_from_event(as_json({"error": {"message": "No", **fields}})).status == status
 
 
 def test_what_is_printed_is_safe_to_print() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import picture
 
-from emby_plugins import Emby, FilePart, Image, InvalidImageError, RequestError, files
+from emby_plugins import Emby, FilePart, Image, InvalidImageError, RequestError, _files as files
 
 PNG = picture()
 

@@ -25,10 +25,10 @@ from emby_plugins import (
     InvalidImageError,
     Provenance,
     TruncatedReplyError,
-    files,
+    _files as files,
     hookimpl,
 )
-from emby_plugins.folder import FileSink
+from emby_plugins._sinks import FileSink
 
 PROMPT = "Generate two images of a red boat"
 
@@ -330,8 +330,8 @@ def test_a_full_disk_through_the_client(tmp_path: Path) -> None:
 HALF = """
 import os, signal, sys
 from pathlib import Path
-from emby_plugins import files
-from emby_plugins.folder import FileSink
+from emby_plugins import _files as files
+from emby_plugins._sinks import FileSink
 sink = FileSink(Path(sys.argv[1]))
 sink.write(b"half an image")
 if sys.argv[2] == "dies":

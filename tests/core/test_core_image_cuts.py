@@ -10,7 +10,7 @@ from core_help import FINISH, Read, message
 from support import JSON, STREAM, as_json, chunk, image_item, sse
 
 from emby_plugins import ChatReply, Limits
-from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins._protocol.reader import ReplyReader
 
 
 def images(count: int, size: int) -> list[bytes]:
@@ -52,7 +52,7 @@ LAYOUTS = {
 def read(body: bytes, cuts: Iterable[int], headers: dict[str, str]) -> ChatReply:
     """The reply that comes of a body cut there."""
     reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
-    with reader.guard():
+    with reader.error_context():
         for start, end in pairwise([0, *cuts, len(body)]):
             for _ in reader.feed(body[start:end]):
                 pass

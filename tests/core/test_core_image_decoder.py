@@ -4,14 +4,13 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from emby_plugins import EmbyError, Limits, ReplyTooLargeError
-from emby_plugins.protocol import reading
-from emby_plugins.protocol.image_decoder import ImageDecoder
-from emby_plugins.protocol.reading import ReplyReader
-from emby_plugins.protocol.wire import parse_completion
+from emby_plugins._protocol import reader as reading
+from emby_plugins._protocol.image_decoder import ImageDecoder
+from emby_plugins._protocol.reader import ReplyReader
+from emby_plugins._protocol.schema import parse_completion
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
 PNG += "rkJggg=="
@@ -34,7 +33,7 @@ def outcome(body: bytes, cuts: list[int], kind: str, decoder: type[ImageDecoder]
         reading.ImageDecoder = original  # type: ignore[misc]
     edges = [0, *sorted(cut % (len(body) + 1) for cut in cuts), len(body)]
     try:
-        with reader.guard():
+        with reader.error_context():
             for start, end in pairwise(edges):
                 list(reader.feed(body[start:end]))
                 if reader.is_done:

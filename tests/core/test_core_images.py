@@ -16,7 +16,7 @@ import pytest
 from support import data_url, photo, picture
 
 from emby_plugins import Image, InvalidImageError, Provenance
-from emby_plugins.images import ACCEPTED_MEDIA_TYPES, sniff
+from emby_plugins._images import ACCEPTED_MEDIA_TYPES, sniff
 
 PNG = picture()
 PHOTOS = {

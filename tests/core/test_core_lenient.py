@@ -33,8 +33,8 @@ from emby_plugins import (
     ServerError,
     TruncatedReplyError,
 )
-from emby_plugins.protocol.loose_json import Document
-from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins._protocol.loose_json import Document
+from emby_plugins._protocol.reader import ReplyReader
 
 IMAGE = picture("red", format="JPEG") + b"?"
 OTHER = picture("blue")
@@ -431,7 +431,7 @@ def test_a_failure_of_the_network_keeps_what_had_arrived() -> None:
         reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
 
         def feed_and_fail(reader: ReplyReader = reader, data: bytes = data) -> None:
-            with reader.guard():
+            with reader.error_context():
                 list(reader.feed(data[: data.rindex(b'"}}')]))
                 raise EmbyConnectionError("The connection broke.")
 
@@ -513,7 +513,7 @@ def test_both_readers_read_the_documented_form_alike(name: str, monkeypatch: Any
     stream = sse(REPLIES[name], FINISH)
     fast = Read(stream)
     with monkeypatch.context() as patch:
-        patch.setattr("emby_plugins.protocol.reading.parse_completion", lambda _: None)
+        patch.setattr("emby_plugins._protocol.reader.parse_completion", lambda _: None)
         slow = Read(stream)
     assert (fast.events, fast.reply, fast.error) == (slow.events, slow.reply, None)
     assert slow.error is None

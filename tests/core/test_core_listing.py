@@ -7,7 +7,7 @@ import pytest
 from recordings.recordings import STATES, recording
 
 from emby_plugins import DOCUMENTED_MODELS, ModelCard, find_model, known_models
-from emby_plugins.protocol.listing import parse_models
+from emby_plugins._protocol.models import parse_models
 
 ABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
 

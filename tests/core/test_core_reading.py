@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 from core_help import BLUE, FINISH, RED, Read, call, called, failed, good, read, whole
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support import JSON, STREAM, as_json, chunk, completion, data_url, sse
 
 from emby_plugins import (
@@ -28,10 +27,10 @@ from emby_plugins import (
     TextDelta,
     TruncatedReplyError,
 )
-from emby_plugins.protocol.body import BodyReader, Inflater
-from emby_plugins.protocol.failures import failure_in, parse_failure
-from emby_plugins.protocol.listing import parse_models
-from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins._protocol.body import BodyReader, Inflater
+from emby_plugins._protocol.errors import error_from_event, error_from_response
+from emby_plugins._protocol.models import parse_models
+from emby_plugins._protocol.reader import ReplyReader
 
 # ---- how streams end
 
@@ -411,8 +410,8 @@ def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, n
     for said in chunks:
         read(said, FINISH)
         whole(said)
-        assert str(failure_in(as_json(said)))
-        assert str(parse_failure(400, {}, as_json(said)))
+        assert str(error_from_event(as_json(said)))
+        assert str(error_from_response(400, {}, as_json(said)))
         with suppress(EmbyError):
             parse_models(as_json({"data": [{"id": "m", name: said}, said]}))
 

@@ -9,9 +9,9 @@ from recordings.recordings import STATES, Recording
 from support import ScriptedBackend
 
 from emby_plugins import AsyncEmby, BackendResponse, ChatReply, Emby, EmbyError
-from emby_plugins.protocol.failures import parse_failure
-from emby_plugins.protocol.limits import Limits
-from emby_plugins.protocol.reading import ReplyReader
+from emby_plugins._protocol.errors import error_from_response
+from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.reader import ReplyReader
 
 
 def headers(recording: Recording) -> dict[str, str]:
@@ -65,9 +65,9 @@ def read_purely(recording: Recording, size: int) -> ChatReply:
     """The reply, by the pure reader, of pieces of that size."""
     body = recording.content
     if recording.status >= 400:
-        raise parse_failure(recording.status, headers(recording), body)
+        raise error_from_response(recording.status, headers(recording), body)
     reader = ReplyReader(headers(recording), limits=Limits(), model="m", prompt="p")
-    with reader.guard():
+    with reader.error_context():
         for start in range(0, len(body), size):
             for _ in reader.feed(body[start : start + size]):
                 pass

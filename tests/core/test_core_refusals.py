@@ -23,7 +23,7 @@ from emby_plugins import (
     Tool,
     TruncatedReplyError,
 )
-from emby_plugins.protocol.issues import refusal_of
+from emby_plugins._protocol.issues import refusal_of
 
 ADD, DIVIDE = Tool("add", "Adds."), Tool("divide", "Divides.")
 

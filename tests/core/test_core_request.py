@@ -23,8 +23,8 @@ from emby_plugins import (
     Tool,
     ToolCall,
 )
-from emby_plugins.chat import ChatRequest
-from emby_plugins.protocol.request import chat_body, request_headers
+from emby_plugins._chat import ChatRequest
+from emby_plugins._protocol.request import chat_body, request_headers
 
 RED, BLUE = Image(picture("red")), Image(picture("blue"))
 CALL = ToolCall("t1", "camera", '{"zoom": 2}')

@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import pytest
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from emby_plugins import ReplyTooLargeError
-from emby_plugins.protocol.sse import EventDecoder, ServerSentEvent
+from emby_plugins._protocol.sse import EventDecoder, ServerSentEvent
 
 TRICKY = {
     "lf": b"data: a\n\ndata: b\n\n",

@@ -1,4 +1,4 @@
-"""The house: who may import whom, what importing costs, and what the names outside are."""
+"""The architecture: who may import whom, what importing costs, and what the names outside are."""
 
 import ast
 import inspect
@@ -15,42 +15,42 @@ from packaging.requirements import Requirement
 
 import emby_plugins
 
-HOUSE = Path(emby_plugins.__file__).parent
+PACKAGE = Path(emby_plugins.__file__).parent
 HOSTS = ("llm_emby", "langchain_emby")
 SOURCES = [
     path
     for package in ("emby_plugins", *HOSTS)
-    for path in sorted((HOUSE.parent / package).rglob("*.py"))
+    for path in sorted((PACKAGE.parent / package).rglob("*.py"))
 ]
-CORE = [path for path in SOURCES if path.is_relative_to(HOUSE)]
+CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE)]
 
-FLOORS: dict[str, int] = {
-    "errors": 0,
-    "files": 0,
-    "display": 1,
-    "endings": 1,
-    "images": 1,
-    "catalog": 1,
-    "chat": 2,
-    "folder": 2,
-    "protocol": 3,
-    "hookspecs": 3,
-    "settings": 4,
-    "deadlines": 4,
-    "environment": 5,
-    "hints": 4,
+LAYERS: dict[str, int] = {
+    "_errors": 0,
+    "_files": 0,
+    "_display": 1,
+    "_endings": 1,
+    "_images": 1,
+    "_catalog": 1,
+    "_chat": 2,
+    "_sinks": 2,
+    "_protocol": 3,
+    "_hookspecs": 3,
+    "_settings": 4,
+    "_deadlines": 4,
+    "_default_plugin": 4,
+    "_environment": 5,
     "mock": 5,
-    "transport": 6,
-    "plugins": 7,
-    "client": 8,
+    "_transport": 6,
+    "_plugins": 7,
+    "_client": 8,
     "pytest_plugin": 9,
 }
-"""`errors, images, chat -> protocol -> transport, client`: a module imports from floors below."""
+"""`errors, images, chat -> protocol -> transport, client`: a module imports from lower layers."""
 
 
 def name_of(path: Path) -> str:
-    """`emby_plugins.protocol.sse`, from its file."""
-    parts = path.relative_to(HOUSE.parent).with_suffix("").parts
+    """`emby_plugins._protocol.sse`, from its file."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -85,8 +85,10 @@ def inside(path: Path) -> set[str]:
     found = set()
     for module, name in imports(path):
         if module == "emby_plugins":
-            is_room = (HOUSE / f"{name}.py").exists() or (HOUSE / name / "__init__.py").exists()
-            found.add(name if is_room else "the public names")
+            is_module = (PACKAGE / f"{name}.py").exists() or (
+                PACKAGE / name / "__init__.py"
+            ).exists()
+            found.add(name if is_module else "the public names")
         elif module.startswith("emby_plugins."):
             found.add(module.removeprefix("emby_plugins."))
     return found
@@ -94,24 +96,24 @@ def inside(path: Path) -> set[str]:
 
 def test_the_walk_sees_imports() -> None:
     """The tests below are about something."""
-    assert inside(HOUSE / "client.py") >= {"protocol.reading", "transport", "chat"}
-    assert inside(HOUSE / "plugins.py") >= {"mock", "hints", "protocol.backend"}
-    assert ("PIL.Image", "") in set(imports(HOUSE / "images.py"))
-    assert {path.parent.name for path in SOURCES} >= {"mock", "protocol", *HOSTS}
+    assert inside(PACKAGE / "_client.py") >= {"_protocol.reader", "_transport", "_chat"}
+    assert inside(PACKAGE / "_plugins.py") >= {"mock", "_default_plugin", "_protocol.backend"}
+    assert ("PIL.Image", "") in set(imports(PACKAGE / "_images.py"))
+    assert {path.parent.name for path in SOURCES} >= {"mock", "_protocol", *HOSTS}
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_the_core_imports_downwards_only(path: Path) -> None:
     """errors, images, chat -> protocol -> transport -> client, and nobody the other way."""
-    room = name_of(path).split(".")[1:2]
-    if not room or name_of(path) == "emby_plugins":
+    top = name_of(path).split(".")[1:2]
+    if not top or name_of(path) == "emby_plugins":
         assert inside(path) == set()
         return
     for module in inside(path):
         other = module.split(".")[0]
-        assert other in FLOORS, f"{name_of(path)} imports {module}"
-        if other != room[0]:
-            assert FLOORS[other] < FLOORS[room[0]], f"{name_of(path)} imports {module}"
+        assert other in LAYERS, f"{name_of(path)} imports {module}"
+        if other != top[0]:
+            assert LAYERS[other] < LAYERS[top[0]], f"{name_of(path)} imports {module}"
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
@@ -124,11 +126,13 @@ def test_the_core_knows_no_host(path: Path) -> None:
 def test_only_one_module_imports_httpx() -> None:
     """One import site keeps the door to its fork open."""
     roots = {name_of(p): {m.split(".")[0] for m, _ in imports(p)} for p in SOURCES}
-    assert [name for name, found in roots.items() if "httpx" in found] == ["emby_plugins.transport"]
+    assert [name for name, found in roots.items() if "httpx" in found] == [
+        "emby_plugins._transport"
+    ]
     assert not [name for name, found in roots.items() if found & {"httpcore", "httpx2", "requests"}]
 
 
-@pytest.mark.parametrize("path", sorted(HOUSE.glob("protocol/*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("_protocol/*.py")), ids=name_of)
 def test_the_protocol_does_no_io(path: Path) -> None:
     """No socket, no file, no clock, no event loop."""
     roots = {module.split(".")[0] for module, _ in imports(path)}
@@ -136,14 +140,14 @@ def test_the_protocol_does_no_io(path: Path) -> None:
     assert not re.search(r"\.now\(|\bopen\(|\bprint\(", path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("path", sorted(HOUSE.glob("mock/**/*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("mock/**/*.py")), ids=name_of)
 def test_the_mock_knows_no_client(path: Path) -> None:
     """It answers bytes with bytes; a hook leads to it."""
-    assert not {m.split(".")[0] for m in inside(path)} & {"client", "transport", "plugins"}
+    assert not {m.split(".")[0] for m in inside(path)} & {"_client", "_transport", "_plugins"}
 
 
 def test_pillow_is_imported_late() -> None:
-    """Never at the top of a module of the core or a host; the inner rooms of the mock may."""
+    """Never at the top of a module of the core or a host; the inner modules of the mock may."""
     early = {
         name_of(p) for p in SOURCES if any(m.startswith("PIL") for m, _ in imports(p, late=False))
     }
@@ -188,20 +192,16 @@ def test_all_is_sorted_and_every_name_is_there() -> None:
     assert dir(emby_plugins) == emby_plugins.__all__
 
 
-def test_the_three_lists_of_names_are_one() -> None:
-    """What runs, what type checkers see and what is promised; each from the module it is in."""
-    seen = {}
-    for node in ast.walk(ast.parse((HOUSE / "__init__.py").read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and "emby_plugins." in node.module:
-            home = node.module.removeprefix("emby_plugins.")
-            seen |= {alias.name: home for alias in node.names}
-    assert seen == emby_plugins._HOME
-    assert sorted(seen) == emby_plugins.__all__
+def test_every_module_is_private_but_the_mock_and_the_pytest_plugin() -> None:
+    """What may be imported from outside is the package itself; the rest says so by its name."""
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    public = {name for name in modules if not name.startswith("_")}
+    assert public <= {"mock", "pytest_plugin"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     """As of any module."""
-    with pytest.raises(AttributeError, match="has no attribute 'Embyy'"):
+    with pytest.raises(AttributeError, match="Embyy"):
         emby_plugins.Embyy  # noqa: B018
 
 
@@ -244,7 +244,7 @@ HEAVY = {"httpx", "PIL", "openai", "langchain", "langchain_core", "msgspec", "st
 def imported(statement: str) -> set[str]:
     """The roots of all modules that a fresh interpreter imports for a statement."""
     command = [sys.executable, "-X", "importtime", "-c", statement]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HOUSE.parent)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
 
 
@@ -309,4 +309,4 @@ def test_llm_finds_the_plugin() -> None:
 @pytest.mark.parametrize("package", ["emby_plugins", *HOSTS])
 def test_every_package_is_typed(package: str) -> None:
     """Type checkers may trust its annotations."""
-    assert (HOUSE.parent / package / "py.typed").exists()
+    assert (PACKAGE.parent / package / "py.typed").exists()

@@ -17,9 +17,9 @@ from emby_plugins import (
     DeadlineExceededError,
     Emby,
     EmbyTimeoutError,
-    transport,
+    _transport as transport,
 )
-from emby_plugins.deadlines import BodyOver, TimeLimits, undisturbed, within
+from emby_plugins._deadlines import BodyOver, TimeLimits, undisturbed, within
 
 RED = picture("red")
 JSON = "content-type: application/json"

@@ -17,7 +17,14 @@ from docs_harness import DOCS, ROOT, make_targets
 import emby_plugins
 import emby_plugins.mock
 import langchain_emby
-from emby_plugins import BackendResponse, Emby, Image, errors, hookimpl, hookspecs
+from emby_plugins import (
+    BackendResponse,
+    Emby,
+    Image,
+    _errors as errors,
+    _hookspecs as hookspecs,
+    hookimpl,
+)
 
 README = ROOT / "README.md"
 _HOOKS = [name for name, value in vars(hookspecs).items() if hasattr(value, "emby_spec")]
@@ -101,7 +108,7 @@ def test_the_map_of_emby_s_pages_names_what_is_there() -> None:
     assert len(rows) == 9
     for _, code in rows:
         for named in re.findall(r"[\w/.]+", code):
-            path = named if "/" in named else f"emby_plugins/protocol/{named}"
+            path = named if "/" in named else f"emby_plugins/_protocol/{named}"
             if named.endswith(".py"):
                 assert (ROOT / path).is_file(), named
             else:
@@ -112,7 +119,7 @@ def test_the_map_of_emby_s_pages_names_what_is_there() -> None:
 def test_every_module_that_the_contract_names_is_there() -> None:
     """The table of modules on the contract's page has each module that decides about the wire."""
     rows = _rows(DOCS / "contract.md", "Where it is in the code")
-    modules = {path.name for path in (ROOT / "emby_plugins/protocol").glob("[a-z]*.py")}
+    modules = {path.name for path in (ROOT / "emby_plugins/_protocol").glob("[a-z]*.py")}
     assert {row[1] for row in rows} == modules - {"backend.py"}
 
 

@@ -49,5 +49,5 @@ def test_the_public_names_are_sorted_and_there() -> None:
     assert langchain_emby.__all__ == sorted(langchain_emby.__all__)
     assert dir(langchain_emby) == langchain_emby.__all__
     assert all(getattr(langchain_emby, name) for name in langchain_emby.__all__)
-    with pytest.raises(AttributeError, match="'Emby'"):
+    with pytest.raises(AttributeError, match="Emby"):
         langchain_emby.Emby  # noqa: B018

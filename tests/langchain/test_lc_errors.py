@@ -10,14 +10,14 @@ from lc_support import PNG, Script, wire_images
 
 import emby_plugins as core
 from emby_plugins import BackendRequest, BackendResponse, hookimpl
-from langchain_emby import ChatEmby, errors
+from langchain_emby import ChatEmby, _errors as errors
 
 CASES: list[tuple[int, dict[str, Any], type[Exception], type[Exception], bool]] = [
     (400, {}, core.BadRequestError, lc.ModelInvalidRequestError, False),
     (
         400,
         {"type": "invalid_image_input"},
-        core.InvalidImageInputError,
+        core.UnreadableInputImageError,
         lc.ModelInvalidRequestError,
         False,
     ),
@@ -112,11 +112,11 @@ def test_every_core_error_has_a_twin() -> None:
 def test_twins_survive_pickling_and_a_second_look() -> None:
     """A twin is rebuilt as itself, and is not wrapped again."""
     error = core.RateLimitError("Slow down.", status=429, retry_after=3.0, hint="Wait.")
-    both = errors.of_both_trees(error)
+    both = errors.to_langchain_error(error)
     again = pickle.loads(pickle.dumps(both))
     assert type(again) is type(both) is errors.ChatEmbyRateLimitError
     assert (again.retry_after, again.hint, str(again)) == (3.0, "Wait.", str(error))
-    assert errors.of_both_trees(both) is both
+    assert errors.to_langchain_error(both) is both
 
 
 def test_retry_middleware_reads_is_retryable() -> None:

@@ -16,7 +16,7 @@ from langchain_emby import ChatEmby, images_of
 
 TREE = {
     "BadRequestError": lc.ModelInvalidRequestError,
-    "InvalidImageInputError": lc.ModelInvalidRequestError,
+    "UnreadableInputImageError": lc.ModelInvalidRequestError,
     "ModelNotFoundError": lc.ModelNotFoundError,
     "AuthenticationError": lc.ModelAuthenticationError,
     "NotFoundError": lc.ModelNotFoundError,

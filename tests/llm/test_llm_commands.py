@@ -57,7 +57,7 @@ def test_several_images_are_asked_for_at_once(
     """`-n 3` has three requests under way together, and gives three different files."""
     import asyncio
 
-    from llm_emby.models import AsyncEmbyModel
+    from llm_emby._models import AsyncEmbyModel
 
     under_way = 0
     together = asyncio.Event()
@@ -245,8 +245,8 @@ def test_the_plugin_is_cheap_to_load() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
     ).stdout
     loaded = set(out.split())
-    assert "llm_emby.models" in loaded
+    assert "llm_emby._models" in loaded
     heavy = {"httpx", "PIL", "openai", "langchain_core", "msgspec", "stamina"}
     assert not heavy & {name.partition(".")[0] for name in loaded}
     # Their dozens of value classes alone would take half of the 15 ms there are.
-    assert not {"emby_plugins.chat", "emby_plugins.images"} & loaded
+    assert not {"emby_plugins._chat", "emby_plugins._images"} & loaded

@@ -33,8 +33,8 @@ from support import (
 
 from emby_plugins import BackendRequest, BackendResponse, Image
 from emby_plugins.mock import MockBackend
-from llm_emby import painting, pictures
-from llm_emby.delivery import Delivery, Form
+from llm_emby import _generation as painting, _image_files as pictures
+from llm_emby._delivery import Delivery, Form
 
 PNG = picture()
 

@@ -281,10 +281,10 @@ def test_a_program_that_uses_llm_is_not_printed_into(
 
 
 @pytest.mark.parametrize(
-    ("logger", "lines"), [("emby_plugins.endings", 0), ("emby_plugins.folder", 1)]
+    ("logger", "lines"), [("emby_plugins._endings", 0), ("emby_plugins._sinks", 1)]
 )
 def test_only_what_llm_prints_itself_is_kept_off_stderr(logger: str, lines: int) -> None:
     """Without a logging setup, the core's other warnings still reach the user of `llm`."""
-    code = f"import llm_emby.outgoing, logging; logging.getLogger({logger!r}).warning('Told.')"
+    code = f"import llm_emby._response, logging; logging.getLogger({logger!r}).warning('Told.')"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stderr.count("Told.") == lines

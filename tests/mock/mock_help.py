@@ -7,8 +7,8 @@ from typing import Any
 
 from PIL import Image
 
+from emby_plugins._protocol.backend import BackendRequest, BackendResponse
 from emby_plugins.mock import PROFILES, Fault, MockBackend
-from emby_plugins.protocol.backend import BackendRequest, BackendResponse
 
 JSON = {"content-type": "application/json"}
 PUPPY = "Generate an image of a golden retriever puppy playing in a sunny meadow"

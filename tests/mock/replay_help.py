@@ -11,9 +11,9 @@ from typing import Any
 from recordings.recordings import Recording
 
 from emby_plugins import Image
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock import PROFILES, Fault, MockBackend, MockReply, MockRequest
 from emby_plugins.mock.responses import outside
-from emby_plugins.protocol.backend import BackendRequest
 
 KEY = "good-key"
 _PNG = base64.b64decode(

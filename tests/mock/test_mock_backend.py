@@ -7,8 +7,8 @@ import pytest
 from mock_help import JSON, PUPPY, body_of, chat, data_url, flat, reply, send
 from PIL import Image
 
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock import MockBackend
-from emby_plugins.protocol.backend import BackendRequest
 
 
 def test_import_is_cheap():

@@ -10,7 +10,7 @@ from mock_help import PUPPY, body_of, chat, mock, parts, pictures, raw, send
 from PIL import Image as Pillow
 
 from emby_plugins import Emby, EmbyError, Image, Limits, MalformedReplyError, TruncatedReplyError
-from emby_plugins.errors import (
+from emby_plugins._errors import (
     APIError,
     InvalidImageError,
     RateLimitError,

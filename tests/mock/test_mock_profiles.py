@@ -10,8 +10,8 @@ from mock_help import body_of, chat, flat, mock, parts, raw, send
 from PIL import Image as Pillow
 
 from emby_plugins import Emby, Image, ModelCard, hookimpl
+from emby_plugins._protocol.backend import BackendRequest
 from emby_plugins.mock import PROFILES, Fault, MockBackend
-from emby_plugins.protocol.backend import BackendRequest
 
 ALL = list(PROFILES)
 STATES = ALL[1:]

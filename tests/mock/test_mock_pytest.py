@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from emby_plugins import AsyncEmby, Emby, EmbyError
+from emby_plugins._transport import Call
 from emby_plugins.mock import MockServer
 from emby_plugins.pytest_plugin import BlockedNetworkError, block_network
-from emby_plugins.transport import Call
 
 pytest_plugins = ["pytester"]
 
@@ -63,13 +63,13 @@ def test_the_plugin_is_installed():
 
 
 def test_the_plugin_costs_nothing():
-    """Pytest loads it at every start: it imports none of our rooms, and nothing heavy."""
+    """Pytest loads it at every start: it imports none of our other modules, and nothing heavy."""
     code = (
         "import sys, pytest; before = set(sys.modules); import emby_plugins.pytest_plugin;"
         "print(sorted(set(sys.modules) - before))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "['emby_plugins', 'emby_plugins.pytest_plugin']"
+    assert told.stdout.strip() == "['emby_plugins', 'emby_plugins.pytest_plugin', 'lazy_loader']"
 
 
 def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
     import llm
 
     from langchain_emby import ChatEmby
-    from llm_emby.models import EmbyModel, all_models
+    from llm_emby._models import EmbyModel, all_models
 
     async def alone():
         async with AsyncEmby() as emby:
@@ -135,7 +135,7 @@ def test_clients_made_before_are_blocked_too():
     emby = Emby(**ELSEWHERE)
     with block_network(), pytest.raises(BlockedNetworkError):
         emby.models()
-    assert Call.request.__module__ == "emby_plugins.transport"
+    assert Call.request.__module__ == "emby_plugins._transport"
 
 
 def test_an_application_can_not_swallow_the_block():
@@ -168,4 +168,4 @@ def test_the_switch(suite):
 
 def test_the_switch_is_off():
     """By default nothing is blocked."""
-    assert Call.request.__module__ == "emby_plugins.transport"
+    assert Call.request.__module__ == "emby_plugins._transport"

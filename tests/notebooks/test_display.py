@@ -14,9 +14,17 @@ import PIL.Image
 import pytest
 from support import picture
 
-from emby_plugins import AsyncEmby, ChatReply, Citation, Emby, Image, ToolCall, TruncatedReplyError
-from emby_plugins import Usage as Used
-from emby_plugins import display as displays
+from emby_plugins import (
+    AsyncEmby,
+    ChatReply,
+    Citation,
+    Emby,
+    Image,
+    ToolCall,
+    TruncatedReplyError,
+    Usage as Used,
+    _display as displays,
+)
 
 BOAT = "Generate an image of a boat"
 EVIL = "<img src=x onerror=alert(1)>"

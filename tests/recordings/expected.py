@@ -17,13 +17,13 @@ from emby_plugins import (
     AuthenticationError,
     BadRequestError,
     EmbyError,
-    InvalidImageInputError,
     ModelNotFoundError,
     NotFoundError,
     ProviderAccountError,
     RateLimitError,
     ServerError,
     TruncatedReplyError,
+    UnreadableInputImageError,
 )
 
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 404: NotFoundError}
@@ -119,7 +119,7 @@ def _failure(recording: Recording, body: Any, status: int, partial: str = "") ->
     if told in {400, 410} and is_about_model and _UNKNOWN_MODELS.fullmatch(str(model)):
         kind = ModelNotFoundError
     if message.startswith("Failed to process image"):
-        kind = InvalidImageInputError
+        kind = UnreadableInputImageError
     if told is None and error.get("type") == "invalid_request_error":
         kind = BadRequestError
     retryable = told in {429, 502, 503, 504}

@@ -1,8 +1,7 @@
 """The fuzz targets, driven by hypothesis, and what fuzzing once found, replayed."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from stress import EVERYTHING
 from stress.fuzz import CORPUS, TARGETS, replay

@@ -15,7 +15,7 @@ from emby_plugins import (
     EmbyError,
     Image,
     InvalidImageError,
-    InvalidImageInputError,
+    UnreadableInputImageError,
 )
 from emby_plugins.mock import MockBackend, activate
 from stress import EVERYTHING
@@ -57,7 +57,7 @@ def test_a_damaged_image_is_the_gateways_to_judge(data: bytes, way: Way) -> None
     """It begins like an image, so it is sent as it is; what the gateway says of it is typed."""
     heard, backend = sent(way, data)
     assert [image.data for image in backend.requests[-1].images] == [data]
-    assert isinstance(heard.cause, InvalidImageInputError)
+    assert isinstance(heard.cause, UnreadableInputImageError)
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(STRANGE))

@@ -27,9 +27,9 @@ from emby_plugins import (
     BadRequestError,
     Emby,
     Image,
-    InvalidImageInputError,
     RateLimitError,
     Tool,
+    UnreadableInputImageError,
 )
 from emby_plugins.mock import Fault, MockBackend, MockServer
 from langchain_emby import ChatEmby
@@ -170,7 +170,7 @@ def test_its_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image
         ask("Hello", on={**on, "api_key": "sk-another"})
     with pytest.raises(BadRequestError):
         ask("Hello", on=on, model="no-such-model")
-    with pytest.raises(InvalidImageInputError):
+    with pytest.raises(UnreadableInputImageError):
         # The head of a PNG, and nothing after it.
         ask("What?", on=on, images=[Image.from_bytes((painted[0].content or b"")[:40])])
     behind.backend.reply(fault=Fault(status=429))

@@ -276,7 +276,7 @@ def test_two_thousand_images(
 def test_the_gallery_costs_nothing_until_it_is_used() -> None:
     """The commands are loaded without the gallery and without Pillow."""
     script = (
-        "import sys, llm_emby.commands\n"
+        "import sys, llm_emby._commands\n"
         "print(*[n for n in sys.modules if 'gallery' in n or n == 'PIL'])"
     )
     environment = {**os.environ, "LLM_LOAD_PLUGINS": ""}

@@ -1,0 +1,84 @@
+from ._catalog import (
+    DOCUMENTED_MODELS as DOCUMENTED_MODELS,
+    MOCK_MODELS as MOCK_MODELS,
+    ModelCard as ModelCard,
+    find_model as find_model,
+    known_models as known_models,
+    load_cards as load_cards,
+    save_cards as save_cards,
+)
+from ._chat import (
+    DEFAULT_MODEL as DEFAULT_MODEL,
+    ChatOptions as ChatOptions,
+    ChatReply as ChatReply,
+    Citation as Citation,
+    Content as Content,
+    FilePart as FilePart,
+    Finished as Finished,
+    ImageConfig as ImageConfig,
+    ImagePart as ImagePart,
+    ImageReceived as ImageReceived,
+    JSONSchema as JSONSchema,
+    Message as Message,
+    ReasoningDelta as ReasoningDelta,
+    StreamEvent as StreamEvent,
+    TextDelta as TextDelta,
+    TextPart as TextPart,
+    Tool as Tool,
+    ToolCall as ToolCall,
+    ToolCallDelta as ToolCallDelta,
+    Usage as Usage,
+)
+from ._client import (
+    AsyncEmby as AsyncEmby,
+    AsyncReplyStream as AsyncReplyStream,
+    Emby as Emby,
+    ReplyStream as ReplyStream,
+)
+from ._errors import (
+    APIError as APIError,
+    AuthenticationError as AuthenticationError,
+    BadRequestError as BadRequestError,
+    BillingError as BillingError,
+    ConfigurationError as ConfigurationError,
+    DeadlineExceededError as DeadlineExceededError,
+    EmbyConnectionError as EmbyConnectionError,
+    EmbyError as EmbyError,
+    EmbyTimeoutError as EmbyTimeoutError,
+    ImageCountError as ImageCountError,
+    InvalidImageError as InvalidImageError,
+    MalformedReplyError as MalformedReplyError,
+    MissingImageError as MissingImageError,
+    MissingKeyError as MissingKeyError,
+    ModelNotFoundError as ModelNotFoundError,
+    NotFoundError as NotFoundError,
+    PermissionDeniedError as PermissionDeniedError,
+    ProviderAccountError as ProviderAccountError,
+    RateLimitError as RateLimitError,
+    ReplyError as ReplyError,
+    ReplyTooLargeError as ReplyTooLargeError,
+    RequestError as RequestError,
+    ServerError as ServerError,
+    TransportError as TransportError,
+    TruncatedReplyError as TruncatedReplyError,
+    UnreadableInputImageError as UnreadableInputImageError,
+)
+from ._hookspecs import (
+    hookimpl as hookimpl,
+)
+from ._images import (
+    Image as Image,
+    Provenance as Provenance,
+)
+from ._protocol.backend import (
+    Backend as Backend,
+    BackendRequest as BackendRequest,
+    BackendResponse as BackendResponse,
+)
+from ._protocol.limits import (
+    Limits as Limits,
+)
+from ._settings import (
+    DEFAULT_BASE_URL as DEFAULT_BASE_URL,
+    find_base_url as find_base_url,
+)

@@ -1,0 +1,302 @@
+"""Time limits and cancelling that hold on every read and write; no HTTP library is imported here.
+
+httpcore looks a timeout up once in each phase of a request, and gives it to every read of that
+phase. A peer that sends a byte now and then would renew it for ever: informational responses,
+headers or framing that drip. So what it looks up here knows the request's limits, and the stream
+that it reads from asks them again for each read.
+"""
+
+import asyncio
+import math
+import socket
+import threading
+import time
+import types
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Generic, TypeVar
+
+from emby_plugins._errors import DeadlineExceededError
+
+_SHORTEST = 0.001
+_PIECE = 64 * 1024
+
+
+class BodyOver(Exception):  # noqa: N818 - it is no failure
+    """Nothing more need come of a body: what it was read for is complete."""
+
+
+class TimeLimits(dict[str, float]):
+    """The limits of one request, as the mapping that httpx takes for its timeouts.
+
+    `timeout` bounds a silence, `ends` (on the monotonic clock) everything; `deadline` is what an
+    error says. `is_complete` is asked when nothing has come for `quiet` seconds: where it is true,
+    the body is over, whether or not its peer says so.
+    """
+
+    def __init__(self, timeout: float, deadline: float, ends: float) -> None:
+        self.timeout = timeout
+        self.ends = ends
+        self.quiet = timeout
+        self.is_complete: Callable[[], bool] = bool
+        self._deadline = deadline
+        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self.seconds))
+
+    def get(self, name: str, default: Any = None) -> "float":  # noqa: ARG002
+        """What httpcore finds, as each phase begins."""
+        return Remaining(self)
+
+    @property
+    def left(self) -> float:
+        """The seconds left before everything ends."""
+        return self.ends - time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the next silence may be."""
+        return max(_SHORTEST, min(self.timeout, self.left))
+
+    @property
+    def wait(self) -> float:
+        """How long to wait before asking again whether all is complete, or late."""
+        return max(0, min(self.quiet, self.left))
+
+    def check(self) -> None:
+        """Raise `DeadlineExceededError` when the time is up."""
+        if self.left <= 0:
+            raise self.late()
+
+    def check_quiet(self) -> None:
+        """Raise `BodyOver` where nothing has come for a while, and nothing need come."""
+        if self.is_complete():
+            raise BodyOver
+
+    def late(self) -> DeadlineExceededError:
+        """The error that says so."""
+        return DeadlineExceededError(f"The call took longer than {self._deadline:g} seconds.")
+
+
+class Remaining(float):
+    """The seconds that are left, and the limits they come from."""
+
+    limits: TimeLimits
+
+    def __new__(cls, limits: TimeLimits) -> "Remaining":
+        """As many as are left now."""
+        self = super().__new__(cls, limits.seconds)
+        self.limits = limits
+        return self
+
+
+class DeadlineBackend:
+    """Wears one of httpcore's synchronous network backends, so that limits hold on its streams."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *args: Any, **options: Any) -> "DeadlineStream":
+        """A connection over TCP."""
+        return DeadlineStream(self._backend.connect_tcp(*args, **options))
+
+    def connect_unix_socket(self, *args: Any, **options: Any) -> "DeadlineStream":
+        """A connection over a socket of this machine."""
+        return DeadlineStream(self._backend.connect_unix_socket(*args, **options))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before connecting again."""
+        self._backend.sleep(seconds)
+
+
+class DeadlineStream:
+    """Wears one of httpcore's synchronous streams: each read and write has only what is left."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Raises `DeadlineExceededError`, or `BodyOver`, besides what the stream raises."""
+        if not isinstance(timeout, Remaining):
+            return self._stream.read(max_bytes, timeout)  # type: ignore[no-any-return]
+        limits, silent_at = timeout.limits, time.monotonic() + timeout.limits.timeout
+        while True:
+            now = time.monotonic()
+            silence, left = silent_at - now, limits.ends - now
+            if left <= 0:
+                raise limits.late()
+            wait = max(_SHORTEST, min(silence, limits.quiet, left))
+            try:
+                return self._stream.read(max_bytes, wait)  # type: ignore[no-any-return]
+            except Exception as error:
+                # httpcore raises its own error from the socket's, which needs no import of it.
+                if not isinstance(error.__cause__, TimeoutError):
+                    raise
+                limits.check_quiet()
+                if silence <= wait:
+                    raise
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """In pieces, as a peer that takes them slowly renews the timeout with each."""
+        if not isinstance(timeout, Remaining):
+            self._stream.write(buffer, timeout)
+            return
+        view = memoryview(buffer)
+        for at in range(0, len(view), _PIECE):
+            timeout.limits.check()
+            self._stream.write(view[at : at + _PIECE], timeout.limits.seconds)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(self, *args: Any, **options: Any) -> "DeadlineStream":
+        """The same connection, encrypted."""
+        return DeadlineStream(self._stream.start_tls(*args, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        """What is under it."""
+        return self._stream.get_extra_info(info)
+
+
+@contextmanager
+def ended_within(seconds: float, stream: Any) -> Iterator[None]:
+    """End a read that takes longer, on a stream of httpcore's that knows no limits itself.
+
+    Those of the connections of a client that was given are such; None is no connection.
+    """
+    is_given = stream is not None and not isinstance(stream, DeadlineStream)
+    under = stream.get_extra_info("socket") if is_given else None
+    if not isinstance(under, socket.socket):
+        yield
+        return
+
+    def shut() -> None:
+        with suppress(OSError):
+            # Not SSLSocket's own, which takes TLS away from under the reader.
+            socket.socket.shutdown(under, socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+_T = TypeVar("_T")
+
+
+Undo = Callable[[Any], Coroutine[Any, Any, None]]
+
+
+@types.coroutine
+def within(
+    limits: TimeLimits, step: Coroutine[Any, Any, _T], undo: Undo | None = None
+) -> Generator[Any, Any, _T]:
+    """What `step` comes to, if it does within its limits, and cleans up undisturbed if not.
+
+    httpx loses a place in its pool when it is cancelled while it closes a connection, and anyio
+    cancels a task until it ends. So the step is cancelled once at most, and only where it waits
+    for a peer; `undo` is given what it came to all the same. A task of its own would do too, but
+    takes longer than many a step. Raises `DeadlineExceededError` or `BodyOver`, besides what the
+    step raises.
+    """
+    try:
+        waits_for = step.send(None)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    return (yield from _timed(limits, _Drive(step, undo).run(waits_for)).__await__())
+
+
+@types.coroutine
+def undisturbed(step: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    """Carry `step` out to its end; who cancels its task meanwhile is heard after that."""
+    try:
+        waits_for = step.send(None)
+    except StopIteration:
+        return
+    yield from _Drive(step, is_shielded=True).run(waits_for)
+
+
+async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def look() -> None:
+        nonlocal timer
+        if limits.left <= 0 or limits.is_complete():
+            alarm.reschedule(0)
+        else:
+            timer = loop.call_later(limits.wait, look)
+
+    timer = loop.call_later(limits.wait, look)
+    try:
+        async with asyncio.timeout(None) as alarm:
+            return await step
+    except TimeoutError:
+        if not alarm.expired():
+            raise
+        limits.check()
+        raise BodyOver from None
+    finally:
+        timer.cancel()
+
+
+class _Drive(Generic[_T]):
+    """Runs a step within the task that waits for it, and decides what it hears of cancels.
+
+    `told` is the cancel that it has heard, `held` one that it has not. What counts is whether
+    the task is cancelled still: steps cancel it inside, to end what they began, and take it back.
+    """
+
+    def __init__(
+        self, step: Coroutine[Any, Any, _T], undo: Undo | None = None, *, is_shielded: bool = False
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._step = step
+        self._undo = undo
+        self._is_shielded = is_shielded
+        self._base: float = math.inf
+        self._told: BaseException | None = None
+        self._held: BaseException | None = None
+
+    @types.coroutine
+    def run(self, waits_for: Any) -> Generator[Any, Any, _T]:
+        """What the step comes to that has yielded `waits_for`: a future, or None for a turn."""
+        while True:
+            error: BaseException | None = None
+            if self._task.cancelling() <= self._base:
+                self._told = self._held = None
+            try:
+                if waits_for is None:
+                    yield
+                elif self._told is not None or self._is_shielded:
+                    # Its own await has marked it, for a task that waits for it.
+                    waits_for._asyncio_future_blocking = False  # noqa: SLF001
+                    yield from asyncio.wait((waits_for,)).__await__()
+                elif self._held is not None:
+                    waits_for._asyncio_future_blocking = False  # noqa: SLF001
+                    waits_for.cancel()
+                    error = self._told = self._held
+                else:
+                    yield waits_for
+            except asyncio.CancelledError as cancel:
+                self._base = min(self._base, max(0, self._task.cancelling() - 1))
+                if waits_for is None or self._told is not None or self._is_shielded:
+                    self._held = self._held or cancel
+                    if waits_for is not None and not waits_for.done():
+                        waits_for._asyncio_future_blocking = True  # noqa: SLF001
+                        continue
+                else:
+                    error = self._told = cancel
+            except BaseException as other:  # noqa: BLE001 - whatever it is, it is for the step
+                error = other
+            try:
+                waits_for = self._step.throw(error) if error else self._step.send(None)
+            except StopIteration as end:
+                if self._held is None or self._task.cancelling() <= self._base:
+                    return end.value  # type: ignore[no-any-return]
+                if self._undo is not None:
+                    yield from undisturbed(self._undo(end.value))
+                raise self._held from None

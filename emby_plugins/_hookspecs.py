@@ -1,0 +1,81 @@
+"""The extension points, and nothing else. `plugins.py` calls them and composes the answers.
+
+A plugin is a module or an object with functions marked `@emby_plugins.hookimpl`; it is found by
+its entry point in the group `emby`, or handed to a client as `Emby(plugins=[...])`.
+"""
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from emby_plugins._catalog import ModelCard
+    from emby_plugins._errors import EmbyError
+    from emby_plugins._protocol.backend import Backend
+    from emby_plugins.mock.script import MockReply, MockRequest
+
+PROJECT = "emby"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function, or a method of a plugin object, as the implementation of a hook."""
+
+
+@hookspec(firstresult=True)
+def emby_backend(url: str) -> "Backend | None":
+    """A backend in this process for a base URL that is no http address, such as `mock:`.
+
+    Called once, when a client is made. The first that is not None is used; plugins registered
+    last are asked first. An exception reaches whoever makes the client.
+
+        @hookimpl
+        def emby_backend(url):
+            return MyGateway() if url == "mine:" else None
+    """
+
+
+@hookspec
+def emby_models() -> "Iterable[ModelCard]":
+    """Models that are known without asking the gateway: private deployments, say.
+
+    Called whenever the list is asked for. All answers are joined; where two name the same
+    model, the plugin registered last wins. An exception costs that plugin's models, with a
+    warning.
+
+        @hookimpl
+        def emby_models():
+            return [ModelCard(id="mycompany/custom-gpt-4", vision=True)]
+    """
+    return ()
+
+
+@hookspec(firstresult=True)
+def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | None":
+    """A sentence that tells the user what to do about an error, where the error has none.
+
+    Called when an error is about to reach the caller. `models` are the known ones. The first
+    answer is used; plugins registered last are asked first. An exception is logged and the
+    next plugin asked, so that it never hides the error itself.
+
+        @hookimpl
+        def emby_error_hint(error, models):
+            if isinstance(error, BillingError):
+                return "Write to billing@mycompany.example."
+    """
+
+
+@hookspec(firstresult=True)
+def emby_mock_reply(request: "MockRequest") -> "MockReply | None":
+    """What `base_url="mock:"` answers to a chat request: scripted replies for users' own tests.
+
+    Called for each chat request that `MockBackend.reply` has scripted nothing for, before the
+    mock finds an answer of its own, in the thread of the call. The first answer that is not
+    None is used; plugins registered last are asked first. An exception reaches whoever made the
+    request, as it is: a test that asserts something here should fail by it.
+
+        @hookimpl
+        def emby_mock_reply(request):
+            return MockReply("42") if "meaning of life" in request.prompt else None
+    """

@@ -1,0 +1,245 @@
+"""Read a reply, or a chunk of one, that is not of the documented form, as far as it can be read.
+
+Where `wire` parses at once what gateways document, this walks through anything: JSON that is cut
+off or broken, fields of odd types, content in undocumented places. Fields that only inform can
+be anything at all. Content that can't be read is kept, and the assembler notes the problem.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from emby_plugins._chat import StreamEvent
+from emby_plugins._errors import MalformedReplyError
+from emby_plugins._protocol.accumulator import Fragment, ReplyAccumulator
+from emby_plugins._protocol.image_decoder import ImageDecoder
+from emby_plugins._protocol.image_entry import HINT
+from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.loose_json import Document, Value
+
+_TEXT_TYPES = {"", "text", "output_text", "input_text", "refusal"}
+_REASONING_TYPES = {"thinking", "reasoning", "reasoning_text", "summary_text"}
+_SILENT_TYPES = {"redacted_thinking", "step-start", "ping"}
+_TEXT_KEYS = ("text", "thinking", "reasoning", "content", "summary")
+_LONGEST_WORD = 100
+_DEEPEST = 3
+_LARGE = 1 << 20
+
+
+class LenientReader:
+    """Reads one JSON text into an assembler.
+
+    `is_cut` and `is_broken` tell afterwards whether it ended too early, or is not JSON; `error`
+    is the error object that it holds, or None.
+    """
+
+    def __init__(
+        self, data: bytes, accumulator: ReplyAccumulator, decoder: ImageDecoder, limits: Limits
+    ) -> None:
+        self.error: bytes | None = None
+        self._document = Document(data)
+        self._into = accumulator
+        self._decoder = decoder
+        self._limits = limits
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text ended before its JSON did."""
+        return self._document.is_cut
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the text is not JSON, or not an object."""
+        return self._document.is_broken or self._document.root.kind not in ("{", "")
+
+    def read(self) -> Iterator[StreamEvent]:
+        """The events of all that can be read."""
+        top = self._document.root.members(
+            "choices", "error", "id", "model", "created", "system_fingerprint", "metadata", "usage"
+        )
+        names = (self._informing(top.get(name)) for name in ("id", "model", "created"))
+        self._into.note_names(*names)
+        self._into.note_fingerprint(self._informing(top.get("system_fingerprint")))
+        if "metadata" in top:
+            self._into.note_metadata(top["metadata"].raw)
+        if "usage" in top:
+            self._into.note_usage(top["usage"].raw)
+        if "choices" in top:
+            yield from self._choices(top["choices"])
+        if "error" in top and not top["error"].is_empty:
+            self.error = top["error"].raw
+        self._document.check_end()
+
+    def _informing(self, value: Value | None) -> Any:
+        return value.plain() if value is not None else None
+
+    def _choices(self, choices: Value) -> Iterator[StreamEvent]:
+        if choices.kind != "[":
+            self._unread(choices, "Its choices are not a list.")
+        for item in choices.items():
+            if item.kind == "{":
+                yield from self._choice(item)
+            else:
+                self._unread(item, "A choice of it is not an object.")
+
+    def _choice(self, choice: Value) -> Iterator[StreamEvent]:
+        found = choice.members("index", "delta", "message", "finish_reason")
+        if _index(self._informing(found.get("index"))):
+            hint = "Ask for one choice (n=1)."
+            self._unread(choice, "It has a second choice, which would be lost.", hint=hint)
+            return
+        self._into.has_choice = True
+        message = found.get("delta")
+        if message is None or message.is_null:
+            message = found.get("message")
+        if message is not None:
+            yield from self._message(message)
+        reason = found.get("finish_reason")
+        if reason is not None and reason.is_whole and not reason.is_empty:
+            self._into.finish_reason = str(reason.plain())[:_LONGEST_WORD]
+
+    def _message(self, message: Value) -> Iterator[StreamEvent]:
+        if message.kind != "{":
+            self._unread(message, "A message of it is not an object.")
+            return
+        found = {name: value for name, value in message.all_members() if name in _MESSAGE}
+        reasoning = [found[n] for n in ("reasoning", "reasoning_content") if n in found]
+        for value in [value for value in reasoning if not value.is_empty][:1]:
+            yield from self._reasoning(value)
+        if "content" in found:
+            yield from self._content(found["content"])
+        if "refusal" in found:
+            yield from self._content(found["refusal"])
+        for name in ("images", "image", "image_url"):
+            if name in found:
+                yield from self._images(found[name])
+        if "tool_calls" in found:
+            yield from self._tool_calls(found["tool_calls"])
+        if "annotations" in found:
+            self._into.cite(found["annotations"].raw)
+        if "audio" in found:
+            self._unread(found["audio"], "It has audio, which can't be read.")
+
+    def _reasoning(self, value: Value) -> Iterator[StreamEvent]:
+        # Reasoning without text, such as an encrypted one, only informs.
+        for text in _texts(value):
+            for piece in self._pieces(text):
+                yield self._into.reason(piece)
+
+    def _content(self, content: Value) -> Iterator[StreamEvent]:
+        if content.kind == '"':
+            for piece in self._pieces(content):
+                if piece:
+                    yield self._into.say(piece)
+        elif content.kind == "[":
+            for part in content.items():
+                yield from self._part(part)
+        elif content.kind == "{":
+            yield from self._part(content)
+        else:
+            self._unread(content, "Its content is neither text nor a list.")
+
+    def _part(self, part: Value) -> Iterator[StreamEvent]:
+        if part.kind == '"':
+            yield from self._text_or_image(part)
+            return
+        found = part.members("type", *_TEXT_KEYS, "refusal")
+        kind = found["type"].plain() if "type" in found else ""
+        text = found.get("refusal") or found.get("text")
+        if kind in _REASONING_TYPES:
+            yield from self._reasoning(part)
+        elif kind in _TEXT_TYPES and text is not None and text.kind in '"n':
+            yield from self._content(text)
+        elif kind not in _SILENT_TYPES and not part.is_null:
+            msg = f"The reply has content of an unknown type, {str(kind)[:_LONGEST_WORD]!r}."
+            yield from self._shown(part, MalformedReplyError(msg, hint=HINT))
+
+    def _text_or_image(self, value: Value) -> Iterator[StreamEvent]:
+        if value.is_whole and value.size > 5 and value.raw[1:6].lower() == b"data:":
+            yield from self._shown(value)
+        else:
+            yield from self._content(value)
+
+    def _images(self, images: Value) -> Iterator[StreamEvent]:
+        if images.kind == "[":
+            for item in images.items():
+                yield from self._shown(item)
+        elif not images.is_empty:
+            yield from self._shown(images)
+
+    def _shown(
+        self, entry: Value, otherwise: MalformedReplyError | None = None
+    ) -> Iterator[StreamEvent]:
+        """The image of an entry; `otherwise` is the problem where it need not be one."""
+        raw = entry.raw
+        yield from self._into.show(raw, is_whole=entry.is_whole, otherwise=otherwise)
+
+    def _tool_calls(self, calls: Value) -> Iterator[StreamEvent]:
+        items = [calls] if calls.kind == "{" else calls.items()
+        if calls.kind not in "[{" and not calls.is_empty:
+            self._unread(calls, "Its tool calls are not a list.")
+        for item in items:
+            fragment = self._fragment(item)
+            if fragment is not None:
+                yield self._into.call(fragment)
+            elif not item.is_null:
+                self._unread(item, "A tool call of it can't be read.")
+
+    def _fragment(self, item: Value) -> Fragment | None:
+        """The tool call of an item, in OpenAI's form or with its function's fields beside it."""
+        found = item.members("index", "id", "call_id", "function", "name", "arguments", "input")
+        function = found.get("function")
+        if function is not None and function.kind == "{":
+            found |= function.members("name", "arguments", "input")
+        if item.kind != "{" or (function is not None and function.kind not in "{n"):
+            return None
+        index, id_, name = (self._informing(found.get(key)) for key in ("index", "id", "name"))
+        id_ = id_ or self._informing(found.get("call_id"))
+        if not isinstance(name, str | None) or not isinstance(id_, str | int | None):
+            return None
+        return Fragment(_index(index), str(id_ or ""), name or "", self._arguments(found))
+
+    def _arguments(self, found: dict[str, Value]) -> str:
+        value = found.get("arguments") or found.get("input")
+        if value is None or value.is_null:
+            return ""
+        if value.kind == '"':
+            return "".join(self._pieces(value))
+        return self._decoder.restore(value.raw).decode("utf-8", "replace")
+
+    def _pieces(self, value: Value) -> Iterator[str]:
+        if value.size > _LARGE:
+            # Before it is decoded. What is smaller is counted when it is.
+            self._limits.check("text", value.size - 2)
+        return value.pieces()
+
+    def _unread(self, value: Value, what: str, *, hint: str = HINT) -> None:
+        if value.is_null or not value.is_whole:
+            return
+        msg = f"The reply can't be read as a whole. {what}"
+        self._into.keep_unread(value.raw, MalformedReplyError(msg, hint=hint))
+
+
+_MESSAGE = {
+    *("reasoning", "reasoning_content", "content", "refusal", "images", "image", "image_url"),
+    *("tool_calls", "annotations", "audio"),
+}
+
+
+def _texts(value: Value, depth: int = 0) -> Iterator[Value]:
+    """The strings of reasoning, which may be a string, a part, or a list of parts."""
+    if value.kind == '"':
+        yield value
+    elif depth < _DEEPEST:
+        for item in value.items():
+            yield from _texts(item, depth + 1)
+        found = value.members(*_TEXT_KEYS)
+        for key in _TEXT_KEYS:
+            if key in found:
+                yield from _texts(found[key], depth + 1)
+                return
+
+
+def _index(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value[:9])
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e9 else None

@@ -1,0 +1,84 @@
+"""What to make of a refused request: another form of it that the gateway takes, or a hint.
+
+Only refusals of the gateway's own schema are answered with another form: it checks that before
+anything is asked of a provider, so nothing can have been paid.
+"""
+
+import logging
+from dataclasses import replace
+
+from emby_plugins._chat import ChatRequest, FilePart, Message, as_part
+from emby_plugins._errors import APIError, BadRequestError, EmbyError
+
+_log = logging.getLogger("emby_plugins")
+
+
+class Dialect:
+    """What a client has learned of its gateway, and keeps for its life."""
+
+    def __init__(self) -> None:
+        self._takes_required = True
+
+    def adapted(self, request: ChatRequest) -> ChatRequest:
+        """The request in a form that the gateway takes, as far as that is known."""
+        return request if self._takes_required else _without_required(request)
+
+    def learn(self, request: ChatRequest, error: APIError) -> bool:
+        """Whether a refusal taught something that gives this request another form.
+
+        2025-11 refuses `tool_choice: "required"` (tool-choice-required), all others take it.
+        """
+        if error.param != "tool_choice" or error.provider or not _is_required(request):
+            return False
+        if self._takes_required:
+            self._takes_required = False
+            _log.info(
+                "The gateway refuses tool_choice 'required'. From now on a single tool is "
+                "named, and with several the model is told to call one."
+            )
+        return True
+
+
+def hint_for(request: ChatRequest, error: EmbyError) -> str:
+    """What to do about a refusal of this request; empty where the request tells nothing."""
+    if not isinstance(error, APIError) or error.provider:
+        return ""
+    parts = [part for message in request.messages for part in message.content]
+    has_file = any(isinstance(part, FilePart) for part in parts)
+    if isinstance(error, BadRequestError) and has_file and error.param.endswith(".type"):
+        # file-part, 2025-11 and 2025-12.
+        return "This gateway takes no files: send the text, or pages as images."
+    urls = [image.url for m in request.messages for image in m.images if image.url]
+    if error.status == 500 and urls:
+        # edit-https-unfetchable of every state: no word of the image.
+        return (
+            f"The gateway may not have been able to fetch {urls[0]}: "
+            "download the image and send its bytes."
+        )
+    return ""
+
+
+def _is_required(request: ChatRequest) -> bool:
+    return request.options.get("tool_choice") == "required"
+
+
+def _without_required(request: ChatRequest) -> ChatRequest:
+    """The same demand without the word: one tool by its name, several by an instruction."""
+    tools = request.options.get("tools") or ()
+    if not _is_required(request) or not tools:
+        return request
+    names = [tool.name for tool in tools]
+    if len(names) == 1:
+        return replace(request, options={**request.options, "tool_choice": names[0]})
+    instruction = (
+        f"You must answer by calling at least one of these tools: {', '.join(names)}. "
+        "Do not answer in text."
+    )
+    first, *others = request.messages
+    # Not every provider takes a second system message, or one that does not come first.
+    if first.role == "system":
+        told = replace(first, content=(*first.content, as_part(instruction)))
+        messages = (told, *others)
+    else:
+        messages = (Message.system(instruction), *request.messages)
+    return replace(request, messages=messages, options={**request.options, "tool_choice": "auto"})

@@ -1,0 +1,209 @@
+"""A `ChatRequest` becomes headers and a body.
+
+Content is a plain string as long as there is only text, and an array as soon as there is an
+image: Vision Support page, "Content Format (Mixed Input)" and "Simple Text-Only Messages Still
+Work".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pybase64
+
+from emby_plugins._chat import (
+    ChatRequest,
+    ImagePart,
+    JSONSchema,
+    Message,
+    Part,
+    TextPart,
+    Tool,
+)
+from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
+from emby_plugins._images import ACCEPTED_MEDIA_TYPES, Image, sniff
+from emby_plugins._protocol.limits import Limits
+
+_PLAIN_OPTIONS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "reasoning_effort",
+    "image_config",
+)
+_TOOL_CHOICES = {"auto", "none", "required"}
+_HEADER_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+
+
+def chat_body(request: ChatRequest, limits: Limits) -> bytes:
+    """The JSON body of `POST /chat/completions`.
+
+    Raises `InvalidImageError` for an image that Emby does not take, and `RequestError` for what
+    is no JSON.
+    """
+    options = request.options
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [_message(m, limits) for m in _move_images_to_user_messages(request.messages)],
+    }
+    if request.stream:
+        body["stream"] = True
+    for name in _PLAIN_OPTIONS:
+        value = options.get(name)
+        if value is not None:
+            body[name] = value
+    tools = options.get("tools")
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    choice = options.get("tool_choice")
+    if choice is not None:
+        named = {"type": "function", "function": {"name": choice}}
+        body["tool_choice"] = choice if choice in _TOOL_CHOICES else named
+    shape = options.get("response_format")
+    if shape is not None:
+        body["response_format"] = (
+            _response_format(shape) if isinstance(shape, JSONSchema) else {"type": shape}
+        )
+    body |= options.get("extra_body") or {}
+    try:
+        return msgspec.json.encode(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RequestError(f"The request can't be written as JSON: {error}.") from None
+
+
+def request_headers(metadata: Mapping[str, str], source: str | None) -> dict[str, str]:
+    """The headers that say who asks: `{"tenant_id": "acme"}` becomes `X-Emby-Tenant-Id: acme`.
+
+    Emby, Metadata page and Source Attribution page. Raises `ConfigurationError` for a name or
+    a value that no header can carry.
+    """
+    headers: dict[str, str] = {}
+    for name, value in metadata.items():
+        words = name.replace("_", "-")
+        if not _HEADER_NAME.fullmatch(words) or not _HEADER_VALUE.fullmatch(str(value)):
+            msg = f"The metadata {name!r} can't be sent as a header."
+            raise ConfigurationError(msg, hint="Use ASCII: letters, digits and _ in names.")
+        headers[f"X-Emby-{words.title()}"] = str(value).strip()
+    if source is not None:
+        if not source.strip() or not _HEADER_VALUE.fullmatch(source):
+            msg = f"The source {source!r} can't be sent as a header."
+            raise ConfigurationError(msg, hint="It is the domain of your app: example.com.")
+        headers["X-Source"] = source.strip()
+    return headers
+
+
+def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Message]:
+    """The messages, with images moved out of assistant and tool messages.
+
+    They ride at the head of the next user message, or in one of their own where the assistant
+    speaks again first or nobody does. One that the user shows again there is not sent twice.
+    """
+    moved: list[Part] = []
+    for message in messages:
+        if message.role == "user":
+            shown = set(message.images)
+            new = [r for r in moved if not (isinstance(r, ImagePart) and r.image in shown)]
+            yield replace(message, content=(*new, *message.content))
+            moved = []
+        elif message.role == "system":
+            yield message
+        else:
+            if moved and message.role == "assistant":
+                yield Message("user", tuple(moved))
+                moved = []
+            moved += (part for part in message.content if isinstance(part, ImagePart))
+            stay = (part for part in message.content if not isinstance(part, ImagePart))
+            yield replace(message, content=tuple(stay))
+    if moved:
+        yield Message("user", tuple(moved))
+
+
+def _message(message: Message, limits: Limits) -> dict[str, Any]:
+    plain = all(isinstance(part, TextPart) for part in message.content)
+    content = message.text if plain else [_part(part, limits) for part in message.content]
+    wire: dict[str, Any] = {"role": message.role, "content": content}
+    if message.name:
+        wire["name"] = message.name
+    if message.role == "tool":
+        wire["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        wire["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    return wire
+
+
+def _part(part: Part, limits: Limits) -> dict[str, Any]:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    if isinstance(part, ImagePart):
+        return _image(part.image, part.detail, limits)
+    if part.data is None:
+        if not part.file_id:
+            msg = f"The file part {part.filename!r} has neither data nor a file_id."
+            raise RequestError(msg, hint="FilePart.from_path() reads a file.")
+        return {"type": "file", "file": {"file_id": part.file_id}}
+    if sniff(part.data) in ACCEPTED_MEDIA_TYPES:
+        # Not every gateway takes `file`, so an image always travels as one.
+        return _image(Image(part.data), None, limits)
+    file: dict[str, Any] = {"file_data": _data_url(part.media_type, part.data)}
+    if part.filename:
+        file["filename"] = part.filename
+    return {"type": "file", "file": file}
+
+
+def _image(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
+    """An image block: Vision Support page, "Using HTTPS URLs" and "Base64 Inline Data"."""
+    url: str | msgspec.Raw
+    if image.url is not None:
+        url = image.url
+    else:
+        # Type and size first: an image in a file is not read before it is known to be small.
+        kind = image.media_type or ""
+        if kind not in ACCEPTED_MEDIA_TYPES:
+            hint = "Emby takes JPEG, PNG, WebP and GIF; Image.from_pil() converts."
+            raise InvalidImageError(f"{image!r} can't be sent: it is {kind}.", hint=hint)
+        if image.byte_size > limits.request_image:
+            most = limits.request_image
+            hint = "Send a smaller one, or set Limits(request_image=...) if your model takes it."
+            raise InvalidImageError(f"{image!r} is over the limit of {most:,} bytes.", hint=hint)
+        url = _data_url(kind, image.data)
+    block: dict[str, Any] = {"url": url}
+    if detail:
+        block["detail"] = detail
+    return {"type": "image_url", "image_url": block}
+
+
+def _data_url(media_type: str, data: bytes) -> msgspec.Raw:
+    # Base64 needs no escaping, so it is put into the JSON as it is: no copy as text.
+    head = msgspec.json.encode(f"data:{media_type};base64,")
+    return msgspec.Raw(b"".join((head[:-1], pybase64.b64encode(data), b'"')))
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _response_format(shape: JSONSchema) -> dict[str, Any]:
+    schema: dict[str, Any] = {"name": shape.name, "schema": shape.schema}
+    if shape.description:
+        schema["description"] = shape.description
+    if shape.strict is not None:
+        schema["strict"] = shape.strict
+    return {"type": "json_schema", "json_schema": schema}

@@ -1,0 +1,60 @@
+"""What a call used, as gateways tell it: in several forms, and in several chunks."""
+
+from typing import Any
+
+from emby_plugins._chat import Usage
+
+_NAMES = {
+    *("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens"),
+    *("prompt_tokens_details", "completion_tokens_details", "cost", "cost_usd_total"),
+}
+_DETAILS = {"reasoning_tokens", "cached_tokens", "image_tokens"}
+
+
+def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Usage with what a later one tells: null and 0 tell nothing, and details are kept.
+
+    All states send usage after the finish chunk, then once more without details in 2025-11 and
+    2025-12, or with details of which some are only filled up with 0 in 2026-08 (reasoning-stream).
+    """
+    merged = dict(usage)
+    for name, value in later.items():
+        if name not in _NAMES:
+            continue  # or many chunks could pile up more and more names
+        known = merged.get(name)
+        if isinstance(value, dict):
+            value = {k: v for k, v in value.items() if k in _DETAILS}  # noqa: PLW2901
+        if isinstance(known, dict) and isinstance(value, dict):
+            merged[name] = known | {k: v for k, v in value.items() if v or k not in known}
+        elif value or name not in merged:
+            merged[name] = value
+    return merged
+
+
+def parse_usage(usage: dict[str, Any]) -> Usage:
+    """Usage in any of the forms gateways give it; what is missing or odd counts as nothing."""
+    prompt = _details(usage, "prompt_tokens_details")
+    completion = _details(usage, "completion_tokens_details")
+    costs = [usage.get("cost"), usage.get("cost_usd_total")]
+    input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    return Usage(
+        prompt_tokens=input_tokens,
+        completion_tokens=output_tokens,
+        # A total that an earlier chunk told may be less than what a later one amended.
+        total_tokens=max(_count(usage, "total_tokens"), input_tokens + output_tokens),
+        reasoning_tokens=_count(usage, "reasoning_tokens")
+        or _count(completion, "reasoning_tokens"),
+        cached_tokens=_count(prompt, "cached_tokens"),
+        image_tokens=_count(completion, "image_tokens"),
+        cost=next((float(c) for c in costs if isinstance(c, int | float) and 0 <= c < 1e15), None),
+    )
+
+
+def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
+    details = usage.get(name)
+    return details if isinstance(details, dict) else {}
+
+
+def _count(counts: dict[str, Any], name: str) -> int:
+    count = counts.get(name)
+    return int(count) if isinstance(count, int | float) and 0 <= count < 1e15 else 0

@@ -1,0 +1,451 @@
+"""HTTP: the only place that does I/O, and the only import of httpx.
+
+Sends a `Call`, hands back its response with the body unread, and turns every failure of the
+network into an error of our tree. What the bytes mean is not its business.
+"""
+
+import asyncio
+import os
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import httpx
+
+from emby_plugins._deadlines import (
+    BodyOver,
+    DeadlineBackend,
+    TimeLimits,
+    ended_within,
+    undisturbed,
+    within,
+)
+from emby_plugins._environment import (
+    Proxy,
+    check_is_direct,
+    find_proxy,
+    proxied_scheme,
+    proxy_refusal,
+    read_certificates,
+)
+from emby_plugins._errors import (
+    ConfigurationError,
+    EmbyConnectionError,
+    EmbyError,
+    EmbyTimeoutError,
+    TruncatedReplyError,
+)
+from emby_plugins._protocol.backend import Backend, BackendRequest
+from emby_plugins._protocol.errors import printable
+from emby_plugins._settings import Secret, is_loopback
+
+HTTPClient = httpx.Client
+AsyncHTTPClient = httpx.AsyncClient
+
+IN_PROCESS = "http://in-process.invalid"
+"""The base URL under which a backend of this process is asked."""
+
+_HTTP = TypeVar("_HTTP", bound=httpx.Client | httpx.AsyncClient)
+_MOMENT = 0.1
+"""Seconds a connection is waited for after a reply's end; then it is closed, not used again."""
+_QUIET = 2.0
+"""Seconds without a byte after which a complete reply counts as ended."""
+_AFTER_END = 4
+"""Chunks that may follow a reply's end on a connection that is used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, and the time it has: `timeout` for a silence, `deadline` for all of it.
+
+    Both are seconds; `ends` is when the deadline falls on the monotonic clock, and holds for
+    all tries together.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+    deadline: float
+    ends: float
+
+    @property
+    def left(self) -> float:
+        """The seconds left before the deadline."""
+        return self.ends - time.monotonic()
+
+    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+        """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
+        limits = TimeLimits(self.timeout, self.deadline, self.ends)
+        limits.check()
+        return http.build_request(
+            self.method,
+            self.url,
+            headers=self.headers,
+            content=self.body,
+            extensions={"timeout": limits},
+        )
+
+    def failure(
+        self, error: httpx.HTTPError | httpx.InvalidURL, proxy: Proxy | None = None
+    ) -> EmbyError:
+        """What a failure before the response means; `proxy` is what the request went through."""
+        if isinstance(error, httpx.TimeoutException):
+            if self.left <= 0:
+                return TimeLimits(self.timeout, self.deadline, self.ends).late()
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            doing = "There was no connection" if unsent else "The gateway was silent"
+            silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
+            silent.is_retryable = unsent
+            return silent
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
+        reason = printable(str(error)) or type(error).__name__
+        if isinstance(error, httpx.ProxyError):
+            return proxy_refusal(proxy, reason)
+        through = f" through {proxy}" if proxy else ""
+        broken = EmbyConnectionError(f"The connection to {self.url}{through} failed: {reason}.")
+        if proxy:
+            broken.hint = f"Check {proxy.variable}, or add the host to NO_PROXY."
+        broken.is_retryable = isinstance(error, httpx.ConnectError)
+        return broken
+
+    def cut(self, error: httpx.HTTPError) -> EmbyError:
+        """What a failure in the middle of the body means."""
+        if isinstance(error, httpx.RemoteProtocolError):
+            hint = "What had arrived is in error.partial; asking again is a new, paid request."
+            return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
+        return self.failure(error)
+
+
+def _limits(request: httpx.Request) -> TimeLimits:
+    limits = request.extensions["timeout"]
+    assert isinstance(limits, TimeLimits)
+    return limits
+
+
+class _BaseResponse:
+    def __init__(self, call: Call, limits: TimeLimits, response: httpx.Response) -> None:
+        self._call = call
+        self._limits = limits
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.is_success = response.is_success
+
+    @contextmanager
+    def _reading(self, is_complete: Callable[[], bool]) -> Iterator[None]:
+        """Failures become errors of our tree; being late is none once the reply is complete."""
+        self._limits.is_complete, self._limits.quiet = is_complete, _QUIET
+        try:
+            yield
+        except BodyOver:
+            pass
+        except EmbyTimeoutError:
+            if not is_complete():
+                raise
+        except httpx.HTTPError as error:
+            failure = self._call.cut(error)
+            if not (isinstance(failure, EmbyTimeoutError) and is_complete()):
+                raise failure from error
+
+    def _hurry(self) -> None:
+        self._limits.ends = min(self._limits.ends, time.monotonic() + _MOMENT)
+
+
+class Response(_BaseResponse):
+    """A response whose body is still to be read."""
+
+    def chunks(self, is_complete: Callable[[], bool] = bool) -> Generator[bytes, None, None]:
+        """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them.
+
+        Ends with the body, or when nothing has come for two seconds and `is_complete()` is true.
+        """
+        # The stream itself, not iter_raw(): that refuses a response which a test's transport has
+        # read already, and takes longer a chunk.
+        stream = self._response.stream
+        assert isinstance(stream, httpx.SyncByteStream)
+        with self._reading(is_complete):
+            for chunk in stream:
+                yield chunk
+                self._limits.check()
+
+    def finish(self, chunks: Iterator[bytes]) -> None:
+        """Read what is left of `chunks`, for a moment, so that the connection is used again."""
+        self._hurry()
+        stream = self._response.extensions.get("network_stream")
+        with suppress(EmbyError), ended_within(_MOMENT, stream):
+            for _ in zip(range(_AFTER_END), chunks, strict=False):
+                pass
+
+    def close(self) -> None:
+        """Give the connection back, or close it when the body was not read to its end."""
+        self._response.close()
+
+
+class AsyncResponse(_BaseResponse):
+    """As `Response`, for `async for`."""
+
+    async def chunks(self, is_complete: Callable[[], bool] = bool) -> AsyncGenerator[bytes, None]:
+        """As `Response.chunks`."""
+        stream = self._response.stream
+        assert isinstance(stream, httpx.AsyncByteStream)
+        pieces = aiter(stream)
+        with self._reading(is_complete):
+            while (chunk := await within(self._limits, _next(pieces))) is not None:
+                yield chunk
+                self._limits.check()
+
+    async def finish(self, chunks: AsyncIterator[bytes]) -> None:
+        """As `Response.finish`."""
+        self._hurry()
+        with suppress(EmbyError):
+            for _ in range(_AFTER_END):
+                if await anext(chunks, None) is None:
+                    break
+
+    async def aclose(self) -> None:
+        """As `Response.close`. Being cancelled meanwhile does not keep it from being done."""
+        await undisturbed(self._response.aclose())
+
+
+async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
+    return await anext(pieces, None)
+
+
+class _Transport(Generic[_HTTP]):
+    """The connections of one client: a given httpx client's, or its own, opened when needed."""
+
+    _new: Callable[..., _HTTP]
+    _over: Callable[..., Any]
+    _opened: Any
+    _trace: Callable[..., Any]
+
+    def __init__(self, url: str, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
+        self._url = url
+        self._proxy: Proxy | None = None
+        self._is_traced = bool(
+            getattr(given, "trust_env", False) and is_loopback(url) and proxied_scheme(url)
+        )
+        self._auth = _Bearer(key)
+        self._backend = backend
+        self._given = given
+        self._start()
+        _transports.add(self)
+
+    def _start(self) -> None:
+        """Begin without connections; in a forked child anew, as its parent goes on using them."""
+        self._lock = threading.Lock()
+        self._opened = None
+
+    def _request(self, call: Call, http: _HTTP) -> httpx.Request:
+        request = call.request(http)
+        if self._is_traced:
+            request.extensions["trace"] = self._trace
+        return request
+
+    def _fresh(self) -> _HTTP:
+        if self._backend is not None:
+            return self._new(transport=_BackendTransport(self._backend))
+        # What the environment says of proxies and certificates has been read, and understood.
+        return self._new(transport=self._network(), trust_env=False)
+
+    def _network(self) -> Any:
+        # Over plain http none are needed; a context without any would trust nobody.
+        is_plain = self._url.startswith("http://")
+        certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else _certificates()
+        self._proxy = find_proxy(self._url)
+        try:
+            return self._over(verify=certificates, proxy=self._proxy and self._proxy.url.reveal())
+        except (httpx.InvalidURL, ValueError, ImportError):
+            if self._proxy is None:
+                raise
+            msg = f"The proxy in {self._proxy.variable} can't be used."
+            hint = "It looks like http://proxy.example:8080."
+            raise ConfigurationError(msg, hint=hint) from None
+
+
+def _on_limited_connections(**options: Any) -> httpx.HTTPTransport:
+    transport = httpx.HTTPTransport(**options)
+    # The pool takes a backend when it is made, but httpx lets none through to it.
+    pool: Any = transport._pool  # noqa: SLF001
+    pool._network_backend = DeadlineBackend(pool._network_backend)  # noqa: SLF001
+    return transport
+
+
+class Transport(_Transport[httpx.Client]):
+    """Sends calls; safe to share between threads."""
+
+    _new = httpx.Client
+    _over = staticmethod(_on_limited_connections)
+    _opened: httpx.Client | None
+
+    def send(self, call: Call) -> Response:
+        """The response to one try, whatever its status. Raises `TransportError`."""
+        http = self._http()
+        try:
+            request = self._request(call, http)
+            response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise call.failure(error, self._proxy) from error
+        return Response(call, _limits(request), response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        check_is_direct(self._url, event, info)
+
+    def close(self) -> None:
+        """Close the connections, but not those of a client that was given."""
+        with self._lock:
+            http, self._opened = self._opened, None
+        if http is not None:
+            http.close()
+
+    def _http(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._fresh()
+            return self._opened
+
+
+class AsyncTransport(_Transport[httpx.AsyncClient]):
+    """As `Transport`, for any number of event loops, each with connections of its own."""
+
+    _new = httpx.AsyncClient
+    _over = httpx.AsyncHTTPTransport
+    _opened: "dict[asyncio.AbstractEventLoop, _LoopClient]"
+
+    def _start(self) -> None:
+        super()._start()
+        self._opened = {}
+
+    async def send(self, call: Call) -> AsyncResponse:
+        """As `Transport.send`."""
+        http = await self._http()
+        try:
+            request = self._request(call, http)
+            sending = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
+            response = await within(_limits(request), sending, httpx.Response.aclose)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise call.failure(error, self._proxy) from error
+        return AsyncResponse(call, _limits(request), response)
+
+    async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        check_is_direct(self._url, event, info)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop, but not those of a client that was given."""
+        with self._lock:
+            kept = self._opened.pop(asyncio.get_running_loop(), None)
+        if kept is not None:
+            await undisturbed(kept.close())
+
+    async def _http(self) -> httpx.AsyncClient:
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        kept = self._opened.get(loop)
+        if kept is None or kept.http.is_closed:
+            http = self._fresh()
+            kept = _LoopClient(http, _until_shutdown(http))
+            await anext(kept.until_shutdown)
+            with self._lock:
+                self._opened = {k: v for k, v in self._opened.items() if not k.is_closed()}
+                self._opened[loop] = kept
+        return kept.http
+
+
+class _LoopClient(NamedTuple):
+    """The client of one event loop, and what closes it with the loop."""
+
+    http: httpx.AsyncClient
+    until_shutdown: AsyncGenerator[None, None]
+
+    async def close(self) -> None:
+        await self.until_shutdown.aclose()
+
+
+async def _until_shutdown(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+    # Connections can't leave their loop, nor be closed once it is. A loop that ends closes the
+    # async generators it has seen, so `asyncio.run` leaves no socket open.
+    try:
+        yield
+    finally:
+        await http.aclose()
+
+
+class _Bearer(httpx.Auth):
+    """Puts the key into a request at the last moment, so that no variable of ours holds it."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+        if self._key:
+            # Emby, Image Generation page, "Generate an Image".
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+
+class _BackendTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Wears a backend of this process as httpx's network."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return self._answer(request, request.read())
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        # A backend may take its time, and must not hold up the loop meanwhile.
+        return await asyncio.to_thread(self._answer, request, await request.aread())
+
+    def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = BackendRequest(request.method, request.url.path, headers, body)
+        answer = self._backend(asked)
+        stream = _BackendStream(answer.body)
+        return httpx.Response(answer.status, headers=dict(answer.headers), stream=stream)
+
+
+class _BackendStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """Hands a backend's chunks on one by one; httpx's own in-process transports collect them."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+_transports: "weakref.WeakSet[_Transport[Any]]" = weakref.WeakSet()
+_inherited: list[Any] = []
+
+
+def _start_in_child() -> None:
+    for transport in list(_transports):
+        # Not closed, nor dropped, which may close: the parent's connections are left untouched.
+        _inherited.append(transport._opened)  # noqa: SLF001 - it is of this module
+        transport._start()  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_in_child)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    # Reading them takes longer than many a call, and a process may make many clients.
+    return read_certificates(httpx.create_ssl_context)

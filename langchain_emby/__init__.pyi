@@ -1,0 +1,20 @@
+from ._blocks import (
+    block_image as block_image,
+    image_block as image_block,
+    images_of as images_of,
+)
+from ._display import (
+    show as show,
+)
+from ._image_ids import (
+    image_id as image_id,
+)
+from ._image_tool import (
+    EmbyImageTool as EmbyImageTool,
+)
+from ._parsers import (
+    ImagesOutputParser as ImagesOutputParser,
+)
+from .chat_models import (
+    ChatEmby as ChatEmby,
+)

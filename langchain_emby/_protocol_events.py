@@ -1,0 +1,36 @@
+"""The v3 events of a stream, without base64 in the events that only announce an image.
+
+LangChain's bridge from chunks to events sends each image twice, when its block starts and when it
+ends. What the events look like stays LangChain's business: this only takes the first copy out.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from uuid import UUID
+
+from langchain_core.language_models._compat_bridge import achunks_to_events, chunks_to_events
+from langchain_core.outputs import ChatGenerationChunk
+
+
+def events_of(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
+    """The events of a stream of chunks."""
+    return map(_without_payload, chunks_to_events(chunks, message_id=_message_id(run_id)))
+
+
+async def aevents_of(
+    chunks: AsyncIterator[ChatGenerationChunk], run_id: UUID | None
+) -> AsyncIterator[Any]:
+    """As `events_of`, for `async for`."""
+    async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
+        yield _without_payload(event)
+
+
+def _without_payload(event: Any) -> Any:
+    if event["event"] == "content-block-start" and "base64" in event["content"]:
+        announced = {k: v for k, v in event["content"].items() if k != "base64"}
+        return {**event, "content": announced}
+    return event
+
+
+def _message_id(run_id: UUID | None) -> str | None:
+    return f"lc_run--{run_id}" if run_id else None

@@ -1,0 +1,227 @@
+"""LangChain's messages become the core's.
+
+One converter reads every shape of content in every role. Content that can't be sent is never
+dropped in silence: it raises. Only what a model said to itself (reasoning) and what other
+providers keep of their own tools stays behind.
+"""
+
+import json
+import mimetypes
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, cast
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from emby_plugins import FilePart, ImagePart, Message, RequestError, TextPart, ToolCall
+from langchain_emby._blocks import block_image, decode, is_image
+
+Part = TextPart | ImagePart | FilePart
+Detail = Literal["low", "high", "auto"]
+
+_LEFT_BEHIND = {
+    "reasoning",
+    "thinking",
+    "redacted_thinking",
+    "tool_call",
+    "tool_call_chunk",
+    "invalid_tool_call",
+    "tool_use",
+    "input_json_delta",
+    "server_tool_call",
+    "server_tool_call_chunk",
+    "server_tool_result",
+}
+_ROLES = {
+    "user": "user",
+    "human": "user",
+    "system": "system",
+    "developer": "system",
+    "assistant": "assistant",
+    "ai": "assistant",
+}
+
+
+def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
+    """The conversation as the core takes it.
+
+    Raises `RequestError` for content or a message that Emby's contract has no place for, and
+    `InvalidImageError` for an image that does not decode.
+    """
+    return [converted for message in messages for converted in _message(message)]
+
+
+def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
+    """The messages, with the media type said where an image's base64 has none.
+
+    LangChain's tracing refuses such a block before the chat model sees it.
+    """
+    return [_with_media_types(message) for message in messages]
+
+
+def _with_media_types(message: BaseMessage) -> BaseMessage:
+    content = message.content
+    if isinstance(content, str) or not any(map(_lacks_media_type, content)):
+        return message
+    told = [_told(cast("dict[Any, Any]", b)) if _lacks_media_type(b) else b for b in content]
+    return message.model_copy(update={"content": told})
+
+
+def _lacks_media_type(block: str | dict[Any, Any]) -> bool:
+    if isinstance(block, str) or block.get("type") != "image" or "mime_type" in block:
+        return False
+    return isinstance(block.get("base64"), str) or block.get("source_type") == "base64"
+
+
+def _told(block: dict[Any, Any]) -> dict[Any, Any]:
+    return {**block, "mime_type": block_image(block).media_type}
+
+
+def _message(message: BaseMessage) -> Iterator[Message]:
+    content, name = message.content, message.name or ""
+    if isinstance(message, ToolMessage):
+        parts = tuple(_parts(content))
+        yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
+    elif isinstance(message, AIMessage):
+        yield Message("assistant", tuple(_parts(content)), tuple(_calls(message)), name=name)
+    elif isinstance(message, SystemMessage):
+        yield Message("system", tuple(_parts(content)), name=name)
+    elif isinstance(message, HumanMessage):
+        yield from _human(content, name)
+    elif isinstance(message, ChatMessage) and message.role.lower() in _ROLES:
+        role = cast("Literal['user', 'system', 'assistant']", _ROLES[message.role.lower()])
+        yield Message(role, tuple(_parts(content)), name=name)
+    else:
+        unknown = getattr(message, "role", message.type)
+        raise RequestError(
+            f"A {type(message).__name__} (role {unknown!r}) can't be sent to a chat model.",
+            hint="Use Human, AI, System and Tool messages.",
+        )
+
+
+def _human(content: str | list[str | dict[Any, Any]], name: str) -> Iterator[Message]:
+    """A user's message; the results of tools that Anthropic's form keeps in it come first."""
+    blocks = [content] if isinstance(content, str) else content
+    results = [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
+    for result in results:
+        inner = result.get("content") or ""
+        yield Message("tool", tuple(_parts(inner)), tool_call_id=str(result.get("tool_use_id")))
+    said = [block for block in blocks if block not in results] if results else blocks
+    if said or not results:
+        yield Message("user", tuple(_parts(said)), name=name)
+
+
+def _calls(message: AIMessage) -> Iterator[ToolCall]:
+    for call in message.tool_calls:
+        arguments = json.dumps(call["args"], ensure_ascii=False)
+        yield ToolCall(call["id"] or "", call["name"], arguments)
+    for broken in message.invalid_tool_calls:
+        # It went wrong, but a tool message answers it: both must be there.
+        yield ToolCall(broken["id"] or "", broken["name"] or "", broken["args"] or "{}")
+    known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
+    for block in message.content:
+        if isinstance(block, dict) and block.get("type") == "tool_use" and block["id"] not in known:
+            arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+            yield ToolCall(block["id"], block["name"], arguments)
+
+
+def _parts(content: str | Iterable[str | dict[Any, Any]]) -> Iterator[Part]:
+    for block in [content] if isinstance(content, str) else content:
+        if not isinstance(block, str):
+            yield from _part(block)
+        elif block:
+            yield TextPart(block)
+
+
+def _part(block: Mapping[str, Any]) -> Iterator[Part]:
+    kind = block.get("type")
+    if kind in {"text", None} and isinstance(block.get("text"), str):
+        if block["text"]:
+            yield TextPart(block["text"])
+    elif is_image(block):
+        yield ImagePart(block_image(block), _detail(block))
+    elif kind in {"file", "document"}:
+        yield _file(block)
+    elif kind == "text-plain":
+        yield TextPart(_plain_text(block))
+    elif kind == "refusal":
+        yield TextPart(str(block.get("refusal")))
+    elif kind == "non_standard" and isinstance(block.get("value"), Mapping):
+        yield from _part(block["value"])
+    elif kind not in _LEFT_BEHIND:
+        raise RequestError(
+            f"Content of the type {kind!r} can't be sent to Emby.",
+            hint="It takes text, images (JPEG, PNG, WebP, GIF) and files.",
+        )
+
+
+def _detail(block: Mapping[str, Any]) -> Detail | None:
+    """How closely to look, from wherever the shapes keep it."""
+    target = block.get("image_url")
+    places = (target, block, block.get("extras"))
+    found = (place.get("detail") for place in places if isinstance(place, Mapping))
+    detail = next((detail for detail in found if detail), None)
+    return cast("Detail | None", detail)
+
+
+def _file(block: Mapping[str, Any]) -> Part:
+    inside = (block.get("file"), block.get("source"))
+    nested: Mapping[str, Any] = next((m for m in inside if isinstance(m, Mapping)), {})
+    fields = {**block, **nested}
+    if nested.get("type") == "text":
+        return TextPart(str(nested.get("data", "")))
+    encoded = fields.get("base64") or fields.get("file_data") or fields.get("data")
+    url = fields.get("url")
+    if encoded is None and isinstance(url, str) and url[:5].lower() == "data:":
+        encoded = url
+    if encoded is not None:
+        return _file_of(decode(encoded, "The file block"), fields)
+    if fields.get("file_id"):
+        return FilePart(filename=_filename(fields) or "", file_id=str(fields["file_id"]))
+    what = "A file can't be sent by its url." if url else "There is no file in the file block."
+    raise RequestError(what, hint="Read it and give its bytes as base64.")
+
+
+def _file_of(data: bytes, fields: Mapping[str, Any]) -> FilePart:
+    filename = _filename(fields)
+    media_type = _media_type(data, filename, fields.get("mime_type") or fields.get("media_type"))
+    if not filename:
+        filename = "document" + (mimetypes.guess_extension(media_type) or "")
+    return FilePart.from_bytes(data, filename=filename, media_type=media_type)
+
+
+def _filename(fields: Mapping[str, Any]) -> str | None:
+    places = (fields, fields.get("extras"), fields.get("metadata"))
+    names = (
+        place.get(key)
+        for place in places
+        if isinstance(place, Mapping)
+        for key in ("filename", "file_name", "name", "title")
+    )
+    return next((str(name) for name in names if name), None)
+
+
+def _media_type(data: bytes, filename: str | None, given: object) -> str:
+    if data.startswith(b"%PDF-"):
+        return "application/pdf"
+    guessed = mimetypes.guess_type(filename or "")[0]
+    # LangChain calls every file in OpenAI's form a PDF, whatever it is.
+    if isinstance(given, str) and not (given == "application/pdf" and guessed):
+        return given
+    return guessed or "application/octet-stream"
+
+
+def _plain_text(block: Mapping[str, Any]) -> str:
+    text = block.get("text")
+    if isinstance(text, str):
+        return text
+    if block.get("base64"):
+        return decode(block["base64"], "The text block").decode("utf-8", "replace")
+    hint = "Read it and give it as text."
+    raise RequestError("Plain text can only be sent as text, not by its url or id.", hint=hint)

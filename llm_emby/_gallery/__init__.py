@@ -1,0 +1,75 @@
+"""`llm emby gallery`: one page of all generated images, from llm's log and our files.
+
+log         reads the images and their lineage from logs.db
+thumbnails  makes them once, and keeps them
+page        puts the page together, from page.html, page.css and page.js
+"""
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from llm.cli import logs_db_path
+
+from llm_emby import _model_list as catalogue
+from llm_emby._gallery.log import read_images
+from llm_emby._gallery.page import GENERATOR, render
+from llm_emby._gallery.thumbnails import make_thumbnails
+
+
+def make_gallery(out: str | None) -> Path:
+    """Write the page to `out`, a file or folder, and return its path; the default is in our folder.
+
+    An existing gallery is replaced atomically. Any other file is kept: raises
+    `click.ClickException`, also if the page can't be written.
+    """
+    target = _target(out)
+    folder = catalogue.folder()
+    log = Path(logs_db_path())  # type: ignore[no-untyped-call]
+    found = read_images(log, folder / "images")
+    with _progress(len(found)) as bar:
+        small = make_thumbnails(found, folder / "thumbnails", lambda: bar.update(1))
+    try:
+        _replace(target, render(found, small))
+    except OSError as error:
+        reason = error.strerror or error
+        raise click.ClickException(f"Could not write the gallery to {target}: {reason}.") from None
+    return target
+
+
+def _target(out: str | None) -> Path:
+    target = Path(out).expanduser() if out else catalogue.folder() / "gallery.html"
+    if target.is_dir():
+        target /= "gallery.html"
+    if target.exists() and not _is_gallery(target):
+        msg = f"{target} already exists and is not a gallery. Choose another --out."
+        raise click.ClickException(msg)
+    return target.absolute()
+
+
+def _is_gallery(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
+    return not head or GENERATOR.encode() in head
+
+
+def _replace(target: Path, page: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _progress(count: int) -> Any:
+    hidden = not sys.stderr.isatty()
+    return click.progressbar(
+        length=count, label="Reading images", file=sys.stderr, show_pos=True, hidden=hidden
+    )

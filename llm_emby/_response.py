@@ -1,0 +1,226 @@
+"""Emby's replies become `llm`'s events, streamed or not through the same few lines."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import llm
+from llm.parts import StreamEvent
+
+from emby_plugins import (
+    ChatReply,
+    Finished,
+    Image,
+    ImageReceived,
+    MissingImageError,
+    ReasoningDelta,
+    StreamEvent as Event,
+    TextDelta,
+    ToolCallDelta,
+)
+from llm_emby import _image_files as pictures
+from llm_emby._options import Options
+
+# How a reply ended is printed below. The core's log line would say the same once more, because
+# Python prints warnings that no handler takes. Its other warnings are left alone.
+logging.getLogger("emby_plugins._endings").addHandler(logging.NullHandler())
+
+_CHAT, _IMAGE = "chat", "image"
+
+
+class ResponseWriter:
+    """Turns the events of one reply into what `llm` prints and logs.
+
+    llm puts events with the same `part_index` into one part of the log, and the next turn sends
+    the parts. Every run of text, every image and every tool call gets an index of its own.
+    """
+
+    def __init__(self, prompt: llm.Prompt, response: Any, *, stream: bool) -> None:
+        assert isinstance(prompt.options, Options)
+        self._target = prompt.options.output
+        self._prompt = prompt
+        self._response = response
+        self._stream = stream
+        self._received = 0
+        self._paths: list[Path] = []
+        self.unsaved: list[pictures.UnsavedImageError] = []
+        self._parts = 0
+        self._part_type: type[Event] | None = None
+        self._calls: dict[int, int] = {}
+        self._is_mid_line = False
+        self._open_image: int | None = None  # the part of the image whose path ends the output
+
+    def events(self, event: Event) -> Iterator[StreamEvent]:
+        """What `llm` is told of one event; the last one leaves usage and the like behind.
+
+        Raises `MissingImageError` at the end of a reply that was to be an image and has none.
+        """
+        match event:
+            case TextDelta(text):
+                yield from self._end_image()
+                yield StreamEvent("text", text, part_index=self._part(TextDelta))
+                self._is_mid_line = not text.endswith("\n")
+            case ReasoningDelta(text):
+                yield StreamEvent("reasoning", text, part_index=self._part(ReasoningDelta))
+            case ImageReceived(image, index):
+                yield from self._picture(image, index)
+            case ToolCallDelta(index, call_id, name, arguments):
+                yield from self._tool_call(index, call_id, name, arguments)
+            case Finished(reply):
+                if reply.tool_calls:
+                    # llm prints the next reply of the chain right behind this one.
+                    yield from self._end_image()
+                try:
+                    self._finish(reply)
+                except MissingImageError:
+                    if self._is_mid_line:
+                        # llm ends the line of a reply, but not before it prints an error.
+                        yield StreamEvent("text", "\n", part_index=self._parts)
+                    raise
+                self._raise_unsaved()
+
+    def _end_image(self) -> Iterator[StreamEvent]:
+        """End the line of an image's path before text follows.
+
+        The line break is part of the image, whose text is never sent back, so that the next turn
+        sends exactly the model's text.
+        """
+        if self._open_image is not None:
+            yield StreamEvent("text", "\n", part_index=self._open_image)
+            self._open_image, self._is_mid_line = None, False
+
+    def _part(self, kind: type[Event]) -> int:
+        """The index of the current part, or of a new one if the last was of another kind."""
+        if kind is not self._part_type or kind is ImageReceived:
+            self._parts += 1
+            self._part_type = kind
+        return self._parts
+
+    def rescue(self, partial: ChatReply) -> list[Path]:
+        """Save the images of a broken reply, and return the paths that llm did not print."""
+        printed = len(self._paths) if self._stream else 0
+        for image in partial.images[self._received :]:
+            if image.url is None:
+                self._save(image)
+        return self._paths[printed:]
+
+    def _save(self, image: Image) -> Path | None:
+        """Save an image, or remember that it could not be saved: the next may be smaller."""
+        try:
+            self._paths.append(pictures.save(image, self._target))
+        except pictures.UnsavedImageError as error:
+            self.unsaved.append(error)
+            return None
+        return self._paths[-1]
+
+    def _raise_unsaved(self) -> None:
+        if not self.unsaved:
+            return
+        first, count = self.unsaved[0], len(self.unsaved) - 1
+        more = f" {count} more of this reply could not be saved either." if count else ""
+        if self._paths and not self._stream:
+            # llm prints a reply in one piece after its end, so not before an error.
+            more += f" Saved: {', '.join(map(str, self._paths))}."
+        raise pictures.UnsavedImageError(f"{first}{more}", first.image)
+
+    def _picture(self, image: Image, index: int) -> Iterator[StreamEvent]:
+        self._received = index + 1
+        if image.url is not None:
+            shown, metadata = image.url, {"emby": {"image": {"url": image.url}}}
+        else:
+            path = self._save(image)
+            if path is None:
+                return
+            shown, metadata = pictures.shown(path), pictures.note(image, path)
+        # A line of its own; a reply of one image and no text is the bare path.
+        text = f"\n{shown}" if self._is_mid_line else shown
+        self._is_mid_line = True
+        self._open_image = self._part(ImageReceived)
+        yield StreamEvent("text", text, part_index=self._open_image, provider_metadata=metadata)
+
+    def _tool_call(
+        self, index: int, call_id: str, name: str, arguments: str
+    ) -> Iterator[StreamEvent]:
+        # Pieces of several calls may alternate, and those after the first carry no id.
+        if index not in self._calls:
+            self._parts += 1
+            self._calls[index] = self._parts
+        self._part_type = ToolCallDelta
+        at = self._calls[index]
+        if name:
+            yield StreamEvent("tool_call_name", name, part_index=at, tool_call_id=call_id or None)
+        if arguments:
+            yield StreamEvent("tool_call_args", arguments, part_index=at)
+
+    def _finish(self, reply: ChatReply) -> None:
+        response = self._response
+        for call in reply.tool_calls:
+            response.add_tool_call(llm.ToolCall(call.name, call.args, call.id))
+        if reply.usage is not None:
+            details = {
+                "reasoning_tokens": reply.usage.reasoning_tokens,
+                "cached_tokens": reply.usage.cached_tokens,
+                "image_tokens": reply.usage.image_tokens,
+                "cost": reply.usage.cost,
+            }
+            response.set_usage(
+                input=reply.usage.prompt_tokens,
+                output=reply.usage.completion_tokens,
+                details={name: value for name, value in details.items() if value} or None,
+            )
+        if reply.model and reply.model != response.model.wire_name:
+            response.set_resolved_model(reply.model)
+        # All but the content, which is logged as text and, for images, as paths.
+        facts = {
+            "id": reply.id,
+            "created": reply.created,
+            "model": reply.model,
+            "finish_reason": reply.finish_reason,
+            "notice": reply.notice,
+            "request_id": reply.request_id,
+            "system_fingerprint": reply.system_fingerprint,
+            "metadata": dict(reply.metadata),
+        }
+        response.response_json = {name: value for name, value in facts.items() if value}
+        if self._is_order() and not reply.tool_calls:
+            try:
+                reply.require_images()
+            except MissingImageError as error:
+                if _command() != _IMAGE:
+                    raise
+                # That command tells it when all are done, and logs what was paid for.
+                response.response_json["missing_image"] = str(error)
+                return
+        if reply.notice and _command():
+            self._warn(reply.notice)
+
+    def _is_order(self) -> bool:
+        """Whether the prompt must end in an image: `llm emby image`, or an output of its own.
+
+        An output of `llm chat`, or one that `llm models options set` keeps, is for whatever
+        images there may be among many prompts. After a tool's result, the image may have come
+        in an earlier reply.
+        """
+        if _command() == _IMAGE:
+            return True
+        if self._target is None or self._prompt.tool_results or _command() == _CHAT:
+            return False
+        from llm.cli import get_model_options
+
+        kept = get_model_options(self._response.model.model_id)
+        return bool(kept.get("output") != self._target)
+
+    def _warn(self, notice: str) -> None:
+        notice = notice.replace("without streaming", "with --no-stream or -o output FILE")
+        if self._is_mid_line and sys.stdout.isatty():
+            click.echo("", err=True)
+        click.echo(f"Warning: {notice}", err=True)
+
+
+def _command() -> str | None:
+    """The command of llm that is running; None in a program that uses llm as a library."""
+    context = click.get_current_context(silent=True)
+    return context.command.name if context else None
