@@ -82,3 +82,5 @@ from ._settings import (
     DEFAULT_BASE_URL as DEFAULT_BASE_URL,
     find_base_url as find_base_url,
 )
+
+__version__: str
