@@ -1,4 +1,4 @@
-"""`make stress`: the fault matrix, the fuzzers and the soak, and how much each has done.
+"""`make stress`: the fault matrix, the fuzzers, the memory of replies and the soak.
 
 python -m stress [--seconds-of-fuzzing N] [--calls N]
 """
@@ -15,7 +15,7 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
-from stress import guided, soak
+from stress import amplify, guided, soak
 
 SECTIONS = {
     "test_robust_faults": "fault matrix",
@@ -23,6 +23,7 @@ SECTIONS = {
     "test_robust_disk": "disks that fill up",
     "test_robust_cancel": "broken off, late, forked",
     "test_robust_fuzz": "fuzzing by hypothesis, and the corpus",
+    "test_robust_memory": "memory of small replies",
     "test_robust_docs": "the table of faults",
 }
 
@@ -70,6 +71,8 @@ def main() -> int:
         print("coverage-guided: left out, atheris is not installed (make fuzz)")
     elif guided.main([str(given.seconds_of_fuzzing)]):
         failed.append("coverage-guided")
+    if amplify.main([]):
+        failed.append("amplification")
     if soak.main([str(given.calls)]):
         failed.append("soak")
     print(f"stress: {time.monotonic() - began:.0f} s, failed: {', '.join(failed) or 'nothing'}")

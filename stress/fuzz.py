@@ -5,6 +5,7 @@
 """
 
 import pickle
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import pairwise
@@ -24,6 +25,7 @@ JSON = {"content-type": "application/json"}
 MOST_TO_OPEN = 1 << 20
 _MOST_BYTEWISE = 300
 _LONGEST_MESSAGE = 2_000
+_LAYOUT = 8
 
 Outcome = tuple[str, ChatReply]
 
@@ -38,6 +40,23 @@ def reply(data: bytes) -> None:
     """A reply that is not streamed, split and whole."""
     cuts, body = _cuts(data)
     _same_however_split(body, cuts, JSON)
+
+
+def images(data: bytes) -> None:
+    """Several images, laid out and cut as the bytes say: each once, exact and in order."""
+    if len(data) < _LAYOUT:
+        return
+    layout, count, size, *cuts = data[:_LAYOUT]
+    pattern = data[_LAYOUT:] or b"x"
+    made = [
+        (bytes((n,)) + pattern * (1 + size * size // len(pattern)))[: 1 + size * size + n % 3]
+        for n in range(1 + count % 5)
+    ]
+    body, headers = _laid_out(layout, made)
+    places = [0, *sorted(cut * len(body) // 255 for cut in cuts), len(body)]
+    outcome, told = _read([body[a:b] for a, b in pairwise(places)], headers)
+    assert outcome == ""
+    assert [image.content for image in told.images] == made
 
 
 def packed(data: bytes) -> None:
@@ -101,7 +120,7 @@ def json(data: bytes) -> None:
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (stream, reply, packed, error, models, image, data_url, json)
+    for target in (stream, reply, images, packed, error, models, image, data_url, json)
 }
 
 
@@ -113,6 +132,26 @@ def replay() -> int:
             target(path.read_bytes())
             count += 1
     return count
+
+
+def _laid_out(layout: int, made: list[bytes]) -> tuple[bytes, Mapping[str, str]]:
+    """A reply with these images: one, two or all in an event, in content or not, or unstreamed."""
+    entries = [
+        b'{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}' % b64encode(data)
+        for data in made
+    ]
+    place = b"content" if layout & 4 else b"images"
+    if layout & 8:
+        joined = b",".join(entries)
+        form = b'{"choices":[{"message":{"%b":[%b]},"finish_reason":"stop"}]}'
+        return form % (place, joined), JSON
+    step = (1, 2, len(entries), 3)[layout & 3]
+    groups = [entries[at : at + step] for at in range(0, len(entries), step)]
+    frames = [
+        b'data: {"choices":[{"delta":{"%b":[%b]}}]}\n\n' % (place, b",".join(group))
+        for group in groups
+    ]
+    return b"".join(frames) + b'data: {"choices":[{"finish_reason":"stop"}]}\n\n', STREAM
 
 
 def _cuts(data: bytes) -> tuple[list[int], bytes]:

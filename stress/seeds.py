@@ -76,6 +76,8 @@ def seeds(target: str) -> list[bytes]:
         if target == "json":
             return [line[6:] for reply in replies for line in reply.splitlines() if line[:5]]
         return [b"\x10\x80\xf0" + (gzip.compress(r) if target == "packed" else r) for r in replies]
+    if target == "images":
+        return [bytes((layout, 4, 9, 40, 90, 130, 200, 220)) + b"seed" for layout in range(16)]
     if target == "error":
         dates = b"Mon, 01 Jan 2027 00:00:00 GMT|Sun, 22 Nov 2026 00:00:00 GMT|req-1\n"
         return [dates + b'{"error":{"message":"sk-12345678","type":"t","code":429}}', b"3||\n"]

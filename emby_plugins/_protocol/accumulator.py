@@ -24,16 +24,22 @@ from emby_plugins._chat import (
     ToolCall,
     ToolCallDelta,
 )
-from emby_plugins._errors import EmbyError, InvalidImageError, MalformedReplyError
+from emby_plugins._errors import (
+    EmbyError,
+    InvalidImageError,
+    MalformedReplyError,
+    ReplyTooLargeError,
+)
 from emby_plugins._images import Image, Provenance
 from emby_plugins._protocol.image_decoder import ImageDecoder
-from emby_plugins._protocol.image_entry import ImageReader
+from emby_plugins._protocol.image_entry import HINT, ImageReader
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import parse_small
 from emby_plugins._protocol.schema import Completion, ImagePart, ImageURL, TextPart, ToolCallItem
 from emby_plugins._protocol.usage import amended, parse_usage
 
 _MOST_CITATIONS = 1000
+_MOST_UNREAD = 1000
 # What a tool call or an unread piece takes beside its text: empty ones count against the limit.
 _OVERHEAD = 512
 _MANY = 4096
@@ -193,6 +199,9 @@ class ReplyAccumulator:
         try:
             image = self._image_reader.read(entry, is_image=otherwise is None)
         except (InvalidImageError, MalformedReplyError) as error:
+            if len(self._unread) >= _MOST_UNREAD:
+                msg = f"The reply has more than {_MOST_UNREAD:,} entries that can't be read."
+                raise ReplyTooLargeError(msg, hint=HINT) from None
             if is_whole:
                 is_image = isinstance(error, InvalidImageError)
                 self.keep_unread(entry, error if is_image else otherwise or error)

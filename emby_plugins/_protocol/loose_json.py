@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_STRUCTURE = re.compile(rb'["\[\]{}]')
+# Short strings are passed at once; a longer one is left to `_end_of_string`.
+_STRUCTURE = re.compile(rb'"[^"\\]{0,256}+"|(")|([\[{])|([\]}])')
+_STRING, _OPENING = 1, 2
 _SCALAR = re.compile(rb"(?:true|false|null|NaN|-?Infinity|-?[0-9][0-9eE.+-]*+)(?=[\s,\]}]|\Z)")
 _WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity")
 # Whole tokens of the inside of a string: never half of an escape, nor of a surrogate pair.
@@ -25,6 +27,7 @@ _WINDOW = re.compile(
 )
 _ENDS_IN_HALF_A_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*+\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
 _LONGEST_KEY = 64
+_MOST_ENDS = 64
 SMALL = 64 * 1024
 """The largest value, in bytes, that `Value.plain` makes Python objects of."""
 
@@ -39,6 +42,8 @@ class Document:
         self.data = data
         self.is_cut = False
         self.is_broken = False
+        # Where the containers end that were passed last: each is asked for several times.
+        self._ends: dict[int, int] = {}
         self.root = Value(self, self.after_space(0))
 
     def check_end(self) -> None:
@@ -65,7 +70,12 @@ class Document:
         if first == b'"':
             return self._end_of_string(at + 1)
         if first in (b"{", b"["):
-            return self._end_of_container(at)
+            end = self._ends.get(at)
+            if end is None:
+                if len(self._ends) >= _MOST_ENDS:
+                    self._ends.clear()
+                end = self._ends[at] = self._end_of_container(at)
+            return end
         scalar = _SCALAR.match(self.data, at)
         if scalar:
             return scalar.end()
@@ -88,21 +98,21 @@ class Document:
         return -1
 
     def _end_of_container(self, at: int) -> int:
-        data, depth = self.data, 0
-        while found := _STRUCTURE.search(data, at):
-            byte = found[0]
-            at = found.end()
-            if byte == b'"':
-                at = self._end_of_string(at)
-                if at < 0:
-                    return -1
-            elif byte in b"[{":
-                depth += 1
-            else:
-                depth -= 1
+        depth = 0
+        while at >= 0:
+            for found in _STRUCTURE.finditer(self.data, at):
+                kind = found.lastindex
+                if kind is None:
+                    continue
+                if kind == _STRING:
+                    at = self._end_of_string(found.end())
+                    break
+                depth += 1 if kind == _OPENING else -1
                 if not depth:
-                    return at
-        self.is_cut = True
+                    return found.end()
+            else:
+                self.is_cut = True
+                return -1
         return -1
 
 

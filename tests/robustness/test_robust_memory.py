@@ -1,0 +1,16 @@
+"""What reading a reply takes in memory: a small multiple of what came, whatever it unpacks to."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's figures of a process")
+def test_no_reply_takes_more_than_64_mb_and_four_times_its_size() -> None:
+    """Lists of nothing, many keys, deep nesting, gzip: in replies, errors and model lists."""
+    command = [sys.executable, "-m", "stress.amplify", "--few"]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
