@@ -24,7 +24,7 @@ from emby_plugins._protocol.reader import ReplyReader
 ALLOWED = 64_000_000
 FACTOR = 4
 STEEPEST = 3.0
-SIZE, UNPACKED = 400_000, 7_000_000
+SIZE, UNPACKED = 200_000, 3_000_000
 _READ = 1 << 16
 _STATUS = Path("/proc/self/status")
 STREAM = {"content-type": "text/event-stream"}

@@ -45,24 +45,22 @@ _OVERHEAD = 512
 _MANY = 4096
 
 
-class _Text:
-    """Text in pieces, joined in blocks so that many small ones take little more than the text."""
+class _Text(list[str]):
+    """Text in pieces, joined in blocks: many small ones take many times the memory of the text."""
 
-    __slots__ = ("_joined", "_pieces")
+    __slots__ = ("_full",)
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._joined = 0
+        self._full = _MANY
 
     def add(self, piece: str) -> None:
-        pieces = self._pieces
-        pieces.append(piece)
-        if len(pieces) - self._joined >= _MANY:
-            pieces[self._joined :] = ["".join(pieces[self._joined :])]
-            self._joined += 1
-
-    def __str__(self) -> str:
-        return "".join(self._pieces)
+        """Add a piece."""
+        self.append(piece)
+        if len(self) >= self._full:
+            # Only what came since the last time, so that each piece is joined once.
+            first = self._full - _MANY
+            self[first:] = ["".join(self[first:])]
+            self._full += 1
 
 
 class _Call:
@@ -151,14 +149,14 @@ class ReplyAccumulator:
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
 
-    def reply(self, request_id: str | None = None) -> ChatReply:
+    def reply(self, request_id: str | None = None, *, streamed: bool = False) -> ChatReply:
         """The reply as far as it has come."""
         return ChatReply(
-            text=str(self._text),
+            text="".join(self._text),
             images=tuple(self._images),
-            reasoning=str(self._reasoning),
+            reasoning="".join(self._reasoning),
             tool_calls=tuple(
-                ToolCall(call.id, call.name, str(call.arguments) or "{}")
+                ToolCall(call.id, call.name, "".join(call.arguments) or "{}")
                 for _, call in sorted(self._calls.items())
             ),
             citations=tuple(self._citations),
@@ -170,6 +168,7 @@ class ReplyAccumulator:
             request_id=request_id,
             system_fingerprint=self._fingerprint,
             metadata=self._metadata,
+            streamed=streamed,
             unread=tuple(self._unread),
         )
 

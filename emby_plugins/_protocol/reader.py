@@ -1,7 +1,7 @@
 """Reading the body of a response, chunk by chunk, to a whole reply or to a named failure."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -87,12 +87,21 @@ class ReplyReader:
             self._limits.check("wire", self._wire_size)
         for piece in self._inflate(chunk):
             data = self._decoder.feed(piece)
-            if self._events is None:
+            events = self._events
+            if events is None:
                 data = self._begin(data)
-            if self._events is not None:
-                yield from self._take(self._events.feed(data))
-                if self.is_done:
-                    return
+                events = self._events
+            if events is not None:
+                for event in events.feed(data):
+                    # Nearly every event is a chunk of the documented form.
+                    parsed = parse_completion(event.data) if event.event == "message" else None
+                    if parsed is not None:
+                        self._has_begun = True
+                        yield from self._accumulator.add(parsed)
+                    else:
+                        yield from self._take(event)
+                        if self.is_done:
+                            return
             if self._decoder.error is not None:
                 raise self._decoder.error
             if self._inflate.is_packed:
@@ -112,8 +121,9 @@ class ReplyReader:
             yield from self._whole()
             return
         # Of what a cut left of [DONE] nothing can be lost.
-        events = [event for event in self._events.close() if not _DONE.startswith(event.data)]
-        yield from self._take(events, is_last=True)
+        for event in self._events.close():
+            if not _DONE.startswith(event.data):
+                yield from self._take(event, is_last=True)
         if not self.is_done:
             yield from self._end()
 
@@ -126,8 +136,7 @@ class ReplyReader:
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived."""
-        reply = self._accumulator.reply(self._request_id)
-        return replace(reply, streamed=self._events is not None)
+        return self._accumulator.reply(self._request_id, streamed=self._events is not None)
 
     @contextmanager
     def error_context(self) -> Iterator[None]:
@@ -177,29 +186,26 @@ class ReplyReader:
         self._body.clear()
         return data
 
-    def _take(
-        self, events: Iterable[ServerSentEvent], *, is_last: bool = False
-    ) -> Iterator[StreamEvent]:
-        for data, kind in events:
-            # Nearly every event is a chunk of the documented form.
-            chunk = None if kind == "error" else parse_completion(data)
-            if chunk is not None:
-                self._has_begun = True
-                yield from self._accumulator.add(chunk)
-            elif data == _DONE:
-                yield from self._end()
-                return
-            elif kind == "error":
-                raise self._failure(data, data)
-            elif data:
-                yield from self._read_leniently(data, is_last=is_last)
+    def _take(self, event: ServerSentEvent, *, is_last: bool = False) -> Iterator[StreamEvent]:
+        """The events of anything but a chunk of the documented form."""
+        if event.data == _DONE:
+            yield from self._end()
+        elif event.event == "error":
+            raise self._failure(event.data, event.data)
+        elif event.data:
+            yield from self._read_leniently(event.data, is_last=is_last)
 
     def _whole(self) -> Iterator[StreamEvent]:
         body = bytes(self._body.removeprefix(_BYTE_ORDER_MARK))
         self._body.clear()
         if not body.strip():
             raise TruncatedReplyError("The reply is empty.", hint="Try again.")
-        yield from self._take([ServerSentEvent(body)])
+        parsed = parse_completion(body)
+        if parsed is not None:
+            self._has_begun = True
+            yield from self._accumulator.add(parsed)
+        else:
+            yield from self._read_leniently(body)
         yield from self._accumulator.show_rest()
         if not self._accumulator.has_choice and self._accumulator.problem is None:
             msg = "The reply has no choices, so there is no message in it."
@@ -209,7 +215,7 @@ class ReplyReader:
             raise self._accumulator.problem
         yield self._finished()
 
-    def _read_leniently(self, data: bytes, *, is_last: bool) -> Iterator[StreamEvent]:
+    def _read_leniently(self, data: bytes, *, is_last: bool = False) -> Iterator[StreamEvent]:
         lenient = LenientReader(data, self._accumulator, self._decoder, self._limits)
         for event in lenient.read():
             self._has_begun = True
