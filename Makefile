@@ -24,7 +24,7 @@ define everything
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types test-lowest test-newest test-wheel wheel release-check browser \
+.PHONY: help demo test lint types wording test-lowest test-newest test-wheel wheel release-check browser \
 	notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
 	conformance-servers clean
 
@@ -46,6 +46,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+## wording: count overused words and find odd phrases in the packages
+wording: $(READY)
+	$(BIN)/python tests/docs/wording.py --list
 
 ## types: strict types of the three packages
 types: $(READY)
