@@ -1,6 +1,6 @@
-"""`ModelCard`: what a model can do; and the models that are known without asking.
+"""`ModelCard`, a model's capabilities, and the built-in list of models.
 
-Imports nothing heavy: a host reads the catalog at every start.
+Imports nothing heavy, since hosts read the catalog at every start.
 """
 
 import json
@@ -14,13 +14,14 @@ from emby_plugins._errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model and what it can do.
+    """A model and its capabilities.
 
-    Abilities are True, False, or None where nobody says; with None, ask: the gateway decides.
-    `vision` accepts images, `text_output` and `image_output` are what it generates. `pricing`
-    holds decimal strings, US dollars per token (`prompt`, `completion`), image or request.
-    `context_length` and `max_output` are tokens, None where nobody says. `deprecated_at` and
-    `deactivated_at` are dates as the gateway writes them. An empty text means "not said".
+    Capabilities are True, False or None for unknown; requests are never refused locally because
+    of None. `vision` means that the model accepts images; `text_output` and `image_output` are
+    what it generates. `pricing` contains decimal strings, in US dollars per token (`prompt`,
+    `completion`), image or request. `context_length` and `max_output` are in tokens.
+    `deprecated_at` and `deactivated_at` are dates in the gateway's format. None and an empty
+    string mean "unknown".
 
     Emby, Vision Support page, "Vision-Enabled Models"; recordings, case `models` (all states).
     """
@@ -45,26 +46,26 @@ class ModelCard:
 
     @property
     def is_chat_model(self) -> bool:
-        """Whether it may answer a chat: False only if it generates neither text nor images.
+        """Whether it can answer a chat: False only if it generates neither text nor images.
 
-        Embedding, speech and video models are such. A model that says nothing counts as one.
+        Embedding, speech and video models can't. Unknown capabilities count as True.
         """
         return self.text_output is not False or self.image_output is not False
 
     def updated_by(self, newer: "ModelCard") -> "ModelCard":
-        """A card with everything that `newer` says, and what this one says where it is silent."""
-        return replace(self, **_said(newer))
+        """Return a copy with all fields that are known in `newer` replaced."""
+        return replace(self, **_known_fields(newer))
 
 
-_ABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
+_CAPABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
 _TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at")
 
 
 def clean_text(text: str) -> str:
-    """Text from outside as one printable line: a terminal or log must not obey a model's name.
+    """Make text from outside safe to print on one line of a terminal or log.
 
-    White space becomes a space, and each control, bidi or other unprintable character U+FFFD, so
-    that no two different ids become the same.
+    White space becomes a space. Control, bidi and other unprintable characters become U+FFFD
+    instead of being removed, so that different ids stay different.
     """
     if text.isprintable():
         return text
@@ -72,8 +73,8 @@ def clean_text(text: str) -> str:
 
 
 def _documented(model_id: str, family: str) -> ModelCard:
-    # Emby's pages promise vision and image output; of tools and the like they say nothing, and
-    # then it is for the gateway to refuse, not for us.
+    # Emby's pages document vision and image output. They don't mention tools and the rest, so
+    # assume support and leave it to the gateway to refuse.
     return ModelCard(
         id=model_id,
         name=model_id,
@@ -92,7 +93,7 @@ DOCUMENTED_MODELS = (
     _documented("glm-vision", "glm"),
     _documented("deepseek-vision", "deepseek"),
 )
-"""The models that Emby's pages name: Image Generation page, "Available Models"."""
+"""The models documented by Emby: Image Generation page, "Available Models"."""
 
 MOCK_MODELS = (
     ModelCard(
@@ -117,7 +118,7 @@ MOCK_MODELS = (
     ),
     ModelCard(
         id="emby-mock-vision",
-        name="Emby mock that looks and never paints",
+        name="Emby mock, vision without image output",
         family="emby-mock",
         vision=True,
         image_output=False,
@@ -127,7 +128,7 @@ MOCK_MODELS = (
     ),
     ModelCard(
         id="emby-mock-image",
-        name="Emby mock that only makes images",
+        name="Emby mock, images only",
         family="emby-mock",
         vision=True,
         text_output=False,
@@ -137,14 +138,14 @@ MOCK_MODELS = (
         structured_output=False,
     ),
 )
-"""The models of the mock backend, which no gateway serves."""
+"""The models of the mock backend; no gateway serves them."""
 
 
 def known_models(listed: Iterable[ModelCard] | None = None) -> list[ModelCard]:
-    """The models of a gateway's list, completed by what the shipped catalog knows of them.
+    """Return the models of a gateway's list, completed from the built-in list.
 
-    Without a list: the shipped catalog, `DOCUMENTED_MODELS`. Each model once, in the list's
-    order; of a model listed twice, what is said later counts.
+    Without a list, returns the built-in one, `DOCUMENTED_MODELS`. Each model appears once, in the
+    list's order; for a model listed twice, the later entry wins.
     """
     shipped = {card.id: card for card in DOCUMENTED_MODELS}
     if listed is None:
@@ -158,7 +159,7 @@ def known_models(listed: Iterable[ModelCard] | None = None) -> list[ModelCard]:
 
 
 def find_model(model: str, cards: Iterable[ModelCard]) -> ModelCard | None:
-    """The card of a model by its id or alias, with or without a provider's prefix; else None."""
+    """Find a model by id or alias, with or without a provider prefix. Returns None if unknown."""
     cards = list(cards)
     by_name = {alias: card for card in cards for alias in card.aliases}
     by_name |= {card.id: card for card in cards}
@@ -166,42 +167,42 @@ def find_model(model: str, cards: Iterable[ModelCard]) -> ModelCard | None:
 
 
 def save_cards(path: Path, cards: Iterable[ModelCard]) -> None:
-    """Write a list of models to disk, whole or not at all. Raises `OSError`."""
-    # Late, for a host reads the catalogue at every start and writes it hardly ever.
+    """Write a list of models to disk atomically. Raises `OSError`."""
+    # Imported late: hosts read the catalog at every start and rarely write it.
     from emby_plugins._files import replace_file
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    given = [_said(card) for card in cards]
-    replace_file(path, json.dumps({"models": given}, indent=1).encode() + b"\n")
+    entries = [_known_fields(card) for card in cards]
+    replace_file(path, json.dumps({"models": entries}, indent=1).encode() + b"\n")
 
 
 def load_cards(path: Path) -> list[ModelCard]:
-    """The list of models that `save_cards` wrote.
+    """Read a list of models written by `save_cards`.
 
-    Raises `FileNotFoundError` where there is none, and `ConfigurationError` where what is there
-    is no such list.
+    Raises `FileNotFoundError` if the file doesn't exist, and `ConfigurationError` if it is not a
+    list of models.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     try:
         return [_card(entry) for entry in json.loads(text)["models"]]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         msg = f"The model list {str(path)!r} can't be read ({type(error).__name__})."
-        raise ConfigurationError(msg, hint="'llm emby refresh' writes a new one.") from None
+        raise ConfigurationError(msg, hint="Run 'llm emby refresh' to write a new one.") from None
 
 
-def _said(card: ModelCard) -> dict[str, Any]:
-    # False is said; None, an empty text, no aliases and no prices are not.
+def _known_fields(card: ModelCard) -> dict[str, Any]:
+    # False is known; None, an empty string, no aliases and no prices are not.
     return {name: value for name, value in asdict(card).items() if value is False or value}
 
 
 def _card(entry: dict[str, Any]) -> ModelCard:
     known = {f.name: entry[f.name] for f in fields(ModelCard) if f.name in entry}
     if not isinstance(known["id"], str):
-        raise TypeError("a model's id is a string")
-    for name in _ABILITIES:
+        raise TypeError("a model's id must be a string")
+    for name in _CAPABILITIES:
         if not isinstance(known.get(name), bool):
             known.pop(name, None)
-    # Cleaned here too: older versions wrote what the gateway sent.
+    # Older versions wrote unsanitized text.
     known |= {name: clean_text(known[name]) for name in _TEXTS if name in known}
     aliases = tuple(clean_text(alias) for alias in known.get("aliases", ()))
     return ModelCard(**{**known, "aliases": aliases})

@@ -1,7 +1,8 @@
-"""How a reply looks: HTML for notebooks, text everywhere else, whole or while it grows.
+"""Display replies: HTML in notebooks, plain text elsewhere, complete or while streaming.
 
-What a model said is escaped here, and nothing but text to the page: no script, no style sheet,
-and no address is fetched. IPython is used where it runs already, and never imported otherwise.
+Everything a model wrote is escaped, so it is only ever text to the page: no scripts, no style
+sheets, and no URL is fetched. IPython is used if it is already running and never imported
+otherwise.
 """
 
 import re
@@ -24,45 +25,45 @@ if TYPE_CHECKING:
     from emby_plugins._images import Image
 
 INTERVAL = 0.1
-"""The least number of seconds between two looks at a growing reply."""
+"""Minimum number of seconds between two updates of a streaming reply."""
 
-_PER_SECOND = 4_000_000
-_AS_IT_IS = 256 * 1024
+_BYTES_PER_SECOND = 4_000_000
+_MAX_INLINE = 256 * 1024
 _PREVIEW = 768
-_ALONE, _AMONG = 384, 224
-_IN_BROWSERS = {"image/png", "image/jpeg", "image/webp", "image/gif"}
+_SINGLE_WIDTH, _GRID_WIDTH = 384, 224
+_SHOWN = {"image/png", "image/jpeg", "image/webp", "image/gif"}
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
-# Neither dark nor light: text has the page's own colour, and lines are grey on both.
+# Works in light and dark themes: text inherits the page's color, borders are a neutral gray.
 _BOX = "max-width:60em;line-height:1.5;text-align:left"
-_SAID = "white-space:pre-wrap;overflow-wrap:anywhere"
+_BODY = "white-space:pre-wrap;overflow-wrap:anywhere"
 _FAINT = "opacity:.65;font-size:85%"
 _TITLE = "opacity:.8;font-size:85%;font-weight:600;margin-top:8px"
-_SHEET = "display:flex;flex-wrap:wrap;gap:12px;margin:8px 0"
-_PICTURE = "max-width:100%;height:auto;margin:0;border-radius:6px"
+_GRID = "display:flex;flex-wrap:wrap;gap:12px;margin:8px 0"
+_IMAGE = "max-width:100%;height:auto;margin:0;border-radius:6px"
 _CALL = (
     "margin:6px 0;padding:6px 10px;border-left:3px solid rgba(128,128,128,.5);"
     "white-space:pre-wrap;overflow-wrap:anywhere;font-family:monospace"
 )
 
 _Figure = tuple[str, str, int]
-"""A picture's source (none, where it can't be shown), its caption, and its width in pixels."""
+"""An image's `src` (empty if it can't be shown), its caption, and its width in pixels."""
 
 
 def bundle(reply: "ChatReply", title: str = "") -> dict[str, str]:
-    """The reply in the forms that a notebook picks from."""
+    """Return the reply as a MIME bundle, of which a notebook picks a format."""
     figures = [_figure(image) for image in reply.images]
     return {"text/html": _html(reply, figures, title), "text/plain": plain(reply, title)}
 
 
 def plain(reply: "ChatReply", title: str = "") -> str:
-    """The reply as text, with a line for each image and each call of a tool."""
+    """Return the reply as text, with one line for each image and tool call."""
     lines = [title, reply.text, *_after_the_text(reply)]
     return _clean("\n".join(line for line in lines if line)) or "(an empty reply)"
 
 
 def show(reply: "ChatReply", title: str = "") -> None:
-    """Show a reply below the cell of a notebook; print it elsewhere."""
+    """Display a reply below a notebook's cell, or print it."""
     display = _notebook()
     if display is None:
         sys.stdout.write(f"{plain(reply, title)}\n")
@@ -72,21 +73,21 @@ def show(reply: "ChatReply", title: str = "") -> None:
 
 @contextmanager
 def growing(so_far: "Callable[[], ChatReply]") -> Iterator[Callable[[], None]]:
-    """Show what `so_far` returns, anew whenever the yielded function says there is more.
+    """Display what `so_far` returns, updated when the yielded function is called.
 
-    However it ends, what had come by then stands there. It is looked at ten times a second at
-    most; the last piece before a silence is shown no later than that.
+    Updates happen at most ten times a second. A pause in the stream never hides text for longer
+    than that, and when the stream ends or fails, everything received is shown.
     """
     display = _notebook()
-    reply = _Growing(so_far, _Printed() if display is None else _Displayed(display))
+    reply = _LiveReply(so_far, _Printed() if display is None else _Displayed(display))
     try:
         yield reply.more
     finally:
         reply.end()
 
 
-class _Growing:
-    """When to look: at once, or by a timer as soon as the last look is `INTERVAL` old."""
+class _LiveReply:
+    """Schedules updates: now or, if the last one is too recent, by a timer."""
 
     def __init__(self, so_far: "Callable[[], ChatReply]", place: "_Printed | _Displayed") -> None:
         self._so_far = so_far
@@ -101,9 +102,9 @@ class _Growing:
         with self._lock:
             wait = self._due - time.monotonic()
             if wait <= 0:
-                self._look()
+                self._update()
             else:
-                self._timer = Timer(wait, self._late)
+                self._timer = Timer(wait, self._update_late)
                 self._timer.daemon = True
                 self._timer.start()
 
@@ -114,21 +115,21 @@ class _Growing:
                 self._timer = None
             self._place.draw(self._so_far(), is_whole=True)
 
-    def _late(self) -> None:
+    def _update_late(self) -> None:
         with self._lock:
-            # It may have waited for the lock while the reply came to its end.
+            # `end` may have run while this thread was waiting for the lock.
             if self._timer is not None:
                 self._timer = None
-                self._look()
+                self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         size = self._place.draw(self._so_far())
-        # A page full of pictures is not sent over and over.
-        self._due = time.monotonic() + max(INTERVAL, size / _PER_SECOND)
+        # Each update sends all images again, so large pages are updated less often.
+        self._due = time.monotonic() + max(INTERVAL, size / _BYTES_PER_SECOND)
 
 
 class _Displayed:
-    """A place in a notebook, drawn over each time."""
+    """An output of a notebook, replaced on each update."""
 
     def __init__(self, display: Callable[..., Any]) -> None:
         self._display = display
@@ -147,7 +148,7 @@ class _Displayed:
 
 
 class _Printed:
-    """Standard output, which only ever gets longer."""
+    """Standard output, to which new text is appended."""
 
     def __init__(self) -> None:
         self._text = 0
@@ -168,7 +169,7 @@ def _after_the_text(reply: "ChatReply") -> Iterator[str]:
 
 
 def _notebook() -> Callable[..., Any] | None:
-    """IPython's `display`, where a notebook is there to show what it is given."""
+    """Return IPython's `display`, or None outside of a notebook."""
     running = sys.modules.get("IPython")
     shell = running.get_ipython() if running is not None else None
     if getattr(shell, "kernel", None) is None:
@@ -182,20 +183,20 @@ def _html(
 ) -> str:
     pieces = [f'<div style="{_TITLE}">{_text(title)}</div>'] if title else []
     if reply.reasoning:
-        thought = f'<div style="{_SAID};{_FAINT};margin:4px 0 8px">{_text(reply.reasoning)}</div>'
+        thought = f'<div style="{_BODY};{_FAINT};margin:4px 0 8px">{_text(reply.reasoning)}</div>'
         unfolded = "" if is_whole or reply.text else " open"
         summary = f'<summary style="{_FAINT};cursor:pointer">Reasoning</summary>'
         pieces.append(f"<details{unfolded}>{summary}{thought}</details>")
     cursor = "" if is_whole else '<span style="opacity:.5">&#9613;</span>'
     if reply.text or cursor:
-        pieces.append(f'<div dir="auto" style="{_SAID}">{_text(reply.text)}{cursor}</div>')
+        pieces.append(f'<div dir="auto" style="{_BODY}">{_text(reply.text)}{cursor}</div>')
     if figures:
-        most = _ALONE if len(figures) == 1 else _AMONG
+        most = _SINGLE_WIDTH if len(figures) == 1 else _GRID_WIDTH
         shown = "".join(
             _shown(figure, image, most)
             for figure, image in zip(figures, reply.images, strict=False)
         )
-        pieces.append(f'<div style="{_SHEET}">{shown}</div>')
+        pieces.append(f'<div style="{_GRID}">{shown}</div>')
     pieces += (
         f'<div style="{_CALL}">{_text(call.name)}({_text(call.arguments)})</div>'
         for call in reply.tool_calls
@@ -204,7 +205,7 @@ def _html(
     facts = [*map(escape, _facts(reply)), *links] if is_whole else []
     if facts:
         pieces.append(f'<div style="{_FAINT}">{" &middot; ".join(facts)}</div>')
-    # Without these classes JupyterLab takes what stands between two dollar signs for a formula.
+    # Without these classes, JupyterLab typesets text between two dollar signs as a formula.
     classes = "emby-reply tex2jax_ignore mathjax_ignore"
     return f'<div class="{classes}" style="{_BOX}">{"".join(pieces)}</div>'
 
@@ -223,30 +224,30 @@ def _facts(reply: "ChatReply") -> Iterator[str]:
 def _shown(figure: _Figure, image: "Image", most: int) -> str:
     source, caption, width = figure
     if not source:
-        told = caption if image.url is None else _link(image.url, caption)
-        return f'<div style="{_SAID}">{told}</div>'
+        label = caption if image.url is None else _link(image.url, caption)
+        return f'<div style="{_BODY}">{label}</div>'
     prompt = image.provenance.prompt if image.provenance else ""
     alt = _text(prompt[:300]) or "image"
     return (
         f'<figure style="margin:0;max-width:100%">'
-        f'<img src="{source}" alt="{alt}" width="{min(width, most)}" style="{_PICTURE}">'
+        f'<img src="{source}" alt="{alt}" width="{min(width, most)}" style="{_IMAGE}">'
         f'<figcaption style="{_FAINT}">{caption}</figcaption></figure>'
     )
 
 
 def _figure(image: "Image") -> _Figure:
-    """What stands for an image: its own bytes, or a smaller picture of a large one."""
-    told = _text(repr(image))
+    """Return how to show an image: by its own bytes or, if it is large, a preview."""
+    label = _text(repr(image))
     try:
-        if image.media_type not in _IN_BROWSERS:
-            return "", told, 0
+        if image.media_type not in _SHOWN:
+            return "", label, 0
         width, height = image.size
         data = image.data
-        source = image.data_url if len(data) <= _AS_IT_IS else _preview(image)
+        source = image.data_url if len(data) <= _MAX_INLINE else _preview(image)
     except EmbyError:
-        return "", f"{told} can't be shown: it is damaged, or gone.", 0
+        return "", f"{label} can't be shown: it is damaged or no longer exists.", 0
     kind = str(image.media_type).removeprefix("image/").upper()
-    return source, f"{width} &times; {height} {kind}, {_amount(len(data))}", width
+    return source, f"{width} &times; {height} {kind}, {_format_size(len(data))}", width
 
 
 def _preview(image: "Image") -> str:
@@ -259,24 +260,24 @@ def _preview(image: "Image") -> str:
     return f"data:image/webp;base64,{b64encode(out.getvalue()).decode()}"
 
 
-def _amount(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
 
 
-def _link(url: str, said: str) -> str:
+def _link(url: str, label: str) -> str:
     try:
-        leads_somewhere = urlsplit(url).scheme in {"http", "https"}
+        is_web = urlsplit(url).scheme in {"http", "https"}
     except ValueError:
-        leads_somewhere = False
-    if not leads_somewhere:
-        return _text(said)
-    return f'<a href="{_text(url)}" rel="noopener noreferrer" target="_blank">{_text(said)}</a>'
+        is_web = False
+    if not is_web:
+        return _text(label)
+    return f'<a href="{_text(url)}" rel="noopener noreferrer" target="_blank">{_text(label)}</a>'
 
 
-def _text(said: str) -> str:
-    return escape(_clean(said))
+def _text(text: str) -> str:
+    return escape(_clean(text))
 
 
-def _clean(said: str) -> str:
-    """Without what would move a cursor, colour a terminal, or turn the reading direction."""
-    return _UNPRINTABLE.sub("", said)
+def _clean(text: str) -> str:
+    """Remove control and bidi characters, which could control a terminal or reorder text."""
+    return _UNPRINTABLE.sub("", text)

@@ -1,6 +1,6 @@
-"""How a reply ended: what a caller should know that its content does not say.
+"""How a reply ended: what its content alone doesn't tell the caller.
 
-Pure functions behind the properties of `ChatReply`, so that every host tells the same.
+Pure functions behind the properties of `ChatReply`, so that all hosts report the same.
 """
 
 import logging
@@ -16,8 +16,8 @@ _KNOWN = {
     "content_filter": "A content filter ended the reply (finish reason: content_filter).",
     "length": "The reply was cut off at the token limit (finish reason: length).",
 }
-# The cheapest image that a provider is known to count costs 272 tokens. Text that is shorter
-# than its count by less than this is rounding: special tokens, a template's words.
+# The smallest image known to be billed costs 272 tokens. A smaller gap between the text and its
+# token count is noise, such as special tokens or a chat template.
 _MIN_IMAGE_TOKENS = 256
 _MAX_QUOTED = 2000
 
@@ -25,12 +25,12 @@ _log = logging.getLogger(__name__)
 
 
 def missing_image_tokens(reply: "ChatReply") -> int:
-    """Output tokens counted for an image that did not arrive; 0 if nothing is missing.
+    """Return the output tokens billed for an image that did not arrive; 0 if none is missing.
 
-    Only some providers count image tokens by themselves. In the recordings (`image`,
-    `image-safety`, every state) an image is part of `completion_tokens`, so the rest that text
-    can't account for is taken for one: no tokenizer makes more than one token of a byte. Where
-    something else ended the reply, the rest may be text that was held back.
+    Only some providers report image tokens separately. In the recordings (`image`,
+    `image-safety`, all states) they are part of `completion_tokens`, so tokens that the text
+    can't account for are attributed to an image: a byte of text is at most one token. With any
+    finish reason but `stop`, they may be withheld text instead.
     """
     usage = reply.usage
     if usage is None or reply.images:
@@ -47,30 +47,35 @@ def missing_image_tokens(reply: "ChatReply") -> int:
 
 
 def notice(reply: "ChatReply") -> str:
-    """What to know about the end of the reply; empty for a normal one."""
+    """Return what to know about how the reply ended; empty for a normal end."""
     return " ".join(filter(None, (_finish(reply), _missing_image(reply))))
 
 
 def log_missing_image(reply: "ChatReply") -> None:
-    """Log a warning when an image was paid for and did not arrive.
+    """Log a warning if an image was billed and did not arrive.
 
     Not `warnings.warn`: a program that turns warnings into errors would lose the paid text.
     """
-    told = _missing_image(reply)
-    if told:
-        _log.warning("%s", told)
+    message = _missing_image(reply)
+    if message:
+        _log.warning("%s", message)
 
 
 def image_count_error(reply: "ChatReply") -> ImageCountError:
-    """The error for a reply that does not have exactly one image, with the reply in `partial`."""
+    """Return the error for a reply without exactly one image; `partial` is the reply."""
     error: ImageCountError
     if reply.images:
         msg = f"Expected exactly one image, got {len(reply.images)}."
         error = ImageCountError(msg, hint="Use reply.images.", request_id=reply.request_id)
     else:
-        told = ("The reply has no image.", _said(reply), notice(reply), _billed(reply))
+        facts = (
+            "Expected one image, but the reply has none.",
+            _quote(reply),
+            notice(reply),
+            _billed(reply),
+        )
         error = MissingImageError(
-            " ".join(filter(None, told)),
+            " ".join(filter(None, facts)),
             hint="" if notice(reply) else "Ask for an image, and use a model that generates them.",
             request_id=reply.request_id,
         )
@@ -83,7 +88,7 @@ def _finish(reply: "ChatReply") -> str:
     if reason in _KNOWN:
         return _KNOWN[reason]
     if reason is not None and reason not in _NORMAL:
-        # Quoted by repr: it comes from outside, and may hold terminal escapes.
+        # repr escapes control characters, which a gateway might send.
         return f"The reply ended with the finish reason {reason[:80]!r}."
     if not (reply.text or reply.images or reply.tool_calls):
         return f"The reply is empty (finish reason: {reason or 'not given'})."
@@ -94,19 +99,19 @@ def _missing_image(reply: "ChatReply") -> str:
     tokens = missing_image_tokens(reply)
     if not tokens:
         return ""
-    told = f"{tokens:,} output tokens were billed for an image that did not arrive."
+    message = f"{tokens:,} output tokens were billed for an image that did not arrive."
     if not reply.usage or not reply.usage.image_tokens:
-        told = (
+        message = (
             f"{tokens:,} output tokens were billed beyond the text, as for an image, but no "
             "image arrived."
         )
     if reply.streamed:
-        # Recorded of the 2025-11 state only; nothing in a stream says which state it is.
+        # Only recorded for the 2025-11 state, but a stream doesn't reveal the gateway's state.
         return (
-            f"{told} It was refused or dropped: some gateways drop streamed images of more than "
+            f"{message} It was refused or dropped: some gateways drop streamed images of more than "
             "about 7.8 MB. Ask again without streaming (a new, paid request)."
         )
-    return f"{told} The provider may have refused to show it: change the prompt, or the model."
+    return f"{message} The provider may have refused to show it: change the prompt, or the model."
 
 
 def _billed(reply: "ChatReply") -> str:
@@ -114,9 +119,9 @@ def _billed(reply: "ChatReply") -> str:
     return f"{tokens:,} output tokens were billed." if tokens and not _missing_image(reply) else ""
 
 
-def _said(reply: "ChatReply") -> str:
+def _quote(reply: "ChatReply") -> str:
     text = reply.text.strip()
     if not text:
         return ""
     more = f" (the first {_MAX_QUOTED:,} characters)" if len(text) > _MAX_QUOTED else ""
-    return f"The model said{more}: {text[:_MAX_QUOTED]!r}."
+    return f"The model answered{more}: {text[:_MAX_QUOTED]!r}."

@@ -3,29 +3,29 @@
     EmbyError
     ├── ConfigurationError (ValueError)     how the client was set up
     │   └── MissingKeyError                 no API key anywhere
-    ├── InvalidImageError (ValueError)      bytes, a path or a URL that is no usable image
-    ├── RequestError (ValueError)           a request that can't be built, so was not sent
-    ├── TransportError                      nothing usable came back over the wire
+    ├── InvalidImageError (ValueError)      bytes, a path or a URL that is not a usable image
+    ├── RequestError (ValueError)           a request that can't be built; it was not sent
+    ├── TransportError                      the network failed before a complete reply
     │   ├── EmbyConnectionError (ConnectionError)
     │   └── EmbyTimeoutError (TimeoutError)
     │       └── DeadlineExceededError       the whole call took too long
     ├── APIError                            the gateway answered with an error
     │   ├── BadRequestError                 400, 413, 415, 422
-    │   │   ├── UnreadableInputImageError      it could not use an image
+    │   │   ├── UnreadableInputImageError      it could not use an input image
     │   │   └── ModelNotFoundError          it does not know the model
     │   ├── AuthenticationError             401
     │   ├── BillingError                    402
     │   ├── PermissionDeniedError           403
     │   ├── NotFoundError                   404, 410
     │   ├── RateLimitError                  429
-    │   └── ServerError                     5xx, and whatever has no better name
-    │       └── ProviderAccountError        the provider refused the gateway's account with it
-    └── ReplyError                          it answered, but not with a whole reply
-        ├── MalformedReplyError             not the contract's form
+    │   └── ServerError                     5xx, and any other status
+    │       └── ProviderAccountError        the provider rejected the gateway's account
+    └── ReplyError                          the reply is incomplete or unusable
+        ├── MalformedReplyError             not in the documented format
         ├── TruncatedReplyError             it ended before it was finished
         ├── ReplyTooLargeError              over one of the client's `Limits`
-        └── ImageCountError                 `reply.image` where there is not exactly one
-            └── MissingImageError           an image was ordered and none came
+        └── ImageCountError                 `reply.image` of a reply without exactly one
+            └── MissingImageError           an image was requested and none arrived
 
 `str(error)` is one or two sentences: what happened, to what, and what to do about it.
 """
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 
 
 class EmbyError(Exception):
-    """The root of every error raised here.
+    """The base class of all errors.
 
-    `message` says what happened, `hint` (may be empty) what to do next. `request_id` is the
-    gateway's `x-request-id` where it gave one. `partial` is the reply as far as it had arrived,
-    text and images included, or None when nothing had.
+    `message` describes what happened, `hint` (may be empty) what to do next. `request_id` is the
+    gateway's `x-request-id`, or None. `partial` is the part of the reply that was received, text
+    and images included, or None if nothing was received.
     """
 
     is_retryable = False
-    """Whether the same request may succeed when sent again."""
+    """Whether the same request may succeed if sent again."""
 
     def __init__(self, message: str, *, hint: str = "", request_id: str | None = None) -> None:
         super().__init__(message)
@@ -74,27 +74,27 @@ class ConfigurationError(EmbyError, ValueError):
 
 
 class MissingKeyError(ConfigurationError):
-    """A call that needs an API key was made without one; nothing was sent."""
+    """The call needs an API key and there is none; nothing was sent."""
 
 
 class InvalidImageError(EmbyError, ValueError):
-    """What was given, or what came back, is not an image that can be used."""
+    """An image, given by the caller or received, can't be used."""
 
 
 class RequestError(EmbyError, ValueError):
-    """The request can't be expressed in Emby's contract; nothing was sent."""
+    """The request doesn't fit Emby's API; nothing was sent."""
 
 
 class TransportError(EmbyError):
-    """The network failed before a whole reply had arrived."""
+    """The network failed before the reply was complete."""
 
 
 class EmbyConnectionError(TransportError, ConnectionError):
-    """The gateway could not be reached, or the connection broke."""
+    """The gateway could not be reached, or the connection was lost."""
 
 
 class EmbyTimeoutError(TransportError, TimeoutError):
-    """The gateway was silent for longer than `timeout` seconds."""
+    """The gateway sent nothing for `timeout` seconds."""
 
 
 class DeadlineExceededError(EmbyTimeoutError):
@@ -102,16 +102,16 @@ class DeadlineExceededError(EmbyTimeoutError):
 
 
 class APIError(EmbyError):
-    """The gateway answered with an error object, under an error status or in mid-stream.
+    """The gateway answered with an error, as an HTTP status or in the middle of a stream.
 
-    `status` is the HTTP status the error stands for: the provider's where the gateway hid it
-    in its message. `type`, `code` and `param` are the gateway's own words, or empty; `param` is
-    the path of the field it refused, such as `messages.0.content`. `retry_after` is in seconds,
-    None when the gateway named no time.
+    `status` is the HTTP status, or the provider's status if the gateway put that into its
+    message. `type`, `code` and `param` are the gateway's values, or empty; `param` is the path of
+    the rejected field, such as `messages.0.content`. `retry_after` is in seconds, None if the
+    gateway named no time.
 
-    Where a provider behind the gateway failed, `provider` is its name, `model` the model asked
-    there, and `response_text` what it answered, each as far as the gateway tells
-    (recordings upstream-* of every state). Elsewhere all three are empty.
+    If a provider behind the gateway failed, `provider` is its name, `model` the provider's model
+    and `response_text` its answer, as far as the gateway reports them (recordings upstream-*, all
+    states). Otherwise all three are empty.
     """
 
     def __init__(
@@ -141,12 +141,12 @@ class APIError(EmbyError):
 
     @property
     def is_retryable(self) -> bool:  # type: ignore[override]
-        """True for rate limits and gateway troubles: 429, 502, 503, 504, 529."""
+        """True for rate limits and temporary gateway failures: 429, 502, 503, 504, 529."""
         return self.status in {429, 502, 503, 504, 529}
 
 
 class BadRequestError(APIError):
-    """The gateway refused the request as it stands."""
+    """The gateway rejected the request."""
 
 
 class UnreadableInputImageError(BadRequestError):
@@ -157,7 +157,7 @@ class UnreadableInputImageError(BadRequestError):
 
 
 class ModelNotFoundError(BadRequestError):
-    """The gateway does not serve the model that was asked for."""
+    """The gateway does not serve the requested model."""
 
 
 class AuthenticationError(APIError):
@@ -169,11 +169,11 @@ class BillingError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """The key is valid, but may not do this."""
+    """The key is valid but lacks permission for this request."""
 
 
 class NotFoundError(APIError):
-    """There is nothing at that address: a wrong base URL, or something withdrawn."""
+    """Nothing exists at this URL: the base URL is wrong, or the resource was removed."""
 
 
 class RateLimitError(APIError):
@@ -185,23 +185,23 @@ class ServerError(APIError):
 
 
 class ProviderAccountError(ServerError):
-    """The provider refused the gateway's account with it: its key, credit or permission.
+    """The provider rejected the gateway's own account: its key, credit or permission.
 
-    The caller's own key was accepted. `status` is the provider's 401, 402 or 403 (recordings
-    upstream-401 and upstream-402 of every state).
+    The caller's key was accepted. `status` is the provider's 401, 402 or 403 (recordings
+    upstream-401 and upstream-402, all states).
     """
 
 
 class ReplyError(EmbyError):
-    """The gateway answered, but not with a whole and usable reply."""
+    """The gateway answered, but the reply is incomplete or unusable."""
 
 
 class MalformedReplyError(ReplyError):
-    """The reply is not of the contract's form."""
+    """The reply is not in the documented format."""
 
 
 class TruncatedReplyError(ReplyError):
-    """The reply ended before it was finished. What had arrived is in `partial`."""
+    """The reply ended early. What was received is in `partial`."""
 
     is_retryable = True
 
@@ -211,12 +211,12 @@ class ReplyTooLargeError(ReplyError):
 
 
 class ImageCountError(ReplyError):
-    """`reply.image` was asked for where the reply has no image, or several."""
+    """`reply.image` was used on a reply with no image or with several."""
 
 
 class MissingImageError(ImageCountError):
-    """An image was ordered, and the reply has none; `partial` is that reply.
+    """An image was requested and the reply has none; `partial` is that reply.
 
-    The message says what is known of the reason: how the reply ended, what the model said,
-    and the tokens that were billed for an image that did not arrive.
+    The message gives the known reasons: how the reply ended, what the model answered instead,
+    and the tokens billed for an image that did not arrive.
     """

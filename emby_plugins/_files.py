@@ -1,8 +1,8 @@
-"""Files that appear whole or not at all, and files that are read within limits.
+"""Atomic file writes and bounded file reads.
 
-The one place where files are written: each is a draft in the folder where it will be, and gets
-its name when it is whole. A draft is locked by the process that writes it, so that one left by a
-killed process can be told from one in use.
+The only module that writes files. Each file is written as a temporary file in its final folder and
+renamed once it is complete. The writing process locks the temporary file, which distinguishes a
+file in use from one left behind by a killed process.
 """
 
 import errno
@@ -22,27 +22,27 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
-"""The largest file that is read into memory: as large as an image may be that arrives."""
+"""The largest file that is read into memory; the same as `Limits.image`."""
 
-_DRAFT = re.compile(r"\.emby-[0-9a-f]{16}\.part")
+_TEMPORARY = re.compile(r"\.emby-[0-9a-f]{16}\.part")
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-# A pipe that took a file's place after it was checked must not block.
+# Opening must not block if a named pipe has replaced the file since it was checked.
 _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _STALE_SECONDS = 24 * 3600
 
 
 @contextmanager
-def draft(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """Open a new, unbuffered file in `folder`; it is removed afterwards, unless published.
+def temporary_file(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Create an unbuffered temporary file in `folder` and remove it on exit, unless committed.
 
     Yields the file, to be written with `write_all`, and its path. Raises `OSError`.
     """
-    file, path = _open_draft(folder)
+    file, path = _open_temporary(folder)
     try:
         yield file, path
     finally:
-        # What matters was written and published before, or has failed already. A draft that
-        # can't be removed is left to `sweep`.
+        # At this point the data is committed or an error is propagating, so a failing cleanup
+        # must not raise. `remove_stale_files` deletes the file later.
         with suppress(OSError):
             file.close()
         with suppress(OSError):
@@ -50,35 +50,35 @@ def draft(folder: Path) -> Iterator[tuple[BinaryIO, Path]]:
 
 
 def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    """Write all of `data`. Raises `OSError`; how much of it was written is then unknown."""
+    """Write all of `data`. Raises `OSError`, after which an unknown part has been written."""
     left = memoryview(data)
     while left:
-        # A disk that fills up takes a part of it first.
+        # An unbuffered write is partial when the disk fills up; only the next one raises.
         left = left[file.write(left) :]
 
 
-def settle(file: BinaryIO) -> None:
+def check_close(file: BinaryIO) -> None:
     """Raise the `OSError` that closing would raise, while the file can still be read back.
 
-    Network file systems report a full disk no sooner than when a descriptor is closed; closing a
-    duplicate is enough. Local ones report it when writing, so this is no `fsync`, which would
-    block the event loop for milliseconds.
+    Network file systems report a full disk only when a descriptor is closed; closing a duplicate
+    is enough. Local ones report it on write, so this doesn't call `fsync`, which would block the
+    event loop for milliseconds.
     """
     os.close(os.dup(file.fileno()))
 
 
-def publish(draft: Path, path: Path) -> None:
-    """Give a finished draft its name. Raises `FileExistsError` when the name is taken."""
-    # A hard link fails when the name is taken, symlinks included; a rename would replace it.
+def commit(temporary: Path, path: Path) -> None:
+    """Give a complete temporary file its final name. Raises `FileExistsError` if that exists."""
+    # Unlike a rename, a hard link never replaces an existing file or symlink.
     try:
-        os.link(draft, path)
+        os.link(temporary, path)
     except FileExistsError:
-        raise FileExistsError(f"{str(path)!r} exists already; it was left as it is.") from None
+        raise FileExistsError(f"{str(path)!r} already exists and was not overwritten.") from None
     except OSError:
-        # A file system without hard links: claim the name, then move the draft over the claim.
+        # No hard links on this file system: reserve the name, then rename onto the reservation.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         try:
-            draft.replace(path)
+            temporary.replace(path)
         except OSError:
             with suppress(OSError):
                 path.unlink()
@@ -86,33 +86,33 @@ def publish(draft: Path, path: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file, or replace it: whoever reads it finds the old or the new, whole. `OSError`."""
-    with draft(path.parent) as (file, written):
+    """Write or replace a file atomically: readers see the old or the new content. `OSError`."""
+    with temporary_file(path.parent) as (file, written):
         write_all(file, data)
-        settle(file)
+        check_close(file)
         if os.name == "nt":
-            file.close()  # an open file can't be moved there
+            file.close()  # Windows can't rename an open file
         written.replace(path)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the drafts in `folder` that killed processes left behind, and nothing else."""
+def remove_stale_files(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in `folder`, and nothing else."""
     try:
         with os.scandir(folder) as entries:
-            drafts = [Path(entry.path) for entry in entries if _DRAFT.fullmatch(entry.name)]
+            paths = [Path(entry.path) for entry in entries if _TEMPORARY.fullmatch(entry.name)]
     except OSError:
         return
-    for path in drafts:
+    for path in paths:
         with suppress(OSError):
             _remove_if_stale(path)
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, and nothing else. Raises `OSError`, which says what it is.
+    """Open a regular file for reading. Raises `OSError`, which names any other kind of file.
 
-    A named pipe would block, a device may never end.
+    Reading a named pipe could block, and a device may never end.
     """
-    _require_regular(path.stat())  # before opening, which may do things to a device
+    _require_regular(path.stat())  # first: opening a device can have side effects
     file = os.fdopen(os.open(path, _READ), "rb")
     try:
         _require_regular(os.fstat(file.fileno()))
@@ -123,32 +123,34 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
-    """Return the bytes of a regular file. Raises `OSError`, also beyond `most` bytes."""
+    """Return the bytes of a regular file. Raises `OSError`, also for more than `most` bytes."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most:
-            raise OSError(errno.EFBIG, f"It has {size:,} bytes, and {most:,} is the limit")
+            raise OSError(errno.EFBIG, f"It has {size:,} bytes; the limit is {most:,}")
         data = file.read(size + 1)
         if len(data) > size:
-            # It grows while it is read, or its file system does not tell sizes.
+            # The file is growing, or its file system reports no size (such as /proc).
             data += file.read(most + 1 - len(data))
         if len(data) > most:
-            raise OSError(errno.EFBIG, f"It has more than {most:,} bytes, which is the limit")
+            raise OSError(errno.EFBIG, f"It has more than {most:,} bytes, the limit")
         return data
 
 
-def _open_draft(folder: Path) -> tuple[BinaryIO, Path]:
+def _open_temporary(folder: Path) -> tuple[BinaryIO, Path]:
     for _ in range(3):
         path = folder / f".emby-{secrets.token_hex(8)}.part"
         file: BinaryIO = os.fdopen(os.open(path, _NEW, 0o666), "w+b", buffering=0)
         if fcntl is not None:
-            with suppress(OSError):  # not every file system has locks
+            with suppress(OSError):  # some file systems have no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
-        # Another process may have swept it in the moment before it was locked.
+        # Another process may have removed it as stale before it was locked.
         if path.exists():
             return file, path
         file.close()
-    raise FileNotFoundError(errno.ENOENT, "A new file is gone as soon as it is made", str(path))
+    raise FileNotFoundError(
+        errno.ENOENT, "A new file disappeared right after it was created", str(path)
+    )
 
 
 def _remove_if_stale(path: Path) -> None:
@@ -162,10 +164,10 @@ def _remove_if_stale(path: Path) -> None:
 
 
 def _is_abandoned(descriptor: int, changed: float) -> bool:
-    """Whether nobody writes to a draft any more; without locks, whether it is a day old."""
+    """Whether no process is writing the file: it is not locked or, without locks, a day old."""
     try:
         if fcntl is not None:
-            # The system unlocks it when the process dies, however it dies.
+            # The operating system releases the lock however the process ends.
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
     except BlockingIOError:

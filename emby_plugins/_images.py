@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
 from emby_plugins._errors import InvalidImageError
-from emby_plugins._files import draft, open_regular, publish, read_file, settle, write_all
+from emby_plugins._files import (
+    check_close,
+    commit,
+    open_regular,
+    read_file,
+    temporary_file,
+    write_all,
+)
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -215,11 +222,11 @@ class Image:
                 return path
         else:
             path = self._with_suffix(path)
-        with draft(path.parent) as (file, written):
+        with temporary_file(path.parent) as (file, written):
             for piece in self._pieces():
                 write_all(file, piece)
-            settle(file)
-            publish(written, path)
+            check_close(file)
+            commit(written, path)
         return path
 
     def _with_suffix(self, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A folder in which generated images are kept: decoded straight into files, never in memory."""
+"""Sinks that decode generated images straight into files, without holding them in memory."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emby_plugins._errors import EmbyError
-from emby_plugins._files import draft, publish, settle, sweep, write_all
+from emby_plugins._files import check_close, commit, remove_stale_files, temporary_file, write_all
 from emby_plugins._images import Image
 
 _HEAD = 64
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class ImageFolder:
-    """Makes the sinks of one folder; the first finds what killed processes left there."""
+    """Creates the sinks of one folder; the first also removes what killed processes left there."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,16 +27,16 @@ class ImageFolder:
         """Return a sink for one image."""
         if not self._is_swept:
             self._is_swept = True
-            sweep(self._folder)
+            remove_stale_files(self._folder)
         return FileSink(self._folder)
 
 
 class FileSink:
-    """Takes the bytes of one image into a file of `folder`, named by their digest.
+    """Writes one image to a file in `folder`, named by its digest.
 
-    The image is paid for, so where the folder can't be written or the disk is full, at whatever
-    step, it is kept in memory instead and a warning is logged. Raises `EmbyError` only when what
-    was written can't be read back either.
+    The image is paid for: if the folder isn't writable or the disk is full, at any step, the image
+    moves to memory and a warning is logged. Raises `EmbyError` only if the part already written
+    can't be read back either.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,14 +50,14 @@ class FileSink:
         self._failure: Exception | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file, self._path = self._open.enter_context(draft(folder))
+            self._file, self._path = self._open.enter_context(temporary_file(folder))
         except (OSError, ValueError) as error:
             self._failure = error
 
     def write(self, data: bytes) -> None:
-        """Take some more bytes."""
+        """Append bytes."""
         try:
-            # Unbuffered: a buffer would fail once more whenever it is flushed.
+            # Unbuffered: after an error, a buffer would raise again on each flush.
             write_all(self._file, data)
         except OSError as error:
             self._move_to_memory(error)
@@ -71,45 +71,45 @@ class FileSink:
         """All that was taken."""
         try:
             self._file.seek(0)
-            # No further, for a part of what failed may have been written too.
+            # Only the size confirmed so far: a failed write may have added a part.
             data = self._file.read(self.size)
             if len(data) < self.size:
-                raise OSError("it is shorter than it was")  # noqa: TRY301 - the same trouble
+                raise OSError("the file is truncated")  # noqa: TRY301 - handled below
         except OSError as error:
             raise self._lost(error) from error
         return data
 
     def finish(self) -> Image:
-        """The image: a file under its digest, or bytes where that could not be."""
+        """Return the image: a file named by its digest or, if that failed, the bytes in memory."""
         digest = self._digest.hexdigest()
         if self._path is not None:
             try:
-                path = self._publish(self._path, digest)
+                path = self._commit(self._path, digest)
             except OSError as error:
                 self._move_to_memory(error)
             else:
                 self._open.close()
                 return Image(path=path, _sha256=digest)
         _log.warning(
-            "An image could not be saved in %s (%s). It is in the reply, in memory: "
-            "image.save() writes it elsewhere.",
+            "An image could not be saved in %s (%s). It is still in memory: "
+            "save it elsewhere with image.save().",
             self._folder,
             _reason(self._failure),
         )
         return Image(content=self.read_back(), _sha256=digest)
 
     def discard(self) -> None:
-        """Leave nothing behind."""
+        """Remove the temporary file."""
         self._open.close()
 
-    def _publish(self, written: Path, digest: str) -> Path:
-        settle(self._file)
+    def _commit(self, written: Path, digest: str) -> Path:
+        check_close(self._file)
         path = self._folder / f"emby-{digest[:16]}{Image(content=self._head).suffix}"
         try:
-            publish(written, path)
+            commit(written, path)
         except FileExistsError:
             if not _holds(path, digest):
-                raise  # not ours to replace
+                raise  # a different file with this name: never overwrite it
         return path
 
     def _move_to_memory(self, failure: Exception) -> None:

@@ -1,7 +1,6 @@
-"""The pytest plugin: the fixture `emby_mock`, and a switch that forbids the real network.
+"""The pytest plugin: the fixture `emby_mock`, and an option that blocks real gateways.
 
-pytest imports this module at every start, so it imports nothing: what it needs, it imports when
-a test or the switch asks for it.
+pytest imports this module at every start, so everything else is imported on first use.
 """
 
 from collections.abc import Iterator
@@ -16,24 +15,23 @@ if TYPE_CHECKING:
     from emby_plugins._transport import Call
     from emby_plugins.mock import MockBackend
 
-_SWITCH = "emby_block_network"
+_OPTION = "emby_block_network"
 
 
 class BlockedNetworkError(RuntimeError):
-    """A test asked a gateway that is not on this machine.
+    """A test tried to call a gateway on another machine.
 
-    No `EmbyError`, so that an application that handles those still fails its test.
+    Not an `EmbyError`: an application that handles those must still fail its test.
     """
 
 
 @pytest.fixture
 def emby_mock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[MockBackend]":
-    """A mock backend that answers every Emby client of the test, and no network.
+    """A mock backend that answers all Emby clients of the test, without a network.
 
     `EMBY_BASE_URL` is `mock:`, and `mock:` is this backend: for `Emby()`, `AsyncEmby()`,
-    `ChatEmby()` and `llm`, in all threads and event loops. `emby_mock.reply(...)` scripts what is
-    answered, `emby_mock.requests` is what was asked. Gateways elsewhere raise
-    `BlockedNetworkError`.
+    `ChatEmby()` and `llm`, in all threads and event loops. `emby_mock.reply(...)` scripts answers
+    and `emby_mock.requests` lists the requests. Any other gateway raises `BlockedNetworkError`.
     """
     from emby_plugins.mock import MockBackend, activate
 
@@ -45,7 +43,7 @@ def emby_mock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[MockBackend]":
 
 @contextmanager
 def block_network() -> Iterator[None]:
-    """Let no client of Emby ask a gateway that is not on this machine."""
+    """Raise `BlockedNetworkError` for requests to gateways on other machines."""
     from emby_plugins._settings import is_loopback
     from emby_plugins._transport import IN_PROCESS, Call
 
@@ -53,8 +51,8 @@ def block_network() -> Iterator[None]:
 
     def request(call: "Call", http: "httpx.Client | httpx.AsyncClient") -> "httpx.Request":
         if not call.url.startswith(IN_PROCESS) and not is_loopback(call.url):
-            msg = f"The test asked {call.url}: use the fixture emby_mock, or -o {_SWITCH}=false."
-            raise BlockedNetworkError(msg)
+            hint = f"Use the fixture emby_mock, or -o {_OPTION}=false."
+            raise BlockedNetworkError(f"The test tried to call {call.url}. {hint}")
         return original(call, http)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -63,13 +61,15 @@ def block_network() -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the switch."""
-    parser.addini(_SWITCH, "Let no client of Emby reach past this machine.", "bool", default=False)
+    """Declare the option."""
+    parser.addini(
+        _OPTION, "Block requests of Emby clients to other machines.", "bool", default=False
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Block from here to the end of the run, where the switch is on."""
-    if config.getini(_SWITCH):
+    """Block real gateways for the whole run if the option is on."""
+    if config.getini(_OPTION):
         stack = ExitStack()
         stack.enter_context(block_network())
         config.add_cleanup(stack.close)

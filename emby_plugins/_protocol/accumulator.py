@@ -1,11 +1,11 @@
-"""Deltas become a reply.
+"""Accumulate deltas into a reply.
 
-One assembler serves both forms of a reply: an unstreamed message is a stream of one delta, so
-the two can't come out different. Images have no index on the wire: they are appended, never
-merged. Usage comes in several chunks that amend each other.
+Streamed and unstreamed replies share this accumulator: an unstreamed message is a stream with one
+delta, so both give the same result. Images have no index on the wire, so they are appended, never
+merged. Usage arrives in several chunks that complement each other.
 
-Receive first, judge later: what can't be read is kept in `unread` and noted as a `problem`, which
-the reader raises when the reply has ended. Only a limit raises at once.
+Unreadable content doesn't stop the reply: it is kept in `unread` and recorded as a `problem`, which
+the reader raises at the end. Only an exceeded limit raises immediately.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,15 +38,15 @@ from emby_plugins._protocol.loose_json import parse_small
 from emby_plugins._protocol.schema import Completion, ImagePart, ImageURL, TextPart, ToolCallItem
 from emby_plugins._protocol.usage import amended, parse_usage
 
-_MOST_CITATIONS = 1000
+_MAX_CITATIONS = 1000
 _MOST_UNREAD = 1000
-# What a tool call or an unread piece takes beside its text: empty ones count against the limit.
+# Memory of a tool call or an unread piece besides its text, so that empty ones count as well.
 _OVERHEAD = 512
 _MANY = 4096
 
 
 class _Text(list[str]):
-    """Text in pieces, joined in blocks: many small ones take many times the memory of the text."""
+    """Text in pieces. Joined in blocks: a small `str` takes many times the memory of its text."""
 
     __slots__ = ("_full",)
 
@@ -57,18 +57,18 @@ class _Text(list[str]):
         """Add a piece."""
         self.append(piece)
         if len(self) >= self._full:
-            # Only what came since the last time, so that each piece is joined once.
+            # Only the pieces since the last join, so that each piece is copied once.
             first = self._full - _MANY
             self[first:] = ["".join(self[first:])]
             self._full += 1
 
 
 class _Call:
-    """A tool call in the making."""
+    """A tool call that is still being received."""
 
     __slots__ = ("arguments", "id", "name")
 
-    def __init__(self, id: str) -> None:  # noqa: A002 - the contract's own name for it
+    def __init__(self, id: str) -> None:  # noqa: A002 - its name on the wire
         self.id = id
         self.name = ""
         self.arguments = _Text()
@@ -76,7 +76,7 @@ class _Call:
 
 @dataclass(slots=True)
 class Fragment:
-    """A tool call, or a piece of one, as it stands on the wire."""
+    """A tool call, or a fragment of one, as received."""
 
     index: int | None
     id: str
@@ -85,10 +85,10 @@ class Fragment:
 
 
 class ReplyAccumulator:
-    """Collects the chunks of one reply.
+    """Accumulates the chunks of one reply.
 
-    `provenance` makes the record that each image carries, from the model that answered and the
-    time in the reply, in seconds since 1970. `decoder` holds the images decoded on the way.
+    `provenance` creates the record attached to each image, from the model that answered and the
+    creation time in seconds since 1970. `decoder` holds the images decoded while receiving.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ReplyAccumulator:
         self.has_choice = False
         self.problem: EmbyError | None = None
         self.size = 0
-        """The memory that the text takes, reasoning, tool calls and unread pieces included."""
+        """Approximate memory of the text, reasoning, tool calls and unread pieces, in bytes."""
         self._limits = limits
         self._provenance = provenance
         self._decoder = decoder
@@ -120,11 +120,11 @@ class ReplyAccumulator:
         self._metadata: dict[str, Any] = {}
 
     def add(self, chunk: Completion) -> Iterator[StreamEvent]:
-        """The events that one chunk, or one whole reply, amounts to.
+        """Yield the events of one chunk, or of one complete reply.
 
-        Raises `ReplyTooLargeError`; what came before is kept.
+        Raises `ReplyTooLargeError`; what was added before is kept.
         """
-        self._note(chunk)
+        self._add_envelope(chunk)
         for choice in chunk.choices or ():
             self.has_choice = True
             message = choice.delta or choice.message
@@ -141,16 +141,16 @@ class ReplyAccumulator:
                 if message.refusal:
                     yield self.say(message.refusal)
                 for image in message.images or ():
-                    yield from self._shown(image.image_url)
+                    yield from self._add_image(image.image_url)
                 for item in message.tool_calls or ():
-                    yield self._called(item)
+                    yield self._add_tool_call(item)
                 if message.annotations:
                     self.cite(bytes(message.annotations))
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
 
     def reply(self, request_id: str | None = None, *, streamed: bool = False) -> ChatReply:
-        """The reply as far as it has come."""
+        """Return the reply received so far."""
         return ChatReply(
             text="".join(self._text),
             images=tuple(self._images),
@@ -173,13 +173,13 @@ class ReplyAccumulator:
         )
 
     def say(self, text: str) -> TextDelta:
-        """Add to the text."""
+        """Append text."""
         self._grow(text)
         self._text.add(text)
         return TextDelta(text)
 
     def reason(self, text: str) -> ReasoningDelta:
-        """Add to the reasoning."""
+        """Append reasoning."""
         self._grow(text)
         self._reasoning.add(text)
         return ReasoningDelta(text)
@@ -193,7 +193,7 @@ class ReplyAccumulator:
     ) -> Iterator[ImageReceived]:
         """Add the image of an entry, given as JSON; keep the entry if it can't be read.
 
-        `otherwise` is the problem if the entry holds no image, where it need not be one.
+        `otherwise` is the problem to record for an entry that doesn't have to be an image.
         """
         try:
             image = self._image_reader.read(entry, is_image=otherwise is None)
@@ -208,13 +208,13 @@ class ReplyAccumulator:
             yield self._received(image)
 
     def show_rest(self) -> Iterator[ImageReceived]:
-        """Add the images that were decoded in a place where none is documented."""
+        """Add the images that were decoded from undocumented fields."""
         for image in self._decoder.take_all():
             if image not in self._images:
                 yield self._received(image)
 
     def call(self, fragment: Fragment) -> ToolCallDelta:
-        """Add a tool call, or a piece of one."""
+        """Add a tool call, or a fragment of one."""
         name, arguments = fragment.name, fragment.arguments
         self._grow(arguments)
         index = self._index_of(fragment)
@@ -222,43 +222,43 @@ class ReplyAccumulator:
         new = call is None
         if call is None:
             call = self._new_call(index, fragment.id or f"call_{index}")
-        # A name that comes with every fragment is told once, as hosts join what they are told.
+        # Some gateways repeat the name in every fragment. Hosts concatenate names, so emit it once.
         name = "" if call.name else name
         call.name = call.name or name
         call.arguments.add(arguments)
         return ToolCallDelta(index, call.id if new else "", name, arguments)
 
     def cite(self, annotations: bytes) -> None:
-        """Add citations. They only inform: beyond a thousand, and odd ones, are left out."""
+        """Add citations, at most a thousand. They only inform, so malformed ones are ignored."""
         entries = parse_small(annotations)
         if isinstance(entries, list):
-            room = max(0, _MOST_CITATIONS - len(self._citations))
-            self._citations += map(_citation, entries[:room])
+            free = max(0, _MAX_CITATIONS - len(self._citations))
+            self._citations += map(_citation, entries[:free])
 
     def keep_unread(self, raw: bytes, problem: EmbyError) -> None:
-        """Keep what can't be read as it was received; the first problem is raised in the end."""
+        """Keep unreadable content as received; the first problem is raised at the end."""
         self.note(problem)
         self._charge(len(raw) + _OVERHEAD)
         self._unread.append(self._decoder.abridge(raw))
 
     def note(self, problem: EmbyError) -> None:
-        """Note what is wrong with the reply; the first problem is raised in the end."""
+        """Record a problem with the reply; the first one is raised at the end."""
         self.problem = self.problem or problem
 
     def note_usage(self, usage: bytes) -> None:
-        """Take what a call used; odd values count as not given."""
+        """Set or complete the usage; malformed values are ignored."""
         counts = parse_small(usage)
         if isinstance(counts, dict):
             self._usage = amended(self._usage or {}, counts)
 
     def note_metadata(self, metadata: bytes) -> None:
-        """Take the gateway's metadata, if it is a small object."""
+        """Set the gateway's metadata, if it is a small object."""
         values = parse_small(metadata)
         if isinstance(values, dict):
             self._metadata = values
 
     def note_names(self, id: object, model: object, created: object) -> None:  # noqa: A002
-        """Take what names the reply; odd values count as not given."""
+        """Set the id, model and creation time; malformed values are ignored."""
         if isinstance(model, str) and model:
             self._model = model
         if isinstance(id, str | int) and id:
@@ -267,12 +267,12 @@ class ReplyAccumulator:
             self._created = _whole(created)
 
     def note_fingerprint(self, fingerprint: object) -> None:
-        """Take the fingerprint of the system that answered, if it is one."""
+        """Set the system fingerprint, if it is a string."""
         if isinstance(fingerprint, str):
             self._fingerprint = fingerprint
 
-    def _note(self, chunk: Completion) -> None:
-        # Most chunks repeat what the last one said, and this runs for every one of them.
+    def _add_envelope(self, chunk: Completion) -> None:
+        # A hot path: this runs for every chunk, and most repeat the values of the previous one.
         if chunk.model != self._model or chunk.id != self._id or chunk.created != self._created:
             self.note_names(chunk.id, chunk.model, chunk.created)
         if chunk.system_fingerprint is not None:
@@ -285,18 +285,18 @@ class ReplyAccumulator:
     def _parts(self, parts: list[TextPart | ImagePart]) -> Iterator[StreamEvent]:
         for part in parts:
             if isinstance(part, ImagePart):
-                yield from self._shown(part.image_url)
+                yield from self._add_image(part.image_url)
             else:
                 yield self.say(part.text)
 
-    def _shown(self, source: ImageURL | str) -> Iterator[ImageReceived]:
+    def _add_image(self, source: ImageURL | str) -> Iterator[ImageReceived]:
         if isinstance(source, ImageURL):
             url = memoryview(source.url)
             image = self._decoder.take(url)
             if image is not None:
                 yield self._received(image)
                 return
-            # The image reader wants to see the key of a URL.
+            # The image reader decides by the key, so wrap the URL again.
             source_json = b'{"url":%b}' % bytes(url)
         else:
             source_json = msgspec.json.encode(source)
@@ -308,13 +308,13 @@ class ReplyAccumulator:
         self._images.append(image)
         return ImageReceived(image, len(self._images) - 1)
 
-    def _called(self, item: ToolCallItem) -> ToolCallDelta:
+    def _add_tool_call(self, item: ToolCallItem) -> ToolCallDelta:
         function = item.function
         name, arguments = (function.name, function.arguments) if function else ("", "")
         return self.call(Fragment(item.index, item.id or "", name or "", arguments or ""))
 
     def _grow(self, text: str) -> None:
-        # One character of an unusual alphabet makes all of a string four times as large.
+        # A single character beyond U+FFFF makes CPython store the string in 4 bytes each.
         self.size += len(text) if text.isascii() else 4 * len(text)
         if self.size > self._limits.text:
             self._limits.check("text", self.size)
@@ -325,10 +325,12 @@ class ReplyAccumulator:
             self._limits.check("text", self.size)
 
     def _index_of(self, fragment: Fragment) -> int:
-        """Where a call, or a fragment of one, belongs.
+        """Return the index of the call that a fragment belongs to.
 
-        By its index; but a named call of another id is another call, whatever index it is given.
-        Without an index: to the call of its id, else behind the last where it is named.
+        The fragment's own index counts, unless it has a name and another id than the call at that
+        index: then it is a new call, since some gateways give all calls index 0. A fragment
+        without an index belongs to the call with its id. Otherwise a named one starts a new call
+        and an unnamed one continues the last.
         """
         index = fragment.index
         if index is not None:

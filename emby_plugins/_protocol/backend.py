@@ -1,7 +1,7 @@
-"""What passes between the client and a backend that lives in the same process.
+"""The request and response passed between the client and a backend in the same process.
 
-Plain values, so that a backend needs no HTTP library: the client wraps whatever the
-`emby_backend` hook returns in a transport of its own.
+Plain values, so that a backend needs no HTTP library: the client wraps the result of the
+`emby_backend` hook in its own transport.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BackendRequest:
-    """One HTTP request as a backend sees it.
+    """One HTTP request.
 
-    `path` is below the base URL, such as `/chat/completions`; header names are lower case.
+    `path` is relative to the base URL, such as `/chat/completions`; header names are lower case.
     """
 
     method: str
@@ -31,4 +31,4 @@ class BackendResponse:
 
 
 Backend = Callable[[BackendRequest], BackendResponse]
-"""Answers requests without a network. It may be called from several threads at once."""
+"""Answers requests without a network. May be called from several threads concurrently."""

@@ -1,9 +1,9 @@
 """Decode base64 images while the body streams in, without ever buffering the encoded text.
 
 The value of `"image_url"`, or of the `"url"` in it, goes piece by piece into a base64 decoder, and
-a short placeholder takes its place in the JSON, which stays small however large the images are.
-Anything unusual is restored as it was and takes the plain path, with the same result: strict
-base64 can be encoded again, letter for letter, from what was decoded of it.
+a short placeholder takes its place in the JSON, which stays small regardless of the image size.
+Anything unusual is restored to the original text and parsed as JSON, with the same result. That
+works because decoded strict base64 encodes to the same characters again.
 """
 
 import re
@@ -19,18 +19,18 @@ from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
 
 _MARK = b";base64,"
-# A quote inside a JSON string has a backslash before it, so this can't begin within a text.
+# Quotes within a JSON string are escaped, so this can only match a key, never text.
 _HEAD = re.compile(
     rb'(?<!\\)"image_url"\s*:\s*(?:\{\s*"url"\s*:\s*)?"data:[^"\\,]{0,100};base64,\Z',
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(rb"image-[0-9a-f]{16}-[0-9]+")
 _LOOK_BACK = 192
-_LONGEST_PLACEHOLDER = 256
+_MAX_PLACEHOLDER = 256
 
 
 class Sink(Protocol):
-    """Where the bytes of one image go."""
+    """Destination for the bytes of one image."""
 
     size: int
 
@@ -41,10 +41,10 @@ class Sink(Protocol):
         """Return everything written."""
 
     def finish(self) -> Image:
-        """Return the image made of the bytes."""
+        """Return the image."""
 
     def discard(self) -> None:
-        """Leave nothing behind; the image will not be finished."""
+        """Release all resources of an unfinished image."""
 
 
 class MemorySink:
@@ -63,18 +63,18 @@ class MemorySink:
         return self._bytes.getvalue()
 
     def finish(self) -> Image:
-        """Return the image made of the bytes."""
+        """Return the image."""
         return Image(content=self._bytes.getvalue())
 
     def discard(self) -> None:
-        """Do nothing: there is nothing to leave behind."""
+        """Do nothing: memory needs no cleanup."""
 
 
 class ImageDecoder:
-    """Replaces inline images by placeholders, and keeps the decoded images until they are taken.
+    """Replaces inline images with placeholders, and keeps the decoded images until taken.
 
-    `error` is set as soon as an image is over its limit, or there are too many: what came before
-    it in the same piece can still be read.
+    `error` is set when an image is over its limit or there are too many images, instead of being
+    raised: data before it in the same chunk is still returned.
     """
 
     def __init__(self, limits: Limits, new_sink: Callable[[], Sink] = MemorySink) -> None:
@@ -84,16 +84,16 @@ class ImageDecoder:
         self._tail = b""
         self._decoding: _Base64 | None = None
         self._decoded: dict[bytes, Image] = {}
-        # Counts every image ever decoded. The size of `_decoded` won't do: images are taken out
-        # while others of the same event are still arriving, and two would share a placeholder.
+        # The number of images decoded so far. `len(self._decoded)` would reuse numbers, as images
+        # are taken out while others of the same event are still arriving.
         self._count = 0
-        # Unguessable, so that no reply can name an image that it did not bring.
+        # Random, so that a reply can't refer to an image by guessing its placeholder.
         self._prefix = f"image-{secrets.token_hex(8)}-".encode()
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return what of the JSON with placeholders these bytes complete."""
+        """Decode a chunk; return its JSON, with placeholders in place of images."""
         if self._decoding is None and not self._tail and _MARK not in chunk:
-            # The everyday case, a few words: nothing begins here, nor across the next cut.
+            # The common case, a few words of text: no image starts in this chunk.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
         out: list[bytes] = []
@@ -107,42 +107,42 @@ class ImageDecoder:
         return b"".join(out)
 
     def take(self, url: bytes | memoryview) -> Image | None:
-        """Return the image whose placeholder is in a URL (a JSON string), and let go of it."""
-        if len(url) > _LONGEST_PLACEHOLDER:
+        """Return and forget the image whose placeholder is in a URL (a JSON string), if any."""
+        if len(url) > _MAX_PLACEHOLDER:
             return None
         return self._decoded.pop(bytes(url[1:-1]).rpartition(b",")[2], None)
 
     def take_all(self) -> list[Image]:
-        """Return the images that nobody has taken, in the order they came, and let go of them."""
+        """Return and forget all remaining images, in the order of arrival."""
         images = list(self._decoded.values())
         self._decoded.clear()
         return images
 
     def restore(self, text: bytes) -> bytes:
-        """Return JSON with the base64 of its images in place of their placeholders."""
+        """Replace placeholders in JSON with the base64 of their images."""
         if self._prefix not in text:
             return text
         return _PLACEHOLDER.sub(self._base64_of, text)
 
     def abridge(self, text: bytes) -> bytes:
-        """Return JSON with dots in place of placeholders: their images are kept as images."""
+        """Replace placeholders in JSON with `...`; their images stay available."""
         return _PLACEHOLDER.sub(b"...", text) if self._prefix in text else text
 
     def store(self, data: bytes) -> Image:
-        """Return the image of bytes that were decoded elsewhere, kept where all others are."""
+        """Store bytes that were decoded elsewhere in the same kind of sink; return the image."""
         sink = self._new_sink()
         sink.write(data)
         return sink.finish()
 
     def close(self) -> None:
-        """Discard an image that did not end."""
+        """Discard an unfinished image."""
         if self._decoding is not None:
             self._decoding.discard()
             self._decoding = None
 
     def _copy(self, chunk: bytes, at: int, out: list[bytes]) -> int:
-        """Copy `chunk` from `at` on, up to where an image begins; return that position."""
-        # There is a tail at the beginning of a chunk only; behind an image nothing is copied.
+        """Copy `chunk` from `at` to the start of the next image; return that position."""
+        # An image may start in the previous chunk's tail, so search tail and chunk together.
         window = self._tail + chunk if self._tail else chunk
         offset = len(self._tail)
         mark = window.find(_MARK, max(at, offset - len(_MARK) + 1))
@@ -159,7 +159,7 @@ class ImageDecoder:
         return len(chunk)
 
     def _decode(self, chunk: bytes, at: int, out: list[bytes]) -> int:
-        """Decode `chunk` from `at` on, up to where the image ends; return that position."""
+        """Decode `chunk` from `at` to the end of the image; return that position."""
         decoding = self._decoding
         assert decoding is not None
         end = chunk.find(b'"', at)
@@ -186,7 +186,7 @@ class ImageDecoder:
 
 
 class _Base64:
-    """Decodes strict base64 in pieces of any size; what did not decode can be had as text again."""
+    """Decodes strict base64 in pieces of any size, and can return the original text."""
 
     def __init__(self, limits: Limits, sink: Sink) -> None:
         self._limits = limits
@@ -195,13 +195,13 @@ class _Base64:
         self._is_padded = False
 
     def feed(self, piece: memoryview) -> None:
-        """Add a piece. Raises `ValueError`, and then has added nothing of it."""
+        """Decode a piece. Raises `ValueError`, in which case no part of the piece was added."""
         if not piece:
             return
         text = memoryview(b"".join((self._rest, piece))) if self._rest else piece
         whole = len(text) & ~3
         if self._is_padded:
-            raise ValueError("there is base64 after its end")
+            raise ValueError("data after the padding")
         decoded = pybase64.b64decode(text[:whole], validate=True)
         self._sink.write(decoded)
         self._is_padded = whole > 0 and text[whole - 1] == 0x3D
@@ -209,15 +209,15 @@ class _Base64:
         self._limits.check("image", self._sink.size)
 
     def finish(self) -> Image:
-        """Return the image. Raises `ValueError` if there is none, or base64 is left over."""
+        """Return the image. Raises `ValueError` if it is empty or the base64 is incomplete."""
         if self._rest or not self._sink.size:
-            raise ValueError("the base64 is empty, or ends within a group of four")
+            raise ValueError("empty or incomplete base64")
         return self._sink.finish()
 
     def discard(self) -> None:
-        """Give the image up."""
+        """Discard the image."""
         self._sink.discard()
 
     def text(self) -> bytes:
-        """Return the base64 of everything that was added."""
+        """Return the base64 of everything added."""
         return pybase64.b64encode(self._sink.read_back()) + self._rest

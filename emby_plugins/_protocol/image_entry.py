@@ -1,9 +1,9 @@
-"""Find the image in an entry of `images` or of `content`, however a gateway spells it.
+"""Find the image in an entry of `images` or `content`, in any known format.
 
 Emby sends `{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}`. Others send
 the URL itself, `b64_json`, Anthropic's `source`, Google's `inlineData`, base64 without a data URL,
-without padding or in the URL-safe alphabet, and so on. Whatever can be decoded is an image: the
-bytes were paid for, and their media type is the user's to judge.
+without padding or in the URL-safe alphabet, and so on. Any decodable data is returned as an image,
+even with an unknown media type: it was paid for.
 """
 
 import re
@@ -29,23 +29,23 @@ _WHITE = b" \t\r\n\f\v"
 _MEDIA_TYPE_KEYS = {"type", "mime_type", "mimeType", "media_type", "mediaType"}
 _BASE64_KEYS = {"b64_json", "b64", "base64", "data", "image_base64", "image_b64", "image_bytes"}
 _OTHER_KEYS = {*_MEDIA_TYPE_KEYS, "detail", "id", "text", "alt", "revised_prompt", "filename"}
-_DEEPEST = 4
-_MOST_STRINGS = 64
+_MAX_DEPTH = 4
+_MAX_STRINGS = 64
 HINT = "What was received is in error.partial.unread."
 
 
 class ImageReader:
-    """Makes images of what stands in a reply, by way of the image decoder of that reply."""
+    """Turns entries of a reply into images, using the image decoder of that reply."""
 
     def __init__(self, decoder: ImageDecoder, limits: Limits) -> None:
         self._decoder = decoder
         self._limits = limits
 
     def read(self, raw: bytes, *, is_image: bool = True) -> Image:
-        """Return the image of an entry: JSON text, of any form.
+        """Return the image of an entry, given as JSON.
 
-        `is_image` says that the place where it stands is one for images, so that base64 of an
-        unknown media type is taken too. Raises `InvalidImageError` if there is an image that
+        `is_image` means that the entry is in a place for images, so that base64 of an unknown
+        media type counts as well. Raises `InvalidImageError` if there is an image that
         can't be decoded, `MalformedReplyError` if there is none, and `ReplyTooLargeError`.
         """
         problem: EmbyError = MalformedReplyError("An entry of the reply holds no image.", hint=HINT)
@@ -73,7 +73,7 @@ class ImageReader:
         if _SCHEME.match(text[:32]):
             if not is_image:
                 return None
-            # The gateway leaves an address in place where its own download failed.
+            # The gateway passes the URL on if its own download failed.
             try:
                 return Image.from_url(value.text().strip())
             except InvalidImageError:
@@ -137,12 +137,12 @@ def decode_base64(text: bytes) -> bytes:
 
 
 def _strings(value: Value, key: str = "", depth: int = 0) -> Iterator[tuple[str, Value]]:
-    """The strings in an entry that may be an image, each with its key, or that of its list."""
+    """Yield the strings of an entry that may be an image, with their key or their list's key."""
     count = 0
     if value.kind == '"' and key not in _OTHER_KEYS:
         if value.is_whole:
             yield key, value
-    elif depth < _DEEPEST:
+    elif depth < _MAX_DEPTH:
         inner = (
             value.all_members() if value.kind == "{" else ((key, item) for item in value.items())
         )
@@ -150,16 +150,16 @@ def _strings(value: Value, key: str = "", depth: int = 0) -> Iterator[tuple[str,
             for found in _strings(member, name, depth + 1):
                 yield found
                 count += 1
-                if count >= _MOST_STRINGS:
+                if count >= _MAX_STRINGS:
                     return
 
 
 def _is_meant_as_image(value: Value, depth: int = 0) -> bool:
-    """Whether a content part says that it is an image: by a key, its type or its media type."""
+    """Whether a key, type or media type of a content part identifies it as an image."""
     return any(
         "image" in name
         or (name in _MEDIA_TYPE_KEYS and member.kind == '"' and "image" in member.text()[:200])
-        or (depth < _DEEPEST and _is_meant_as_image(member, depth + 1))
+        or (depth < _MAX_DEPTH and _is_meant_as_image(member, depth + 1))
         for name, member in value.all_members()
     )
 

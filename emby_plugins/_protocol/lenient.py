@@ -1,8 +1,8 @@
-"""Read a reply, or a chunk of one, that is not of the documented form, as far as it can be read.
+"""Read as much as possible of a reply, or chunk, that deviates from the documented format.
 
-Where `wire` parses at once what gateways document, this walks through anything: JSON that is cut
-off or broken, fields of odd types, content in undocumented places. Fields that only inform can
-be anything at all. Content that can't be read is kept, and the assembler notes the problem.
+`schema` is the fast path for documented JSON. This reader walks through everything else: truncated
+or invalid JSON, unexpected types, content in undocumented places. Informative fields may have any
+value. Unreadable content is kept, and the accumulator records the problem.
 """
 
 from collections.abc import Iterator
@@ -20,16 +20,16 @@ _TEXT_TYPES = {"", "text", "output_text", "input_text", "refusal"}
 _REASONING_TYPES = {"thinking", "reasoning", "reasoning_text", "summary_text"}
 _SILENT_TYPES = {"redacted_thinking", "step-start", "ping"}
 _TEXT_KEYS = ("text", "thinking", "reasoning", "content", "summary")
-_LONGEST_WORD = 100
-_DEEPEST = 3
+_MAX_WORD = 100
+_MAX_DEPTH = 3
 _LARGE = 1 << 20
 
 
 class LenientReader:
-    """Reads one JSON text into an assembler.
+    """Reads one JSON document into an accumulator.
 
-    `is_cut` and `is_broken` tell afterwards whether it ended too early, or is not JSON; `error`
-    is the error object that it holds, or None.
+    After `read`, `is_cut` and `is_broken` are True for a truncated document and for one that is
+    not valid JSON; `error` is its error object, or None.
     """
 
     def __init__(
@@ -43,22 +43,22 @@ class LenientReader:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the text ended before its JSON did."""
+        """Whether the document is truncated."""
         return self._document.is_cut
 
     @property
     def is_broken(self) -> bool:
-        """Whether the text is not JSON, or not an object."""
+        """Whether the document is not valid JSON, or not an object."""
         return self._document.is_broken or self._document.root.kind not in ("{", "")
 
     def read(self) -> Iterator[StreamEvent]:
-        """The events of all that can be read."""
+        """Yield the events of everything that is readable."""
         top = self._document.root.members(
             "choices", "error", "id", "model", "created", "system_fingerprint", "metadata", "usage"
         )
-        names = (self._informing(top.get(name)) for name in ("id", "model", "created"))
+        names = (self._plain(top.get(name)) for name in ("id", "model", "created"))
         self._into.note_names(*names)
-        self._into.note_fingerprint(self._informing(top.get("system_fingerprint")))
+        self._into.note_fingerprint(self._plain(top.get("system_fingerprint")))
         if "metadata" in top:
             self._into.note_metadata(top["metadata"].raw)
         if "usage" in top:
@@ -69,23 +69,23 @@ class LenientReader:
             self.error = top["error"].raw
         self._document.check_end()
 
-    def _informing(self, value: Value | None) -> Any:
+    def _plain(self, value: Value | None) -> Any:
         return value.plain() if value is not None else None
 
     def _choices(self, choices: Value) -> Iterator[StreamEvent]:
         if choices.kind != "[":
-            self._unread(choices, "Its choices are not a list.")
+            self._unread(choices, "The choices are not a list.")
         for item in choices.items():
             if item.kind == "{":
                 yield from self._choice(item)
             else:
-                self._unread(item, "A choice of it is not an object.")
+                self._unread(item, "A choice is not an object.")
 
     def _choice(self, choice: Value) -> Iterator[StreamEvent]:
         found = choice.members("index", "delta", "message", "finish_reason")
-        if _index(self._informing(found.get("index"))):
-            hint = "Ask for one choice (n=1)."
-            self._unread(choice, "It has a second choice, which would be lost.", hint=hint)
+        if _index(self._plain(found.get("index"))):
+            hint = "Request a single choice (n=1)."
+            self._unread(choice, "It has a second choice, which can't be returned.", hint=hint)
             return
         self._into.has_choice = True
         message = found.get("delta")
@@ -95,11 +95,11 @@ class LenientReader:
             yield from self._message(message)
         reason = found.get("finish_reason")
         if reason is not None and reason.is_whole and not reason.is_empty:
-            self._into.finish_reason = str(reason.plain())[:_LONGEST_WORD]
+            self._into.finish_reason = str(reason.plain())[:_MAX_WORD]
 
     def _message(self, message: Value) -> Iterator[StreamEvent]:
         if message.kind != "{":
-            self._unread(message, "A message of it is not an object.")
+            self._unread(message, "A message is not an object.")
             return
         found = {name: value for name, value in message.all_members() if name in _MESSAGE}
         reasoning = [found[n] for n in ("reasoning", "reasoning_content") if n in found]
@@ -117,10 +117,10 @@ class LenientReader:
         if "annotations" in found:
             self._into.cite(found["annotations"].raw)
         if "audio" in found:
-            self._unread(found["audio"], "It has audio, which can't be read.")
+            self._unread(found["audio"], "It has audio, which is not supported.")
 
     def _reasoning(self, value: Value) -> Iterator[StreamEvent]:
-        # Reasoning without text, such as an encrypted one, only informs.
+        # Reasoning without text, such as encrypted reasoning, is ignored.
         for text in _texts(value):
             for piece in self._pieces(text):
                 yield self._into.reason(piece)
@@ -136,7 +136,7 @@ class LenientReader:
         elif content.kind == "{":
             yield from self._part(content)
         else:
-            self._unread(content, "Its content is neither text nor a list.")
+            self._unread(content, "The content is neither text nor a list.")
 
     def _part(self, part: Value) -> Iterator[StreamEvent]:
         if part.kind == '"':
@@ -150,50 +150,50 @@ class LenientReader:
         elif kind in _TEXT_TYPES and text is not None and text.kind in '"n':
             yield from self._content(text)
         elif kind not in _SILENT_TYPES and not part.is_null:
-            msg = f"The reply has content of an unknown type, {str(kind)[:_LONGEST_WORD]!r}."
-            yield from self._shown(part, MalformedReplyError(msg, hint=HINT))
+            msg = f"The reply has content of an unknown type, {str(kind)[:_MAX_WORD]!r}."
+            yield from self._image(part, MalformedReplyError(msg, hint=HINT))
 
     def _text_or_image(self, value: Value) -> Iterator[StreamEvent]:
         if value.is_whole and value.size > 5 and value.raw[1:6].lower() == b"data:":
-            yield from self._shown(value)
+            yield from self._image(value)
         else:
             yield from self._content(value)
 
     def _images(self, images: Value) -> Iterator[StreamEvent]:
         if images.kind == "[":
             for item in images.items():
-                yield from self._shown(item)
+                yield from self._image(item)
         elif not images.is_empty:
-            yield from self._shown(images)
+            yield from self._image(images)
 
-    def _shown(
+    def _image(
         self, entry: Value, otherwise: MalformedReplyError | None = None
     ) -> Iterator[StreamEvent]:
-        """The image of an entry; `otherwise` is the problem where it need not be one."""
+        """Add the image of an entry; `otherwise` is the problem if it need not be an image."""
         raw = entry.raw
         yield from self._into.show(raw, is_whole=entry.is_whole, otherwise=otherwise)
 
     def _tool_calls(self, calls: Value) -> Iterator[StreamEvent]:
         items = [calls] if calls.kind == "{" else calls.items()
         if calls.kind not in "[{" and not calls.is_empty:
-            self._unread(calls, "Its tool calls are not a list.")
+            self._unread(calls, "The tool calls are not a list.")
         for item in items:
             fragment = self._fragment(item)
             if fragment is not None:
                 yield self._into.call(fragment)
             elif not item.is_null:
-                self._unread(item, "A tool call of it can't be read.")
+                self._unread(item, "A tool call is malformed.")
 
     def _fragment(self, item: Value) -> Fragment | None:
-        """The tool call of an item, in OpenAI's form or with its function's fields beside it."""
+        """Parse a tool call with a `function` object, as OpenAI's, or with its fields inline."""
         found = item.members("index", "id", "call_id", "function", "name", "arguments", "input")
         function = found.get("function")
         if function is not None and function.kind == "{":
             found |= function.members("name", "arguments", "input")
         if item.kind != "{" or (function is not None and function.kind not in "{n"):
             return None
-        index, id_, name = (self._informing(found.get(key)) for key in ("index", "id", "name"))
-        id_ = id_ or self._informing(found.get("call_id"))
+        index, id_, name = (self._plain(found.get(key)) for key in ("index", "id", "name"))
+        id_ = id_ or self._plain(found.get("call_id"))
         if not isinstance(name, str | None) or not isinstance(id_, str | int | None):
             return None
         return Fragment(_index(index), str(id_ or ""), name or "", self._arguments(found))
@@ -208,14 +208,14 @@ class LenientReader:
 
     def _pieces(self, value: Value) -> Iterator[str]:
         if value.size > _LARGE:
-            # Before it is decoded. What is smaller is counted when it is.
+            # Check before decoding. Smaller values are counted afterwards.
             self._limits.check("text", value.size - 2)
         return value.pieces()
 
     def _unread(self, value: Value, what: str, *, hint: str = HINT) -> None:
         if value.is_null or not value.is_whole:
             return
-        msg = f"The reply can't be read as a whole. {what}"
+        msg = f"The reply can't be read completely. {what}"
         self._into.keep_unread(value.raw, MalformedReplyError(msg, hint=hint))
 
 
@@ -226,10 +226,10 @@ _MESSAGE = {
 
 
 def _texts(value: Value, depth: int = 0) -> Iterator[Value]:
-    """The strings of reasoning, which may be a string, a part, or a list of parts."""
+    """Yield the strings of reasoning: a string, a part or a list of parts."""
     if value.kind == '"':
         yield value
-    elif depth < _DEEPEST:
+    elif depth < _MAX_DEPTH:
         for item in value.items():
             yield from _texts(item, depth + 1)
         found = value.members(*_TEXT_KEYS)

@@ -1,4 +1,4 @@
-"""How much is accepted from outside before it is refused."""
+"""Maximum sizes of requests and replies."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most a client takes, so that no reply and no mistake can fill the memory.
+    """Maximum sizes that a client accepts, so that no reply or mistake can exhaust the memory.
 
-    All are bytes, but `images`, which counts. `request_image` bounds each image sent: Emby
-    takes 20 to 30 MB depending on the model (Vision Support page, "Supported Image Types").
-    `wire` bounds a whole response, `event` one event of a stream, `image` one decoded image,
-    `text` the text and the reasoning of a reply together.
+    All are in bytes except `images`, a count. `request_image` applies to each image sent: Emby
+    accepts 20 to 30 MB depending on the model (Vision Support page, "Supported Image Types").
+    `wire` applies to a whole response, `event` to one event of a stream, `image` to one decoded
+    image, and `text` to the text and reasoning of a reply together.
     """
 
     request_image: int = 30 * _MIB
@@ -25,9 +25,9 @@ class Limits:
     text: int = 32 * _MIB
 
     def check(self, name: str, amount: int) -> None:
-        """Raise `ReplyTooLargeError` when `amount` is over the limit called `name`."""
+        """Raise `ReplyTooLargeError` if `amount` is over the limit called `name`."""
         most: int = getattr(self, name)
         if amount > most:
             unit = "" if name == "images" else " bytes"
             msg = f"The reply is too large: more than {most:,}{unit} ({name})."
-            raise ReplyTooLargeError(msg, hint=f"Limits({name}=...) sets another limit.")
+            raise ReplyTooLargeError(msg, hint=f"Change the limit with Limits({name}=...).")

@@ -1,8 +1,8 @@
-"""Read JSON that is cut off, careless, or too large to be parsed at once.
+"""Read JSON that is truncated, invalid, or too large to be parsed at once.
 
-Lazy and iterative: only what is asked for becomes a Python object, so neither a million empty
-lists nor a hundred thousand levels of nesting take memory. What lies before a cut or a syntax
-error can still be read. `NaN`, lone surrogates and raw control characters are accepted.
+Lazy and iterative: only requested values become Python objects, so neither a million empty lists
+nor a hundred thousand levels of nesting take memory. Everything before a truncation or a syntax
+error is readable. `NaN`, lone surrogates and raw control characters are accepted.
 """
 
 import codecs
@@ -14,65 +14,65 @@ from typing import Any
 import msgspec
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-# Short strings are passed at once; a longer one is left to `_end_of_string`.
+# Matches short strings as a whole; only the quote of a longer one, for `_end_of_string`.
 _STRUCTURE = re.compile(rb'"[^"\\]{0,256}+"|(")|([\[{])|([\]}])')
 _STRING, _OPENING = 1, 2
 _SCALAR = re.compile(rb"(?:true|false|null|NaN|-?Infinity|-?[0-9][0-9eE.+-]*+)(?=[\s,\]}]|\Z)")
 _WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity")
-# Whole tokens of the inside of a string: never half of an escape, nor of a surrogate pair.
+# Complete tokens within a string. Never half an escape or half a surrogate pair.
 _WINDOW = re.compile(
     rb"(?:[^\\]{1,1024}+"
     rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|\\u[0-9a-fA-F]{4}|\\[^u]){1,64}+"
 )
 _ENDS_IN_HALF_A_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*+\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
-_LONGEST_KEY = 64
-_MOST_ENDS = 64
+_MAX_KEY = 64
+_MAX_ENDS = 64
 SMALL = 64 * 1024
-"""The largest value, in bytes, that `Value.plain` makes Python objects of."""
+"""The largest value, in bytes, that `Value.plain` turns into Python objects."""
 
 _string = msgspec.json.Decoder(str)
 _anything = msgspec.json.Decoder()
 
 
 class Document:
-    """A JSON text. `is_cut` and `is_broken` tell what reading it has met so far."""
+    """A JSON document. `is_cut` and `is_broken` reflect what has been read so far."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.is_cut = False
         self.is_broken = False
-        # Where the containers end that were passed last: each is asked for several times.
+        # A cache of the end positions of recent containers, each of which is needed repeatedly.
         self._ends: dict[int, int] = {}
         self.root = Value(self, self.after_space(0))
 
     def check_end(self) -> None:
-        """Note whether the root value is followed by anything else, or is not whole."""
+        """Check that the root value is complete and nothing follows it."""
         end = self.end_of(self.root.start)
         if end >= 0 and self.after_space(end) < len(self.data):
             self.is_broken = True
 
     def after_space(self, at: int) -> int:
-        """Return the position of the first byte from `at` on that is not white space."""
+        """Return the position of the first non-space byte at or after `at`."""
         found = _SPACE.match(self.data, at)
         return found.end() if found else at
 
     def fail(self, at: int) -> None:
-        """Note that what stands at `at` is not JSON, or that the text ends there."""
+        """Record a syntax error at `at`, or a truncation if the document ends there."""
         if at >= len(self.data):
             self.is_cut = True
         else:
             self.is_broken = True
 
     def end_of(self, at: int) -> int:
-        """Return the position after the value that begins at `at`; -1 if it has no end."""
+        """Return the end position of the value that starts at `at`; -1 if it has none."""
         first = self.data[at : at + 1]
         if first == b'"':
             return self._end_of_string(at + 1)
         if first in (b"{", b"["):
             end = self._ends.get(at)
             if end is None:
-                if len(self._ends) >= _MOST_ENDS:
+                if len(self._ends) >= _MAX_ENDS:
                     self._ends.clear()
                 end = self._ends[at] = self._end_of_container(at)
             return end
@@ -85,7 +85,7 @@ class Document:
         return -1
 
     def _end_of_string(self, at: int) -> int:
-        # Far quicker than an expression: nearly all of a large reply is one long string.
+        # `find` is much faster than a regular expression, and a large reply is mostly one string.
         data = self.data
         while (end := data.find(b'"', at)) >= 0:
             start = end
@@ -117,7 +117,7 @@ class Document:
 
 
 class Value:
-    """A value of a `Document`, by the place where it begins."""
+    """A value of a `Document`, identified by its start position."""
 
     __slots__ = ("_document", "start")
 
@@ -127,7 +127,7 @@ class Value:
 
     @property
     def kind(self) -> str:
-        """The first character: `{`, `[`, `"`, that of a number or a word, or nothing."""
+        """The first character, such as `{`, `[`, `"`, `t` or a digit; empty at the end."""
         return self._document.data[self.start : self.start + 1].decode("latin-1")
 
     @property
@@ -137,7 +137,7 @@ class Value:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing in it: null, false, 0, an empty string, list or object."""
+        """Whether it is null, false, 0, or an empty string, list or object."""
         return self.kind in "nf0" or self._ends_at_once()
 
     def _ends_at_once(self) -> bool:
@@ -148,21 +148,21 @@ class Value:
 
     @property
     def raw(self) -> bytes:
-        """The JSON text of the value, as far as it goes."""
+        """The JSON text of the value, up to the end of a truncated document."""
         end = self._document.end_of(self.start)
         return self._document.data[self.start : end if end >= 0 else None]
 
     @property
     def is_whole(self) -> bool:
-        """Whether the value ends within the text."""
+        """Whether the value is complete."""
         return self._document.end_of(self.start) >= 0
 
     def members(self, *names: str) -> dict[str, "Value"]:
-        """Return the members of these names of an object; there are none in anything else."""
+        """Return the named members of an object; other kinds of values have none."""
         return {name: value for name, value in self.all_members() if name in names}
 
     def all_members(self) -> "Iterator[tuple[str, Value]]":
-        """Return the members of an object one by one, but for those with keys over 64 bytes."""
+        """Yield the members of an object, except those with keys over 64 bytes."""
         document = self._document
         data, at = document.data, document.after_space(self.start + 1)
         if self.kind != "{" or data[at : at + 1] == b"}":
@@ -182,14 +182,14 @@ class Value:
             if value >= len(data):
                 document.fail(value)
                 return
-            if end - at <= _LONGEST_KEY + 2:
+            if end - at <= _MAX_KEY + 2:
                 yield Value(document, at).text(), Value(document, value)
             at = self._next(value, b"}")
             if at < 0:
                 return
 
     def items(self) -> "Iterator[Value]":
-        """Return the items of a list, one by one; there are none in anything else."""
+        """Yield the items of a list; other kinds of values have none."""
         document = self._document
         data, at = document.data, document.after_space(self.start + 1)
         if self.kind != "[" or data[at : at + 1] == b"]":
@@ -202,7 +202,7 @@ class Value:
             at = self._next(at, b"]")
 
     def _next(self, at: int, closing: bytes) -> int:
-        """Return where the next member or item begins; -1 after the last one, and at a fault."""
+        """Return the start of the next member or item; -1 after the last, or on an error."""
         document = self._document
         end = document.end_of(at)
         if end < 0:
@@ -222,11 +222,11 @@ class Value:
         return (end if end >= 0 else len(self._document.data)) - self.start
 
     def text(self) -> str:
-        """Return a string, as far as it goes; bytes that are not UTF-8 become U+FFFD."""
+        """Return a string, or the available part; invalid UTF-8 becomes U+FFFD."""
         return "".join(self.pieces())
 
     def pieces(self) -> Iterator[str]:
-        """Return a string in pieces, so that a damaged one takes no more memory than it has to."""
+        """Yield a string in pieces, which bounds the memory needed to repair an invalid one."""
         end = self._document.end_of(self.start)
         inside = self._document.data[self.start + 1 : end - 1 if end >= 0 else None]
         try:
@@ -245,18 +245,18 @@ class Value:
             text = utf8.decode(window, final=not is_cut and at == len(inside))
             lost += text.count("\ufffd")
             yield _unescaped(text)
-        # A replacement character that was not sent stands for bytes that can't be read.
+        # More replacement characters than were sent: some bytes were not valid UTF-8.
         if lost != inside.count(b"\xef\xbf\xbd"):
             self._document.is_broken = True
 
     def plain(self) -> Any:
-        """Return a small value as Python objects; None for one over `SMALL` bytes, or broken."""
+        """Return the value as Python objects; None if it is invalid or over `SMALL` bytes."""
         end = self._document.end_of(self.start)
         return parse_small(self._document.data[self.start : end]) if end >= 0 else None
 
 
 def parse_small(raw: bytes, most: int = SMALL) -> Any:
-    """Return a JSON text as Python objects; None for one over `most` bytes, or broken."""
+    """Parse JSON into Python objects. Returns None if it is invalid or over `most` bytes."""
     if len(raw) > most:
         return None
     try:
@@ -273,12 +273,12 @@ def _unescaped(text: str) -> str:
     try:
         return str(mended(json.loads(f'"{text}"', strict=False)))
     except ValueError:
-        # An escape that JSON does not have: leave the piece as it is.
+        # An invalid escape: return the piece unchanged.
         return text
 
 
 def mended(value: Any) -> Any:
-    """Return the same value, each lone surrogate replaced by U+FFFD."""
+    """Return the value with lone surrogates replaced by U+FFFD, as `str` can't encode them."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The model list of `GET /models` becomes `ModelCard`s."""
+"""Parse the model list of `GET /models` into `ModelCard`s."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,30 +8,30 @@ from emby_plugins._errors import MalformedReplyError, ReplyTooLargeError, Trunca
 from emby_plugins._protocol.loose_json import Document
 from emby_plugins._protocol.schema import parse_json
 
-_MOST_MODELS = 10_000
+_MAX_MODELS = 10_000
 
 
 def parse_models(body: bytes) -> list[ModelCard]:
-    """The models a gateway lists, in its order.
+    """Return the models that a gateway lists, in its order.
 
-    Raises `MalformedReplyError` for anything but `{"data": [...]}` with an `id` each. Unknown
-    fields are left out, and an odd value of a known one counts as not said. Texts are cleaned for
-    printing. Recordings, case `models` (2025-11, 2025-12, 2026-08).
+    Raises `MalformedReplyError` for anything but `{"data": [...]}`. Entries without an `id` and
+    unknown fields are ignored; a malformed value counts as unknown. Text is made
+    safe to print. Recordings, case `models` (2025-11, 2025-12, 2026-08).
     """
     document = Document(body)
     entries = document.root.members("data").get("data")
     if entries is None or entries.kind != "[":
-        parse_json(body)  # raises where it is not JSON at all
+        parse_json(body)  # raises if it is not JSON at all
         hint = "Is the base URL that of an OpenAI-compatible API?"
         raise MalformedReplyError("The model list has no data array.", hint=hint)
     cards: list[ModelCard] = []
     for item in entries.items():
-        # One by one, since what a gateway can send may take forty times its size as objects.
+        # One at a time: as Python objects, JSON may take forty times its size.
         entry = item.plain()
         if isinstance(entry, dict) and _text(entry, "id"):
             cards.append(_card(entry))
-        if len(cards) > _MOST_MODELS:
-            raise ReplyTooLargeError(f"The model list has more than {_MOST_MODELS:,} models.")
+        if len(cards) > _MAX_MODELS:
+            raise ReplyTooLargeError(f"The model list has more than {_MAX_MODELS:,} models.")
     document.check_end()
     if document.is_cut:
         raise TruncatedReplyError("The model list ended in the middle of its JSON.")
@@ -59,16 +59,16 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
         ),
         text_output=_holds(outputs, "text"),
         image_output=_holds(outputs, "image"),
-        # The gateways give every model a default list of parameters, "tools" among them, and so
-        # it counts only where no provider says. That it lacks one says nothing: `auto` (case
-        # models, all states) calls tools and does not list them.
+        # Gateways give every model a default list of parameters that includes "tools", so the list
+        # only counts if no provider states the capability. Its absence from the list means
+        # nothing: `auto` (case models, all states) calls tools and doesn't list them.
         tools=_first(_bool(entry, "tools"), _providers(entry, "tools"), "tools" in parameters),
         reasoning=_first(_bool(entry, "reasoning"), _providers(entry, "reasoning"), reasoning),
-        # Not said by 2025-11.
+        # The 2025-11 state doesn't report it.
         structured_output=_first(
             _bool(entry, "structured_outputs"), "structured_outputs" in parameters
         ),
-        context_length=_number(entry, "context_length") or None,  # 2026-08 says 0 for unknown
+        context_length=_number(entry, "context_length") or None,  # 2026-08 sends 0 for unknown
         max_output=_number(entry, "max_output") or _largest_output(entry),
         pricing=_pricing(entry.get("pricing")),
         created=_number(entry, "created"),
@@ -78,18 +78,18 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
 
 
 def _any(*answers: bool | None) -> bool | None:
-    """Yes if any says yes, no if any says no, else not said."""
+    """Return True if any answer is True, else False if any is False, else None."""
     return True if True in answers else False if False in answers else None
 
 
 def _first(*answers: bool | None) -> bool | None:
-    """The first that is said; of the last only a yes counts."""
+    """Return the first known answer. Of the last answer, a mere hint, only True counts."""
     *certain, hint = answers
     return next((answer for answer in certain if answer is not None), hint or None)
 
 
 def _providers(entry: Mapping[str, Any], ability: str) -> bool | None:
-    """Yes if one provider has the ability, no if all lack it: one is enough to route to."""
+    """Return True if one provider has the capability (requests go there), False if none has."""
     answers = [_bool(provider, ability) for provider in _provider_list(entry)]
     return True if True in answers else None if None in answers or not answers else False
 

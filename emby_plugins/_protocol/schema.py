@@ -1,8 +1,8 @@
-"""The JSON of a reply in its documented form, parsed into the few fields that are read.
+"""Parse replies in their documented format into typed structs: the fast path.
 
-The structs are as strict as the documented form, so that nothing else passes for it: any deviation
-makes `parse_completion` return None, and the reply is read leniently instead (`lenient`). Fields
-that only inform stay raw, so that none of them can fill the memory.
+The structs are as strict as the documentation. For any deviation `parse_completion` returns None,
+and `lenient` reads the reply instead. Informative fields stay raw, so that a large one doesn't
+become Python objects, which can take forty times its size.
 """
 
 from typing import Any, Literal
@@ -13,14 +13,14 @@ from emby_plugins._errors import MalformedReplyError, TruncatedReplyError
 from emby_plugins._protocol.loose_json import Document, parse_small
 
 _LARGEST = 256 * 1024
-"""The most bytes parsed at once: an empty object of three bytes becomes a struct of a hundred."""
+"""Maximum number of bytes parsed at once: an empty object (3 bytes) becomes a 100-byte struct."""
 _LARGEST_VALUE = 1 << 20
 
 _NOTHING = msgspec.Raw()
 
 
 class ImageURL(msgspec.Struct):
-    """`{"url": ...}`. The url stays raw: base64 goes from here straight into the decoder."""
+    """`{"url": ...}`. The URL stays raw, so that base64 is never copied into a `str`."""
 
     url: msgspec.Raw
 
@@ -32,19 +32,19 @@ class ImageItem(msgspec.Struct):
 
 
 class TextPart(msgspec.Struct, tag_field="type", tag="text"):
-    """Text in a `content` that is an array, as some gateways send it."""
+    """Text in an array `content`, which some gateways send."""
 
     text: str
 
 
 class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
-    """An image in a `content` that is an array."""
+    """An image in an array `content`."""
 
     image_url: ImageURL | str
 
 
 class FunctionItem(msgspec.Struct):
-    """What a tool call calls; both may come in fragments."""
+    """The function of a tool call; both fields may arrive in fragments."""
 
     name: str | None = None
     arguments: str | None = None
@@ -62,9 +62,10 @@ class ToolCallItem(msgspec.Struct):
 
 
 class MessageItem(msgspec.Struct):
-    """An assistant's message, or a delta of one: they differ only in how much they hold.
+    """An assistant message, or a delta of one.
 
-    What is typed as None is content in a place that is not documented: see `lenient`.
+    Fields typed as None are undocumented places for content: a value there fails validation, so
+    that the lenient reader handles it.
     """
 
     content: str | list[TextPart | ImagePart] | None = None
@@ -80,7 +81,7 @@ class MessageItem(msgspec.Struct):
 
 
 class Choice(msgspec.Struct):
-    """A choice of a reply (`message`) or of a chunk (`delta`)."""
+    """A choice of a reply (`message`) or chunk (`delta`)."""
 
     index: Literal[0] | None = None
     delta: MessageItem | None = None
@@ -89,7 +90,7 @@ class Choice(msgspec.Struct):
 
 
 class Completion(msgspec.Struct):
-    """A whole reply, or one chunk of a stream."""
+    """A complete reply, or one chunk of a stream."""
 
     choices: list[Choice] | None = None
     error: None = None
@@ -105,7 +106,7 @@ _completion = msgspec.json.Decoder(Completion)
 
 
 def parse_completion(data: bytes) -> Completion | None:
-    """Return a reply or a chunk; None for one that is large, or not of the documented form."""
+    """Parse a reply or a chunk. Returns None if it is large or deviates from the documentation."""
     if len(data) > _LARGEST:
         return None
     try:
@@ -115,7 +116,7 @@ def parse_completion(data: bytes) -> Completion | None:
 
 
 def parse_json(data: bytes) -> Any:
-    """Return a small JSON value. Raises `MalformedReplyError`, or `TruncatedReplyError`."""
+    """Parse a small JSON value. Raises `MalformedReplyError` or `TruncatedReplyError`."""
     value = parse_small(data, _LARGEST_VALUE)
     if value is None and data.strip() != b"null":
         document = Document(data)

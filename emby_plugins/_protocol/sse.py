@@ -1,8 +1,8 @@
 """Server-sent events, decoded from bytes as they arrive.
 
 Implements the event stream format of the HTML standard, section 9.2 "Server-sent events",
-as far as chat streams use it: `data` and `event`; `id`, `retry` and comments are read over.
-Lines end at CR, LF or CRLF and nowhere else: U+2028 inside a text is text.
+as far as chat streams use it: `data` and `event`; `id`, `retry` and comments are ignored.
+Lines end only at CR, LF or CRLF: U+2028 within text is text.
 """
 
 from typing import NamedTuple
@@ -13,33 +13,33 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class ServerSentEvent(NamedTuple):
-    """One event: its data as bytes, and its type, which is `message` unless the server said."""
+    """One event: its data as bytes, and its type, `message` by default."""
 
     data: bytes
     event: str = "message"
 
 
 class EventDecoder:
-    """Turns the bytes of an event stream into events, however the bytes are cut.
+    """Decodes an event stream, split into chunks at any position.
 
-    Holds back at most `max_event_bytes` of an unfinished event, then raises `ReplyTooLargeError`.
+    Buffers at most `max_event_bytes` of an unfinished event, then raises `ReplyTooLargeError`.
     """
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max = max_event_bytes
-        # Growing buffers, since many small pieces in a list take many times their size.
+        # A bytearray, since a list of many small pieces takes many times their size.
         self._line = bytearray()
         self._data: bytes | bytearray | None = None
         self._event = "message"
         self.held = 0
-        """How many bytes of an unfinished event are held back."""
+        """Number of buffered bytes of an unfinished event."""
         self._after_cr = False
         self._first = True
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """The events that `chunk` completes."""
+        """Return the events that `chunk` completes."""
         if self._after_cr and chunk:
-            # The LF of a CRLF that was cut in two ends no second line.
+            # The LF of a CRLF split across chunks doesn't end another line.
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         if not chunk:
@@ -54,7 +54,7 @@ class EventDecoder:
             if not line:
                 self._dispatch(events)
             elif line.startswith(b"data: "):
-                # What nearly every line is. A byte order mark would make it another.
+                # The common case. A first line with a byte order mark doesn't match.
                 if self._data is None:
                     self._data = line[6:]
                 else:
@@ -68,9 +68,9 @@ class EventDecoder:
         return events
 
     def close(self) -> list[ServerSentEvent]:
-        """The event that the end of the stream left without its blank line, if there is one.
+        """Return the last event, if the stream ended without its blank line.
 
-        The standard drops it; for a chat stream it may be the last piece of a paid reply.
+        The standard discards it, but it may be the last piece of a paid reply.
         """
         events: list[ServerSentEvent] = []
         if self._line:
@@ -79,7 +79,7 @@ class EventDecoder:
         return events
 
     def _ended(self, end: bytes) -> bytes:
-        """The line that came in pieces, with its last; from here on its value is what is held."""
+        """Return a line received in pieces; from here on its value counts as buffered instead."""
         self.held -= len(self._line)
         self._line += end
         line = bytes(self._line)
@@ -106,7 +106,7 @@ class EventDecoder:
         elif name == b"event":
             self._event = value.removeprefix(b" ").decode("utf-8", "replace") or "message"
         elif line.startswith(b"{"):
-            # Not a field of the standard, but what a gateway may write when it fails.
+            # Not in the standard, but some gateways write a bare error object.
             events.append(ServerSentEvent(line, self._event))
 
     def _dispatch(self, events: list[ServerSentEvent]) -> None:
@@ -121,4 +121,4 @@ class EventDecoder:
         self.held += count
         if self.held > self._max:
             msg = f"One event of the stream is larger than {self._max:,} bytes."
-            raise ReplyTooLargeError(msg, hint="Limits(event=...) sets another limit.")
+            raise ReplyTooLargeError(msg, hint="Change the limit with Limits(event=...).")

@@ -1,4 +1,4 @@
-"""What a call used, as gateways tell it: in several forms, and in several chunks."""
+"""Parse token usage and cost, which gateways report in several formats and chunks."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ _DETAILS = {"reasoning_tokens", "cached_tokens", "image_tokens"}
 
 
 def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    """Usage with what a later one tells: null and 0 tell nothing, and details are kept.
+    """Merge usage with a later one, in which null and 0 mean "unknown"; details are kept.
 
-    All states send usage after the finish chunk, then once more without details in 2025-11 and
-    2025-12, or with details of which some are only filled up with 0 in 2026-08 (reasoning-stream).
+    All states send usage after the finish chunk, then again: without details in 2025-11 and
+    2025-12, and with some details zeroed in 2026-08 (recording reasoning-stream).
     """
     merged = dict(usage)
     for name, value in later.items():
         if name not in _NAMES:
-            continue  # or many chunks could pile up more and more names
+            continue  # or many chunks could accumulate any number of names
         known = merged.get(name)
         if isinstance(value, dict):
             value = {k: v for k, v in value.items() if k in _DETAILS}  # noqa: PLW2901
@@ -32,7 +32,7 @@ def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_usage(usage: dict[str, Any]) -> Usage:
-    """Usage in any of the forms gateways give it; what is missing or odd counts as nothing."""
+    """Parse usage in any known format. Missing and malformed values count as 0 or None."""
     prompt = _details(usage, "prompt_tokens_details")
     completion = _details(usage, "completion_tokens_details")
     costs = [usage.get("cost"), usage.get("cost_usd_total")]
@@ -40,7 +40,7 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
     return Usage(
         prompt_tokens=input_tokens,
         completion_tokens=output_tokens,
-        # A total that an earlier chunk told may be less than what a later one amended.
+        # The total of an earlier chunk may be less than the amended sum.
         total_tokens=max(_count(usage, "total_tokens"), input_tokens + output_tokens),
         reasoning_tokens=_count(usage, "reasoning_tokens")
         or _count(completion, "reasoning_tokens"),

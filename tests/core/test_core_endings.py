@@ -101,14 +101,14 @@ def test_a_missing_image_is_an_error_that_keeps_the_reply() -> None:
         with pytest.raises(MissingImageError) as caught:
             get(reply)
         assert caught.value.partial is reply
-        for words in ("no image", "I'd rather not.", "content filter", "r-1"):
+        for words in ("has none", "I'd rather not.", "content filter", "r-1"):
             assert words in str(caught.value)
     assert ChatReply("", (IMAGE,)).require_images() == (IMAGE,)
 
 
 def test_a_reply_of_plain_text_is_told_what_to_ask() -> None:
     """Where nothing else is known, the hint is to ask a model that generates images."""
-    with pytest.raises(MissingImageError, match=r"said: 'Hello\.'\. Ask for an image"):
+    with pytest.raises(MissingImageError, match=r"answered: 'Hello\.'\. Ask for an image"):
         _ = ChatReply("Hello.", finish_reason="stop").image
 
 

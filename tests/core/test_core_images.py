@@ -404,7 +404,7 @@ def test_a_jpeg_may_have_either_of_its_suffixes(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     """An existing file stays as it was, and no draft is left beside it."""
     (tmp_path / "a.png").write_text("mine")
-    with pytest.raises(FileExistsError, match="exists already; it was left as it is"):
+    with pytest.raises(FileExistsError, match="already exists and was not overwritten"):
         Image(PNG).save(tmp_path / "a")
     assert (tmp_path / "a.png").read_text() == "mine"
     assert names(tmp_path) == ["a.png"]

@@ -137,7 +137,7 @@ def test_a_model_can_forge_no_conversation() -> None:
 
 
 FAILURES: list[tuple[Script, str]] = [
-    (Script("I would rather not."), "no image. The model said: 'I would rather not.'"),
+    (Script("I would rather not."), "has none. The model answered: 'I would rather not.'"),
     (Script("", finish="content_filter"), "A content filter ended the reply"),
     (Script(""), "The reply is empty (finish reason: stop)."),
     (Script(status=400, error={"message": "Too rude"}), "Too rude"),

@@ -139,7 +139,7 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
     result = run("emby", "image", "a fox", "-m", "emby-mock-text")
     assert result.exit_code == 1
     assert (
-        "emby-mock-text: The reply has no image. The model said: 'This is emby-mock"
+        "emby-mock-text: Expected one image, but the reply has none. The model answered: 'This is emby-mock"
         in result.stderr
     )
     assert result.stdout == ""
@@ -184,10 +184,10 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
         "import os, signal\n"
         # A child inherits that the signal is ignored, as after `trap '' INT`.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from emby_plugins import images\n"
+        "from emby_plugins import _images as images\n"
         "def stop(draft, path):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "images.publish = stop\n"
+        "images.commit = stop\n"
         "from llm.cli import cli\n"
         "cli(['emby', 'image', 'a fox', '-n', '2', '-m', 'emby-mock', '--out', 'made'])\n"
     )

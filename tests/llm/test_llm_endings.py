@@ -188,7 +188,7 @@ def test_an_order_without_an_image_fails(
     result = run("-m", "emby-mock", "Draw", "-o", "output", tmp_path / "x.png", mode=mode)
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: The reply has no image. The model said: 'Here is your image:'")
+    assert line.startswith("Error: Expected one image, but the reply has none. The model answered: 'Here is your image:'")
     assert "1,271 output tokens" in line
     assert result.stdout == ("" if "--no-stream" in mode else "Here is your image:\n")
 
@@ -248,7 +248,7 @@ def test_the_image_command_quotes_the_reason(
     assert result.exit_code == 1
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
-    assert line.startswith("Error: emby-mock: The reply has no image.")
+    assert line.startswith("Error: emby-mock: Expected one image, but the reply has none.")
     assert NO_IMAGE[case] in line
     assert len(logged()) == 1
 

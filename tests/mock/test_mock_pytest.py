@@ -118,7 +118,7 @@ def test_without_the_fixture():
 
 def test_the_fixture_blocks_the_network(emby_mock):
     """A gateway elsewhere is a clear error; this machine is allowed."""
-    with pytest.raises(BlockedNetworkError, match=r"asked https://emby\.invalid/v1/chat"):
+    with pytest.raises(BlockedNetworkError, match=r"call https://emby\.invalid/v1/chat"):
         Emby(**ELSEWHERE).chat("a")
     with MockServer() as server, Emby(base_url=server.base_url) as emby:
         assert emby.models()
@@ -126,7 +126,7 @@ def test_the_fixture_blocks_the_network(emby_mock):
 
 async def test_async_clients_are_blocked_too(emby_mock):
     """As the others are."""
-    with pytest.raises(BlockedNetworkError, match=r"asked https://emby\.invalid/v1/models"):
+    with pytest.raises(BlockedNetworkError, match=r"call https://emby\.invalid/v1/models"):
         await AsyncEmby(**ELSEWHERE).models()
 
 
@@ -163,7 +163,7 @@ def test_the_switch(suite):
     """With `emby_block_network` nothing is asked elsewhere, from collection on."""
     outcome = suite(SWITCHED, "-o", "emby_block_network=true")
     outcome.assert_outcomes(passed=1, failed=1)
-    outcome.stdout.fnmatch_lines(["*BlockedNetworkError: The test asked https://emby.invalid/v1*"])
+    outcome.stdout.fnmatch_lines(["*BlockedNetworkError: The test tried to call https://emby.invalid/v1*"])
 
 
 def test_the_switch_is_off():

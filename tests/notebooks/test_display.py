@@ -169,7 +169,7 @@ def test_a_large_picture_is_shown_smaller() -> None:
 @pytest.mark.parametrize("form", ["P", "L", "LA", "1", "I;16"])
 def test_large_pictures_of_every_mode_are_shown(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As they come: with palettes, greys, and sixteen bits."""
-    monkeypatch.setattr(displays, "_AS_IT_IS", 0)
+    monkeypatch.setattr(displays, "_MAX_INLINE", 0)
     out = io.BytesIO()
     PIL.Image.new(form, (9, 9)).save(out, format="PNG")
     assert "data:image/webp" in html(ChatReply(images=(Image.from_bytes(out.getvalue()),)))
