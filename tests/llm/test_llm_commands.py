@@ -139,8 +139,8 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
     result = run("emby", "image", "a fox", "-m", "emby-mock-text")
     assert result.exit_code == 1
     assert (
-        "emby-mock-text: Expected one image, but the reply has none. The model answered: 'This is emby-mock"
-        in result.stderr
+        "emby-mock-text: Expected one image, but the reply has none. "
+        "The model answered: 'This is emby-mock" in result.stderr
     )
     assert result.stdout == ""
 

@@ -163,7 +163,9 @@ def test_the_switch(suite):
     """With `emby_block_network` nothing is asked elsewhere, from collection on."""
     outcome = suite(SWITCHED, "-o", "emby_block_network=true")
     outcome.assert_outcomes(passed=1, failed=1)
-    outcome.stdout.fnmatch_lines(["*BlockedNetworkError: The test tried to call https://emby.invalid/v1*"])
+    outcome.stdout.fnmatch_lines(
+        ["*BlockedNetworkError: The test tried to call https://emby.invalid/v1*"]
+    )
 
 
 def test_the_switch_is_off():
