@@ -24,6 +24,9 @@ from emby_plugins._protocol.reader import ReplyReader
 ALLOWED = 64_000_000
 FACTOR = 4
 STEEPEST = 3.0
+SHARE = 5
+"""Of the places, one in so many is tried with each shape."""
+
 SIZE, UNPACKED = 200_000, 3_000_000
 _READ = 1 << 16
 _STATUS = Path("/proc/self/status")
@@ -113,17 +116,16 @@ STREAMS: dict[str, Shape] = {
 }
 
 
-FEW = {
-    *("lists in usage", "objects in tool-calls", "choices in choices", "wide in content"),
-    *("lists-of-lists in surrogate", "short-strings in metadata, streamed"),
-}
+FEW = {"lists in usage", "objects in tool-calls", "lists-of-lists in surrogate"}
 """Those that showed the most, for the unit suite."""
 
 
 def replies(size: int) -> Iterator[tuple[str, dict[str, str], Callable[[], bytes]]]:
-    """Every shape in every place: a name, the headers, and what makes a body of that size."""
-    for value, shape in VALUES.items():
-        for place, form in PLACES.items():
+    """Every shape in some places: a name, the headers, and what makes a body of that size."""
+    for row, (value, shape) in enumerate(VALUES.items()):
+        for column, (place, form) in enumerate(PLACES.items()):
+            if (row + column) % SHARE and f"{value} in {place}" not in FEW:
+                continue
             made = partial(_placed, form, shape, size)
             yield f"{value} in {place}", JSON, made
             if value in {"lists", "short-strings", "wide"}:
@@ -143,7 +145,7 @@ def _event(made: Callable[[], bytes]) -> bytes:
 def read_reply(headers: dict[str, str], body: bytes) -> None:
     """Read a reply to its end, or to the error that it is."""
     reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
-    with suppress(EmbyError), reader.guard():
+    with suppress(EmbyError), reader.error_context():
         for start in range(0, len(body), _READ):
             for _ in reader.feed(body[start : start + _READ]):
                 pass

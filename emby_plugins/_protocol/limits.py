@@ -14,7 +14,9 @@ class Limits:
     All are in bytes except `images`, a count. `request_image` applies to each image sent: Emby
     accepts 20 to 30 MB depending on the model (Vision Support page, "Supported Image Types").
     `wire` applies to a whole response, `event` to one event of a stream, `image` to one decoded
-    image, and `text` to the text and reasoning of a reply together.
+    image, and `text` to the text, reasoning and tool calls of a reply together: a character counts
+    as one byte, or as four in a piece that is not ASCII. Fields that only inform are left out
+    beyond 64 KiB each, and citations beyond a thousand.
     """
 
     request_image: int = 30 * _MIB
