@@ -1,3 +1,6 @@
+from ._call_settings import (
+    CallOptions as CallOptions,
+)
 from ._catalog import (
     DOCUMENTED_MODELS as DOCUMENTED_MODELS,
     MOCK_MODELS as MOCK_MODELS,
@@ -31,9 +34,7 @@ from ._chat import (
 )
 from ._client import (
     AsyncEmby as AsyncEmby,
-    AsyncReplyStream as AsyncReplyStream,
     Emby as Emby,
-    ReplyStream as ReplyStream,
 )
 from ._errors import (
     APIError as APIError,
@@ -81,6 +82,14 @@ from ._protocol.limits import (
 from ._settings import (
     DEFAULT_BASE_URL as DEFAULT_BASE_URL,
     find_base_url as find_base_url,
+)
+from ._streams import (
+    AsyncReplyStream as AsyncReplyStream,
+    ReplyStream as ReplyStream,
+)
+from ._text import (
+    clean_lines as clean_lines,
+    clean_text as clean_text,
 )
 
 __version__: str

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emby_plugins._errors import ConfigurationError
+from emby_plugins._text import clean_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,6 @@ class ModelCard:
 
 _CAPABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
 _TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at")
-
-
-def clean_text(text: str) -> str:
-    """Make text from outside safe to print on one line of a terminal or log.
-
-    White space becomes a space. Control, bidi and other unprintable characters become U+FFFD
-    instead of being removed, so that different ids stay different.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
 
 
 def _documented(model_id: str, family: str) -> ModelCard:

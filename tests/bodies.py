@@ -7,7 +7,7 @@ import msgspec
 from recordings.recordings import SCHEMA_STATES, request_schema
 from recordings.validation import Violation, violations
 
-from emby_plugins import _client as client
+from emby_plugins import _base_client as client
 from emby_plugins._chat import ChatRequest
 from emby_plugins._protocol import request
 from emby_plugins._protocol.limits import Limits

@@ -5,10 +5,11 @@ Limits count what is held in memory: a gateway can pack a thousand bytes into on
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import msgspec
 
-from emby_plugins._errors import MalformedReplyError, ReplyTooLargeError
+from emby_plugins._errors import EmbyError, MalformedReplyError, ReplyTooLargeError
 
 _PIECE = 256 * 1024
 _STEP = 4 * 1024
@@ -87,20 +88,39 @@ class Inflater:
 
 
 class BodyReader:
-    """Collects a body that is not a reply; raises `ReplyTooLargeError` beyond `most` bytes."""
+    """Collects a body that is not a reply; raises `ReplyTooLargeError` beyond `most` bytes.
+
+    It has the interface of `ReplyReader`, so that whoever drives them needs one loop for both.
+    """
+
+    is_done = False
 
     def __init__(self, headers: Mapping[str, str], most: int) -> None:
         self._inflate = Inflater(headers.get("content-encoding", ""), most)
         self._most = most
         self._body = bytearray()
 
-    def feed(self, chunk: bytes) -> None:
-        """Take these bytes."""
+    def feed(self, chunk: bytes) -> tuple[()]:
+        """Take these bytes; there are no events."""
         for piece in self._inflate(chunk):
             self._body += piece
             if len(self._body) > self._most:
                 raise ReplyTooLargeError(f"The response is larger than {self._most:,} bytes.")
             self._inflate.check(len(self._body))
+        return ()
+
+    def close(self) -> tuple[()]:
+        """The body has ended; there are no events."""
+        return ()
+
+    @contextmanager
+    def error_context(self) -> Iterator[None]:
+        """Nothing of a body that broke off is worth keeping."""
+        yield
+
+    def may_repeat(self, error: EmbyError) -> bool:
+        """Whether to ask again after this error: what is no reply costs nothing."""
+        return error.is_retryable
 
     def is_complete(self) -> bool:
         """Whether what was collected is a whole JSON object."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any
 
 from emby_plugins._errors import (
@@ -10,7 +11,6 @@ from emby_plugins._errors import (
     AuthenticationError,
     BadRequestError,
     BillingError,
-    EmbyError,
     ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
@@ -22,6 +22,7 @@ from emby_plugins._errors import (
 )
 from emby_plugins._protocol.issues import refusal_of
 from emby_plugins._protocol.schema import parse_json
+from emby_plugins._text import clean_text
 
 _BY_STATUS: dict[int, type[APIError]] = {
     400: BadRequestError,
@@ -86,46 +87,39 @@ _ROUTE = {
     "model": ("usedModel", "usedInternalModel", "requestedModel"),
 }
 _ERROR_STATUS = re.compile("[45][0-9]{2}")
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
-)
 _MAX_MESSAGE = 600
-TELLING = 8  # characters of a key, from which on they give it away
+_NO_REASON = "The gateway gave no reason."
 
 
-def error_from_response(
-    status: int, headers: Mapping[str, str], body: bytes, *, secret: str = ""
-) -> APIError:
+def error_from_response(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
     """The error that a response with an error status stands for.
 
-    `headers` have lower-case names. `secret` is blotted out should the gateway echo it.
+    `headers` have lower-case names.
     """
-    request_id = request_id_in(headers, secret)
     payload = _object(body)
     if payload is not None:
-        error = error_from_payload(payload, status=status, secret=secret)
-    else:
-        said = printable(body[:2000].decode("utf-8", "replace"), secret)
-        message = f"The gateway answered {status}: {said or 'nothing more'!r}."
-        error = _error(status, message, False, {})
-        if status == 404:
-            error.hint = "Is the base URL right? Emby's ends in /v1."
-        elif 300 <= status < 400:
-            error.hint = "Redirects are not followed; give the final address as base URL."
-    error.request_id = request_id
-    error.retry_after = _seconds(headers)
-    return error
+        return error_from_payload(payload, status=status, headers=headers)
+    said = _informs(body[:2000].decode("utf-8", "replace"))
+    message = f"The gateway answered {status}: {said or 'nothing more'!r}."
+    hint = ""
+    if status == 404:
+        hint = "Is the base URL right? Emby's ends in /v1."
+    elif 300 <= status < 400:
+        hint = "Redirects are not followed; give the final address as base URL."
+    return _error(status, message, False, {"hint": hint}, headers)
 
 
-def error_from_event(data: bytes, *, secret: str = "") -> APIError:
+def error_from_event(data: bytes) -> APIError:
     """The error that came where a reply, or a piece of one, was due: under HTTP 200."""
     payload = _object(data)
     if payload is None:
         payload = {"message": data[:2000].decode("utf-8", "replace")}
-    return error_from_payload(payload, status=200, secret=secret)
+    return error_from_payload(payload, status=200)
 
 
-def error_from_payload(payload: Mapping[str, Any], *, status: int, secret: str = "") -> APIError:
+def error_from_payload(
+    payload: Mapping[str, Any], *, status: int, headers: Mapping[str, str] = MappingProxyType({})
+) -> APIError:
     """The error that an error object stands for.
 
     `status` is the response's own; the object may name a truer one: the provider's, or in
@@ -134,9 +128,9 @@ def error_from_payload(payload: Mapping[str, Any], *, status: int, secret: str =
     """
     error = payload.get("error")
     fields: Mapping[str, Any] = error if isinstance(error, dict) else payload
-    words = {name: _word(fields.get(name), secret) for name in ("type", "code", "param")}
+    words = {name: _word(fields.get(name)) for name in ("type", "code", "param")}
     message, path = _message(fields, error)
-    words["param"] = words["param"] or printable(path, secret)
+    words["param"] = words["param"] or _informs(path)
     answered = fields.get("responseText") or payload.get("responseText")
     answered = answered if isinstance(answered, str) else ""
     by_provider = _PROVIDER.search(message)
@@ -149,13 +143,13 @@ def error_from_payload(payload: Mapping[str, Any], *, status: int, secret: str =
         if answered and answered not in message:
             message = f"{message} ({_said_by_provider(answered)})"
     for name, keys in _ROUTE.items():
-        found = (_word(fields.get(key), secret) for key in keys)
+        found = (_word(fields.get(key)) for key in keys)
         words[name] = words.get(name) or next(filter(None, found), "")
-    words["response_text"] = printable(answered, secret)
-    message = printable(message, secret) or "no reason given"
+    words["response_text"] = _informs(answered)
+    message = _informs(message) or _NO_REASON
     if not message.endswith((".", "!", "?")):
         message += "."
-    return _error(status, message, by_provider is not None, words)
+    return _error(status, message, by_provider is not None, words, headers)
 
 
 def is_unpaid(error: APIError) -> bool:
@@ -168,33 +162,19 @@ def is_unpaid(error: APIError) -> bool:
     return error.is_retryable and (refused or error.code == "fetch_failed")
 
 
-def request_id_in(headers: Mapping[str, str], secret: str = "") -> str | None:
+def request_id_in(headers: Mapping[str, str]) -> str | None:
     """The gateway's id of a request, safe to print; None where it gave none."""
-    return printable(headers.get("x-request-id", ""), secret) or None
+    return _informs(headers.get("x-request-id", "")) or None
 
 
-def redact_error(error: EmbyError, secret: str) -> None:
-    """Blot the key out of what an error says: a gateway may echo it, and errors quote gateways.
-
-    So too a beginning of it, with which a quotation that was cut may end.
-    """
-    for size in range(len(secret), TELLING - 1, -1):
-        error.message = without(error.message, secret[:size])
-    error.args = (error.message,)
-
-
-def printable(text: str, secret: str = "") -> str:
-    """Text that is safe to print: no control or bidi characters, no secret, no novel."""
-    text = _UNPRINTABLE.sub(" ", without(text, secret)).strip()
-    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}..."
-
-
-def without(text: str, secret: str) -> str:
-    """The text, with the secret redacted; a short one, such as `test`, would shred the text."""
-    return text.replace(secret, "[key]") if len(secret) >= TELLING else text
-
-
-def _error(status: int, message: str, is_providers: bool, words: Mapping[str, str]) -> APIError:
+def _error(
+    status: int,
+    message: str,
+    is_providers: bool,
+    words: Mapping[str, str],
+    headers: Mapping[str, str],
+) -> APIError:
+    """The one place where an error response gets its class, and all that it carries."""
     cls = _BY_STATUS.get(status, ServerError)
     unusable_image = cls is BadRequestError and _IMAGE.search(message)
     if words.get("type") == "invalid_image_input" or unusable_image:
@@ -204,7 +184,13 @@ def _error(status: int, message: str, is_providers: bool, words: Mapping[str, st
         cls = ProviderAccountError
     elif cls in {BadRequestError, NotFoundError} and _is_about_model(message, words):
         cls = ModelNotFoundError
-    return cls(message, status=status, **words)  # type: ignore[arg-type]
+    return cls(
+        message,
+        status=status,
+        request_id=request_id_in(headers),
+        retry_after=_seconds(headers),
+        **words,
+    )
 
 
 def _is_about_model(message: str, words: Mapping[str, str]) -> bool:
@@ -215,7 +201,7 @@ def _is_about_model(message: str, words: Mapping[str, str]) -> bool:
 
 def _retold(match: re.Match[str], message: str, fields: Mapping[str, Any], answered: str) -> str:
     """A provider's failure as a sentence: who, with what status, and the reason it gave."""
-    name = match["name"] or _word(fields.get("usedProvider"), "")
+    name = match["name"] or _word(fields.get("usedProvider"))
     tail, answered = message[match.end("status") :].strip(), answered.strip()
     if answered and tail.endswith(answered):
         phrase, said = tail.removesuffix(answered).strip(), answered
@@ -273,13 +259,17 @@ def _status(fields: Mapping[str, Any], status: int) -> int:
         named = fields.get(name)
         if isinstance(named, int | str) and _ERROR_STATUS.fullmatch(str(named)):
             return int(named)
-    code, kind = (_word(fields.get(name), "") for name in ("code", "type"))
+    code, kind = (_word(fields.get(name)) for name in ("code", "type"))
     found = _STATUS_OF_WORD.get(code) or _STATUS_OF_WORD.get(kind)
     return found or _STATUS_OF_KIND.get(kind, 502)
 
 
-def _word(value: object, secret: str) -> str:
-    return printable(str(value), secret) if isinstance(value, str | int) else ""
+def _word(value: object) -> str:
+    return _informs(str(value)) if isinstance(value, str | int) else ""
+
+
+def _informs(text: str) -> str:
+    return clean_text(text, _MAX_MESSAGE).strip()
 
 
 def _seconds(headers: Mapping[str, str]) -> float | None:

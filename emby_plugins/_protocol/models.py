@@ -3,12 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emby_plugins._catalog import ModelCard, clean_text
+from emby_plugins._catalog import ModelCard
 from emby_plugins._errors import MalformedReplyError, ReplyTooLargeError, TruncatedReplyError
+from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.loose_json import Document
 from emby_plugins._protocol.schema import parse_json
+from emby_plugins._text import clean_text
 
 _MAX_MODELS = 10_000
+
+
+class ModelsReader(BodyReader):
+    """Reads the body of a model list; `cards` are its models once it has ended."""
+
+    def __init__(self, headers: Mapping[str, str], most: int) -> None:
+        super().__init__(headers, most)
+        self.cards: list[ModelCard] = []
+
+    def close(self) -> tuple[()]:
+        """Parse the list. Raises what `parse_models` raises."""
+        self.cards = parse_models(self.body)
+        return ()
 
 
 def parse_models(body: bytes) -> list[ModelCard]:

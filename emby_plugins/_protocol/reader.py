@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 
@@ -19,11 +18,8 @@ from emby_plugins._images import Provenance
 from emby_plugins._protocol.accumulator import ReplyAccumulator
 from emby_plugins._protocol.body import Inflater, is_object
 from emby_plugins._protocol.errors import (
-    TELLING,
     error_from_event,
     is_unpaid,
-    printable,
-    redact_error,
     request_id_in,
 )
 from emby_plugins._protocol.image_decoder import ImageDecoder, MemorySink, Sink
@@ -33,6 +29,7 @@ from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import SMALL
 from emby_plugins._protocol.schema import parse_completion
 from emby_plugins._protocol.sse import EventDecoder, ServerSentEvent
+from emby_plugins._text import clean_text
 
 _DONE = b"[DONE]"
 _CONTENT = ("text", "images", "reasoning", "tool_calls", "unread")
@@ -50,8 +47,7 @@ class ReplyReader:
 
     Whether the body is a stream or a single JSON object is read off its first bytes: some gateways
     only stream, some never do, and some send a wrong content type. `headers` have lower-case
-    names. `secret` reveals what is redacted from an error; it is called late, so that no traceback
-    shows it. Whoever drives it does so within `guard`, the reading of the network included.
+    names. Whoever drives it does so within `error_context`, the reading of the network included.
     """
 
     def __init__(
@@ -61,12 +57,10 @@ class ReplyReader:
         limits: Limits,
         model: str,
         prompt: str,
-        secret: Callable[[], str] = str,
         new_sink: Callable[[], Sink] = MemorySink,
     ) -> None:
         self.is_done = False
-        self._request_id = request_id_in(headers, secret())
-        self._secret = secret
+        self._request_id = request_id_in(headers)
         self._limits = limits
         self._model = model
         self._prompt = prompt
@@ -148,13 +142,9 @@ class ReplyReader:
             yield
         except EmbyError as error:
             error.request_id = error.request_id or self._request_id
-            redact_error(error, self._secret())
             with suppress(EmbyError):
                 self._salvage(is_too_large=isinstance(error, ReplyTooLargeError))
             partial = self.reply
-            if partial.unread:
-                partial = replace(partial, unread=_redacted(partial.unread, self._secret()))
-                self._save_unread(partial.unread, error)
             if any(getattr(partial, name) for name in _CONTENT):
                 error.partial = partial
             raise
@@ -248,7 +238,7 @@ class ReplyReader:
         """The gateway's error in `data`; nothing large is parsed for it."""
         if len(data) > SMALL:
             data = b'{"error":%b}' % error if len(error) < SMALL else data[:2000]
-        return error_from_event(data, secret=self._secret())
+        return error_from_event(data)
 
     def _salvage(self, *, is_too_large: bool) -> None:
         """Read what can be read of the piece of JSON that is still incomplete."""
@@ -267,13 +257,6 @@ class ReplyReader:
                         pass
         for _ in self._accumulator.show_rest():
             pass
-
-    def _save_unread(self, unread: tuple[bytes, ...], error: EmbyError) -> None:
-        """Write what can't be read to where images are kept, if that is a folder."""
-        path = self._decoder.store(b"\n".join(unread)).path
-        if path is not None:
-            kept = f"What can't be read is kept as it was received in {str(path)!r}."
-            error.hint = f"{error.hint.removesuffix(HINT)} {kept}".strip()
 
     def _provenance(self, model: str, created: int | None) -> Provenance:
         time = None if created is None else _time(created)
@@ -305,15 +288,9 @@ def _not_a_reply(data: bytes) -> MalformedReplyError:
         return MalformedReplyError(f"The response is not valid JSON: {start[:80]!r}.", hint=hint)
     title = _TITLE.search(start)
     text = title[1] if title else _TAG.sub(" ", start)
-    shown = printable(" ".join(unescape(text).split()))[:200]
+    shown = clean_text(" ".join(unescape(text).split()), 200)
     msg = f"The response is an HTML page, not a reply: {shown!r}."
     return MalformedReplyError(msg, hint=hint)
-
-
-def _redacted(pieces: tuple[bytes, ...], secret: str) -> tuple[bytes, ...]:
-    # A page that quotes the request must not carry its key into an error, a pickle or a file.
-    key = secret.encode()
-    return tuple(p.replace(key, b"[key]") for p in pieces) if len(key) >= TELLING else pieces
 
 
 def _time(seconds: int) -> datetime | None:

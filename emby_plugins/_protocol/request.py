@@ -8,6 +8,7 @@ Work".
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -36,8 +37,28 @@ _PLAIN_OPTIONS = (
     "image_config",
 )
 _TOOL_CHOICES = {"auto", "none", "required"}
+_TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key"})
+# Another length, encoding or connection would break what is sent or read.
+_OWN_HEADERS = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 
 def chat_body(request: ChatRequest, limits: Limits) -> bytes:
@@ -76,25 +97,46 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
         raise RequestError(f"The request can't be written as JSON: {error}.") from None
 
 
-def request_headers(metadata: Mapping[str, str], source: str | None) -> dict[str, str]:
-    """The headers that say who asks: `{"tenant_id": "acme"}` becomes `X-Emby-Tenant-Id: acme`.
+def request_headers(
+    metadata: Mapping[str, str],
+    source: str | None,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
+    """The headers of a call, under lower-case names: `{"tenant_id": "acme"}` as `x-emby-tenant-id`.
 
-    Emby, Metadata page and Source Attribution page. Raises `ConfigurationError` for a name or
-    a value that no header can carry.
+    Emby, Metadata page and Source Attribution page. `others` are sent as they are. Raises
+    `ConfigurationError` for a name or a value that no header can carry, for headers that the
+    client sets itself, and for those that carry a key: it has a setting of its own.
     """
-    headers: dict[str, str] = {}
+    headers = {_checked_name(name, value): value.strip() for name, value in others.items()}
     for name, value in metadata.items():
         words = name.replace("_", "-")
         if not _HEADER_NAME.fullmatch(words) or not _HEADER_VALUE.fullmatch(str(value)):
             msg = f"The metadata {name!r} can't be sent as a header."
             raise ConfigurationError(msg, hint="Use ASCII: letters, digits and _ in names.")
-        headers[f"X-Emby-{words.title()}"] = str(value).strip()
+        headers[f"x-emby-{words.lower()}"] = str(value).strip()
     if source is not None:
         if not source.strip() or not _HEADER_VALUE.fullmatch(source):
             msg = f"The source {source!r} can't be sent as a header."
             raise ConfigurationError(msg, hint="It is the domain of your app: example.com.")
-        headers["X-Source"] = source.strip()
+        headers["x-source"] = source.strip()
     return headers
+
+
+def _checked_name(name: str, value: object) -> str:
+    """The name of a header in lower case, if it may be sent; no error shows its value."""
+    lower = name.strip().lower()
+    if lower in _KEY_HEADERS:
+        msg = f"The header {name!r} carries a key, which headers= does not take."
+        raise ConfigurationError(msg, hint="Pass the key as api_key= when making the client.")
+    if lower in _OWN_HEADERS:
+        raise ConfigurationError(f"The header {name!r} is set by the client itself.")
+    if not _TOKEN.fullmatch(lower):
+        raise ConfigurationError(f"{name!r} is not a valid header name.")
+    if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+        msg = f"The value of the header {name!r} can't be sent."
+        raise ConfigurationError(msg, hint="Use a string of printable ASCII.")
+    return lower
 
 
 def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Message]:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from emby_plugins._protocol.backend import BackendRequest
-from emby_plugins._protocol.errors import printable
+from emby_plugins._text import clean_text
 from emby_plugins.mock.backend import MAX_BODY, MockBackend
 from emby_plugins.mock.responses import MockResponse, outside
 
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
             outcome = f"{outcome or '-'} (the client left)"
         milliseconds = (time.monotonic() - began) * 1000
         told = f"{self.command} {path.partition('?')[0]:.200} {model or '-':.100} {outcome}"
-        self.server.mock.note(printable(f"{told} {milliseconds:.0f} ms {self._sent} bytes"))
+        self.server.mock.note(clean_text(f"{told} {milliseconds:.0f} ms {self._sent} bytes", 600))
 
     def _unreadable(self) -> int | None:
         """The status that refuses a body whose length nobody knows."""

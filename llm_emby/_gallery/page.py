@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
@@ -10,6 +9,7 @@ from importlib.resources import files
 from itertools import groupby
 from string import Template
 
+from emby_plugins import clean_lines
 from llm_emby._gallery.log import GeneratedImage, Source, Turn
 from llm_emby._gallery.thumbnails import Thumbnail
 
@@ -17,7 +17,6 @@ GENERATOR = '<meta name="generator" content="emby-plugins gallery">'
 """Found near the start of every gallery and of no other file."""
 
 # Control characters, and those that change the direction of the text around them.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MAX_ALT = 200
 _MONTHS = [
     *("January", "February", "March", "April", "May", "June"),
@@ -194,4 +193,4 @@ def _count(number: int, name: str) -> str:
 
 
 def _text(value: str) -> str:
-    return escape(_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value))
+    return escape(clean_lines(value))

@@ -19,7 +19,6 @@ class Read:
         *pieces: bytes,
         headers: dict[str, str] = STREAM,
         limits: Limits | None = None,
-        secret: str = "",
     ) -> None:
         self.events: list[StreamEvent] = []
         self.error: EmbyError | None = None
@@ -28,7 +27,6 @@ class Read:
             limits=limits or Limits(),
             model="asked",
             prompt="a dog",
-            secret=lambda: secret,
         )
         try:
             with reader.error_context():

@@ -21,7 +21,7 @@ from emby_plugins import (
     Image,
     _errors as errors,
 )
-from emby_plugins._protocol.errors import error_from_event, error_from_response, printable
+from emby_plugins._protocol.errors import error_from_event, error_from_response
 
 KINDS = {
     400: "BadRequestError",
@@ -56,7 +56,7 @@ def fail(status: int, body: object, **headers: str) -> APIError:
     """The error of a response; header names with _ for -."""
     data = body if isinstance(body, bytes) else as_json(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return error_from_response(status, named, data, secret="sk-secret-123")
+    return error_from_response(status, named, data)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -228,7 +228,7 @@ def test_plain_text_and_html() -> None:
     assert error.message == "The gateway answered 404: '404 Not Found'."
     assert "/v1" in error.hint
     page = fail(502, b"<html>\n<h1>Bad\x1b[31m Gateway</h1>" + b"x" * 5_000)
-    assert page.message.startswith("The gateway answered 502: '<html> <h1>Bad [31m Gateway")
+    assert page.message.startswith("The gateway answered 502: '<html> <h1>Bad\ufffd[31m Gateway")
     assert len(page.message) < 700
     assert "final address" in fail(307, b"").hint
     assert fail(500, b"").message == "The gateway answered 500: 'nothing more'."
@@ -307,26 +307,6 @@ def test_what_is_printed_is_safe_to_print() -> None:
     error = fail(400, {"error": {"message": evil, "type": evil, "code": evil, "param": evil}})
     for words in (error.message, error.type, error.code, error.param):
         assert re.fullmatch("[\x20-\x7e\ufffd]+", words), words
-    assert printable("Grüße 🐶") == "Grüße 🐶"
-
-
-def test_the_key_is_blotted_out() -> None:
-    """A gateway that echoes the key does not make us show it, in whatever field or form."""
-    key = "sk-secret-123"
-    bodies: list[object] = [
-        {"error": {"message": f"Bad {key}", "type": key, "code": key, "param": key}},
-        {"error": True, "message": key},
-        {"error": {"message": "x", "responseText": key}},
-        {"error": {"issues": [{"path": [key], "message": key}]}},
-        {"headers": {"authorization": f"Bearer {key}"}},
-        f"Bearer {key} is wrong".encode(),
-        b"x" * 590 + key.encode(),
-    ]
-    for body in bodies:
-        error = fail(401, body)
-        assert key not in repr([vars(error), error.args])
-        assert "sk-secret" not in str(error)
-    assert "[key]" in fail(401, bodies[0]).message
 
 
 def test_a_long_message_is_cut() -> None:

@@ -27,6 +27,7 @@ CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE)]
 LAYERS: dict[str, int] = {
     "_errors": 0,
     "_files": 0,
+    "_text": 0,
     "_display": 1,
     "_endings": 1,
     "_images": 1,
@@ -38,12 +39,17 @@ LAYERS: dict[str, int] = {
     "_settings": 4,
     "_deadlines": 4,
     "_default_plugin": 4,
+    "_call_settings": 4,
     "_environment": 5,
+    "_redaction": 5,
     "mock": 5,
     "_transport": 6,
+    "_streams": 3,
     "_plugins": 7,
-    "_client": 8,
-    "pytest_plugin": 9,
+    "_exchange": 7,
+    "_base_client": 8,
+    "_client": 9,
+    "pytest_plugin": 10,
 }
 """`errors, images, chat -> protocol -> transport, client`: a module imports from lower layers."""
 
@@ -96,7 +102,7 @@ def inside(path: Path) -> set[str]:
 
 def test_the_walk_sees_imports() -> None:
     """The tests below are about something."""
-    assert inside(PACKAGE / "_client.py") >= {"_protocol.reader", "_transport", "_chat"}
+    assert inside(PACKAGE / "_base_client.py") >= {"_protocol.reader", "_transport", "_chat"}
     assert inside(PACKAGE / "_plugins.py") >= {"mock", "_default_plugin", "_protocol.backend"}
     assert ("PIL.Image", "") in set(imports(PACKAGE / "_images.py"))
     assert {path.parent.name for path in SOURCES} >= {"mock", "_protocol", *HOSTS}

@@ -252,7 +252,7 @@ def test_the_log(server):
         http_.request("GET", "/v1/models?key=sesame")
         http_.getresponse().read()
     first, second = (server.lines.get(timeout=20) for _ in range(2))
-    assert first.startswith("POST /chat/completions a [31m GET /fake 400 ")
+    assert first.startswith("POST /chat/completions a\ufffd[31m GET /fake 400 ")
     assert second.startswith("GET /models - 200 ")
     assert second.endswith(" bytes")
     assert " ms " in second

@@ -1,0 +1,209 @@
+"""What `Emby` and `AsyncEmby` share: the settings, and every decision but the loops."""
+
+import os
+import time
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar, Unpack
+
+from emby_plugins._call_settings import (
+    CallOptions,
+    ChatArguments,
+    check_names,
+    new_settings,
+    split_arguments,
+)
+from emby_plugins._chat import ChatRequest, Prompt
+from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
+from emby_plugins._exchange import Exchange
+from emby_plugins._images import Image
+from emby_plugins._plugins import Plugins
+from emby_plugins._protocol.image_decoder import MemorySink, Sink
+from emby_plugins._protocol.image_entry import HINT
+from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.models import ModelsReader
+from emby_plugins._protocol.reader import ReplyReader
+from emby_plugins._protocol.refusals import Dialect, hint_for
+from emby_plugins._protocol.request import chat_body
+from emby_plugins._redaction import redact, redact_error
+from emby_plugins._settings import Secret, check_address, find_base_url, find_key, require_key
+from emby_plugins._sinks import ImageFolder
+from emby_plugins._transport import (
+    IN_PROCESS,
+    AsyncHTTPClient,
+    AsyncResponse,
+    Call,
+    HTTPClient,
+    Response,
+)
+
+_HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)
+
+
+class BaseClient(Generic[_HTTP]):
+    """What `Emby` and `AsyncEmby` share: all but the loops."""
+
+    _new_transport: Callable[..., Any]
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        *,
+        timeout: float = 120.0,
+        deadline: float = 600.0,
+        max_retries: int = 2,
+        headers: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        source: str | None = None,
+        limits: Limits | None = None,
+        image_folder: str | os.PathLike[str] | None = None,
+        http_client: _HTTP | None = None,
+        plugins: Iterable[object] = (),
+    ) -> None:
+        given = None if api_key is None else Secret(api_key)
+        del api_key  # from here on no traceback shows it
+        self._settings = new_settings(
+            timeout=timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            headers=headers,
+            metadata=metadata,
+            source=source,
+        )
+        self.base_url = find_base_url(base_url)
+        self.limits = limits or Limits()
+        self._folder = (
+            None if image_folder is None else ImageFolder(Path(image_folder).expanduser())
+        )
+        self._new_sink: Callable[[], Sink] = self._folder.new_sink if self._folder else MemorySink
+        self._key = find_key(given)
+        self._plugins = Plugins(plugins)
+        self._backend = self._plugins.backend(self.base_url)
+        if self._backend is None:
+            check_address(self.base_url, self._key)
+        elif http_client is not None:
+            msg = f"{self.base_url!r} is answered in this process: http_client has no use."
+            raise ConfigurationError(msg)
+        self._dialect = Dialect()
+        self._transport = self._new_transport(self.base_url, self._key, self._backend, http_client)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> Self:
+        """A client with other settings, which uses the same connections.
+
+        `headers` and `metadata` are added to this client's; None leaves a setting as it is.
+        Closing either client closes the connections of both; they open again when used.
+        """
+        check_names(options)
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._settings = self._settings.updated(options)
+        return other
+
+    def __repr__(self) -> str:
+        # Also of one that could not be set up: a traceback with local variables shows it.
+        url = str(getattr(self, "base_url", ""))
+        return f"{type(self).__name__}(base_url={redact(url, getattr(self, '_key', Secret('')))!r})"
+
+    def __reduce__(self) -> str:
+        msg = "a client holds connections and a key: it can't be pickled, make one where it is used"
+        raise TypeError(msg)
+
+    def _chat_exchange(
+        self,
+        prompt: Prompt,
+        model: str,
+        images: Iterable[Image],
+        arguments: ChatArguments,
+        *,
+        stream: bool = False,
+    ) -> Exchange:
+        options, of_call = split_arguments(arguments)
+        request = ChatRequest.of(prompt, model=model, images=images, options=options, stream=stream)
+        new_reader = partial(
+            ReplyReader,
+            limits=self.limits,
+            model=model,
+            prompt=request.prompt,
+            new_sink=self._new_sink,
+        )
+        return Exchange(self._settings.updated(of_call), new_reader, request)
+
+    def _models_exchange(self, options: CallOptions) -> Exchange:
+        check_names(options)
+        return Exchange(
+            self._settings.updated(options), partial(ModelsReader, most=self.limits.wire)
+        )
+
+    def _begin(self, exchange: Exchange, path: str) -> None:
+        """Make the call of an exchange. Raises errors of our tree; nothing is sent yet."""
+        request, settings = exchange.request, exchange.settings
+        headers = {"accept-encoding": "identity", "user-agent": _user_agent()}
+        headers |= {**settings.request_headers, "accept": "application/json"}
+        if request is not None:
+            if self._backend is None:
+                require_key(self.base_url, self._key)
+            headers["content-type"] = "application/json"
+            if request.stream:
+                headers["accept"] = "text/event-stream"
+            exchange.request = self._dialect.adapted(request)
+        exchange.call = Call(
+            method="GET" if request is None else "POST",
+            url=(self.base_url if self._backend is None else IN_PROCESS) + path,
+            headers=headers,
+            body=None if exchange.request is None else chat_body(exchange.request, self.limits),
+            timeout=settings.timeout,
+            deadline=settings.deadline,
+            ends=time.monotonic() + settings.deadline,
+        )
+
+    def _adapts(self, exchange: Exchange, error: BadRequestError) -> bool:
+        """Whether a refused request has another form, which is then the one to send."""
+        if exchange.request is None or not self._dialect.learn(exchange.request, error):
+            return False
+        exchange.request = self._dialect.adapted(exchange.request)
+        exchange.call = replace(exchange.call, body=chat_body(exchange.request, self.limits))
+        return True
+
+    def _headers(self, response: Response | AsyncResponse) -> dict[str, str]:
+        """The headers as received, under lower-case names; a gateway may echo the key in them."""
+        return {name: redact(value, self._key) for name, value in response.headers.items()}
+
+    @contextmanager
+    def _error_context(self, exchange: Exchange) -> Iterator[None]:
+        """The edge: every error leaves with its hint, and without the key."""
+        try:
+            yield
+        except EmbyError as error:
+            if exchange.request is not None and not error.hint:
+                error.hint = hint_for(exchange.request, error)
+            redact_error(error, self._key)
+            self._plugins.add_hint(error)
+            self._save_unread(error)
+            raise
+
+    def _save_unread(self, error: EmbyError) -> None:
+        """Write what of a reply can't be read to where images are kept, if that is a folder."""
+        if self._folder is None or error.partial is None or not error.partial.unread:
+            return
+        sink = self._folder.new_sink()
+        with suppress(EmbyError):
+            sink.write(b"\n".join(error.partial.unread))
+            path = sink.finish().path
+            if path is not None:
+                kept = f"What can't be read is kept as it was received in {str(path)!r}."
+                error.hint = f"{error.hint.removesuffix(HINT)} {kept}".strip()
+
+
+@cache
+def _user_agent() -> str:
+    return f"emby-plugins/{version('emby-plugins')}"

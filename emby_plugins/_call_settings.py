@@ -1,0 +1,117 @@
+"""How calls are made: how long they may take, how often they are tried, and with what headers.
+
+A client has one `CallSettings`, and each call its own, so that calls never share what was given
+to one of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, Self, TypedDict, Unpack
+
+from emby_plugins._chat import ChatOptions, ImageConfig
+from emby_plugins._errors import ConfigurationError
+from emby_plugins._protocol.request import request_headers
+
+
+class CallOptions(TypedDict, total=False):
+    """What a client, and each of its calls, takes besides the request itself.
+
+    `timeout` is the longest silence and `deadline` the longest call, retries and stream included,
+    both in seconds. `max_retries` counts further attempts. `headers` are sent with the request;
+    `metadata` is sent as `X-Emby-*` headers and `source` as `X-Source`. None is the client's own
+    setting; the `headers` and `metadata` of a call are added to the client's.
+    """
+
+    timeout: float | None
+    deadline: float | None
+    max_retries: int | None
+    headers: Mapping[str, str] | None
+    metadata: Mapping[str, str] | None
+    source: str | None
+
+
+class ChatArguments(ChatOptions, CallOptions, total=False):
+    """The keyword arguments of `chat` and `stream`: body options, and how this call is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """The settings of one call; raises `ConfigurationError` for values that can't be used."""
+
+    timeout: float = 120.0
+    deadline: float = 600.0
+    max_retries: int = 2
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict, init=False, repr=False)
+    """All of them as they are sent, under lower-case names."""
+
+    def __post_init__(self) -> None:
+        seconds = (self.timeout, self.deadline)
+        if not all(isinstance(value, int | float) and value > 0 for value in seconds) or not (
+            isinstance(self.max_retries, int) and self.max_retries >= 0
+        ):
+            msg = "timeout and deadline are seconds above 0, max_retries is at least 0."
+            raise ConfigurationError(msg)
+        sent = request_headers(self.metadata, self.source, self.headers)
+        object.__setattr__(self, "request_headers", sent)
+
+    def updated(self, options: CallOptions) -> Self:
+        """The settings with what `options` says; headers and metadata are added."""
+        given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+        for name in given.keys() & {"headers", "metadata"}:
+            given[name] = {**getattr(self, name), **given[name]}
+        return replace(self, **given) if given else self
+
+
+def new_settings(**options: Unpack[CallOptions]) -> CallSettings:
+    """The settings of a client; the defaults are those of `CallSettings`."""
+    return CallSettings().updated(options)
+
+
+def split_arguments(arguments: ChatArguments) -> tuple[ChatOptions, CallOptions]:
+    """The options of the request, and those of the call. Raises `TypeError` for unknown ones."""
+    of_call: Any = {n: v for n, v in arguments.items() if n in CallOptions.__annotations__}
+    of_body: Any = {n: v for n, v in arguments.items() if n in ChatOptions.__annotations__}
+    for name in arguments.keys() - of_call.keys() - of_body.keys():
+        raise TypeError(f"unknown option {name!r}; {_suggestion(name)}")
+    return of_body, of_call
+
+
+def check_names(options: Mapping[str, object]) -> None:
+    """Raise `TypeError` for what is not one of `CallOptions`."""
+    for name in options.keys() - CallOptions.__annotations__.keys():
+        near = get_close_matches(name, CallOptions.__annotations__, n=1)
+        valid = f"valid options are {', '.join(sorted(CallOptions.__annotations__))}"
+        hint = f"did you mean {near[0]!r}?" if near else valid
+        raise TypeError(f"unknown option {name!r}; {hint}")
+
+
+_OTHER_NAMES = {
+    "image": "images",
+    "image_path": "images",
+    "system_prompt": "system",
+    "instructions": "system",
+    "messages": "prompt",
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "stop_sequences": "stop",
+    "extra_headers": "headers",
+    "default_headers": "headers",
+    "request_timeout": "timeout",
+    "response_schema": "response_format",
+    "json_schema": "response_format",
+}
+
+
+def _suggestion(name: str) -> str:
+    known = [*ChatArguments.__annotations__, *ChatOptions.__annotations__]
+    known += [*CallOptions.__annotations__, "model", "images", "system", "prompt"]
+    if name in ImageConfig.__annotations__ or name in {"size", "quality"}:
+        return f"options of the image go into image_config={{{name!r}: ...}}"
+    meant = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, n=1)), "")
+    if meant:
+        return f"did you mean {meant!r}?"
+    return f"valid options are {', '.join(sorted(set(known)))}; extra_body={{...}} takes any other"

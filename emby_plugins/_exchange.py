@@ -1,0 +1,99 @@
+"""One call over all its attempts: what is sent, what is read, and whether to try again."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import stamina
+
+from emby_plugins._call_settings import CallSettings
+from emby_plugins._chat import ChatReply, ChatRequest, StreamEvent
+from emby_plugins._errors import EmbyError
+from emby_plugins._protocol.models import ModelsReader
+from emby_plugins._protocol.reader import ReplyReader
+from emby_plugins._transport import Call
+
+# stamina logs every retry; without a handler Python would print it to stderr.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+_MAX_RETRY_WAIT = 60.0
+
+
+class Reader(Protocol):
+    """What reads the body of a successful response, chunk by chunk."""
+
+    is_done: bool
+
+    def feed(self, chunk: bytes) -> Iterable[StreamEvent]:
+        """The events that these bytes complete."""
+
+    def close(self) -> Iterable[StreamEvent]:
+        """The events that the end of the body completes."""
+
+    def is_complete(self) -> bool:
+        """Whether nothing is missing, though the body may go on."""
+
+    def error_context(self) -> AbstractContextManager[None]:
+        """Attach what has arrived to any error raised inside."""
+
+    def may_repeat(self, error: EmbyError) -> bool:
+        """Whether the request may be sent again after this error."""
+
+
+class Exchange:
+    """What is sent, how, and the reader of the last response to it; `call` is set when it begins.
+
+    `request` is None for the model list.
+    """
+
+    call: Call
+
+    def __init__(
+        self,
+        settings: CallSettings,
+        new_reader: Callable[[Mapping[str, str]], Reader],
+        request: ChatRequest | None = None,
+    ) -> None:
+        self.settings = settings
+        self.request = request
+        self.reader: Reader | None = None
+        self._new_reader = new_reader
+
+    def read(self, headers: Mapping[str, str]) -> Reader:
+        """A reader for a successful response with these headers."""
+        self.reader = self._new_reader(headers)
+        return self.reader
+
+    @property
+    def reply(self) -> ChatReply:
+        """The reply as far as it has arrived."""
+        return self.reader.reply if isinstance(self.reader, ReplyReader) else ChatReply()
+
+    @property
+    def models(self) -> ModelsReader:
+        """The reader of the model list."""
+        assert isinstance(self.reader, ModelsReader)
+        return self.reader
+
+    def attempts(self) -> Any:  # stamina gives the type no public name
+        """The attempts, with the waits between them; none is longer than the deadline allows."""
+        return stamina.retry_context(
+            on=self._wait_before_next,
+            attempts=self.settings.max_retries + 1,
+            timeout=max(0.001, self.call.left),
+            wait_initial=0.5,
+            wait_max=8.0,
+        )
+
+    def _wait_before_next(self, error: Exception) -> bool | float:
+        """Whether to try again; the seconds to wait before, where the gateway names them."""
+        if not isinstance(error, EmbyError) or not self._may_repeat(error):
+            return False
+        wait: float | None = getattr(error, "retry_after", None)
+        if wait is None:
+            return True
+        return wait if wait < min(_MAX_RETRY_WAIT, self.call.left) else False
+
+    def _may_repeat(self, error: EmbyError) -> bool:
+        return self.reader.may_repeat(error) if self.reader else error.is_retryable
