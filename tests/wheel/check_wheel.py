@@ -1,0 +1,151 @@
+"""Installs the wheel of `dist/` into clean environments, and tests it there, for `make test-wheel`.
+
+    python tests/wheel/check_wheel.py
+
+First each extra alone: what it brings, what it must not bring, and a first use as on the package
+page. Then the test suite with all of them, from a folder without the packages' source.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
+# The suite reads cassettes, examples and its own settings; not what is only in the repository.
+NEEDED = ("tests", "cassettes", "examples", "pyproject.toml")
+SUITE = ("core", "mock", "llm", "langchain", "cassettes")
+
+CORE = """
+from emby_plugins import Emby, __version__
+with Emby(base_url="mock:") as emby:
+    image = emby.chat("Generate an image of a puppy in a meadow").image
+    print(__version__, image.save("puppy").stat().st_size)
+"""
+SERVER = """
+import os, re, subprocess, sys, urllib.request
+command = [sys.executable, "-m", "emby_plugins.mock", "--port", "0"]
+with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    address = re.search(r"http://[\\d.:]+/v1", server.stdout.readline())[0]
+    print(urllib.request.urlopen(address + "/models", timeout=10).status, address)
+    server.terminate()
+"""
+LANGCHAIN = """
+from langchain_emby import ChatEmby, images_of
+message = ChatEmby(base_url="mock:").invoke("Generate an image of a puppy in a meadow")
+print(images_of(message)[0].save("langchain"))
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An extra, what is run with it, and the modules that must not be there."""
+
+    extra: str
+    scripts: tuple[str, ...]
+    absent: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+CASES = (
+    Case("", (CORE, SERVER), ("llm", "langchain_core", "openai")),
+    Case(
+        "llm",
+        (CORE,),
+        ("langchain_core",),
+        (
+            ("llm", "-m", "emby-mock", "Generate an image of a puppy", "-o", "output", "llm.png"),
+            ("llm", "emby", "models"),
+            ("llm", "emby", "image", "a fox", "-m", "emby-mock"),
+        ),
+    ),
+    Case("langchain", (CORE, LANGCHAIN), ("llm",)),
+    Case("preview", (CORE,), ("llm", "langchain_core")),
+)
+
+
+class Environment:
+    """A clean virtual environment, and a folder in which its programs run."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder / "venv", with_pip=True)
+        self._bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        self.folder = folder / "work"
+        self.folder.mkdir()
+        kept = {"PATH", "HOME", "SYSTEMROOT", "TMPDIR", "TEMP"}
+        self._variables = {
+            name: value
+            for name, value in os.environ.items()
+            if name in kept or name.startswith(("PIP_", "SSL_"))
+        }
+        self._variables |= {"LLM_USER_PATH": str(folder / "llm"), "PYTHONUTF8": "1"}
+
+    def run(self, program: str, *arguments: str, timeout: float = 300) -> None:
+        """Run a program of the environment. Raises `CalledProcessError` when it fails."""
+        command = [str(self._bin / program), *arguments]
+        subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._variables,
+            stdin=subprocess.DEVNULL,
+            check=True,
+            timeout=timeout,
+        )
+
+    def install(self, *arguments: str) -> None:
+        """Install with a pip that knows dependency groups."""
+        pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        self.run("python", *pip, "pip>=25.1")
+        self.run("python", *pip, *arguments, timeout=900)
+
+
+def check(case: Case, wheel: Path, folder: Path) -> None:
+    """One extra in an environment of its own."""
+    environment = Environment(folder)
+    environment.install(f"{wheel}[{case.extra}]" if case.extra else str(wheel))
+    for name in case.absent:
+        found = f"import importlib.util as u, sys; sys.exit(u.find_spec({name!r}) is not None)"
+        environment.run("python", "-c", found)
+    for script in case.scripts:
+        environment.run("python", "-c", script)
+    for program, *arguments in case.commands:
+        environment.run(program, *arguments)
+
+
+def run_suite(wheel: Path, folder: Path) -> None:
+    """The tests of the packages on the installed wheel."""
+    environment = Environment(folder)
+    environment.install(
+        f"{wheel}[llm,langchain,preview]", "--group", f"{ROOT / 'pyproject.toml'}:test"
+    )
+    for name in NEEDED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, environment.folder / name)
+    where = "import emby_plugins as e, sys; sys.exit('site-packages' not in e.__file__)"
+    environment.run("python", "-c", where)
+    tests = [f"tests/{name}" for name in SUITE]
+    environment.run("python", "-m", "pytest", "-n", "auto", *tests, timeout=900)
+
+
+def main() -> int:
+    """Check every extra, then run the suite. Fails on the first that does not work."""
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as base:
+        for case in CASES:
+            print(f"--- {wheel.name}[{case.extra}]", flush=True)
+            check(case, wheel, Path(base, case.extra or "core"))
+        print(f"--- the suite on {wheel.name}", flush=True)
+        run_suite(wheel, Path(base, "suite"))
+    print(f"{len(CASES)} installations and the suite: {time.monotonic() - began:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
