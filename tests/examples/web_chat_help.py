@@ -32,7 +32,7 @@ def serving(app: Any) -> Iterator[httpx.Client]:
     """The app on a real server, and a client for it."""
     # Connections wait in the backlog until the server has started, so nobody has to.
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

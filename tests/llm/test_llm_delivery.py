@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -435,7 +436,7 @@ def test_images_of_a_reply_that_was_interrupted_are_named(
 
 def _rows(user_path: Path) -> int:
     try:
-        with sqlite3.connect(f"file:{user_path / 'logs.db'}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{user_path / 'logs.db'}?mode=ro", uri=True)) as db:
             return int(db.execute("select count(*) from turns").fetchone()[0])
     except sqlite3.OperationalError:
         return 0

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_without_an_image_the_page_says_how_to_generate_one(
 
 def test_an_older_log_is_an_empty_page(gallery: Callable[..., Page], user_path: Path) -> None:
     """A log without today's tables has none of our images and is not an error."""
-    with sqlite3.connect(user_path / "logs.db") as db:
+    with closing(sqlite3.connect(user_path / "logs.db")) as db:
         db.execute("create table responses (id text)")
     assert gallery().cards == []
 
