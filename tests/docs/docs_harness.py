@@ -1,7 +1,10 @@
 """Finds the examples in the documentation, and runs or checks each as its reader would."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -141,12 +144,18 @@ class Shell:
 
     def _python(self, arguments: list[str]) -> None:
         if arguments[0] != "-m":
-            assert (ROOT / arguments[0]).is_file(), arguments
+            assert (self._folder / arguments[0]).is_file(), arguments
             return
         module, options = arguments[1], arguments[2:]
         if module == "emby_plugins.mock":
             text = (ROOT / "emby_plugins/mock/__main__.py").read_text("utf-8")
             assert all(f'"{option}"' in text for option in options if option.startswith("--"))
+        elif module == "emby_plugins.examples":
+            command = [sys.executable, *arguments]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            subprocess.run(
+                command, cwd=self._folder, env=environment, stdout=subprocess.DEVNULL, check=True
+            )
         else:
             assert module in {"pip", "build", "pytest"}, module
 
@@ -162,7 +171,7 @@ class Shell:
 
     def _jupyter(self, arguments: list[str]) -> None:
         assert arguments[0] == "lab"
-        assert all((ROOT / notebook).is_file() for notebook in arguments[1:]), arguments
+        assert all((self._folder / notebook).is_file() for notebook in arguments[1:]), arguments
 
     def _ls(self, arguments: list[str]) -> None:
         assert all((self._folder / name).exists() for name in arguments), arguments

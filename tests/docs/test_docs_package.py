@@ -84,6 +84,28 @@ def test_the_package_page_has_the_addresses() -> None:
     assert text.count(REPOSITORY) == 1
 
 
+# ---- the examples
+
+
+def test_the_examples_are_copied_once(tmp_path: Path) -> None:
+    """`python -m emby_plugins.examples` copies all of them, and overwrites nothing."""
+    command = [sys.executable, "-m", "emby_plugins.examples", str(tmp_path / "mine")]
+    first, second = (
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        for _ in range(2)
+    )
+    listed = subprocess.run(
+        ["git", "ls-files", "examples"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert first.returncode == 0, first.stderr
+    copied = [path for path in (tmp_path / "mine").rglob("*") if path.is_file()]
+    assert sorted(first.stdout.split()) == sorted(map(str, copied))
+    names = [path.relative_to(tmp_path / "mine").as_posix() for path in copied]
+    assert sorted(names) == sorted(line.removeprefix("examples/") for line in listed.stdout.split())
+    assert second.returncode == 1
+    assert second.stderr.endswith("mine' already exists and was not overwritten.\n")
+
+
 # ---- the version
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
 # The suite reads cassettes, examples and its own settings; not what is only in the repository.
-NEEDED = ("tests", "cassettes", "examples", "pyproject.toml")
+NEEDED = ("tests", "cassettes", "docs", "examples", "pyproject.toml", "README.md")
 SUITE = ("core", "mock", "llm", "langchain", "cassettes")
 
 CORE = """
@@ -35,6 +35,7 @@ with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
     address = re.search(r"http://[\\d.:]+/v1", server.stdout.readline())[0]
     print(urllib.request.urlopen(address + "/models", timeout=10).status, address)
     server.terminate()
+    print(server.stdout.read())
 """
 LANGCHAIN = """
 from langchain_emby import ChatEmby, images_of
@@ -54,7 +55,12 @@ class Case:
 
 
 CASES = (
-    Case("", (CORE, SERVER), ("llm", "langchain_core", "openai")),
+    Case(
+        "",
+        (CORE, SERVER),
+        ("llm", "langchain_core", "openai"),
+        (("python", "-m", "emby_plugins.examples"),),
+    ),
     Case(
         "llm",
         (CORE,),
