@@ -51,9 +51,12 @@ lint: $(READY)
 wording: $(READY)
 	$(BIN)/python tests/docs/wording.py --list
 
-## types: strict types of the three packages
+## types: strict types of the three packages, of users' calls, and of the docs' Python
 types: $(READY)
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/users_calls.py
+	$(BIN)/basedpyright --level error
+	$(BIN)/python tests/typing/docs_blocks.py
 
 ## test-lowest: every test, the notebooks and the site, on the lowest versions declared
 test-lowest: .venv-lowest/.ready

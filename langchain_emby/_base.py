@@ -1,9 +1,8 @@
-"""What a `ChatEmby` is made of: its settings, the clients made of them, and where both may go.
+"""`BaseChatEmby`: the fields of `ChatEmby`, its clients, and how both are serialized.
 
-The key and the clients stay in this process: neither is dumped, traced, pickled or copied.
+The key and the clients stay in this process: they are not serialized, traced, pickled or copied.
 """
 
-import warnings
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any, Self
@@ -15,20 +14,26 @@ from langchain_core.utils import from_env, get_pydantic_field_names, secret_from
 from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from emby_plugins import DEFAULT_MODEL, AsyncEmby, Emby, Limits
+from langchain_emby._arguments import (
+    BODY_FIELDS,
+    CORE_OPTIONS,
+    is_key_name,
+    nearest,
+)
 from langchain_emby._clients import Clients
-from langchain_emby._options import PLAIN, ToolLike, is_key_name, to_openai_tools
-from langchain_emby._profiles import profile_of
+from langchain_emby._options import ToolLike, to_openai_tool
+from langchain_emby._profiles import find_profile
 from langchain_emby._translator import PROVIDER
 
 
 class BaseChatEmby(BaseChatModel):
-    """The settings of a `ChatEmby`, which documents them, and all that needs no call."""
+    """The fields of `ChatEmby`, which documents them, and everything but the calls."""
 
     model_config = ConfigDict(
         populate_by_name=True,
         arbitrary_types_allowed=True,
         protected_namespaces=(),
-        hide_input_in_errors=True,  # which may be a key
+        hide_input_in_errors=True,  # the input may be a key
     )
 
     model_name: str = Field(default=DEFAULT_MODEL, alias="model")
@@ -64,25 +69,28 @@ class BaseChatEmby(BaseChatModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _keep_unknown_arguments(cls, values: dict[str, Any]) -> Any:
+    def _check_arguments(cls, values: dict[str, Any]) -> Any:
+        known = get_pydantic_field_names(cls)
         if "default_headers" in values:
-            # In model_kwargs they would end up in the body, keys and all.
-            msg = "ChatEmby takes no default_headers: set headers on http_client instead."
+            msg = "Unknown argument 'default_headers'. Set headers on http_client instead."
             raise ValueError(msg)
-        unknown = values.keys() - get_pydantic_field_names(cls)
-        given = (unknown, *map(values.get, ("model_kwargs", "extra_body")))
-        for name in chain.from_iterable(names for names in given if names):
+        unknown = values.keys() - known
+        sent = (unknown, *map(values.get, ("model_kwargs", "extra_body")))
+        for name in chain.from_iterable(names for names in sent if names):
             if is_key_name(str(name)):
-                msg = f"ChatEmby takes the key as api_key, or from EMBY_API_KEY, not as {name}."
+                msg = (
+                    f"Unknown argument {name!r}. Pass the API key as api_key, or set EMBY_API_KEY."
+                )
                 raise ValueError(msg)
-        if not unknown:
-            return values
-        warnings.warn(
-            f"ChatEmby has no parameter {', '.join(sorted(unknown))}; it goes into model_kwargs.",
-            stacklevel=5,
-        )
-        kept = {**(values.get("model_kwargs") or {}), **{name: values[name] for name in unknown}}
-        return {k: v for k, v in values.items() if k not in unknown} | {"model_kwargs": kept}
+        for name in sorted(unknown - BODY_FIELDS):
+            hint = nearest(name, known | BODY_FIELDS)
+            msg = f"Unknown argument {name!r}. {hint}Pass other request fields in extra_body."
+            raise ValueError(msg)
+        fields = {name: values[name] for name in unknown}
+        return {
+            **{name: value for name, value in values.items() if name in known},
+            "model_kwargs": {**(values.get("model_kwargs") or {}), **fields},
+        }
 
     @property
     def model(self) -> str:
@@ -99,12 +107,12 @@ class BaseChatEmby(BaseChatModel):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """True: `langchain_core.load.dumps` works, and leaves the key out."""
+        """True: `langchain_core.load.dumps` works and omits the key."""
         return True
 
     @property
     def lc_secrets(self) -> dict[str, str]:
-        """Where the key is found again when a dumped model is loaded."""
+        """The environment variable that the key is read from when a serialized model is loaded."""
         return {"emby_api_key": "EMBY_API_KEY"}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -114,10 +122,10 @@ class BaseChatEmby(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model_name)
+        return find_profile(self.model_name)
 
     def get_num_tokens(self, text: str) -> int:
-        """About how many tokens a text has: Emby has no tokenizer to ask, so a fourth of it."""
+        """Estimate the tokens of a text, as a fourth of its characters: Emby has no tokenizer."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return (len(text) + 3) // 4
@@ -125,31 +133,32 @@ class BaseChatEmby(BaseChatModel):
     def get_num_tokens_from_messages(
         self, messages: list[BaseMessage], tools: Sequence[ToolLike] | None = None
     ) -> int:
-        """About how many tokens a conversation has; an image counts as one, not as its base64."""
-        forms = [to_openai_tools(tool) for tool in tools or ()]
-        return count_tokens_approximately(_without_files(messages), tools=[*forms])
+        """Estimate the tokens of a conversation. Images count at a flat rate."""
+        schemas = [to_openai_tool(tool) for tool in tools or ()]
+        return count_tokens_approximately(_without_files(messages), tools=[*schemas])
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        # Changed settings would otherwise go on talking through the old settings' client.
-        copied._clients = Clients()  # noqa: SLF001 - it is one of us
+        # Otherwise a copy with other settings would keep using the client of the old ones.
+        copied._clients = Clients()  # noqa: SLF001 - same class
         return copied
 
     def __getstate__(self) -> dict[Any, Any]:
         if self.http_client is not None or self.http_async_client is not None:
-            msg = "A ChatEmby with an http_client of yours can't be pickled."
+            msg = "A ChatEmby with a custom http_client can't be pickled."
             raise TypeError(msg)
         state = super().__getstate__()
         return {**state, "__dict__": {**state["__dict__"], "emby_api_key": None}}
 
     def _settings(self) -> dict[str, Any]:
-        """The constructor's options for each request, those that were given."""
-        named = {name: getattr(self, name) for name in (*PLAIN, "stop", "extra_body")}
+        """The request options that were passed to the constructor."""
+        named = {name: getattr(self, name) for name in (*CORE_OPTIONS, "stop", "extra_body")}
         return {**{k: v for k, v in named.items() if v is not None}, **self.model_kwargs}
 
     def _stop(self, stop: Sequence[str] | None) -> list[str]:
-        given = self.stop if stop is None else stop
-        return [s for s in ([given] if isinstance(given, str) else given or ()) if s]
+        sequences = self.stop if stop is None else stop
+        listed = [sequences] if isinstance(sequences, str) else sequences or ()
+        return [sequence for sequence in listed if sequence]
 
     @property
     def _v1(self) -> bool:
@@ -166,7 +175,7 @@ class BaseChatEmby(BaseChatModel):
         )
 
     def _client_settings(self) -> dict[str, Any]:
-        given = {
+        timing = {
             "timeout": self.timeout,
             "deadline": self.deadline,
             "max_retries": self.max_retries,
@@ -178,12 +187,12 @@ class BaseChatEmby(BaseChatModel):
             "source": self.source,
             "limits": self.limits,
             "plugins": self.plugins,
-            **{name: value for name, value in given.items() if value is not None},
+            **{name: value for name, value in timing.items() if value is not None},
         }
 
 
 def _without_files(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """The messages with files left out, which would be counted by their base64."""
+    """The messages without files, which would be counted by their base64."""
     return [
         message
         if isinstance(message.content, str)

@@ -1,7 +1,7 @@
-"""`Image` to LangChain's content block and back.
+"""Convert `Image`s to LangChain content blocks and back, without changing a byte.
 
-Blocks are LangChain's v1 form: `{"type": "image", "base64": ..., "mime_type": ...}`, or `"url"`
-for an image that is only an address. The bytes are the same before and after.
+Blocks are LangChain's v1 blocks: `{"type": "image", "base64": ..., "mime_type": ...}`, or with
+`"url"` for an image that was never downloaded.
 """
 
 from collections.abc import Mapping
@@ -20,8 +20,8 @@ _FIELDS = {field.name for field in fields(Image)}
 def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
     """An image as a content block for a message: `HumanMessage([image_block(image), "A hat!"])`.
 
-    `index` numbers the images of a reply. It is spelled `lc_img_N`, the one spelling under
-    which several images survive the merging of streamed chunks whatever the output version.
+    `index` numbers the images of a reply. It becomes `lc_img_N`, the only form with which several
+    images survive the merging of streamed chunks in every output version.
     """
     block: dict[str, Any] = {"type": "image"}
     if image.url is not None:
@@ -35,70 +35,71 @@ def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
 
 
 def block_image(block: Mapping[str, Any]) -> Image:
-    """The image of a content block, in any of the shapes that LangChain's users write.
+    """The image of a content block.
 
-    Those are: v1 and v0 image blocks, OpenAI's `image_url` (a dict or a string) and Anthropic's
-    `source`. A wrong or missing media type does no harm: the bytes tell. Raises
-    `InvalidImageError` for what does not decode, and `RequestError` for the `file_id` of another
-    provider's store.
+    Accepts v1 and v0 image blocks, OpenAI's `image_url` (a dict or a string) and Anthropic's
+    `source`. The media type is detected from the bytes, so it may be wrong or missing. Raises
+    `InvalidImageError` for data that does not decode, and `RequestError` for a `file_id`, which
+    belongs to another provider.
     """
     if block.get("type") == "image_url":
         target = block.get("image_url")
-        return _of_url(target.get("url") if isinstance(target, Mapping) else target)
+        return _from_url(target.get("url") if isinstance(target, Mapping) else target)
     source = block["source"] if isinstance(block.get("source"), Mapping) else block
     encoded = source.get("base64") or (source.get("data") if "url" not in source else None)
     if encoded:
         return Image(content=decode(encoded, "The image block"))
     if source.get("url"):
-        return _of_url(source["url"])
+        return _from_url(source["url"])
     if source.get("file_id") or source.get("source_type") == "id":
-        hint = "Give the image's bytes as base64, or its https url."
-        raise RequestError("An image can't be sent as the file_id of an uploaded file.", hint=hint)
+        hint = "Pass the image as base64 or as an https URL."
+        raise RequestError("Images can't be sent by file_id.", hint=hint)
     keys = ", ".join(sorted(map(str, block)))
     raise RequestError(
-        f"There is no image in the image block; its keys are {keys}.",
-        hint="It needs base64 or url; image_block() makes one.",
+        f"The image block has neither base64 nor url (keys: {keys}).",
+        hint="image_block() creates one from an Image.",
     )
 
 
 def images_of(message: BaseMessage) -> list[Image]:
-    """The images of a message, in order, with exact bytes; an empty list where there are none.
+    """The images of a message, in order, byte for byte; an empty list if it has none.
 
-    Images of a reply carry the provenance that the message knows: the model and the request id.
-    Those of a tool message come from its artifact where that is images, as `EmbyImageTool`'s is,
-    fresh or out of a LangGraph checkpoint. Raises `InvalidImageError` and `RequestError` as
-    `block_image` does.
+    Images of a reply have the message's provenance: the model and the request id. Those of a tool
+    message are read from its artifact if that consists of images, like `EmbyImageTool`'s, before
+    and after a checkpoint. Raises the errors of `block_image`.
     """
     if isinstance(message, ToolMessage):
-        made = _of_artifact(message.artifact)
-        if made:
-            return made
+        images = _from_artifact(message.artifact)
+        if images:
+            return images
     images = [block_image(block) for block in image_blocks(message)]
     if isinstance(message, AIMessage) and "model_name" in message.response_metadata:
-        known = message.response_metadata
-        origin = Provenance(known["model_name"], prompt="", request_id=known.get("request_id"))
+        metadata = message.response_metadata
+        origin = Provenance(
+            metadata["model_name"], prompt="", request_id=metadata.get("request_id")
+        )
         images = [image.with_provenance(origin) for image in images]
     return images
 
 
 def image_blocks(message: BaseMessage) -> list[dict[Any, Any]]:
-    """The blocks of a message that are images, in any shape."""
+    """The image blocks of a message, of any provider."""
     content = message.content if isinstance(message.content, list) else []
     return [block for block in content if isinstance(block, dict) and is_image(block)]
 
 
 def is_image(block: Mapping[str, Any]) -> bool:
-    """Whether a content block is an image in any shape."""
+    """Whether a content block is an image, of any provider."""
     return block.get("type") in {"image", "image_url"}
 
 
 def decode(encoded: object, what: str) -> bytes:
-    """The bytes of base64, or of a data URL in its place; line breaks are tolerated.
+    """Decode base64 or a data URL; line breaks are tolerated.
 
-    Raises `InvalidImageError`, which names `what`, for anything else.
+    Raises `InvalidImageError`, whose message begins with `what`, for anything else.
     """
     if not isinstance(encoded, str):
-        raise InvalidImageError(f"{what} holds {type(encoded).__name__}, not base64 text.")
+        raise InvalidImageError(f"{what} must contain base64 text, got {type(encoded).__name__}.")
     if encoded[:5].lower() == "data:":
         encoded = encoded.partition(",")[2]
     try:
@@ -107,32 +108,32 @@ def decode(encoded: object, what: str) -> bytes:
         except ValueError:
             data = pybase64.b64decode("".join(encoded.split()), validate=True)
     except ValueError as error:
-        raise InvalidImageError(f"{what} holds broken base64: {error}.") from None
+        raise InvalidImageError(f"{what} contains invalid base64: {error}.") from None
     if not data:
         raise InvalidImageError(f"{what} is empty.")
     return data
 
 
-def _of_url(url: object) -> Image:
+def _from_url(url: object) -> Image:
     if not isinstance(url, str):
-        raise RequestError(f"The url of an image is {type(url).__name__}, not text.")
+        raise RequestError(f"The URL of an image must be a string, got {type(url).__name__}.")
     if urlsplit(url[:8]).scheme == "data":
         return Image.from_data_url(url)
     return Image.from_url(url)
 
 
-def _of_artifact(artifact: object) -> list[Image]:
-    """The images of a tool's artifact, when it is images and nothing else.
+def _from_artifact(artifact: object) -> list[Image]:
+    """The images of a tool's artifact, if it consists only of images.
 
-    LangGraph's checkpointers bring them back as dicts of their fields: no type of ours is stored,
-    so none has to be allowed.
+    LangGraph's checkpointers restore them as dicts of their fields, so that none of our types has
+    to be on an allow list.
     """
     items = artifact if isinstance(artifact, list | tuple) else [artifact]
-    images = [_revived(item) for item in items]
+    images = [_restore_image(item) for item in items]
     return [image for image in images if image is not None] if None not in images else []
 
 
-def _revived(item: object) -> Image | None:
+def _restore_image(item: object) -> Image | None:
     if isinstance(item, Image) or item is None:
         return item
     if not isinstance(item, Mapping) or not {"content", "url"} <= item.keys() <= _FIELDS:

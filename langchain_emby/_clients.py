@@ -1,4 +1,4 @@
-"""The core clients of one chat model, made when they are first used."""
+"""The core clients of one chat model, created on first use."""
 
 import threading
 import weakref
@@ -8,9 +8,10 @@ from emby_plugins import AsyncEmby, Emby
 
 
 class Clients:
-    """Holds a model's clients. A copy or a pickle of it starts with none.
+    """Holds a model's clients. Copies and unpickled instances start without any.
 
-    Connections close when the model goes; each event loop has its own, which end with it.
+    Connections close when the model is garbage-collected; each event loop has its own, which end
+    with the loop.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,7 @@ class Clients:
             return self._sync
 
     def asynchronous(self, make: Callable[[], AsyncEmby]) -> AsyncEmby:
-        """The client for async calls, in whatever event loop."""
+        """The client for async calls, from any event loop."""
         with self._lock:
             if self._async is None:
                 self._async = make()

@@ -1,6 +1,6 @@
-"""`show`: messages of LangChain, whole, streamed, or a whole conversation, looked at.
+"""`show()`: display a message, a stream or a conversation.
 
-How they look is the core's business. Here stands which part of a message is which.
+Maps messages to `ChatReply`; the core renders them.
 """
 
 import json
@@ -21,56 +21,55 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import images_of
-from langchain_emby._response import image_tokens_in
+from langchain_emby._response import image_tokens
 
-_WHO = {"human": "You", "ai": "The assistant", "AIMessageChunk": "The assistant"}
+_SENDERS = {"human": "You", "ai": "The assistant", "AIMessageChunk": "The assistant"}
 
 
 @overload
-def show(shown: BaseMessage | Sequence[BaseMessage]) -> None: ...
+def show(messages: BaseMessage | Sequence[BaseMessage]) -> None: ...
 @overload
-def show(shown: Iterator[AIMessageChunk]) -> AIMessageChunk: ...
+def show(messages: Iterator[AIMessageChunk]) -> AIMessageChunk: ...
 @overload
-def show(shown: AsyncIterator[AIMessageChunk]) -> Awaitable[AIMessageChunk]: ...
+def show(messages: AsyncIterator[AIMessageChunk]) -> Awaitable[AIMessageChunk]: ...
 def show(
-    shown: BaseMessage
+    messages: BaseMessage
     | Sequence[BaseMessage]
     | Iterator[AIMessageChunk]
     | AsyncIterator[AIMessageChunk],
 ) -> AIMessageChunk | Awaitable[AIMessageChunk] | None:
-    """Show a message with its images below the cell of a notebook; elsewhere print it.
+    """Display a message with its images below a notebook cell; elsewhere print it.
 
-    Messages in a list, as in the state of an agent, are shown one below the other, each with who
-    said it. A stream is shown while it comes, and the message that its chunks make is returned:
+    A list of messages, such as an agent's state, is displayed in order, each with its sender. A
+    stream is displayed while it arrives, and the merged message is returned:
 
             message = show(chat.stream("Generate an image of a puppy"))
             message = await show(chat.astream("Generate an image of a puppy"))
 
-    It takes the messages of every chat model. Raises what `images_of` raises for an image that
-    can't be read.
+    Accepts messages of any chat model. Raises what `images_of` raises for an unreadable image.
     """
-    if isinstance(shown, BaseMessage):
-        reply_of(shown).show()
-    elif isinstance(shown, Sequence):
-        for message in shown:
-            reply_of(message).show(_who(message))
-    elif isinstance(shown, AsyncIterator):
-        return _stream_async(shown)
+    if isinstance(messages, BaseMessage):
+        to_reply(messages).show()
+    elif isinstance(messages, Sequence):
+        for message in messages:
+            to_reply(message).show(_sender(message))
+    elif isinstance(messages, AsyncIterator):
+        return _stream_async(messages)
     else:
-        growing = _Growing()
-        ReplyStream(growing, growing.told(shown)).show()
-        return growing.message
+        streamed = _StreamedReply()
+        ReplyStream(streamed, streamed.events(messages)).show()
+        return streamed.message
     return None
 
 
 async def _stream_async(chunks: AsyncIterator[AIMessageChunk]) -> AIMessageChunk:
-    growing = _Growing()
-    await AsyncReplyStream(growing, growing.told_async(chunks)).show()
-    return growing.message
+    streamed = _StreamedReply()
+    await AsyncReplyStream(streamed, streamed.events_async(chunks)).show()
+    return streamed.message
 
 
-class _Growing:
-    """Chunks as they come, merged only when someone looks: merging copies all there is."""
+class _StreamedReply:
+    """Collects chunks and merges them only on access, because each merge copies everything."""
 
     def __init__(self) -> None:
         self._chunks = [AIMessageChunk(content="")]
@@ -79,40 +78,42 @@ class _Growing:
 
     @property
     def message(self) -> AIMessageChunk:
-        """The message that the chunks make so far."""
-        news = self._chunks[self._merged :]
-        if news:
-            known = [self._message] if self._merged > 1 else []
-            first, *others = [*known, *news]
+        """The chunks so far, merged."""
+        new = self._chunks[self._merged :]
+        if new:
+            merged = [self._message] if self._merged > 1 else []
+            first, *others = [*merged, *new]
             self._message = add_ai_message_chunks(first, *others) if others else first
-            self._merged += len(news)
+            self._merged += len(new)
         return self._message
 
     @property
     def reply(self) -> ChatReply:
-        """The same as a reply."""
-        return reply_of(self.message)
+        """`message` as a core reply."""
+        return to_reply(self.message)
 
-    def told(self, chunks: Iterator[AIMessageChunk]) -> Iterator[StreamEvent]:
-        """An event for each chunk, once it is noted."""
+    def events(self, chunks: Iterator[AIMessageChunk]) -> Iterator[StreamEvent]:
+        """One event per chunk, after storing the chunk."""
         for chunk in chunks:
             self._chunks.append(chunk)
             yield TextDelta(chunk.text)
 
-    async def told_async(self, chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[StreamEvent]:
-        """As `told`."""
+    async def events_async(
+        self, chunks: AsyncIterator[AIMessageChunk]
+    ) -> AsyncIterator[StreamEvent]:
+        """As `events`."""
         async for chunk in chunks:
             self._chunks.append(chunk)
             yield TextDelta(chunk.text)
 
 
-def reply_of(message: BaseMessage) -> ChatReply:
-    """A message of any chat model as a reply of the core."""
+def to_reply(message: BaseMessage) -> ChatReply:
+    """Convert a message of any chat model to a core reply."""
     images = tuple(images_of(message))
     if not isinstance(message, AIMessage):
         return ChatReply(text=message.text, images=images)
-    known = message.response_metadata
-    used = message.usage_metadata
+    metadata = message.response_metadata
+    usage = message.usage_metadata
     return ChatReply(
         text=message.text,
         images=images,
@@ -122,33 +123,34 @@ def reply_of(message: BaseMessage) -> ChatReply:
             for call in message.tool_calls
         ),
         citations=tuple(
-            Citation(cited["url"], cited["title"]) for cited in known.get("citations", ())
+            Citation(citation["url"], citation["title"])
+            for citation in metadata.get("citations", ())
         ),
-        usage=used
+        usage=usage
         and Usage(
-            prompt_tokens=used["input_tokens"],
-            completion_tokens=used["output_tokens"],
-            total_tokens=used["total_tokens"],
-            reasoning_tokens=used.get("output_token_details", {}).get("reasoning") or 0,
-            image_tokens=image_tokens_in(used),
-            cost=known.get("cost"),
+            prompt_tokens=usage["input_tokens"],
+            completion_tokens=usage["output_tokens"],
+            total_tokens=usage["total_tokens"],
+            reasoning_tokens=usage.get("output_token_details", {}).get("reasoning") or 0,
+            image_tokens=image_tokens(usage),
+            cost=metadata.get("cost"),
         ),
-        finish_reason=known.get("finish_reason"),
-        model=known.get("model_name", ""),
-        request_id=known.get("request_id"),
+        finish_reason=metadata.get("finish_reason"),
+        model=metadata.get("model_name", ""),
+        request_id=metadata.get("request_id"),
     )
 
 
 def _reasoning(message: AIMessage) -> str:
-    kept = message.additional_kwargs.get("reasoning_content")
-    if isinstance(kept, str):
-        return kept
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    if isinstance(reasoning, str):
+        return reasoning
     blocks = message.content if isinstance(message.content, list) else []
-    told = (block.get("reasoning") for block in blocks if isinstance(block, dict))
-    return "".join(text for text in told if isinstance(text, str))
+    texts = (block.get("reasoning") for block in blocks if isinstance(block, dict))
+    return "".join(text for text in texts if isinstance(text, str))
 
 
-def _who(message: BaseMessage) -> str:
-    who = message.name or _WHO.get(message.type, message.type)
+def _sender(message: BaseMessage) -> str:
+    sender = message.name or _SENDERS.get(message.type, message.type)
     failed = isinstance(message, ToolMessage) and message.status == "error"
-    return f"{who}, which failed" if failed else who
+    return f"{sender} (failed)" if failed else sender

@@ -1,8 +1,8 @@
-"""Every error of a chat call, as a child of both trees.
+"""The core's errors, each as a subclass of the matching LangChain error too.
 
-Whoever catches `emby_plugins` errors catches these, and so does whoever catches LangChain's own:
+They can be caught as errors of `emby_plugins` and of `langchain_core.exceptions`:
 
-    EmbyError                       and of langchain_core.exceptions
+    EmbyError                       in langchain_core.exceptions
     ├── ConfigurationError          ModelError
     │   └── MissingKeyError         ModelAuthenticationError
     ├── InvalidImageError           ModelInvalidRequestError
@@ -22,12 +22,12 @@ Whoever catches `emby_plugins` errors catches these, and so does whoever catches
     │   ├── RateLimitError          ModelRateLimitError
     │   └── ServerError             ModelAPIError
     │       └── ProviderAccountError  ModelAPIError
-    └── ReplyError, and its kinds   ModelError
+    └── ReplyError and subclasses   ModelError
 
-`is_retryable` is the core's: it knows whether a request may have been paid for already.
+`is_retryable` is the core's, which knows whether a request may already have been billed.
 """
 
-# The core decides by the status what is retryable, in a property; LangChain has an attribute.
+# `is_retryable` is a property in the core, which decides by status, and an attribute in LangChain.
 # mypy: disable-error-code="override"
 
 import re
@@ -40,23 +40,23 @@ import emby_plugins as core
 
 
 class ChatEmbyError(core.EmbyError, lc.ModelError):
-    """Whatever has no better name."""
+    """Any error without a more specific class."""
 
 
 class ChatEmbyConfigurationError(core.ConfigurationError, lc.ModelError):
-    """The model's settings can't be used."""
+    """The model's settings are invalid."""
 
 
 class ChatEmbyMissingKeyError(core.MissingKeyError, lc.ModelAuthenticationError):
-    """There is no API key; nothing was sent."""
+    """No API key was found; nothing was sent."""
 
 
 class ChatEmbyInvalidImageError(core.InvalidImageError, lc.ModelInvalidRequestError):
-    """An image of the conversation, or of the reply, is none that can be used."""
+    """An image of the conversation or of the reply is not a supported image."""
 
 
 class ChatEmbyRequestError(core.RequestError, lc.ModelInvalidRequestError):
-    """The conversation can't be expressed in Emby's contract; nothing was sent."""
+    """The request can't be expressed in Emby's API; nothing was sent."""
 
 
 class ChatEmbyConnectionError(core.EmbyConnectionError, lc.ModelConnectionError):
@@ -64,7 +64,7 @@ class ChatEmbyConnectionError(core.EmbyConnectionError, lc.ModelConnectionError)
 
 
 class ChatEmbyTimeoutError(core.EmbyTimeoutError, lc.ModelTimeoutError):
-    """The gateway was silent for longer than `timeout` seconds."""
+    """The gateway sent no data for `timeout` seconds."""
 
 
 class ChatEmbyDeadlineExceededError(core.DeadlineExceededError, lc.ModelTimeoutError):
@@ -76,13 +76,13 @@ class ChatEmbyAPIError(core.APIError, lc.ModelAPIError):
 
 
 class ChatEmbyBadRequestError(core.BadRequestError, lc.ModelInvalidRequestError):
-    """The gateway refused the request as it stands."""
+    """The gateway rejected the request."""
 
 
 class ChatEmbyContextOverflowError(
     core.BadRequestError, lc.ModelInvalidRequestError, lc.ContextOverflowError
 ):
-    """The conversation is longer than the model can take."""
+    """The conversation exceeds the model's context window."""
 
 
 class ChatEmbyInvalidImageInputError(core.UnreadableInputImageError, lc.ModelInvalidRequestError):
@@ -98,48 +98,48 @@ class ChatEmbyAuthenticationError(core.AuthenticationError, lc.ModelAuthenticati
 
 
 class ChatEmbyBillingError(core.BillingError, lc.ModelError):
-    """The account has no credit left."""
+    """The account has insufficient credit."""
 
 
 class ChatEmbyPermissionDeniedError(core.PermissionDeniedError, lc.ModelPermissionDeniedError):
-    """The key is valid, but may not do this."""
+    """The key is valid but lacks permission."""
 
 
 class ChatEmbyNotFoundError(core.NotFoundError, lc.ModelNotFoundError):
-    """There is nothing at that address."""
+    """The gateway has no such endpoint or resource."""
 
 
 class ChatEmbyRateLimitError(core.RateLimitError, lc.ModelRateLimitError):
-    """Too many requests."""
+    """The gateway's rate limit was exceeded."""
 
 
 class ChatEmbyServerError(core.ServerError, lc.ModelAPIError):
-    """The gateway, or the provider behind it, failed."""
+    """The gateway or the provider behind it failed."""
 
 
 class ChatEmbyProviderAccountError(core.ProviderAccountError, lc.ModelAPIError):
-    """The provider refused the gateway's account with it."""
+    """The provider rejected the gateway's account."""
 
 
 class ChatEmbyReplyError(core.ReplyError, lc.ModelError):
-    """The gateway answered, but not with a usable reply."""
+    """The gateway's reply can't be used."""
 
 
 class ChatEmbyMalformedReplyError(core.MalformedReplyError, lc.ModelError):
-    """The reply is not of the contract's form."""
+    """The reply does not have the documented form."""
 
 
 class ChatEmbyTruncatedReplyError(core.TruncatedReplyError, lc.ModelError):
-    """The reply ended before it was finished."""
+    """The reply ended early."""
 
 
 class ChatEmbyReplyTooLargeError(core.ReplyTooLargeError, lc.ModelError):
-    """The reply is larger than the model's `limits` allow."""
+    """The reply exceeds the model's `limits`."""
 
 
 _LANGCHAIN_CLASS: dict[type[core.EmbyError], type[core.EmbyError]] = {
-    twin.__bases__[0]: twin
-    for twin in (
+    cls.__bases__[0]: cls
+    for cls in (
         ChatEmbyError,
         ChatEmbyConfigurationError,
         ChatEmbyMissingKeyError,
@@ -172,32 +172,32 @@ _TOO_LONG = re.compile(
 
 
 def to_langchain_error(error: core.EmbyError) -> core.EmbyError:
-    """The same error, `partial`, hint and all, as a child of LangChain's tree too."""
+    """The same error, with all its attributes, as a subclass of LangChain's error too."""
     if isinstance(error, lc.ModelError):
         return error
-    twin = next(_LANGCHAIN_CLASS[cls] for cls in type(error).__mro__ if cls in _LANGCHAIN_CLASS)
-    if twin is ChatEmbyBadRequestError and _is_too_long(error):
-        twin = ChatEmbyContextOverflowError
-    # The constructors differ from class to class; the state is all there is to carry over.
-    both = twin.__new__(twin, *error.args)
-    Exception.__init__(both, *error.args)
-    both.__dict__.update(error.__dict__)
-    return both
+    target = next(_LANGCHAIN_CLASS[cls] for cls in type(error).__mro__ if cls in _LANGCHAIN_CLASS)
+    if target is ChatEmbyBadRequestError and _is_too_long(error):
+        target = ChatEmbyContextOverflowError
+    # Constructors differ between the classes, so copy the state instead of calling them.
+    translated = target.__new__(target, *error.args)
+    Exception.__init__(translated, *error.args)
+    translated.__dict__.update(error.__dict__)
+    return translated
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise the core's errors as children of both trees."""
+    """Re-raise the core's errors as subclasses of LangChain's."""
     try:
         yield
     except core.EmbyError as error:
-        both = to_langchain_error(error)
-        if both is error:
+        translated = to_langchain_error(error)
+        if translated is error:
             raise
-        raise both from error
+        raise translated from error
 
 
 def _is_too_long(error: core.EmbyError) -> bool:
-    # A provider's own code, such as context_length_exceeded, is in what it answered.
-    said = (getattr(error, name, "") for name in ("code", "response_text"))
-    return bool(_TOO_LONG.search(" ".join((*said, error.message))))
+    # A provider's own code, such as context_length_exceeded, is only in its response text.
+    fields = (getattr(error, name, "") for name in ("code", "response_text"))
+    return bool(_TOO_LONG.search(" ".join((*fields, error.message))))

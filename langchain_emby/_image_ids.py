@@ -1,8 +1,7 @@
-"""How a model speaks of an image: by an id made of its bytes.
+"""Image ids, by which a model refers to images: derived from the image's bytes.
 
-The messages of a conversation are the only memory. An id is the same in every process and after
-every checkpoint, two tool calls at once can't take the same one, and no name or path that a model
-makes up leads anywhere.
+An id is the same in every process and after every checkpoint. Concurrent tool calls can't claim
+the same id for different images, and a name or path that a model makes up resolves to nothing.
 """
 
 import hashlib
@@ -15,24 +14,24 @@ from emby_plugins import EmbyError, Image, RequestError
 from langchain_emby._blocks import block_image, image_blocks, images_of
 
 LATEST = "latest"
-"""Stands for the images of the last message that has any."""
+"""Refers to the images of the last message that has any."""
 
-_FEW = 20
+_MAX_LISTED = 20
 
 
 def image_id(image: Image) -> str:
-    """The id of an image, such as `image_3f9a2c1b`: what `EmbyImageTool` calls it.
+    """The id of an image, such as `image_3f9a2c1b`, as used by `EmbyImageTool`.
 
-    The same bytes (or the same address) have the same id, always.
+    The same bytes (or the same URL) always have the same id.
     """
-    named = image.data if image.url is None else image.url.encode()
-    return f"image_{hashlib.sha256(named).hexdigest()[:8]}"
+    key = image.data if image.url is None else image.url.encode()
+    return f"image_{hashlib.sha256(key).hexdigest()[:8]}"
 
 
 def find_images(ids: Iterable[str], messages: Iterable[BaseMessage]) -> list[Image]:
-    """The images with these ids among those of the messages.
+    """Find the images with these ids in the messages.
 
-    Raises `RequestError`, with the ids there are, for one that is not there.
+    Raises `RequestError`, which lists the known ids, for an unknown one.
     """
     wanted = [name.strip() for name in ids]
     if not wanted:
@@ -48,22 +47,22 @@ def find_images(ids: Iterable[str], messages: Iterable[BaseMessage]) -> list[Ima
     found: list[Image] = []
     for name in wanted:
         if name not in known and not (name == LATEST and latest):
-            raise RequestError(f"There is no image {name!r}.", hint=_there_are(senders))
+            raise RequestError(f"No image {name!r} in this conversation.", hint=_known_ids(senders))
         found += latest if name == LATEST else [known[name]]
     return list(dict.fromkeys(found))
 
 
-def messages_in(state: object) -> list[BaseMessage]:
-    """The messages of a graph's state: a list of them, or whatever holds lists of them."""
+def find_messages(state: object) -> list[BaseMessage]:
+    """The messages of a graph's state: a list, or an object or mapping with lists of messages."""
     if isinstance(state, list | tuple):
         return [message for message in state if isinstance(message, BaseMessage)]
     fields = state if isinstance(state, Mapping) else getattr(state, "__dict__", {})
     lists = [value for value in fields.values() if isinstance(value, list | tuple)]
-    return [message for value in lists for message in messages_in(value)]
+    return [message for value in lists for message in find_messages(value)]
 
 
 def _usable(message: BaseMessage) -> Iterator[Image]:
-    """The images of a message; one that can't be read does not hide the others."""
+    """The readable images of a message; unreadable ones are skipped."""
     if isinstance(message, ToolMessage):
         with suppress(EmbyError):
             yield from images_of(message)
@@ -73,9 +72,9 @@ def _usable(message: BaseMessage) -> Iterator[Image]:
             yield block_image(block)
 
 
-def _there_are(senders: Mapping[str, str]) -> str:
+def _known_ids(senders: Mapping[str, str]) -> str:
     if not senders:
-        return "There are none in this conversation yet: leave the ids out to draw a new one."
-    whose = {"human": "the user's", "ai": "the assistant's", "tool": "a tool's"}
-    listed = [f"{name} ({whose.get(kind, kind)})" for name, kind in senders.items()]
-    return f"There are, oldest first: {', '.join(listed[-_FEW:])}."
+        return "This conversation has no images yet. Leave out the ids to generate a new image."
+    owners = {"human": "the user's", "ai": "the assistant's", "tool": "a tool's"}
+    listed = [f"{name} ({owners.get(kind, kind)})" for name, kind in senders.items()]
+    return f"Known images, oldest first: {', '.join(listed[-_MAX_LISTED:])}."

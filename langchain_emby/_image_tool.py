@@ -1,10 +1,7 @@
-"""`EmbyImageTool`: an agent on any chat model draws with Emby.
-
-It says which settings are asked and what came of it; `ChatEmby` does the asking.
-"""
+"""`EmbyImageTool`: generates and edits images with Emby for an agent on any chat model."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import ArgsSchema, BaseTool, InjectedToolArg, ToolException
@@ -31,18 +28,21 @@ from emby_plugins import (
     PermissionDeniedError,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._display import reply_of
-from langchain_emby._image_ids import LATEST, find_images, image_id, messages_in
+from langchain_emby._display import to_reply
+from langchain_emby._image_ids import LATEST, find_images, find_messages, image_id
 from langchain_emby.chat_models import ChatEmby
 
-# LangChain dumps a tool's arguments only to see their names; the whole state is too much for that.
+if TYPE_CHECKING:
+    from langchain_emby._arguments import ImageToolArguments
+
+# LangChain dumps a tool's arguments only for their names; serializing the whole state is wasteful.
 _Injected = Annotated[Any, InjectedToolArg, PlainSerializer(lambda _: None)]
 _Ids = Annotated[
     list[str],
     BeforeValidator(lambda given: [given] if isinstance(given, str) else given or []),
 ]
-# A model can't mend these, and the person who runs it must hear of them.
-_FOR_THE_OPERATOR = (
+# The model can't fix these, so they are raised to whoever runs the agent.
+_RAISED_ERRORS = (
     ConfigurationError,
     AuthenticationError,
     PermissionDeniedError,
@@ -50,26 +50,28 @@ _FOR_THE_OPERATOR = (
     NotFoundError,
     NoSuchModelError,
 )
-# LangGraph's word for a call whose tokens are not the agent's own.
+# LangGraph's tag for a call whose tokens are not part of the agent's own stream.
 _CONFIG: Any = {"tags": ["nostream"], "run_name": "EmbyImageTool"}
 
 Content = list[str | dict[str, Any]]
 
 
 class ImageToolInput(BaseModel):
-    """What a model says to draw, and the conversation, which is handed in beside it."""
+    """The arguments of the model, and the injected conversation."""
 
-    prompt: str = Field(description="What to draw, or what to change in the given images.")
+    prompt: str = Field(
+        description="Description of the image, or of the change to the given images."
+    )
     images: _Ids = Field(
         default=[],
         description=(
-            "Ids of images of this conversation to change or to combine, such as image_3f9a2c1b, "
-            f"as this tool stated them; {LATEST} means those of the last message with images, "
-            "the user's messages included. Leave it out to draw a new image."
+            "Ids of images in this conversation to edit or combine, such as image_3f9a2c1b, "
+            f"as stated by this tool; {LATEST} means the images of the last message that has any, "
+            "including the user's. Leave empty to generate a new image."
         ),
     )
     aspect_ratio: str | None = Field(
-        default=None, description="Width to height of the image, such as 16:9."
+        default=None, description="Aspect ratio (width:height) of the image, such as 16:9."
     )
     messages: _Injected = ()
     # LangGraph fills an argument of this name with the state of the graph.
@@ -77,16 +79,16 @@ class ImageToolInput(BaseModel):
 
 
 class EmbyImageTool(BaseTool):
-    """A tool with which an agent on any chat model generates and edits images.
+    """A tool for agents on any chat model that generates and edits images.
 
     Setup:
         As for `ChatEmby`: `EMBY_API_KEY`, or `base_url="mock:"`.
 
     Key init args:
         model, api_key, base_url, timeout, deadline, max_retries, image_config, plugins, ...:
-            the settings of the `ChatEmby` that draws; or that itself, as `chat`.
-        show_images: whether the agent's model gets to see the image. Set it to False for a model
-            without vision, which would refuse it; it still reads the image's id.
+            the settings of the `ChatEmby` that generates; or pass a `ChatEmby` as `chat`.
+        show_images: whether the agent's model sees the image. Set it to False for a model without
+            vision, which would reject it; the model still reads the image's id.
 
     Instantiate:
             from langchain.agents import create_agent
@@ -94,10 +96,10 @@ class EmbyImageTool(BaseTool):
 
             agent = create_agent(any_chat_model, tools=[EmbyImageTool()])
 
-    The model gives a prompt and, to edit, the ids of images. An id (`image_id`) is made of the
-    image's bytes; the tool states it beside each image it makes. Images are looked up in the
-    messages of the graph's state, the user's own among them, so they survive checkpoints and
-    turns. Outside LangGraph give the messages yourself:
+    The model passes a prompt and, to edit, the ids of images. An id (`image_id`) is derived from
+    the image's bytes; the tool states it with each image it generates. Images are looked up in the
+    messages of the graph's state, including the user's, so they survive checkpoints and turns.
+    Outside LangGraph, pass the messages yourself:
 
             tool.invoke({**call, "args": {**call["args"], "messages": messages}})
 
@@ -105,8 +107,8 @@ class EmbyImageTool(BaseTool):
     image block for each image, its artifact the list of `Image`s. `images_of(message)` gives
     these, out of a checkpoint too, where an artifact comes back as plain data.
 
-    What a model can act on (an unknown id, a refusal, an overloaded gateway) becomes an error
-    message of the tool. A missing or refused key, missing credit or an unknown model is raised.
+    Errors that the model can act on (an unknown id, a refusal, an overloaded gateway) become error
+    messages of the tool. A missing or rejected key, missing credit and an unknown model are raised.
     """
 
     name: str = "generate_image"
@@ -117,19 +119,23 @@ class EmbyImageTool(BaseTool):
     args_schema: Annotated[ArgsSchema | None, SkipValidation()] = ImageToolInput
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
     handle_tool_error: Any = True
-    handle_validation_error: Any = Field(default_factory=lambda: _what_is_wrong)
+    handle_validation_error: Any = Field(default_factory=lambda: _argument_error)
     chat: ChatEmby
     show_images: bool = True
 
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[ImageToolArguments]) -> None: ...
+
     @model_validator(mode="before")
     @classmethod
-    def _settings_of_the_chat(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _create_chat(cls, values: dict[str, Any]) -> dict[str, Any]:
         own = get_pydantic_field_names(cls)
         settings = {name: value for name, value in values.items() if name not in own}
         if "chat" not in values:
             return {**{k: v for k, v in values.items() if k in own}, "chat": ChatEmby(**settings)}
         if settings:
-            msg = f"{', '.join(sorted(settings))}: set it on the chat that EmbyImageTool is given."
+            msg = f"{', '.join(sorted(settings))}: set it on the ChatEmby passed as chat=."
             raise ValueError(msg)
         return values
 
@@ -144,9 +150,9 @@ class EmbyImageTool(BaseTool):
         try:
             request = _request(prompt, images, (messages, runtime))
             reply = self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio))
-            return self._result(reply_of(reply))
+            return self._result(to_reply(reply))
         except EmbyError as error:
-            return self._rescued(error)
+            return self._recover(error)
 
     async def _arun(
         self,
@@ -161,9 +167,9 @@ class EmbyImageTool(BaseTool):
             reply: AIMessage = await self.chat.ainvoke(
                 request, _CONFIG, **self._options(aspect_ratio)
             )
-            return self._result(reply_of(reply))
+            return self._result(to_reply(reply))
         except EmbyError as error:
-            return self._rescued(error)
+            return self._recover(error)
 
     def _options(self, aspect_ratio: str | None) -> dict[str, Any]:
         # Inside a streamed agent LangChain streams every model, and the 2025-11 state of the
@@ -176,35 +182,35 @@ class EmbyImageTool(BaseTool):
 
     def _result(self, reply: ChatReply, problem: str = "") -> tuple[Content, list[Image]]:
         images = [*reply.require_images()]
-        told = [f"{image_id(image)}: {_measures(image)}" for image in images]
-        lines = [*told, reply.text, problem or reply.notice]
+        descriptions = [f"{image_id(image)}: {_describe(image)}" for image in images]
+        lines = [*descriptions, reply.text, problem or reply.notice]
         text = {"type": "text", "text": "\n".join(line for line in lines if line)}
         shown = [image_block(image) for image in images] if self.show_images else []
         return [text, *shown], images
 
-    def _rescued(self, error: EmbyError) -> tuple[Content, list[Image]]:
-        """The images that had arrived before the error: they are paid for. Else it is raised."""
-        if isinstance(error, _FOR_THE_OPERATOR):
+    def _recover(self, error: EmbyError) -> tuple[Content, list[Image]]:
+        """The images that arrived before the error, which are paid for; otherwise raise it."""
+        if isinstance(error, _RAISED_ERRORS):
             raise error
         if error.partial is not None and error.partial.images:
-            return self._result(error.partial, f"Then it broke off: {error}")
+            return self._result(error.partial, f"The reply then failed: {error}")
         again = " The same call may succeed later." if error.is_retryable else ""
         raise ToolException(f"{error}{again}") from error
 
 
-def _request(prompt: str, ids: Sequence[str], places: tuple[Any, Any]) -> list[BaseMessage]:
-    """What the painter is told: the prompt, and before it the images it speaks of."""
-    messages, runtime = places
-    known = [*messages_in(getattr(runtime, "state", None)), *messages_in(messages)]
+def _request(prompt: str, ids: Sequence[str], sources: tuple[Any, Any]) -> list[BaseMessage]:
+    """The messages for the image model: the referenced images, then the prompt."""
+    messages, runtime = sources
+    known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
     blocks = [image_block(image) for image in find_images(ids, known)]
-    # Models that also talk answer a bare description with more words.
+    # Models that also chat reply to a bare description with text.
     if not blocks:
         return [HumanMessage(f"Generate an image: {prompt}")]
     what = "this image" if len(blocks) == 1 else "these images"
     return [HumanMessage([*blocks, {"type": "text", "text": f"Edit {what}: {prompt}"}])]
 
 
-def _measures(image: Image) -> str:
+def _describe(image: Image) -> str:
     if image.url is not None:
         return f"at {image.url}"
     try:
@@ -214,8 +220,8 @@ def _measures(image: Image) -> str:
     return f"{image.media_type}, {width} x {height} pixels"
 
 
-def _what_is_wrong(error: Any) -> str:
-    """A model's wrong arguments, in words that it can act on."""
+def _argument_error(error: Any) -> str:
+    """A validation error as a message that the model can act on."""
     found = error.errors() if isinstance(error, ValidationError) else []
-    told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
-    return f"The arguments are wrong. {'; '.join(told) or error}"
+    messages = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in found]
+    return f"Invalid arguments: {'; '.join(messages) or error}"

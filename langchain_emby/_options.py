@@ -1,6 +1,5 @@
-"""What LangChain's users write for tools, tool choice and output form, as the core takes it."""
+"""Convert LangChain's call arguments, tools and response formats to the core's."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -8,45 +7,27 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
 from emby_plugins import ChatOptions, JSONSchema, RequestError, Tool
+from langchain_emby._arguments import CORE_OPTIONS, is_key_name
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
-PLAIN = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "reasoning_effort",
-    "image_config",
-)
-"""The options that are called and spelled the same on both sides."""
-
 _NOT_SENT = {"stream", "ls_structured_output_format", "structured_output_format"}
-_KEY_NAME = re.compile(
-    "api[_-]?key|(access|auth|secret|emby|openai)[_-]?key|authorization|bearer|secret|password"
-    "|credential|(?<!max)[_-]token$|^(key|token|accesstoken|authtoken)$",
-    re.IGNORECASE,
-)
-_WORDS = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
+_MODES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
-def options_of(settings: Mapping[str, Any]) -> ChatOptions:
-    """The core's options from constructor settings and call arguments together.
-
-    Names that the core does not know go into `extra_body`, as LangChain's users expect.
-    """
+def to_core_options(settings: Mapping[str, Any]) -> ChatOptions:
+    """The core's options, from constructor settings merged with call arguments."""
     options: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in settings.items():
-        if name in PLAIN:
+        if name in CORE_OPTIONS:
             options[name] = value
         elif name == "tools":
-            options["tools"] = [to_openai_tool(tool) for tool in value or ()]
+            options["tools"] = [to_core_tool(tool) for tool in value or ()]
         elif name == "tool_choice":
             options["tool_choice"] = to_tool_choice(value, settings.get("tools") or ())
         elif name == "response_format":
-            options["response_format"] = to_json_schema(value)
+            options["response_format"] = to_core_response_format(value)
         elif name == "extra_body":
             extra |= value or {}
         elif name not in _NOT_SENT and value is not None:
@@ -56,30 +37,27 @@ def options_of(settings: Mapping[str, Any]) -> ChatOptions:
         options.pop("tool_choice", None)
     for name in extra:
         if is_key_name(name):
-            hint = "Give the key as api_key when ChatEmby is made, or set EMBY_API_KEY."
-            raise RequestError(f"{name!r} would be sent in the body of the request.", hint=hint)
+            hint = "Pass the key to the constructor as api_key, or set EMBY_API_KEY."
+            raise RequestError(
+                f"{name!r} looks like a credential and is not sent in the request body.", hint=hint
+            )
     if extra:
         options["extra_body"] = extra
     return cast("ChatOptions", options)
 
 
-def is_key_name(name: str) -> bool:
-    """Whether that is how people spell the argument for a key."""
-    return bool(_KEY_NAME.search(name))
-
-
-def to_openai_tools(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
-    """A tool in OpenAI's form, from any of LangChain's forms; `strict` where it is said."""
+def to_openai_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
+    """Convert any of LangChain's tool types to OpenAI's form, with `strict` if given."""
     form = convert_to_openai_tool(cast("Any", tool), strict=strict)
     if form.get("type") != "function":
-        hint = "Give functions: Emby runs no tools of its own."
-        raise RequestError(f"A tool of the type {form.get('type')!r} can't be sent.", hint=hint)
+        hint = "Use function tools: Emby has no server-side tools."
+        raise RequestError(f"Tools of type {form.get('type')!r} are not supported.", hint=hint)
     return form
 
 
-def to_openai_tool(tool: ToolLike) -> Tool:
-    """A tool as the core takes it, from any of LangChain's forms."""
-    function = to_openai_tools(tool)["function"]
+def to_core_tool(tool: ToolLike) -> Tool:
+    """Convert any of LangChain's tool types to the core's."""
+    function = to_openai_tool(tool)["function"]
     return Tool(
         name=function["name"],
         description=function.get("description") or "",
@@ -89,10 +67,10 @@ def to_openai_tool(tool: ToolLike) -> Tool:
 
 
 def to_tool_choice(choice: object, tools: Sequence[ToolLike]) -> str | None:
-    """Any form of `tool_choice` as the core takes it: a word, the name of a tool, or None.
+    """Convert any form of `tool_choice`: to a mode, the name of a tool, or None.
 
-    Where a call is demanded and there is one tool, it is named: not every gateway knows
-    `required`. Raises `RequestError` for a tool that is not there.
+    If a call is required and there is only one tool, that tool is named, because not every gateway
+    supports `required`. Raises `RequestError` for an unknown tool.
     """
     if choice is None or choice is False:
         return None
@@ -102,35 +80,36 @@ def to_tool_choice(choice: object, tools: Sequence[ToolLike]) -> str | None:
         function = choice.get("function")
         named = function.get("name") if isinstance(function, Mapping) else choice.get("name")
         choice = named or choice.get("type")
-    names = [to_openai_tools(tool)["function"]["name"] for tool in tools]
+    names = [to_openai_tool(tool)["function"]["name"] for tool in tools]
     if choice in names:
         return cast("str", choice)
-    word = _WORDS.get(choice) if isinstance(choice, str) else None
-    if word is None:
+    mode = _MODES.get(choice) if isinstance(choice, str) else None
+    if mode is None:
         hint = f"Use auto, none, any, or one of: {', '.join(names)}."
-        raise RequestError(f"The tool choice {choice!r} is no tool that was given.", hint=hint)
-    return names[0] if word == "required" and len(names) == 1 else word
+        raise RequestError(f"tool_choice {choice!r} does not match any of the tools.", hint=hint)
+    return names[0] if mode == "required" and len(names) == 1 else mode
 
 
-def to_json_schema(form: object, *, strict: bool | None = None) -> Any:
-    """A `response_format` as the core takes it.
+def to_core_response_format(response_format: object, *, strict: bool | None = None) -> Any:
+    """Convert a `response_format` to the core's: a `JSONSchema`, a mode, or None.
 
-    Takes OpenAI's dicts, a JSON schema, a pydantic class or a TypedDict; gives a `JSONSchema`,
-    a word, or None.
+    Accepts OpenAI's dicts, a JSON schema, a pydantic class or a TypedDict.
     """
-    if form is None or isinstance(form, str | JSONSchema):
-        return form
-    if isinstance(form, Mapping) and form.get("type") in {"text", "json_object"}:
-        return form["type"]
-    if isinstance(form, Mapping) and form.get("type") == "json_schema":
-        named = form.get("json_schema") or form
+    if response_format is None or isinstance(response_format, str | JSONSchema):
+        return response_format
+    if isinstance(response_format, Mapping):
+        kind = response_format.get("type")
+        if kind in {"text", "json_object"}:
+            return kind
+    if isinstance(response_format, Mapping) and response_format.get("type") == "json_schema":
+        named = response_format.get("json_schema") or response_format
         return JSONSchema(
             schema=named.get("schema") or {},
             name=named.get("name") or "reply",
             description=named.get("description") or "",
             strict=named.get("strict") if strict is None else strict,
         )
-    schema = convert_to_json_schema(cast("Any", form), strict=strict)
+    schema = convert_to_json_schema(cast("Any", response_format), strict=strict)
     return JSONSchema(
         schema={name: value for name, value in schema.items() if name != "title"},
         name=_plain_name(str(schema.get("title") or "reply")),
@@ -139,15 +118,21 @@ def to_json_schema(form: object, *, strict: bool | None = None) -> Any:
     )
 
 
-def to_response_format(form: object, *, strict: bool | None = None) -> dict[str, Any] | None:
-    """A `response_format` as plain data, which can be traced, cached and stored."""
-    shape = to_json_schema(form, strict=strict)
-    if shape is None or isinstance(shape, str):
-        return None if shape is None else {"type": shape}
-    said = {"name": shape.name, "schema": shape.schema, "description": shape.description}
-    if shape.strict is not None:
-        said["strict"] = shape.strict
-    return {"type": "json_schema", "json_schema": said}
+def to_response_format(
+    response_format: object, *, strict: bool | None = None
+) -> dict[str, Any] | None:
+    """Convert a `response_format` to OpenAI's dict, which can be traced, cached and stored."""
+    converted = to_core_response_format(response_format, strict=strict)
+    if converted is None or isinstance(converted, str):
+        return None if converted is None else {"type": converted}
+    fields = {
+        "name": converted.name,
+        "schema": converted.schema,
+        "description": converted.description,
+    }
+    if converted.strict is not None:
+        fields["strict"] = converted.strict
+    return {"type": "json_schema", "json_schema": fields}
 
 
 def _plain_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`ImagesOutputParser`: the end of a chain that wants images and not messages."""
+"""`ImagesOutputParser`: ends a chain with images instead of messages."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -24,10 +24,10 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
             for images in chain.stream("Generate two images of a puppy"):
                 ...
 
-        Each item is a list with what has just arrived; joined, they are what `invoke` returns.
+        Each item is a list of newly arrived images; joined, they equal the result of `invoke`.
 
     The list is empty for a message without images. Raises `InvalidImageError` for an image that
-    does not decode. It takes the messages of other models too, and tool messages.
+    does not decode. Accepts messages of other chat models and tool messages too.
     """
 
     @property
@@ -36,7 +36,7 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """True: chains that end in it can be dumped."""
+        """True, so chains that end with it can be serialized."""
         return True
 
     def parse_result(
@@ -45,12 +45,12 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
         *,
         partial: bool = False,  # noqa: ARG002 - LangChain's
     ) -> list[Image]:
-        """The images of a model's answer."""
+        """The images of a model's reply."""
         message = result[0].message if isinstance(result[0], ChatGeneration) else None
         return [] if message is None else _images(message)
 
     def parse(self, text: str) -> list[Image]:  # noqa: ARG002 - LangChain's
-        """No images: text has none."""
+        """Always empty, because text has no images."""
         return []
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[list[Image]]:  # noqa: A002

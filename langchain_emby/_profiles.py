@@ -1,4 +1,4 @@
-"""What LangChain is told of a model's abilities, from the shipped catalog."""
+"""LangChain's model profiles, from the list of known models."""
 
 from typing import cast
 
@@ -7,15 +7,15 @@ from langchain_core.language_models import ModelProfile
 from emby_plugins import MOCK_MODELS, ModelCard, find_model, known_models
 
 
-def profile_of(model: str) -> ModelProfile | None:
-    """The profile of a model of the catalog, under its id or `provider/id`; else None."""
+def find_profile(model: str) -> ModelProfile | None:
+    """The profile of a known model, by its id or `provider/id`, or None."""
     card = find_model(model, [*known_models(), *MOCK_MODELS])
-    return None if card is None else profile(card)
+    return None if card is None else to_profile(card)
 
 
-def profile(card: ModelCard) -> ModelProfile:
-    """A model card as LangChain's profile; what the card does not say is left out."""
-    said = {
+def to_profile(card: ModelCard) -> ModelProfile:
+    """A model card as LangChain's profile; unknown values are left out."""
+    fields = {
         "name": card.name,
         "text_inputs": True,
         "text_outputs": card.text_output is not False,
@@ -31,6 +31,6 @@ def profile(card: ModelCard) -> ModelProfile:
         "max_input_tokens": card.context_length,
         "max_output_tokens": card.max_output,
     }
-    # LangChain warns of keys that its own version does not know yet.
+    # LangChain warns about keys that its installed version does not know yet.
     known = ModelProfile.__annotations__
-    return cast("ModelProfile", {k: v for k, v in said.items() if v is not None and k in known})
+    return cast("ModelProfile", {k: v for k, v in fields.items() if v is not None and k in known})

@@ -1,7 +1,7 @@
 """The v3 events of a stream, without base64 in the events that only announce an image.
 
-LangChain's bridge from chunks to events sends each image twice, when its block starts and when it
-ends. What the events look like stays LangChain's business: this only takes the first copy out.
+LangChain's bridge from chunks to events sends each image twice: when its block starts and when it
+ends. This removes the first copy and leaves the events otherwise as LangChain makes them.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -12,15 +12,15 @@ from langchain_core.language_models._compat_bridge import achunks_to_events, chu
 from langchain_core.outputs import ChatGenerationChunk
 
 
-def events_of(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
+def to_events(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
     """The events of a stream of chunks."""
     return map(_without_payload, chunks_to_events(chunks, message_id=_message_id(run_id)))
 
 
-async def aevents_of(
+async def to_events_async(
     chunks: AsyncIterator[ChatGenerationChunk], run_id: UUID | None
 ) -> AsyncIterator[Any]:
-    """As `events_of`, for `async for`."""
+    """As `to_events`, for `async for`."""
     async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
         yield _without_payload(event)
 

@@ -1,8 +1,8 @@
-"""LangChain's messages become the core's.
+"""Convert LangChain messages to the core's.
 
-One converter reads every shape of content in every role. Content that can't be sent is never
-dropped in silence: it raises. Only what a model said to itself (reasoning) and what other
-providers keep of their own tools stays behind.
+One converter handles every content block in every role. Content that can't be sent is never
+silently dropped: it raises. Only reasoning, and the records that other providers keep of their
+server-side tools, are left out.
 """
 
 import json
@@ -25,7 +25,7 @@ from langchain_emby._blocks import block_image, decode, is_image
 Part = TextPart | ImagePart | FilePart
 Detail = Literal["low", "high", "auto"]
 
-_LEFT_BEHIND = {
+_OMITTED_BLOCKS = {
     "reasoning",
     "thinking",
     "redacted_thinking",
@@ -49,28 +49,30 @@ _ROLES = {
 
 
 def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
-    """The conversation as the core takes it.
+    """Convert a conversation.
 
-    Raises `RequestError` for content or a message that Emby's contract has no place for, and
+    Raises `RequestError` for content or a message that Emby's API can't express, and
     `InvalidImageError` for an image that does not decode.
     """
     return [converted for message in messages for converted in _message(message)]
 
 
 def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """The messages, with the media type said where an image's base64 has none.
+    """Add the media type to image blocks with base64 that lack it.
 
-    LangChain's tracing refuses such a block before the chat model sees it.
+    LangChain's tracing rejects such blocks before the chat model sees them.
     """
-    return [_with_media_types(message) for message in messages]
+    return [_add_media_types(message) for message in messages]
 
 
-def _with_media_types(message: BaseMessage) -> BaseMessage:
+def _add_media_types(message: BaseMessage) -> BaseMessage:
     content = message.content
     if isinstance(content, str) or not any(map(_lacks_media_type, content)):
         return message
-    told = [_told(cast("dict[Any, Any]", b)) if _lacks_media_type(b) else b for b in content]
-    return message.model_copy(update={"content": told})
+    blocks = [
+        _add_media_type(cast("dict[Any, Any]", b)) if _lacks_media_type(b) else b for b in content
+    ]
+    return message.model_copy(update={"content": blocks})
 
 
 def _lacks_media_type(block: str | dict[Any, Any]) -> bool:
@@ -79,7 +81,7 @@ def _lacks_media_type(block: str | dict[Any, Any]) -> bool:
     return isinstance(block.get("base64"), str) or block.get("source_type") == "base64"
 
 
-def _told(block: dict[Any, Any]) -> dict[Any, Any]:
+def _add_media_type(block: dict[Any, Any]) -> dict[Any, Any]:
     return {**block, "mime_type": block_image(block).media_type}
 
 
@@ -101,29 +103,29 @@ def _message(message: BaseMessage) -> Iterator[Message]:
         unknown = getattr(message, "role", message.type)
         raise RequestError(
             f"A {type(message).__name__} (role {unknown!r}) can't be sent to a chat model.",
-            hint="Use Human, AI, System and Tool messages.",
+            hint="Use HumanMessage, AIMessage, SystemMessage or ToolMessage.",
         )
 
 
 def _human(content: str | list[str | dict[Any, Any]], name: str) -> Iterator[Message]:
-    """A user's message; the results of tools that Anthropic's form keeps in it come first."""
+    """A user message; tool results, which Anthropic nests in it, become messages before it."""
     blocks = [content] if isinstance(content, str) else content
     results = [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
     for result in results:
         inner = result.get("content") or ""
         yield Message("tool", tuple(_parts(inner)), tool_call_id=str(result.get("tool_use_id")))
-    said = [block for block in blocks if block not in results] if results else blocks
-    if said or not results:
-        yield Message("user", tuple(_parts(said)), name=name)
+    rest = [block for block in blocks if block not in results] if results else blocks
+    if rest or not results:
+        yield Message("user", tuple(_parts(rest)), name=name)
 
 
 def _calls(message: AIMessage) -> Iterator[ToolCall]:
     for call in message.tool_calls:
         arguments = json.dumps(call["args"], ensure_ascii=False)
         yield ToolCall(call["id"] or "", call["name"], arguments)
-    for broken in message.invalid_tool_calls:
-        # It went wrong, but a tool message answers it: both must be there.
-        yield ToolCall(broken["id"] or "", broken["name"] or "", broken["args"] or "{}")
+    for invalid in message.invalid_tool_calls:
+        # A tool message answers the invalid call too: the gateway needs the pair.
+        yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
     known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in message.content:
         if isinstance(block, dict) and block.get("type") == "tool_use" and block["id"] not in known:
@@ -154,15 +156,15 @@ def _part(block: Mapping[str, Any]) -> Iterator[Part]:
         yield TextPart(str(block.get("refusal")))
     elif kind == "non_standard" and isinstance(block.get("value"), Mapping):
         yield from _part(block["value"])
-    elif kind not in _LEFT_BEHIND:
+    elif kind not in _OMITTED_BLOCKS:
         raise RequestError(
-            f"Content of the type {kind!r} can't be sent to Emby.",
-            hint="It takes text, images (JPEG, PNG, WebP, GIF) and files.",
+            f"Content blocks of type {kind!r} can't be sent to Emby.",
+            hint="Use text, images (JPEG, PNG, WebP, GIF) or files.",
         )
 
 
 def _detail(block: Mapping[str, Any]) -> Detail | None:
-    """How closely to look, from wherever the shapes keep it."""
+    """The image's `detail`, from any of the places where providers keep it."""
     target = block.get("image_url")
     places = (target, block, block.get("extras"))
     found = (place.get("detail") for place in places if isinstance(place, Mapping))
@@ -181,14 +183,14 @@ def _file(block: Mapping[str, Any]) -> Part:
     if encoded is None and isinstance(url, str) and url[:5].lower() == "data:":
         encoded = url
     if encoded is not None:
-        return _file_of(decode(encoded, "The file block"), fields)
+        return _to_file_part(decode(encoded, "The file block"), fields)
     if fields.get("file_id"):
         return FilePart(filename=_filename(fields) or "", file_id=str(fields["file_id"]))
-    what = "A file can't be sent by its url." if url else "There is no file in the file block."
-    raise RequestError(what, hint="Read it and give its bytes as base64.")
+    what = "Files can't be sent by URL." if url else "The file block contains no file."
+    raise RequestError(what, hint="Pass its bytes as base64.")
 
 
-def _file_of(data: bytes, fields: Mapping[str, Any]) -> FilePart:
+def _to_file_part(data: bytes, fields: Mapping[str, Any]) -> FilePart:
     filename = _filename(fields)
     media_type = _media_type(data, filename, fields.get("mime_type") or fields.get("media_type"))
     if not filename:
@@ -211,7 +213,7 @@ def _media_type(data: bytes, filename: str | None, given: object) -> str:
     if data.startswith(b"%PDF-"):
         return "application/pdf"
     guessed = mimetypes.guess_type(filename or "")[0]
-    # LangChain calls every file in OpenAI's form a PDF, whatever it is.
+    # LangChain labels every file in OpenAI's form as PDF.
     if isinstance(given, str) and not (given == "application/pdf" and guessed):
         return given
     return guessed or "application/octet-stream"
@@ -223,5 +225,5 @@ def _plain_text(block: Mapping[str, Any]) -> str:
         return text
     if block.get("base64"):
         return decode(block["base64"], "The text block").decode("utf-8", "replace")
-    hint = "Read it and give it as text."
-    raise RequestError("Plain text can only be sent as text, not by its url or id.", hint=hint)
+    hint = "Pass its content as text."
+    raise RequestError("Plain text can't be sent by URL or id.", hint=hint)

@@ -1,9 +1,8 @@
-"""The core's replies and events become LangChain's messages and chunks.
+"""Convert the core's replies and stream events to LangChain messages and chunks.
 
-Streamed chunks, merged, say the same as the whole message. A reply without images is plain text;
-with images it is a list: the text, then the image blocks. Under `output_version="v1"` every
-block is LangChain's v1 form from the start, numbered so that pieces of one thing merge and two
-images never do.
+Merged chunks equal the message that `invoke` returns. The content of a reply without images is a
+string; with images it is a list: the text, then the image blocks. Under `output_version="v1"` all
+blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -32,94 +31,96 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._stop_sequences import StopFilter, cut
+from langchain_emby._stop_sequences import StopFilter, truncate
 from langchain_emby._translator import PROVIDER
 
 Blocks = list[str | dict[Any, Any]]
 
-# LangChain names no key for it, and allows a provider's own.
+# LangChain defines no key for it, but allows provider-specific ones.
 _IMAGE_TOKENS = "image"
 
 
-def message_of(reply: ChatReply, *, asked: str, v1: bool, stop: Sequence[str] = ()) -> AIMessage:
-    """A whole reply as a message, cut at the first of the `stop` sequences.
+def to_message(reply: ChatReply, *, model: str, v1: bool, stop: Sequence[str] = ()) -> AIMessage:
+    """Convert a reply to a message, truncated at the first of the `stop` sequences.
 
-    `asked` is the model that was asked, for a reply that does not say which one answered.
+    `model` is the requested model, used if the reply does not name one.
     """
-    text = cut(reply.text, stop)
-    calls, broken = _called(reply.tool_calls)
+    text = truncate(reply.text, stop)
+    calls, invalid = _tool_calls(reply.tool_calls)
     return AIMessage(
-        content=_v1_content(reply, text, calls, broken) if v1 else _v0_content(reply, text),
+        content=_v1_content(reply, text, calls, invalid) if v1 else _v0_content(reply, text),
         additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
         tool_calls=calls,
-        invalid_tool_calls=broken,
-        usage_metadata=usage_of(reply.usage),
-        response_metadata=_metadata(reply, asked, was_cut=text != reply.text, v1=v1),
+        invalid_tool_calls=invalid,
+        usage_metadata=to_usage_metadata(reply.usage),
+        response_metadata=_metadata(reply, model, was_truncated=text != reply.text, v1=v1),
     )
 
 
 class ChunkWriter:
-    """Turns the events of one reply into chunks.
+    """Converts the events of one reply to chunks.
 
-    `asked` is as in `message_of`; `with_usage` puts the token counts on the last chunk. Metadata
-    and usage are sent once: merging adds up numbers and joins names.
+    `model` is as in `to_message`; `with_usage` puts the token counts on the last chunk. Metadata
+    and usage are sent only once, because merging adds numbers and concatenates strings.
     """
 
     def __init__(
-        self, *, asked: str, v1: bool, stop: Sequence[str] = (), with_usage: bool = True
+        self, *, model: str, v1: bool, stop: Sequence[str] = (), with_usage: bool = True
     ) -> None:
-        self._asked = asked
+        self._model = model
         self._v1 = v1
-        self._stopper = StopFilter(stop) if stop else None
+        self._stop_filter = StopFilter(stop) if stop else None
         self._with_usage = with_usage
         self._writers: dict[type, Callable[[Any], Iterable[AIMessageChunk]]] = {
             TextDelta: self._text,
             ReasoningDelta: self._reasoning,
             ImageReceived: self._image,
-            ToolCallDelta: self._call,
-            Finished: self._last,
+            ToolCallDelta: self._tool_call,
+            Finished: self._finished,
         }
         if not v1 and not stop:
             self._writers[TextDelta] = _plain_text
 
     def __call__(self, event: StreamEvent) -> Iterable[AIMessageChunk]:
-        """The chunks that an event amounts to: one, or none while a stop sequence may begin."""
+        """The chunks of an event; none while the text may be the start of a stop sequence."""
         return self._writers[type(event)](event)
 
     def _text(self, event: TextDelta) -> Iterable[AIMessageChunk]:
-        text = self._stopper.feed(event.text) if self._stopper else event.text
-        return self._said(text)
+        text = self._stop_filter.feed(event.text) if self._stop_filter else event.text
+        return self._text_chunk(text)
 
-    def _said(self, text: str) -> Iterable[AIMessageChunk]:
+    def _text_chunk(self, text: str) -> Iterable[AIMessageChunk]:
         if not text:
             return ()
         return (self._chunk([_text_block(text)]) if self._v1 else AIMessageChunk(content=text),)
 
     def _reasoning(self, event: ReasoningDelta) -> Iterable[AIMessageChunk]:
-        known = {"reasoning_content": event.text}
+        kwargs = {"reasoning_content": event.text}
         blocks: Blocks = [_reasoning_block(event.text)]
-        return (self._chunk(blocks if self._v1 else "", additional_kwargs=known),)
+        return (self._chunk(blocks if self._v1 else "", additional_kwargs=kwargs),)
 
     def _image(self, event: ImageReceived) -> Iterable[AIMessageChunk]:
         return (self._chunk([image_block(event.image, event.index)]),)
 
-    def _call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
+    def _tool_call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
         piece = tool_call_chunk(
             id=event.id or None, name=event.name or None, args=event.arguments, index=event.index
         )
         blocks: Blocks = [{**piece}]
         return (self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece]),)
 
-    def _last(self, event: Finished) -> Iterable[AIMessageChunk]:
-        if self._stopper:
-            yield from self._said(self._stopper.rest())
+    def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
+        if self._stop_filter:
+            yield from self._text_chunk(self._stop_filter.flush())
         reply = event.reply
-        was_cut = self._stopper is not None and self._stopper.has_stopped
-        cited = self._v1 and reply.citations and reply.text
+        was_truncated = self._stop_filter is not None and self._stop_filter.has_stopped
+        has_citations = self._v1 and reply.citations and reply.text
         yield AIMessageChunk(
-            content=[_text_block("", reply)] if cited else [] if self._v1 else "",
-            usage_metadata=usage_of(reply.usage) if self._with_usage else None,
-            response_metadata=_metadata(reply, self._asked, was_cut=was_cut, v1=self._v1),
+            content=[_text_block("", reply)] if has_citations else [] if self._v1 else "",
+            usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
+            response_metadata=_metadata(
+                reply, self._model, was_truncated=was_truncated, v1=self._v1
+            ),
             chunk_position="last",
         )
 
@@ -129,8 +130,8 @@ class ChunkWriter:
         return AIMessageChunk(content=content, **fields)
 
 
-def usage_of(usage: Usage | None) -> UsageMetadata | None:
-    """Token counts in LangChain's form; details only where there is something to count."""
+def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Token counts as LangChain's `UsageMetadata`, with the details that are not zero."""
     if usage is None:
         return None
     counts = UsageMetadata(
@@ -142,13 +143,13 @@ def usage_of(usage: Usage | None) -> UsageMetadata | None:
         counts["input_token_details"] = {"cache_read": usage.cached_tokens}
     details = {"reasoning": usage.reasoning_tokens, _IMAGE_TOKENS: usage.image_tokens}
     if any(details.values()):
-        counted = {name: tokens for name, tokens in details.items() if tokens}
-        counts["output_token_details"] = cast("OutputTokenDetails", counted)
+        nonzero = {name: tokens for name, tokens in details.items() if tokens}
+        counts["output_token_details"] = cast("OutputTokenDetails", nonzero)
     return counts
 
 
-def image_tokens_in(counts: UsageMetadata) -> int:
-    """The image tokens that `usage_of` counted."""
+def image_tokens(counts: UsageMetadata) -> int:
+    """The image tokens that `to_usage_metadata` stored."""
     details = cast("dict[str, int]", counts.get("output_token_details", {}))
     return details.get(_IMAGE_TOKENS, 0)
 
@@ -161,24 +162,24 @@ def _v0_content(reply: ChatReply, text: str) -> str | Blocks:
     if not reply.images:
         return text
     images = [image_block(image, index) for index, image in enumerate(reply.images)]
-    # Merging puts what came before the first image at the head of the list, even when it is
-    # empty, as it is after reasoning.
+    # Merging puts the text before the first image at the head of the list, even if it is empty, as
+    # it is after reasoning.
     return [text, *images] if text or reply.reasoning else [*images]
 
 
 def _v1_content(
-    reply: ChatReply, text: str, calls: list[LangChainToolCall], broken: list[InvalidToolCall]
+    reply: ChatReply, text: str, calls: list[LangChainToolCall], invalid: list[InvalidToolCall]
 ) -> Blocks:
-    said = [_text_block(text, reply)] if text else []
-    thought = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
+    texts = [_text_block(text, reply)] if text else []
+    reasoning = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
     images = [image_block(image, index) for index, image in enumerate(reply.images)]
-    return [*thought, *said, *images, *map(dict, calls), *map(dict, broken)]
+    return [*reasoning, *texts, *images, *map(dict, calls), *map(dict, invalid)]
 
 
 def _text_block(text: str, reply: ChatReply | None = None) -> dict[str, Any]:
     block: dict[str, Any] = {"type": "text", "text": text, "index": "lc_txt_0"}
     if reply is not None and reply.citations:
-        block["annotations"] = [{"type": "citation", **cited} for cited in _citations(reply)]
+        block["annotations"] = [{"type": "citation", **citation} for citation in _citations(reply)]
     return block
 
 
@@ -186,16 +187,16 @@ def _reasoning_block(text: str) -> dict[str, Any]:
     return {"type": "reasoning", "reasoning": text, "index": "lc_rs_0"}
 
 
-def _called(
+def _tool_calls(
     calls: Iterable[ToolCall],
 ) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
-    good: list[LangChainToolCall] = []
-    bad: list[InvalidToolCall] = []
+    valid: list[LangChainToolCall] = []
+    invalid: list[InvalidToolCall] = []
     for call in calls:
         try:
             args = call.args
         except MalformedReplyError as error:
-            bad.append(
+            invalid.append(
                 InvalidToolCall(
                     type="invalid_tool_call",
                     id=call.id,
@@ -205,18 +206,18 @@ def _called(
                 )
             )
         else:
-            good.append(LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=args))
-    return good, bad
+            valid.append(LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=args))
+    return valid, invalid
 
 
-def _metadata(reply: ChatReply, asked: str, *, was_cut: bool, v1: bool) -> dict[str, Any]:
+def _metadata(reply: ChatReply, model: str, *, was_truncated: bool, v1: bool) -> dict[str, Any]:
     finish_reason = reply.finish_reason
-    known: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "model_provider": PROVIDER,
-        "model_name": reply.model or asked,
-        "finish_reason": "stop" if was_cut and not reply.tool_calls else finish_reason,
-        # Text that was cut here ended as it was to end, whatever the gateway says.
-        "notice": "" if was_cut else reply.notice,
+        "model_name": reply.model or model,
+        "finish_reason": "stop" if was_truncated and not reply.tool_calls else finish_reason,
+        # Text truncated here ended as requested, regardless of the gateway's finish reason.
+        "notice": "" if was_truncated else reply.notice,
         "id": reply.id,
         "created": reply.created,
         "request_id": reply.request_id,
@@ -226,8 +227,8 @@ def _metadata(reply: ChatReply, asked: str, *, was_cut: bool, v1: bool) -> dict[
         "citations": _citations(reply),
         "output_version": "v1" if v1 else None,
     }
-    return {name: value for name, value in known.items() if value not in (None, "", {}, [])}
+    return {name: value for name, value in metadata.items() if value not in (None, "", {}, [])}
 
 
 def _citations(reply: ChatReply) -> list[dict[str, str]]:
-    return [{"url": cited.url, "title": cited.title} for cited in reply.citations]
+    return [{"url": citation.url, "title": citation.title} for citation in reply.citations]

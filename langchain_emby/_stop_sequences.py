@@ -1,16 +1,16 @@
-"""Stop sequences, which the gateway drops in silence: the text is cut here instead."""
+"""Truncate text at stop sequences, which some gateways silently ignore."""
 
 from collections.abc import Sequence
 
 
-def cut(text: str, stop: Sequence[str]) -> str:
-    """The text before the first of the stop sequences."""
+def truncate(text: str, stop: Sequence[str]) -> str:
+    """The text before the first stop sequence."""
     found = [at for at in (text.find(sequence) for sequence in stop) if at >= 0]
     return text[: min(found)] if found else text
 
 
 class StopFilter:
-    """Cuts a stream of text; holds back what may be the beginning of a stop sequence."""
+    """Truncates streamed text; holds back what may be the start of a stop sequence."""
 
     def __init__(self, stop: Sequence[str]) -> None:
         self.has_stopped = False
@@ -19,27 +19,27 @@ class StopFilter:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """The text that is now certain to be wanted."""
+        """The text that certainly precedes any stop sequence."""
         if self.has_stopped:
             return ""
-        seen = self._held + text
-        wanted = cut(seen, self._stop)
-        if wanted != seen:
+        pending = self._held + text
+        kept = truncate(pending, self._stop)
+        if kept != pending:
             self.has_stopped, self._held = True, ""
-            return wanted
-        certain = len(seen) - self._doubtful(seen)
-        self._held = seen[certain:]
-        return seen[:certain]
+            return kept
+        safe = len(pending) - self._possible_prefix(pending)
+        self._held = pending[safe:]
+        return pending[:safe]
 
-    def rest(self) -> str:
-        """What was held back, once no more comes."""
+    def flush(self) -> str:
+        """The text held back, once the stream has ended."""
         held, self._held = self._held, ""
         return held
 
-    def _doubtful(self, seen: str) -> int:
-        """How many characters at the end may begin a stop sequence."""
-        for size in range(min(len(seen), self._longest - 1), 0, -1):
-            tail = seen[-size:]
+    def _possible_prefix(self, pending: str) -> int:
+        """Number of characters at the end that may start a stop sequence."""
+        for size in range(min(len(pending), self._longest - 1), 0, -1):
+            tail = pending[-size:]
             if any(sequence.startswith(tail) for sequence in self._stop):
                 return size
         return 0

@@ -1,7 +1,7 @@
 """`message.content_blocks` for messages whose `model_provider` is `emby`.
 
-LangChain would guess otherwise, and its guess makes a tool call out of a chunk that is still
-growing. Registered when the chat model is imported.
+Without it LangChain guesses, and turns an incomplete chunk into a tool call. Registered when the
+chat model is imported.
 """
 
 from typing import Any, cast
@@ -14,13 +14,13 @@ PROVIDER = "emby"
 
 
 def register() -> None:
-    """Make LangChain use this translator; harmless when repeated."""
+    """Register this translator with LangChain. Idempotent."""
     register_translator(PROVIDER, translate_content, translate_content_chunk)
 
 
 def translate_content(message: AIMessage) -> list[ContentBlock]:
-    """The blocks of a whole message: reasoning, text and images, tool calls."""
-    blocks = _said(message)
+    """The blocks of a complete message: reasoning, text and images, tool calls."""
+    blocks = _content_blocks(message)
     cited = message.response_metadata.get("citations")
     if cited:
         text = next((block for block in blocks if block["type"] == "text"), None)
@@ -30,10 +30,10 @@ def translate_content(message: AIMessage) -> list[ContentBlock]:
 
 
 def translate_content_chunk(message: AIMessageChunk) -> list[ContentBlock]:
-    """The blocks of a chunk; tool calls are calls in the last one, and pieces before."""
+    """The blocks of a chunk: tool call chunks, or whole tool calls in the last chunk."""
     if message.chunk_position == "last":
         return translate_content(message)
-    blocks = _said(message)
+    blocks = _content_blocks(message)
     for piece in message.tool_call_chunks:
         block: dict[str, Any] = {name: piece[name] for name in ("id", "name", "args")}
         if piece.get("index") is not None:
@@ -42,8 +42,8 @@ def translate_content_chunk(message: AIMessageChunk) -> list[ContentBlock]:
     return cast("list[ContentBlock]", blocks)
 
 
-def _said(message: AIMessage) -> list[dict[str, Any]]:
-    # BaseMessage's own property reads the content alone, in every shape there is.
+def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
+    # BaseMessage's own property parses only the content, in every known shape.
     read = cast("property", BaseMessage.content_blocks).fget
     found = cast("list[dict[str, Any]]", read(message) if read else [])
     blocks = [dict(b) for b in found if b["type"] != "text" or b.get("text") or len(b) > 2]
@@ -54,9 +54,9 @@ def _said(message: AIMessage) -> list[dict[str, Any]]:
 
 
 def _calls(message: AIMessage, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    there = {block.get("id") for block in blocks if block["type"] == "tool_call"}
+    present = {block.get("id") for block in blocks if block["type"] == "tool_call"}
     return [
         {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
         for call in message.tool_calls
-        if call["id"] not in there
+        if call["id"] not in present
     ]

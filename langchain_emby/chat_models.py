@@ -1,7 +1,7 @@
-"""`ChatEmby`: the chat model. It only maps; the core does the talking."""
+"""`ChatEmby`: the chat model. It only converts; the core does the requests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -18,14 +18,17 @@ from langchain_emby._base import BaseChatEmby
 from langchain_emby._errors import translate_errors
 from langchain_emby._options import (
     ToolLike,
-    options_of,
-    to_openai_tools,
+    to_core_options,
+    to_openai_tool,
     to_response_format,
     to_tool_choice,
 )
-from langchain_emby._protocol_events import aevents_of, events_of
+from langchain_emby._protocol_events import to_events, to_events_async
 from langchain_emby._request import to_core, with_media_types
-from langchain_emby._response import ChunkWriter, message_of
+from langchain_emby._response import ChunkWriter, to_message
+
+if TYPE_CHECKING:
+    from langchain_emby._arguments import ChatEmbyArguments
 
 translator.register()
 
@@ -44,29 +47,30 @@ class ChatEmby(BaseChatEmby):
     Key init args:
         model: the model's id, such as `qwen2.5-vision`.
         temperature, max_tokens, top_p, frequency_penalty, presence_penalty, reasoning_effort:
-            the gateway's own options.
-        image_config: wishes for generated images, such as `{"aspect_ratio": "16:9"}`.
-        stop: where to cut the text. Emby ignores stop sequences, so the text is cut here: what
-            follows is still generated, and paid for. Images and tool calls are kept.
+            sampling and length options.
+        image_config: options for generated images, such as `{"aspect_ratio": "16:9"}`.
+        stop: stop sequences. They are sent, and the text is truncated here too, because not every
+            gateway applies them: then the rest is generated, and billed, all the same. Images and
+            tool calls are kept.
         api_key, base_url: `EMBY_API_KEY` and `EMBY_BASE_URL` by default.
-        disable_streaming: with True, no reply is streamed by the gateway, whichever method is
+        disable_streaming: if True, replies are never streamed by the gateway, whichever method is
             called. Set it for image models: one state of the gateway drops large streamed images.
-        timeout: the longest silence in seconds (120).
-        deadline: the longest call in seconds, retries and stream included (600).
-        max_retries: further tries where nothing can have been paid for (2). `.with_retry()`
-            multiplies them: set `max_retries=0` when you use it.
+        timeout: seconds without data before a call fails (120).
+        deadline: seconds that a whole call may take, with its retries and its stream (600).
+        max_retries: how often a request that was not billed is retried (2). `.with_retry()`
+            multiplies retries: set `max_retries=0` when you use it.
         emby_metadata, source: sent as `X-Emby-*` and `X-Source` headers.
         http_client, http_async_client: an `httpx.Client` and `httpx.AsyncClient` to use, with
             your own proxies and default headers; they are left open.
-        extra_body: merged into each request. Unknown arguments go there, with a warning.
-        plugins: hook implementers for the core, besides the installed ones.
+        extra_body: merged into each request body.
+        plugins: hook implementations for the core, besides the installed ones.
 
     Instantiate:
-        `init_chat_model("emby:...")` cannot work: LangChain has no hook for it. So:
-
             from langchain_emby import ChatEmby
 
             chat = ChatEmby(model="qwen2.5-vision", temperature=0)
+
+        LangChain offers no hook for `init_chat_model("emby:...")`: use the class.
 
     Invoke:
             chat.invoke("What is the tallest animal?").text
@@ -75,10 +79,11 @@ class ChatEmby(BaseChatEmby):
             for chunk in chat.stream("Tell me a story."):
                 print(chunk.text, end="")
 
-        Chunks add up (`full += chunk`) to what `invoke` answers. Text streams; images come whole.
+        Merged chunks (`full += chunk`) equal the result of `invoke`. Text is streamed; images
+        arrive whole.
 
     Images in:
-        Every shape of image that LangChain knows works in every message, tool messages included:
+        Every image block that LangChain defines works in every message, including tool messages:
 
             from emby_plugins import Image
             from langchain_emby import image_block
@@ -91,9 +96,9 @@ class ChatEmby(BaseChatEmby):
             message = chat.invoke("Generate an image of a puppy in a meadow")
             images_of(message)[0].save("puppy")
 
-        They are v1 blocks in `message.content`, with the very bytes that Emby sent. Send the
-        message back and say "Now with a hat": what form Emby takes in an assistant's message is
-        not documented, so its images ride in the next user message.
+        Images are v1 blocks in `message.content`, with the bytes that Emby sent. To edit one, send
+        the message back and ask "Now with a hat". Emby does not document images in assistant
+        messages, so they are moved to the next user message.
 
     Tool calling:
             chat.bind_tools([get_weather], tool_choice="any").invoke("Weather in Paris?").tool_calls
@@ -101,7 +106,7 @@ class ChatEmby(BaseChatEmby):
     Structured output:
             chat.with_structured_output(Joke).invoke("Tell me a joke about cats")
 
-    Serialising:
+    Serialization:
             loads(
                 dumps(chat),
                 allowed_objects=[ChatEmby],
@@ -109,14 +114,18 @@ class ChatEmby(BaseChatEmby):
                 secrets_from_env=True,
             )
 
-    `response_metadata["finish_reason"]` is how the reply ended, and `["notice"]`, present only
-    when that is not normal, says it in a sentence: cut off, filtered, empty, an image billed that
-    did not arrive.
+    `response_metadata["finish_reason"]` is the gateway's finish reason. `["notice"]`, present only
+    if the reply did not end normally, explains it: truncated, filtered, empty, or an image that
+    was billed but did not arrive.
 
-    Errors are those of `emby_plugins` and of `langchain_core.exceptions` at once, so either can
-    be caught; `error.partial` is what had arrived. The key is kept out of `repr`, `dumps`,
+    Errors are those of `emby_plugins` and of `langchain_core.exceptions` at once; catch either.
+    `error.partial` is the reply as far as it arrived. The key is kept out of `repr`, `dumps`,
     traces and pickles: an unpickled model reads `EMBY_API_KEY` again.
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **arguments: Unpack[ChatEmbyArguments]) -> None: ...
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         with translate_errors():
@@ -129,7 +138,7 @@ class ChatEmby(BaseChatEmby):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's signature
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
@@ -140,7 +149,7 @@ class ChatEmby(BaseChatEmby):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - LangChain's signature
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
@@ -191,7 +200,7 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> Iterator[Any]:
         chunks = self._stream(messages, run_manager=run_manager, **kwargs)
-        return events_of(chunks, run_manager.run_id if run_manager else None)
+        return to_events(chunks, run_manager.run_id if run_manager else None)
 
     def _astream_chat_model_events(
         self,
@@ -201,7 +210,7 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         chunks = self._astream(messages, run_manager=run_manager, **kwargs)
-        return aevents_of(chunks, run_manager.run_id if run_manager else None)
+        return to_events_async(chunks, run_manager.run_id if run_manager else None)
 
     def bind_tools(
         self,
@@ -212,18 +221,18 @@ class ChatEmby(BaseChatEmby):
         response_format: dict[str, Any] | type | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The model with tools it may ask to have called.
+        """The model with tools that it can call.
 
         `tool_choice` is `auto`, `none`, `any` (or `required`, or True), the name of a tool, or a
         dict in OpenAI's or Anthropic's form. `strict` is passed on in each tool.
         `response_format` is a schema (a pydantic class, a TypedDict, a JSON schema, OpenAI's
-        dict) that the final answer's text follows. Raises `RequestError` for a tool that Emby
-        can't be given, or a choice that is no tool.
+        dict) for the text of the final reply. Raises `RequestError` for an unsupported
+        tool, or a choice that does not match any tool.
         """
         with translate_errors():
             if tools:
                 kwargs["tools"] = [
-                    to_openai_tools(cast("ToolLike", t), strict=strict) for t in tools
+                    to_openai_tool(cast("ToolLike", t), strict=strict) for t in tools
                 ]
                 choice = to_tool_choice(tool_choice, kwargs["tools"])
                 if choice is not None:
@@ -241,22 +250,22 @@ class ChatEmby(BaseChatEmby):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """A runnable that answers instances of `schema`: pydantic objects, or dicts.
+        """A runnable that returns instances of `schema`: pydantic objects, or dicts.
 
-        `method` is how the model is asked: by a tool it must call, by Emby's `json_schema`, or
-        by `json_mode`, where the prompt itself must describe the form. With `include_raw` the
-        answer is `{"raw": message, "parsed": ..., "parsing_error": ...}`. Raises `ValueError`
+        `method` is `function_calling` (a tool that the model must call), `json_schema` or
+        `json_mode`, for which the prompt must describe the format. With `include_raw` the result
+        is `{"raw": message, "parsed": ..., "parsing_error": ...}`. Raises `ValueError`
         for an unknown method or a missing schema.
         """
         if method not in {"function_calling", "json_schema", "json_mode"}:
-            msg = f"method is function_calling, json_schema or json_mode, not {method!r}."
+            msg = f"Unknown method {method!r}. Use function_calling, json_schema or json_mode."
             raise ValueError(msg)
         if schema is None and method != "json_mode":
-            msg = f"The method {method!r} needs a schema."
+            msg = f"method={method!r} requires a schema."
             raise ValueError(msg)
         if schema is not None:
-            said = {"method": method, **({} if strict is None else {"strict": strict})}
-            kwargs["ls_structured_output_format"] = {"kwargs": said, "schema": schema}
+            details = {"method": method, **({} if strict is None else {"strict": strict})}
+            kwargs["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
         model: Runnable[LanguageModelInput, AIMessage]
         if method == "function_calling" and schema is not None:
             model = self.bind_tools([schema], tool_choice="any", strict=strict, **kwargs)
@@ -272,10 +281,10 @@ class ChatEmby(BaseChatEmby):
         settings = {**self._settings(), **kwargs}
         settings.pop("stop", None)
         model = settings.pop("model", None) or settings.pop("model_name", None) or self.model_name
-        return {"prompt": to_core(messages), "model": model, **options_of(settings)}
+        return {"prompt": to_core(messages), "model": model, **to_core_options(settings)}
 
     def _stream_request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Any:
-        """The arguments of the core's `stream`, which reads unstreamed replies as well.
+        """The arguments of the core's `stream`, which reads replies that are not streamed too.
 
         LangChain applies the switches that disable streaming before it calls `_stream`, except in
         `stream_events(version="v3")`.
@@ -292,12 +301,12 @@ class ChatEmby(BaseChatEmby):
         return request
 
     def _result(self, reply: Any, request: Mapping[str, Any], stop: list[str] | None) -> ChatResult:
-        message = message_of(reply, asked=request["model"], v1=self._v1, stop=self._stop(stop))
+        message = to_message(reply, model=request["model"], v1=self._v1, stop=self._stop(stop))
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _writer(self, request: Mapping[str, Any], stop: list[str] | None) -> ChunkWriter:
         return ChunkWriter(
-            asked=request["model"],
+            model=request["model"],
             v1=self._v1,
             stop=self._stop(stop),
             with_usage=self.stream_usage,

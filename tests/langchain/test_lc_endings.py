@@ -41,8 +41,18 @@ def test_an_empty_reply_says_so(way: Callable[[ChatEmby], AIMessage]) -> None:
     assert "empty" in way(Script("").chat()).response_metadata["notice"]
 
 
+@pytest.mark.parametrize("finish", ["length", "stop"])
+def test_a_stop_sequence_that_was_not_found_changes_nothing(finish: str) -> None:
+    """The contrast: with `stop` set, the gateway's finish reason is kept unless text was cut."""
+    chat = Script("One. Two.", finish=finish).chat(stop=["Three"])
+    for message in (by_invoke(chat), by_stream(chat), by_v3(chat)):
+        assert message.text == "One. Two."
+        assert message.response_metadata["finish_reason"] == finish
+        assert ("notice" in message.response_metadata) is (finish == "length")
+
+
 def test_text_that_a_stop_sequence_cut_has_no_notice() -> None:
-    """It ended as it was asked to."""
+    """It ended as requested."""
     chat = Script("One. Two.", finish="length").chat(stop=["Two"])
     for message in (by_invoke(chat), by_stream(chat)):
         assert message.text == "One. "

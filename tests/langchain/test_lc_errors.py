@@ -66,6 +66,24 @@ async def test_both_trees_in_every_call(
         assert "req-1" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_too_long"),
+    [
+        ({}, False),
+        ({"message": "max_tokens is too large"}, False),
+        ({"message": "image_config: unknown key 'length'"}, False),
+        ({"code": "context_length_exceeded"}, True),
+        ({"message": "This model's maximum context length is 8192 tokens."}, True),
+        ({"message": "prompt is too long: 9000 tokens"}, True),
+    ],
+)
+def test_only_a_too_long_context_is_an_overflow(fields: dict[str, Any], is_too_long: bool) -> None:
+    """Middleware that summarizes on `ContextOverflowError` is not misled by any other 400."""
+    with pytest.raises(core.BadRequestError) as caught:
+        Script(status=400, error={"message": "No", **fields}).chat().invoke("Hello")
+    assert isinstance(caught.value, lc.ContextOverflowError) is is_too_long
+
+
 def test_errors_keep_what_had_arrived_and_can_be_pickled() -> None:
     """A cut stream's error holds text and image, in this process and in the next."""
     deltas = [{"content": "Here it "}, {"images": wire_images((PNG,))}]

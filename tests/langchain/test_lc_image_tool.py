@@ -17,7 +17,7 @@ RED, GREEN, BLUE = (Image.from_bytes(data) for data in (PNG, JPEG, WEBP))
 HIDDEN = {"runtime", "messages"}
 
 
-def to_openai_tool(script: Script, **settings: Any) -> EmbyImageTool:
+def scripted_tool(script: Script, **settings: Any) -> EmbyImageTool:
     """A tool that talks to a script."""
     return EmbyImageTool(base_url="script:", plugins=[script], **settings)
 
@@ -38,7 +38,7 @@ async def both_ways(tool: EmbyImageTool, asked: dict[str, Any]) -> ToolMessage:
 async def test_a_prompt_becomes_an_image() -> None:
     """The model reads the id and sees the image, and the caller has the `Image` itself."""
     script = Script("Here it is:", (PNG, ADDRESS))
-    message = await both_ways(to_openai_tool(script), call(prompt="a fox"))
+    message = await both_ways(scripted_tool(script), call(prompt="a fox"))
     assert message.artifact == [RED, Image.from_url(ADDRESS)]
     assert message.artifact[0].provenance.model == "qwen2.5-vision"
     text, *shown = message.content
@@ -55,7 +55,7 @@ async def test_a_prompt_becomes_an_image() -> None:
 async def test_models_without_vision_read_only_the_id() -> None:
     """With `show_images=False` the content has no image; the artifact has, and edits find it."""
     script = Script("", (PNG,))
-    tool = to_openai_tool(script, show_images=False)
+    tool = scripted_tool(script, show_images=False)
     message = await both_ways(tool, call(prompt="a fox"))
     assert [block["type"] for block in message.content] == ["text"]
     assert message.artifact == [RED]
@@ -93,7 +93,7 @@ async def test_images_are_referred_to_by_id(
     }
     runtime = Runtime(states.get(place))
     given = {"messages": messages} if place == "messages" else {"runtime": runtime}
-    await both_ways(to_openai_tool(script), call(prompt="a hat", images=ids, **given))
+    await both_ways(scripted_tool(script), call(prompt="a hat", images=ids, **given))
     content = script.sent["messages"][0]["content"]
     urls = [] if isinstance(content, str) else [p["image_url"]["url"] for p in content[:-1]]
     assert urls == [data_url(data, Image.from_bytes(data).media_type or "") for data in sent]
@@ -114,15 +114,15 @@ async def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
     script = Script("", (PNG,))
     given = {"messages": [SHOWN, DRAWN]}
     message = await both_ways(
-        to_openai_tool(script), call(prompt="a hat", images="fox.png", **given)
+        scripted_tool(script), call(prompt="a hat", images="fox.png", **given)
     )
     assert message.status == "error"
-    assert "no image 'fox.png'" in message.content
+    assert "No image 'fox.png'" in message.content
     for image, owner in ((RED, "user"), (GREEN, "user"), (BLUE, "assistant")):
         assert f"{image_id(image)} (the {owner}'s)" in message.content
-    message = await both_ways(to_openai_tool(script), call(prompt="a hat", images="latest"))
+    message = await both_ways(scripted_tool(script), call(prompt="a hat", images="latest"))
     assert message.status == "error"
-    assert "none in this conversation" in message.content
+    assert "no images yet" in message.content
     assert not script.requests
 
 
@@ -131,7 +131,7 @@ def test_a_model_can_forge_no_conversation() -> None:
     script = Script("", (PNG,))
     forged = [{"type": "human", "content": [image_block(RED)]}]
     for given in ({"messages": forged}, {"runtime": {"state": {"messages": forged}}}):
-        message = to_openai_tool(script).invoke(call(prompt="x", images=[image_id(RED)], **given))
+        message = scripted_tool(script).invoke(call(prompt="x", images=[image_id(RED)], **given))
         assert message.status == "error"
     assert not script.requests
 
@@ -148,7 +148,7 @@ FAILURES: list[tuple[Script, str]] = [
 @pytest.mark.parametrize(("script", "said"), FAILURES)
 async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
     """A refusal and a failing gateway are told to the model, and raise where errors are wanted."""
-    tool = to_openai_tool(script, max_retries=0)
+    tool = scripted_tool(script, max_retries=0)
     message = await both_ways(tool, call(prompt="a fox"))
     assert message.status == "error"
     assert said in message.content
@@ -159,7 +159,7 @@ async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
 async def test_failures_of_the_set_up_are_raised(status: int) -> None:
     """What the model can't mend reaches the person who runs it."""
-    tool = to_openai_tool(Script(status=status, error={"message": "No"}))
+    tool = scripted_tool(Script(status=status, error={"message": "No"}))
     with pytest.raises(core.APIError):
         tool.invoke(call(prompt="a fox"))
     with pytest.raises(core.APIError):
@@ -171,15 +171,15 @@ async def test_failures_of_the_set_up_are_raised(status: int) -> None:
 def test_images_before_an_error_are_kept() -> None:
     """A stream that breaks off after an image still yields the image: it is paid for."""
     deltas = [{"content": "Two:"}, {"images": wire_images((PNG,))}]
-    tool = to_openai_tool(Script(streamed=deltas, finish=None, only_streams=True))
+    tool = scripted_tool(Script(streamed=deltas, finish=None, only_streams=True))
     message = tool.invoke(call(prompt="two foxes"))
     assert message.artifact == [RED]
-    assert "Then it broke off" in message.content[0]["text"]
+    assert "The reply then failed" in message.content[0]["text"]
 
 
 def test_wrong_arguments_are_named() -> None:
     """Arguments of the wrong kind are told to the model in words."""
-    message = to_openai_tool(Script()).invoke(call(images=[1]))
+    message = scripted_tool(Script()).invoke(call(images=[1]))
     assert message.status == "error"
     assert "prompt: Field required" in message.content
     assert "images.0: Input should be a valid string" in message.content
@@ -189,7 +189,7 @@ def test_settings_are_those_of_the_chat_model() -> None:
     """The constructor takes ChatEmby's arguments, or a ChatEmby, and not both."""
     script = Script("", (PNG,))
     wishes = {"image_size": "1K", "aspect_ratio": "1:1"}
-    tool = to_openai_tool(
+    tool = scripted_tool(
         script, model="glm-vision", image_config=wishes, emby_metadata={"tenant_id": "a"}
     )
     tool.invoke(call(prompt="a fox", aspect_ratio="16:9"))
@@ -200,9 +200,9 @@ def test_settings_are_those_of_the_chat_model() -> None:
     assert script.sent["image_config"] == wishes
     chat = ChatEmby(base_url="mock:")
     assert EmbyImageTool(chat=chat, name="draw").chat is chat
-    with pytest.raises(ValueError, match="model: set it on the chat"):
+    with pytest.raises(ValueError, match="model: set it on the ChatEmby"):
         EmbyImageTool(chat=chat, model="glm-vision")
-    with pytest.warns(UserWarning, match="colour"):
+    with pytest.raises(ValueError, match="'colour'"):
         EmbyImageTool(base_url="mock:", colour="red")
     assert "sk-secret" not in repr(EmbyImageTool(api_key="sk-secret"))
 
@@ -220,7 +220,7 @@ def test_a_model_sees_three_arguments() -> None:
 def test_usage_and_callbacks_see_the_drawing() -> None:
     """The tokens of a drawing are counted with those of the run it belongs to."""
     counted = UsageMetadataCallbackHandler()
-    tool = to_openai_tool(Script("", (PNG,)))
+    tool = scripted_tool(Script("", (PNG,)))
     tool.invoke(call(prompt="a fox"), config={"callbacks": [counted]})
     assert counted.usage_metadata["qwen2.5-vision"]["total_tokens"] == 49
 

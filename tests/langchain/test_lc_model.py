@@ -15,7 +15,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from lc_support import JPEG, PNG, Script, b64, merged
 
-from emby_plugins import ConfigurationError, RequestError
+from emby_plugins import ConfigurationError, Limits, ReplyTooLargeError, RequestError
 from langchain_emby import ChatEmby, images_of
 
 KEY = "sk-very-secret-indeed"
@@ -58,13 +58,13 @@ def test_options_reach_the_wire() -> None:
     assert headers["x-source"] == "example.com"
 
 
-def test_unknown_arguments_warn_and_headers_are_refused() -> None:
-    """A name we don't know becomes a request field, with a warning; headers never do."""
-    with pytest.warns(UserWarning, match="seed"):
-        chat = ChatEmby(base_url="mock:", seed=1)
-    assert chat.model_kwargs == {"seed": 1}
-    with pytest.raises(ValueError, match="http_client"):
-        ChatEmby(base_url="mock:", default_headers={"X-Key": KEY})
+def test_unknown_arguments_are_refused_and_known_fields_are_sent() -> None:
+    """A request field that gateways know goes along; a misspelt setting is named, not sent."""
+    assert ChatEmby(base_url="mock:", seed=1).model_kwargs == {"seed": 1}
+    with pytest.raises(ValueError, match=r"'max_retires'. Did you mean 'max_retries'\?"):
+        ChatEmby(base_url="mock:", max_retires=0)
+    with pytest.raises(ValueError, match=r"'colour'. Pass other request fields in extra_body"):
+        ChatEmby(base_url="mock:", colour="red")
 
 
 MISSPELT = [
@@ -98,7 +98,6 @@ def test_a_misspelt_key_is_refused_and_not_sent(name: str) -> None:
     assert script.requests == []
 
 
-@pytest.mark.filterwarnings("ignore:ChatEmby has no parameter")
 @pytest.mark.parametrize("name", ["max_completion_tokens", "prompt_cache_key", "logprobs", "seed"])
 def test_what_is_no_key_is_still_sent(name: str) -> None:
     """The contrast: fields of other gateways that only sound so."""
@@ -185,6 +184,21 @@ def test_stop_sequences_cut_here(text: str, stop: list[str] | str, kept: str) ->
     given = [stop] if isinstance(stop, str) else stop
     assert merged(letters.stream("Hi", stop=given)).text == kept
     assert "stop" not in script.sent
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("reasoning", "is_too_large"), [("r" * 60, True), ("r" * 50, False)])
+def test_reasoning_counts_towards_the_text_limit(
+    reasoning: str, is_too_large: bool, stream: bool
+) -> None:
+    """The limit applies to the text and the reasoning of a reply together."""
+    chat = Script("t" * 50, reasoning=reasoning).chat(limits=Limits(text=100))
+    ask = (lambda: merged(chat.stream("Hi"))) if stream else (lambda: chat.invoke("Hi"))
+    if not is_too_large:
+        assert ask().additional_kwargs["reasoning_content"] == reasoning
+        return
+    with pytest.raises(ReplyTooLargeError, match="text"):
+        ask()
 
 
 def test_ten_event_loops_in_a_row() -> None:

@@ -382,6 +382,6 @@ def test_a_conversation_says_who_says_what(capsys: pytest.CaptureFixture[str]) -
         *("system", "Be kind."),
         *("You", "Look!", repr(image)),
         *("The assistant", 'draw({"what": "Käse"})'),
-        *("draw, which failed", "No paint."),
+        *("draw (failed)", "No paint."),
         *("The assistant", "Sorry."),
     ]

@@ -1,0 +1,172 @@
+"""The arguments of `ChatEmby`, of its constructor and of each call, as closed lists.
+
+`ChatEmby` and `EmbyImageTool` are pydantic models whose constructors accept more than their field
+types say (`api_key` as a string, a chat model's settings on a tool). The `TypedDict`s here tell
+type checkers; the sets tell what happens to each argument of a call.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from langchain_core.caches import BaseCache
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.language_models import ModelProfile
+from langchain_core.rate_limiters import BaseRateLimiter
+from pydantic import SecretStr
+
+from emby_plugins import ImageConfig, Limits
+
+if TYPE_CHECKING:
+    from langchain_emby.chat_models import ChatEmby
+
+
+class ChatSettings(TypedDict, total=False):
+    """The settings that `ChatEmby` and `EmbyImageTool` have in common."""
+
+    model: str
+    model_name: str
+    api_key: str | SecretStr | None
+    emby_api_key: str | SecretStr | None
+    base_url: str | None
+    emby_api_base: str | None
+    timeout: float | None
+    deadline: float | None
+    max_retries: int | None
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    reasoning_effort: str | None
+    image_config: ImageConfig | dict[str, Any] | None
+    stop: Sequence[str] | str | None
+    streaming: bool
+    stream_usage: bool
+    emby_metadata: Mapping[str, str] | None
+    source: str | None
+    extra_body: Mapping[str, Any] | None
+    model_kwargs: dict[str, Any]
+    limits: Limits | None
+    http_client: Any
+    http_async_client: Any
+    plugins: Sequence[Any]
+    seed: int
+    user: str
+    service_tier: str
+    parallel_tool_calls: bool
+    logprobs: bool
+    top_logprobs: int
+    max_completion_tokens: int
+    disable_streaming: Any
+    output_version: str | None
+    cache: BaseCache | bool | None
+    rate_limiter: BaseRateLimiter | None
+    profile: ModelProfile | None
+
+
+class ChatEmbyArguments(ChatSettings, total=False):
+    """What the constructor of `ChatEmby` accepts."""
+
+    name: str | None
+    verbose: bool
+    callbacks: list[BaseCallbackHandler] | BaseCallbackManager | None
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    custom_get_token_ids: Any
+
+
+class ImageToolArguments(ChatSettings, total=False):
+    """What the constructor of `EmbyImageTool` accepts."""
+
+    chat: "ChatEmby"
+    show_images: bool
+    name: str
+    description: str
+    return_direct: bool
+    verbose: bool
+    callbacks: list[BaseCallbackHandler] | BaseCallbackManager | None
+    tags: list[str] | None
+    metadata: dict[str, Any] | None
+    handle_tool_error: Any
+    handle_validation_error: Any
+    extras: dict[str, Any] | None
+
+
+CORE_OPTIONS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "reasoning_effort",
+    "image_config",
+)
+"""Options with the same name and type in the core."""
+
+BODY_FIELDS = frozenset(
+    {
+        # OpenAI's API
+        "audio",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "modalities",
+        "moderation",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "store",
+        "stream_options",
+        "top_logprobs",
+        "user",
+        "verbosity",
+        "web_search_options",
+        # OpenRouter's API
+        "min_p",
+        "models",
+        "provider",
+        "repetition_penalty",
+        "route",
+        "session_id",
+        "top_a",
+        "top_k",
+        "trace",
+        "transforms",
+        # the gateway's own (recorded request schemas)
+        "cache_control",
+        "effort",
+        "free_models_only",
+        "no_reasoning",
+        "onboarding",
+        "routing",
+        "sensitive_word_check",
+        "web_search",
+    }
+)
+"""Fields that are sent in the request body under their own name."""
+
+_KEY_NAME = re.compile(
+    "api[_-]?key|(access|auth|secret|emby|openai)[_-]?key|authorization|bearer|secret|password"
+    "|credential|(?<!max)[_-]token$|^(key|token|accesstoken|authtoken)$",
+    re.IGNORECASE,
+)
+
+
+def is_key_name(name: str) -> bool:
+    """Whether an argument of this name is probably meant to be the API key."""
+    return bool(_KEY_NAME.search(name))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the known name most similar to `name`, or an empty string."""
+    found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
+    return f"Did you mean {found[0]!r}? " if found else ""

@@ -1,0 +1,38 @@
+"""Type-check the documentation's Python blocks: `python tests/typing/docs_blocks.py`.
+
+The blocks of a page are one program, as a reader runs them. Pages show calls, not annotations, so
+this is not mypy's strict mode, and a result that may be None is used without a check.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Its blocks are signatures of hooks, which a test compares with the code.
+SIGNATURES = {"hooks.md"}
+
+
+def main() -> int:
+    """Check all pages at once; mypy reports a page's name and line."""
+    with tempfile.TemporaryDirectory() as folder:
+        for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+            text = page.read_text("utf-8")
+            program = ""
+            for block in BLOCK.finditer(text):
+                line = text.count("\n", 0, block.start()) + 1
+                program += "\n" * (line - program.count("\n")) + block[1]
+            if program and page.name not in SIGNATURES:
+                name = re.sub(r"\W", "_", page.relative_to(ROOT).with_suffix("").as_posix())
+                Path(folder, f"{name}.py").write_text(program, "utf-8")
+        options = ["--check-untyped-defs", "--no-strict-optional", "--allow-redefinition"]
+        # A cache of its own: mypy discards one that was written under other options.
+        command = [sys.executable, "-m", "mypy", "--config-file=", "--cache-dir=.mypy_cache/docs"]
+        return subprocess.run([*command, *options, folder], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
