@@ -24,7 +24,7 @@ define everything
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types wording test-lowest test-newest test-wheel wheel release-check browser \
+.PHONY: help demo test test-httpx2 lint types wording test-lowest test-newest test-wheel wheel release-check browser \
 	notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
 	conformance-servers clean
 
@@ -40,6 +40,13 @@ demo: $(READY)
 ## test: lint, types and every test
 test: lint types
 	$(BIN)/python -m pytest -n auto
+	EMBY_TEST_HTTP=httpx2 $(BIN)/python -m pytest -n auto $(HTTP_TESTS)
+
+## test-httpx2: every test on httpx2 instead of httpx; `make test` runs the client's on both
+test-httpx2: $(READY)
+	EMBY_TEST_HTTP=httpx2 $(BIN)/python -m pytest -n auto
+
+HTTP_TESTS := tests/core/test_core_contract.py tests/core/test_core_client.py tests/core/test_core_network.py
 
 ## lint: style, formatting and the workflow's schema
 lint: $(READY)

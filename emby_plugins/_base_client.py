@@ -25,6 +25,7 @@ from emby_plugins._call_settings import (
 from emby_plugins._chat import ChatRequest, Prompt
 from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
+from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
 from emby_plugins._plugins import Plugins
 from emby_plugins._protocol.image_decoder import MemorySink, Sink
@@ -39,10 +40,8 @@ from emby_plugins._settings import Secret, check_address, find_base_url, find_ke
 from emby_plugins._sinks import ImageFolder
 from emby_plugins._transport import (
     IN_PROCESS,
-    AsyncHTTPClient,
     AsyncResponse,
     Call,
-    HTTPClient,
     Response,
 )
 

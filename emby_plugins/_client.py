@@ -25,16 +25,15 @@ from emby_plugins._chat import DEFAULT_MODEL, ChatReply, Prompt, StreamEvent
 from emby_plugins._endings import log_missing_image
 from emby_plugins._errors import BadRequestError, EmbyError
 from emby_plugins._exchange import Exchange, Reader
+from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
 from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.errors import error_from_response
 from emby_plugins._streams import AsyncReplyStream, ReplyStream
 from emby_plugins._transport import (
-    AsyncHTTPClient,
     AsyncResponse,
     AsyncTransport,
     Call,
-    HTTPClient,
     Response,
     Transport,
 )
@@ -55,7 +54,7 @@ class Emby(BaseClient[HTTPClient]):
     and `source` are sent as `X-Emby-*` and `X-Source` headers. Generated images are kept in
     `image_folder`, where one is given, and not in memory: each is a file there from its first
     byte on, named by its digest, and `image.path` in the reply. `http_client` is an
-    `httpx.Client` to use as it is and leave open. `plugins` are hook implementers for this
+    `httpx.Client` or `httpx2.Client` to use as it is and leave open. `plugins` implement hooks for this
     client, besides the installed ones.
 
     A context manager; safe to share between threads. Raises only errors of `emby_plugins._errors`.
@@ -192,7 +191,8 @@ class Emby(BaseClient[HTTPClient]):
 
 
 class AsyncEmby(BaseClient[AsyncHTTPClient]):
-    """As `Emby`, with `await`, `async with` and `async for`; `http_client` is `httpx.AsyncClient`.
+    """As `Emby`, with `await`, `async with` and `async for`; `http_client` is an
+    `httpx.AsyncClient` or `httpx2.AsyncClient`.
 
     Safe to share between tasks, and between event loops: each loop gets connections of its own,
     and `close` closes those of the loop it runs in.

@@ -1,4 +1,4 @@
-"""HTTP: the only place that does I/O, and the only import of httpx.
+"""HTTP: the only place that does I/O.
 
 Sends a `Call`, hands back its response with the body unread, and turns every failure of the
 network into an error of our tree. What the bytes mean is not its business.
@@ -15,8 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
-
-import httpx
 
 from emby_plugins._deadlines import (
     BodyOver,
@@ -41,17 +39,15 @@ from emby_plugins._errors import (
     EmbyTimeoutError,
     TruncatedReplyError,
 )
+from emby_plugins._http import LIBRARY, AsyncHTTPClient, HTTPClient, check_client, library_of
 from emby_plugins._protocol.backend import Backend, BackendRequest
 from emby_plugins._settings import Secret, is_loopback
 from emby_plugins._text import clean_text
 
-HTTPClient = httpx.Client
-AsyncHTTPClient = httpx.AsyncClient
-
 IN_PROCESS = "http://in-process.invalid"
 """The base URL under which a backend of this process is asked."""
 
-_HTTP = TypeVar("_HTTP", bound=httpx.Client | httpx.AsyncClient)
+_HTTP = TypeVar("_HTTP")
 _MOMENT = 0.1
 """Seconds a connection is waited for after a reply's end; then it is closed, not used again."""
 _QUIET = 2.0
@@ -81,7 +77,7 @@ class Call:
         """The seconds left before the deadline."""
         return self.ends - time.monotonic()
 
-    def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
+    def request(self, http: Any) -> Any:
         """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
         limits = TimeLimits(self.timeout, self.deadline, self.ends)
         limits.check()
@@ -93,10 +89,9 @@ class Call:
             extensions={"timeout": limits},
         )
 
-    def failure(
-        self, error: httpx.HTTPError | httpx.InvalidURL, proxy: Proxy | None = None
-    ) -> EmbyError:
+    def failure(self, error: Exception, proxy: Proxy | None = None) -> EmbyError:
         """What a failure before the response means; `proxy` is what the request went through."""
+        httpx = library_of(error)
         if isinstance(error, httpx.TimeoutException):
             if self.left <= 0:
                 return TimeLimits(self.timeout, self.deadline, self.ends).late()
@@ -117,22 +112,23 @@ class Call:
         broken.is_retryable = isinstance(error, httpx.ConnectError)
         return broken
 
-    def cut(self, error: httpx.HTTPError) -> EmbyError:
+    def cut(self, error: Exception) -> EmbyError:
         """What a failure in the middle of the body means."""
-        if isinstance(error, httpx.RemoteProtocolError):
+        if isinstance(error, library_of(error).RemoteProtocolError):
             hint = "What had arrived is in error.partial; asking again is a new, paid request."
             return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
         return self.failure(error)
 
 
-def _limits(request: httpx.Request) -> TimeLimits:
+def _limits(request: Any) -> TimeLimits:
     limits = request.extensions["timeout"]
     assert isinstance(limits, TimeLimits)
     return limits
 
 
 class _BaseResponse:
-    def __init__(self, call: Call, limits: TimeLimits, response: httpx.Response) -> None:
+    def __init__(self, call: Call, limits: TimeLimits, response: Any) -> None:
+        self._errors = library_of(response).HTTPError
         self._call = call
         self._limits = limits
         self._response = response
@@ -151,7 +147,7 @@ class _BaseResponse:
         except EmbyTimeoutError:
             if not is_complete():
                 raise
-        except httpx.HTTPError as error:
+        except self._errors as error:
             failure = self._call.cut(error)
             if not (isinstance(failure, EmbyTimeoutError) and is_complete()):
                 raise failure from error
@@ -171,7 +167,6 @@ class Response(_BaseResponse):
         # The stream itself, not iter_raw(): that refuses a response which a test's transport has
         # read already, and takes longer a chunk.
         stream = self._response.stream
-        assert isinstance(stream, httpx.SyncByteStream)
         with self._reading(is_complete):
             for chunk in stream:
                 yield chunk
@@ -196,7 +191,6 @@ class AsyncResponse(_BaseResponse):
     async def chunks(self, is_complete: Callable[[], bool] = bool) -> AsyncGenerator[bytes, None]:
         """As `Response.chunks`."""
         stream = self._response.stream
-        assert isinstance(stream, httpx.AsyncByteStream)
         pieces = aiter(stream)
         with self._reading(is_complete):
             while (chunk := await within(self._limits, _next(pieces))) is not None:
@@ -226,6 +220,8 @@ class _Transport(Generic[_HTTP]):
     _new: Callable[..., _HTTP]
     _over: Callable[..., Any]
     _opened: Any
+    _kind: str
+    _errors: tuple[type[Exception], ...]
     _trace: Callable[..., Any]
 
     def __init__(self, url: str, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
@@ -237,6 +233,9 @@ class _Transport(Generic[_HTTP]):
         self._auth = _Bearer(key)
         self._backend = backend
         self._given = given
+        check_client(given, self._kind)
+        library = library_of(given)
+        self._errors = (library.HTTPError, library.InvalidURL)
         self._start()
         _transports.add(self)
 
@@ -245,7 +244,7 @@ class _Transport(Generic[_HTTP]):
         self._lock = threading.Lock()
         self._opened = None
 
-    def _request(self, call: Call, http: _HTTP) -> httpx.Request:
+    def _request(self, call: Call, http: _HTTP) -> Any:
         request = call.request(http)
         if self._is_traced:
             request.extensions["trace"] = self._trace
@@ -264,7 +263,7 @@ class _Transport(Generic[_HTTP]):
         self._proxy = find_proxy(self._url)
         try:
             return self._over(verify=certificates, proxy=self._proxy and self._proxy.url.reveal())
-        except (httpx.InvalidURL, ValueError, ImportError):
+        except (LIBRARY.InvalidURL, ValueError, ImportError):
             if self._proxy is None:
                 raise
             msg = f"The proxy in {self._proxy.variable} can't be used."
@@ -272,20 +271,21 @@ class _Transport(Generic[_HTTP]):
             raise ConfigurationError(msg, hint=hint) from None
 
 
-def _on_limited_connections(**options: Any) -> httpx.HTTPTransport:
-    transport = httpx.HTTPTransport(**options)
+def _on_limited_connections(**options: Any) -> Any:
+    transport = LIBRARY.HTTPTransport(**options)
     # The pool takes a backend when it is made, but httpx lets none through to it.
     pool: Any = transport._pool  # noqa: SLF001
     pool._network_backend = DeadlineBackend(pool._network_backend)  # noqa: SLF001
     return transport
 
 
-class Transport(_Transport[httpx.Client]):
+class Transport(_Transport[HTTPClient]):
     """Sends calls; safe to share between threads."""
 
-    _new = httpx.Client
+    _kind = "Client"
+    _new = LIBRARY.Client
     _over = staticmethod(_on_limited_connections)
-    _opened: httpx.Client | None
+    _opened: HTTPClient | None
 
     def send(self, call: Call) -> Response:
         """The response to one try, whatever its status. Raises `TransportError`."""
@@ -293,7 +293,7 @@ class Transport(_Transport[httpx.Client]):
         try:
             request = self._request(call, http)
             response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except self._errors as error:
             raise call.failure(error, self._proxy) from error
         return Response(call, _limits(request), response)
 
@@ -307,7 +307,7 @@ class Transport(_Transport[httpx.Client]):
         if http is not None:
             http.close()
 
-    def _http(self) -> httpx.Client:
+    def _http(self) -> Any:
         if self._given is not None:
             return self._given
         with self._lock:
@@ -316,11 +316,12 @@ class Transport(_Transport[httpx.Client]):
             return self._opened
 
 
-class AsyncTransport(_Transport[httpx.AsyncClient]):
+class AsyncTransport(_Transport[AsyncHTTPClient]):
     """As `Transport`, for any number of event loops, each with connections of its own."""
 
-    _new = httpx.AsyncClient
-    _over = httpx.AsyncHTTPTransport
+    _kind = "AsyncClient"
+    _new = LIBRARY.AsyncClient
+    _over = LIBRARY.AsyncHTTPTransport
     _opened: "dict[asyncio.AbstractEventLoop, _LoopClient]"
 
     def _start(self) -> None:
@@ -333,8 +334,8 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
         try:
             request = self._request(call, http)
             sending = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
-            response = await within(_limits(request), sending, httpx.Response.aclose)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = await within(_limits(request), sending, _close)
+        except self._errors as error:
             raise call.failure(error, self._proxy) from error
         return AsyncResponse(call, _limits(request), response)
 
@@ -348,7 +349,7 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
         if kept is not None:
             await undisturbed(kept.close())
 
-    async def _http(self) -> httpx.AsyncClient:
+    async def _http(self) -> Any:
         if self._given is not None:
             return self._given
         loop = asyncio.get_running_loop()
@@ -366,14 +367,14 @@ class AsyncTransport(_Transport[httpx.AsyncClient]):
 class _LoopClient(NamedTuple):
     """The client of one event loop, and what closes it with the loop."""
 
-    http: httpx.AsyncClient
+    http: Any
     until_shutdown: AsyncGenerator[None, None]
 
     async def close(self) -> None:
         await self.until_shutdown.aclose()
 
 
-async def _until_shutdown(http: httpx.AsyncClient) -> AsyncGenerator[None, None]:
+async def _until_shutdown(http: Any) -> AsyncGenerator[None, None]:
     # Connections can't leave their loop, nor be closed once it is. A loop that ends closes the
     # async generators it has seen, so `asyncio.run` leaves no socket open.
     try:
@@ -382,42 +383,46 @@ async def _until_shutdown(http: httpx.AsyncClient) -> AsyncGenerator[None, None]
         await http.aclose()
 
 
-class _Bearer(httpx.Auth):
+class _Bearer:
     """Puts the key into a request at the last moment, so that no variable of ours holds it."""
 
     def __init__(self, key: Secret) -> None:
         self._key = key
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
+    def __call__(self, request: Any) -> Any:
         if self._key:
             # Emby, Image Generation page, "Generate an Image".
             request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        yield request
+        return request
 
 
-class _BackendTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Wears a backend of this process as httpx's network."""
+async def _close(response: Any) -> None:
+    await response.aclose()
+
+
+class _BackendTransport(LIBRARY.BaseTransport, LIBRARY.AsyncBaseTransport):  # type: ignore[misc]
+    """Calls a backend of this process in place of the network."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def handle_request(self, request: Any) -> Any:
         return self._answer(request, request.read())
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         # A backend may take its time, and must not hold up the loop meanwhile.
         return await asyncio.to_thread(self._answer, request, await request.aread())
 
-    def _answer(self, request: httpx.Request, body: bytes) -> httpx.Response:
+    def _answer(self, request: Any, body: bytes) -> Any:
         headers = {name.lower(): value for name, value in request.headers.items()}
         asked = BackendRequest(request.method, request.url.path, headers, body)
         answer = self._backend(asked)
         stream = _BackendStream(answer.body)
-        return httpx.Response(answer.status, headers=dict(answer.headers), stream=stream)
+        return LIBRARY.Response(answer.status, headers=dict(answer.headers), stream=stream)
 
 
-class _BackendStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """Hands a backend's chunks on one by one; httpx's own in-process transports collect them."""
+class _BackendStream(LIBRARY.SyncByteStream, LIBRARY.AsyncByteStream):  # type: ignore[misc]
+    """Passes a backend's chunks on one by one; the library's own transports collect them."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -448,4 +453,4 @@ if hasattr(os, "register_at_fork"):
 @cache
 def _certificates() -> ssl.SSLContext:
     # Reading them takes longer than many a call, and a process may make many clients.
-    return read_certificates(httpx.create_ssl_context)
+    return read_certificates(LIBRARY.create_ssl_context)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import http_library  # first: it decides what the rest imports
 import pytest
 import stamina
 from bodies import BodyCheck
@@ -23,6 +24,11 @@ def _no_waiting() -> Iterator[None]:
     """Tries are as many as ever, but nothing is waited for between them."""
     with stamina.set_testing(True, attempts=10, cap=True):
         yield
+
+
+def pytest_report_header() -> str:
+    """Say which HTTP library the suite runs on."""
+    return f"HTTP library: {http_library.NAME}"
 
 
 _bodies = BodyCheck()

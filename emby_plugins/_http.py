@@ -1,0 +1,50 @@
+"""The HTTP library: the only module that imports one.
+
+`httpx2`, the maintained fork of `httpx`, is used where it is installed, else `httpx`. A client
+that the user made works with either: its own library builds the requests and raises the errors.
+"""
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from emby_plugins._errors import ConfigurationError
+
+try:
+    import httpx2 as _preferred
+except ImportError:
+    import httpx as _preferred  # type: ignore[no-redef]
+
+LIBRARY: Any = _preferred
+"""The library whose clients we make ourselves."""
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    HTTPClient: TypeAlias = httpx.Client | httpx2.Client
+    AsyncHTTPClient: TypeAlias = httpx.AsyncClient | httpx2.AsyncClient
+else:
+    HTTPClient, AsyncHTTPClient = LIBRARY.Client, LIBRARY.AsyncClient
+
+
+def library_of(client: object) -> Any:
+    """Return the library that a client comes from, `httpx` or `httpx2`; ours for None.
+
+    Also of a subclass of its client. The two share no classes, so the library that made a client
+    must make what is given to it, and names the exceptions that it raises.
+    """
+    for cls in type(client).__mro__:
+        library = sys.modules.get(cls.__module__.partition(".")[0])
+        if library is not None and library.__name__ in {"httpx", "httpx2"}:
+            return library
+    return LIBRARY
+
+
+def check_client(client: object, kind: str) -> None:
+    """Raise `ConfigurationError` unless a client is None or of `kind`: `Client`, `AsyncClient`.
+
+    Without this, the other kind fails in the middle of a call, with an error of Python's.
+    """
+    if client is not None and not isinstance(client, getattr(library_of(client), kind)):
+        msg = f"http_client is {type(client).__module__}.{type(client).__qualname__}."
+        raise ConfigurationError(msg, hint=f"Expected an httpx.{kind} or an httpx2.{kind}.")

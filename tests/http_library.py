@@ -1,0 +1,20 @@
+"""Choose the HTTP library that the suite runs on: `httpx`, or what EMBY_TEST_HTTP names.
+
+The package prefers httpx2 where it is installed, and packages of the test group install it. It is
+hidden while the package decides, and then shown again to those that need it.
+"""
+
+import os
+import sys
+
+NAME = os.environ.get("EMBY_TEST_HTTP", "httpx")
+
+if NAME == "httpx":
+    sys.modules["httpx2"] = None  # type: ignore[assignment]
+
+from emby_plugins import _http  # noqa: E402
+
+if NAME == "httpx":
+    del sys.modules["httpx2"]
+
+assert _http.LIBRARY.__name__ == NAME, f"{NAME} is not installed, or was imported too late"
