@@ -54,8 +54,8 @@ class Emby(BaseClient[HTTPClient]):
     and `source` are sent as `X-Emby-*` and `X-Source` headers. Generated images are kept in
     `image_folder`, where one is given, and not in memory: each is a file there from its first
     byte on, named by its digest, and `image.path` in the reply. `http_client` is an
-    `httpx.Client` or `httpx2.Client` to use as it is and leave open. `plugins` implement hooks for this
-    client, besides the installed ones.
+    `httpx.Client` or `httpx2.Client`, used as it is and left open. `plugins` implement hooks for
+    this client, besides the installed ones.
 
     A context manager; safe to share between threads. Raises only errors of `emby_plugins._errors`.
     """
