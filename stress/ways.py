@@ -18,7 +18,7 @@ from support import Loopback
 
 from emby_plugins import AsyncEmby, BackendRequest, Emby, EmbyError, Image, ModelCard
 from emby_plugins.mock import MockBackend, MockReply, MockServer, activate
-from emby_plugins.mock.backend import MockResponse
+from emby_plugins.mock.responses import MockResponse
 from langchain_emby import ChatEmby, image_block, images_of
 from llm_emby._models import AsyncEmbyModel, EmbyModel
 from stress.rows import Row

@@ -15,7 +15,7 @@ _WIDTH = 80
 
 
 def main() -> None:
-    """Serve until told to stop. Exits with 2 for bad options, 1 where the port is taken."""
+    """Serve until interrupted. Exits with 2 for bad options, 1 if the port is taken."""
     options = _options()
     backend = MockBackend(options.key, profile=PROFILES[options.profile], pause=options.delay)
     log = partial(print, file=sys.stderr, flush=True)
@@ -49,7 +49,7 @@ def _options() -> argparse.Namespace:
         default=EMBY.name,
         help="the dialect: what Emby documents (emby), or a gateway like it at that time",
     )
-    parser.add_argument("--key", help="the API key to demand; none by default")
+    parser.add_argument("--key", help="the API key that clients must send; none by default")
     parser.add_argument(
         "--delay", type=_seconds, default=0.0, metavar="SECONDS", help="between the chunks"
     )

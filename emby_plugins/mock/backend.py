@@ -1,4 +1,4 @@
-"""The front door: routes, key, content type, and the order in which a request is refused."""
+"""`MockBackend`: routes, key, content type, and the order in which a request is checked."""
 
 import hashlib
 import hmac
@@ -6,47 +6,62 @@ import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import repeat
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from emby_plugins._images import Image
 from emby_plugins._protocol.backend import BackendRequest
-from emby_plugins.mock import faults
-from emby_plugins.mock.abilities import check_abilities, check_input
+from emby_plugins.mock import apply_faults, faults
 from emby_plugins.mock.cache import Cache
-from emby_plugins.mock.errors import ApiError, ProviderFailure, Refusal, SchemaError, reason_of
-from emby_plugins.mock.failures import encode_json, event, failure_events, refusal_reply
+from emby_plugins.mock.capabilities import check_capabilities, check_input
+from emby_plugins.mock.error_responses import encode_json, error_body, event, failure_events
+from emby_plugins.mock.errors import ApiError, ErrorResponse, ProviderFailure, reason_of
 from emby_plugins.mock.faults import Fault
+from emby_plugins.mock.images_endpoint import IMAGE_PATHS, chat_request_of, images_body
 from emby_plugins.mock.models import Route, check_provider, find_model, list_models
 from emby_plugins.mock.profiles import EMBY, Profile
 from emby_plugins.mock.requests import ChatRequest, ImagePart, read_chat_request
-from emby_plugins.mock.responses import JSON, TEXT, MockResponse, Pace, respond, stream, tampered
-from emby_plugins.mock.routes import not_found
+from emby_plugins.mock.responses import EVENTS, JSON, TEXT, MockResponse, response
 from emby_plugins.mock.script import MockReply, MockRequest, Recorder
+
+if TYPE_CHECKING:
+    from emby_plugins.mock.respond import Reply
 
 MAX_BODY = 100_000_000
 
-_CHAT = ("POST", "/chat/completions")
-_MODELS = ("GET", "/models")
 _SOURCE = re.compile(r"[A-Za-z0-9.:/-]*")
 _NOT_IN_DIGEST = ("stream", "stream_options")
-_OWN_WORDS = MockReply()
 
-Ask = Callable[[MockRequest], MockReply | None]
-"""Answers a request for a plugin, or leaves it to the mock with None."""
+Hook = Callable[[MockRequest], MockReply | None]
+"""Replies to a request for a plugin, or leaves it to the mock with None."""
+
+
+@dataclass(slots=True)
+class _Call:
+    """A request to a model, and what shapes the response to it."""
+
+    path: str
+    record: MockRequest
+    script: MockReply
+    fault: Fault
+    digest: str
+
+    @property
+    def is_images(self) -> bool:
+        return self.path in IMAGE_PATHS
 
 
 class MockBackend:
     """A deterministic stand-in for Emby: the same request always gets the same bytes.
 
-    With a key, a chat request must bear it; without one, anything is accepted. The model list asks
-    for no key, as the gateway's does not. `profile` is the dialect it speaks. `faults` befall the
-    first chat requests, one each (None for none). `pause` is the seconds between the chunks of
-    every reply, and `sleep` what waits. `cache` is the seconds for which an equal chat
-    is answered from the gateway's cache, None for never. Safe to call from several threads at
-    once. It reaches neither the network nor the file system.
+    With a key, requests to a model must bear it; without one, anything is accepted. The model list
+    needs no key, as at the gateway. `profile` is the dialect. `faults` are applied to the first
+    chat requests, one each; None means no fault. `pause` is the seconds between the chunks of
+    every reply, and `sleep` waits. `cache` is how many seconds an equal chat gets the cached
+    reply, None for no cache. Thread-safe. It reaches neither the network nor the file system.
     """
 
     base_url = "mock:"
@@ -64,8 +79,7 @@ class MockBackend:
     ) -> None:
         self._key = key
         self._profile = profile
-        self._pause = pause
-        self._sleep = sleep
+        self._pace = apply_faults.Pace(pause, profile.ping, sleep)
         self._cache = Cache(cache, profile) if cache else None
         self._script: deque[MockReply] = deque()
         self._recorder = Recorder()
@@ -93,50 +107,43 @@ class MockBackend:
         finish_reason: str | None = None,
         fault: Fault | None = None,
     ) -> None:
-        """Script the answer to the next chat request that has none yet; see `MockReply`.
+        """Script the reply to the next request to a model; see `MockReply`.
 
-        Any model name is taken then, and images are not looked at. Where nothing is said but a
-        `fault`, the mock's own answer suffers it, `fault.times` times.
+        Any model name is accepted then, and images are not opened. With nothing but a `fault`, it
+        is applied to the mock's own reply, `fault.times` times.
         """
-        scripted = MockReply(
-            text, tuple(images), tuple(tool_calls), reasoning, finish_reason, fault
-        )
-        self._script.extend(repeat(scripted, (fault and fault.times) or 1))
+        reply = MockReply(text, tuple(images), tuple(tool_calls), reasoning, finish_reason, fault)
+        self._script.extend(repeat(reply, (fault and fault.times) or 1))
 
-    def __call__(self, request: BackendRequest, ask: Ask | None = None) -> MockResponse:
-        """Answer one request: by the script, else as `ask` says, else with the mock's own words.
+    def __call__(self, request: BackendRequest, hook: Hook | None = None) -> MockResponse:
+        """Respond to one request: by the script, else by the hook, else with the mock's own reply.
 
-        Every failure is a response; only what `ask` raises is raised.
+        Every failure is a response; only what `hook` raises is raised.
         """
         record = MockRequest.of(request)
         self._recorder.keep(record)
         fault, digest = faults.NONE, _digest(record)
         try:
-            fault = self._asked_for(record, digest)
+            fault = self._fault_in_header(record, digest)
             path, _, query = request.path.partition("?")
             route = (request.method.upper(), path)
-            if route == _MODELS:
-                response = self._failure(fault, digest) or self._models(query)
-            elif route == _CHAT:
-                scripted = self._scripted(record, ask)
-                fault = fault if fault != faults.NONE else scripted.fault or faults.NONE
-                response = self._failure(fault, digest) or self._chat(
-                    request, record, scripted, fault, digest
-                )
+            has_images = self._profile.has_images_endpoint and path in IMAGE_PATHS
+            if route == ("GET", "/models"):
+                made = self._fault_response(fault, digest) or self._models(query)
+            elif route[0] == "POST" and (path == "/chat/completions" or has_images):
+                script = self._next_reply(record, hook)
+                fault = fault if fault != faults.NONE else script.fault or faults.NONE
+                call = _Call(path, record, script, fault, digest)
+                made = self._fault_response(fault, digest) or self._respond(request, call)
             else:
-                text = not_found(*route, record.model, self._profile)
-                response = respond(404, text.encode(), TEXT)
-        except Refusal as refusal:
+                made = response(404, _not_found(*route, record.model, self._profile), TEXT)
+        except ErrorResponse as error:
             # The gateway numbers a request once its body is read.
-            early = isinstance(refusal, SchemaError) or (
-                isinstance(refusal, ApiError) and refusal.early
-            )
-            response = self._refuse(refusal, None if early else digest)
-        pace = Pace(0.0, self._pause, self._profile.ping, self._sleep)
-        return tampered(replace(response, model=record.model), fault, pace)
+            made = self._error(error, None, None if error.early else digest)
+        made = replace(made, model=record.model)
+        return apply_faults.apply_to_response(made, fault, self._pace)
 
-    def _asked_for(self, record: MockRequest, digest: str) -> Fault:
-        """The fault that a request's own header asks for."""
+    def _fault_in_header(self, record: MockRequest, digest: str) -> Fault:
         header = record.headers.get(faults.HEADER, "")
         if not header:
             return faults.NONE
@@ -145,55 +152,53 @@ class MockBackend:
         is_over = fault.times is not None and self._served[header + digest] > fault.times
         return faults.NONE if is_over else fault
 
-    def _scripted(self, record: MockRequest, ask: Ask | None) -> MockReply:
+    def _next_reply(self, record: MockRequest, hook: Hook | None) -> MockReply:
         try:
             return self._script.popleft()
         except IndexError:
-            return (ask(record) if ask else None) or _OWN_WORDS
+            return (hook(record) if hook else None) or MockReply()
 
-    def _failure(self, fault: Fault, digest: str) -> MockResponse | None:
-        """The response that takes the place of the reply, if one does."""
+    def _fault_response(self, fault: Fault, digest: str) -> MockResponse | None:
+        """The response instead of the reply, if the fault has one."""
         if fault.status is None:
             return None
         if fault.status < 400:
-            return respond(fault.status, b"", JSON, digest)
+            return response(fault.status, b"", JSON, digest)
         reason = fault.message or f"{reason_of(fault.status)} (as asked of the mock)"
-        return self._refuse(ApiError(fault.status, reason), digest)
+        return self._error(ApiError(fault.status, reason), None, digest)
 
-    def _chat(
-        self,
-        request: BackendRequest,
-        record: MockRequest,
-        scripted: MockReply,
-        fault: Fault,
-        digest: str,
-    ) -> MockResponse:
-        """The checks in the gateway's order, and what the provider behind it makes of the rest."""
-        profile = self._profile
-        chat = self._read(request, record)
-        route = find_model(chat.model, profile, scripted=not scripted.says_nothing)
-        if not profile.key_before_abilities:
-            check_abilities(chat, route, profile)
+    def _respond(self, request: BackendRequest, call: _Call) -> MockResponse:
+        """Check the request in the gateway's order, and let the provider reply."""
+        profile, scripted = self._profile, not call.script.is_empty
+        chat = self._read(request, call)
+        route = find_model(chat.model, profile, scripted=scripted)
+        if not profile.key_before_capabilities:
+            check_capabilities(chat, route, profile)
         self._check_key(request)
-        if profile.key_before_abilities:
-            check_abilities(chat, route, profile)
+        if profile.key_before_capabilities:
+            check_capabilities(chat, route, profile)
         route = check_provider(route)
         check_input(chat, route, profile)
         try:
-            return self._ask_provider(chat, route, scripted, fault, record, digest)
+            reply, is_cached = self._reply(chat, route, call)
+            return self._serialize(reply, chat, route, call, is_cached=is_cached)
         except ProviderFailure as failure:
-            return self._fail(failure, chat, route, digest)
+            return self._fail(failure, chat, route, call)
 
-    def _read(self, request: BackendRequest, record: MockRequest) -> ChatRequest:
+    def _read(self, request: BackendRequest, call: _Call) -> ChatRequest:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type != JSON:
-            message = f"Unsupported Media Type: Content-Type must be {JSON}"
+        accepted = (JSON, "multipart/form-data") if call.path.endswith("/edits") else (JSON,)
+        if media_type not in accepted:
+            message = f"Unsupported Media Type: Content-Type must be {' or '.join(accepted)}"
             raise ApiError(415, message, early=True)
         if len(request.body) > MAX_BODY:
             raise ApiError(413, f"The body is over {MAX_BODY} bytes", early=True)
-        if record.body is None and request.body.strip() != b"null":
+        if call.record.body is None and request.body.strip() != b"null":
             raise ApiError(400, "Malformed JSON in request body", early=True)
-        chat = read_chat_request(record.body, self._profile.schema)
+        if call.is_images:
+            chat = chat_request_of(call.path, call.record.body, self._profile)
+        else:
+            chat = read_chat_request(call.record.body, self._profile.schema)
         if not _SOURCE.fullmatch(request.headers.get("x-source", "")):
             raise ApiError(400, "Invalid x-source header", early=True)
         return chat
@@ -201,83 +206,103 @@ class MockBackend:
     def _check_key(self, request: BackendRequest) -> None:
         if self._key is None:
             return
-        offered = request.headers.get("authorization", "")
-        other = request.headers.get("x-api-key", "") if self._profile.takes_x_api_key else ""
-        if not offered and not other:
+        sent = request.headers.get("authorization", "")
+        if not sent and self._profile.takes_x_api_key and "x-api-key" in request.headers:
+            sent = f"Bearer {request.headers['x-api-key']}"
+        if not sent:
             raise ApiError(401, "Unauthorized: No Authorization header provided")
-        key = (offered or f"Bearer {other}").encode("utf-8", "replace")
-        if not hmac.compare_digest(key, f"Bearer {self._key}".encode()):
+        if not hmac.compare_digest(sent.encode("utf-8", "replace"), f"Bearer {self._key}".encode()):
             raise ApiError(401, "Unauthorized: Invalid API token")
 
-    def _ask_provider(
-        self,
-        chat: ChatRequest,
-        route: Route,
-        scripted: MockReply,
-        fault: Fault,
-        record: MockRequest,
-        digest: str,
-    ) -> MockResponse:
-        """An answer as the profile has it, with what the fault does to it."""
-        # Pillow comes with these; a process that never chats never imports it.
-        from emby_plugins.mock import answer, inject, wire
+    def _reply(self, chat: ChatRequest, route: Route, call: _Call) -> "tuple[Reply, bool]":
+        """The reply with the fault applied to its content, and whether it is from the cache."""
+        # Pillow comes with it; a process that never chats never imports it.
+        from emby_plugins.mock import respond
 
-        if fault.failure and not fault.error:
-            raise fault.failure
-        said = self._cache.get(chat, record) if self._cache else None
-        is_cached = said is not None
-        if said is None:
-            words = scripted.says_nothing
-            said = (
-                answer.answer(chat, route, digest, documented=self._profile.is_emby)
-                if words
-                else answer.scripted(chat, scripted, digest)
-            )
-            if self._cache:
-                self._cache.put(chat, said)
-        said = inject.distort(said, fault)
+        if call.fault.failure and not call.fault.error:
+            raise call.fault.failure
+        bypass = self._profile.marks_cache and call.record.headers.get("x-no-cache") == "true"
+        cache = None if call.is_images or bypass else self._cache
+        cached = cache.get(chat) if cache else None
+        if cached:
+            reply = cached
+        elif not call.script.is_empty:
+            reply = respond.scripted(chat, call.script, call.digest)
+        elif call.is_images:
+            reply = respond.respond_with_images(chat, route)
+        else:
+            documented = self._profile.is_emby
+            reply = respond.respond(chat, route, call.digest, documented=documented)
+        if cache and not cached:
+            cache.put(chat, reply)
+        return apply_faults.apply_to_reply(reply, call.fault), cached is not None
+
+    def _serialize(
+        self, reply: "Reply", chat: ChatRequest, route: Route, call: _Call, *, is_cached: bool
+    ) -> MockResponse:
+        from emby_plugins.mock import completions
+
+        fault, profile = call.fault, self._profile
         sent = sum(isinstance(part, ImagePart) for part in chat.parts)
-        envelope = wire.Envelope(digest, route, self._profile, sent, is_cached)
-        marks = {"x-llmgateway-cache": "HIT"} if is_cached and self._profile.marks_cache else {}
+        envelope = completions.Envelope(call.digest, route, profile, sent, is_cached)
+        marks = {"x-llmgateway-cache": "HIT"} if envelope.is_marked else {}
         if chat.stream:
-            frames = wire.frames(said, envelope, fault.upstream_end)
-            return stream(inject.spoil_frames(frames, fault), digest, marks)
+            frames = completions.frames(reply, envelope, fault.upstream_end)
+            frames = apply_faults.apply_to_frames(frames, fault)
+            return response(200, frames, EVENTS, call.digest, marks)
         if fault.upstream_end:
             raise ProviderFailure(200)
         if fault.error:
-            failed = ProviderFailure.saying(fault.upstream or 502, fault.message)
-            return respond(200, refusal_reply(failed, route, self._profile)[1], JSON, digest)
-        body = wire.completion(said, envelope)
-        whole = inject.spoil_body(body, fault) if inject.spoils_text(fault) else body
-        return respond(200, whole, JSON, digest, marks)
+            failure = ProviderFailure.of(fault.upstream or 502, fault.message)
+            return response(200, error_body(failure, route, profile)[1], JSON, call.digest)
+        if call.is_images:
+            return response(200, images_body(reply, chat, profile), JSON, call.digest)
+        body = apply_faults.apply_to_body(completions.completion(reply, envelope), fault)
+        return response(200, body, JSON, call.digest, marks)
 
     def _fail(
-        self, failure: ProviderFailure, chat: ChatRequest, route: Route, digest: str
+        self, failure: ProviderFailure, chat: ChatRequest, route: Route, call: _Call
     ) -> MockResponse:
+        if call.is_images:
+            # The endpoint passes on no more of a chat's error than this, and no 500 of a provider.
+            status, body = error_body(failure, route, self._profile)
+            error = msgspec.json.decode(body)
+            error = error if error["error"] is True else error["error"]
+            raise ApiError(502 if status == 500 else status, error["message"])
         if not chat.stream:
-            return respond(*refusal_reply(failure, route, self._profile), JSON, digest)
-        from emby_plugins.mock import wire
-        from emby_plugins.mock.answer import nothing
+            return self._error(failure, route, call.digest)
+        from emby_plugins.mock import completions
+        from emby_plugins.mock.respond import empty_reply
 
-        envelope = wire.Envelope(digest, route, self._profile)
-        events = failure_events(failure, route, self._profile, wire.empty(nothing(chat), envelope))
+        envelope = completions.Envelope(call.digest, route, self._profile)
+        empty = completions.empty_chunk(empty_reply(chat), envelope)
+        events = failure_events(failure, route, self._profile, empty)
         frames = (event(name, data, at) for at, (name, data) in enumerate(events))
-        return stream(frames, digest)
+        return response(200, frames, EVENTS, call.digest)
 
     def _models(self, query: str) -> MockResponse:
-        listed = list_models(
-            self._profile, with_deactivated="include_deactivated=true" in query.split("&")
-        )
-        return respond(200, encode_json({"data": listed}), JSON)
+        deactivated = "include_deactivated=true" in query.split("&")
+        listed = list_models(self._profile, with_deactivated=deactivated)
+        return response(200, encode_json({"data": listed}), JSON)
 
-    def _refuse(self, refusal: Refusal, digest: str | None) -> MockResponse:
-        return respond(*refusal_reply(refusal, None, self._profile), JSON, digest)
+    def _error(self, error: ErrorResponse, route: Route | None, digest: str | None) -> MockResponse:
+        return response(*error_body(error, route, self._profile), JSON, digest)
+
+
+def _not_found(method: str, path: str, model: str, profile: Profile) -> bytes:
+    """The plain text of a 404; some states have the route."""
+    if (method, path, profile.name) == ("POST", "/responses", "2025-12"):
+        return b"The Responses API is currently not supported"
+    if (method, path, profile.name) == ("POST", "/embeddings", "2026-08"):
+        message = f"Embedding model not found: {model[:200]}"
+        raise ApiError(400, message, param="model", code="model_not_found")
+    return b"404 Not Found"
 
 
 def _digest(record: MockRequest) -> str:
     """The same for a request streamed or not, so that their replies can be compared."""
     data = record.content
     if isinstance(record.body, dict):
-        heard = {key: value for key, value in record.body.items() if key not in _NOT_IN_DIGEST}
-        data = msgspec.json.encode(heard, order="deterministic")
+        read = {key: value for key, value in record.body.items() if key not in _NOT_IN_DIGEST}
+        data = msgspec.json.encode(read, order="deterministic")
     return hashlib.sha256(data).hexdigest()[:16]

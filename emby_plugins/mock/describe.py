@@ -1,4 +1,4 @@
-"""Describes pictures: measured facts, and the sentences that state them. Nothing is guessed."""
+"""Describe images: measured facts, and the sentences that state them. Nothing is guessed."""
 
 from dataclasses import dataclass
 
@@ -59,8 +59,40 @@ def _named_shares(
     return tuple((name, share) for name, share in shares if share >= 3) or tuple(shares[:1])
 
 
+def measurements(facts: Facts) -> dict[str, list[object]]:
+    """What was measured by the names that properties of a JSON schema may have."""
+    picture, names = facts.picture, list[object](name for name, _ in facts.colors)
+    width, height = picture.pixels.size
+    side = "landscape" if width > height else "portrait" if width < height else "square"
+    size = f"{width}x{height}"
+    is_transparent = picture.pixels.mode == "RGBA"
+    percent, level = facts.brightness, _level(facts)
+    found: dict[str, list[object]] = {
+        "width": [width],
+        "height": [height],
+        "size dimensions resolution": [size],
+        "pixels pixelcount": [width * height],
+        "megapixels": [round(width * height / 1e6, 3)],
+        "aspectratio ratio": [round(width / height, 3), size.replace("x", ":")],
+        "orientation": [side],
+        "format filetype fileformat": [picture.format],
+        "mediatype mimetype contenttype": [f"image/{picture.format.lower()}"],
+        "brightness lightness": [percent, percent / 100, level],
+        "tone exposure": [level],
+        "colors dominantcolors maincolors palette": [names],
+        "dominantcolor maincolor primarycolor color": names[:1],
+        "secondarycolor": names[1:2],
+        "meancolor averagecolor hex colorhex": [f"#{bytes(facts.mean).hex()}"],
+        "transparency transparent alpha alphachannel": [is_transparent, facts.transparent],
+        "frames framecount numframes": [picture.frames],
+        "animated animation": [picture.frames > 1],
+        "description caption summary alttext alt": [f"The image is {_description(facts)}."],
+    }
+    return {name: values for names, values in found.items() for name in names.split()}
+
+
 def describe(facts: list[Facts]) -> list[str]:
-    """One sentence for each picture, and one for each way a later one differs from the first."""
+    """One sentence for each image, and one for each way a later one differs from the first."""
     if len(facts) == 1:
         return [f"The image is {_description(facts[0])}."]
     sentences = [f"Image {index} is {_description(fact)}." for index, fact in enumerate(facts, 1)]
@@ -77,8 +109,7 @@ def _description(facts: Facts) -> str:
     if facts.colors:
         *others, last = (f"{name} ({share}%)" for name, share in facts.colors)
         clauses.append(f"mostly {', '.join(others)}{' and ' if others else ''}{last}")
-    level = "dark" if facts.brightness < 34 else "bright" if facts.brightness > 66 else "medium"
-    clauses.append(f"{level} (brightness {facts.brightness}%)")
+    clauses.append(f"{_level(facts)} (brightness {facts.brightness}%)")
     if facts.transparent:
         clauses.append(f"{facts.transparent}% transparent")
     else:
@@ -87,6 +118,10 @@ def _description(facts: Facts) -> str:
     if picture.frames > 1:
         clauses.append(f"animated in {picture.frames} frames")
     return ", ".join([*clauses, *([picture.origin] if picture.origin else [])])
+
+
+def _level(facts: Facts) -> str:
+    return "dark" if facts.brightness < 34 else "bright" if facts.brightness > 66 else "medium"
 
 
 def _difference(first: Facts, other: Facts, index: int) -> str:

@@ -1,9 +1,9 @@
-"""What the mock refuses, as values. How a refusal is spelled on the wire is `wire.py`'s business.
+"""Errors of the mock, as values. `error_responses` serializes them.
 
-Refusal
+ErrorResponse
 ├── ApiError            raised by the gateway: key, model, abilities, route
 │   └── InputImageError an input image can't be used
-├── SchemaError         the body does not fit the request schema
+├── SchemaError         the body does not match the request schema
 └── ProviderFailure     the provider behind the gateway failed or refused
 """
 
@@ -11,9 +11,9 @@ import json
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from emby_plugins.mock.validation import Issue
+from emby_plugins.mock.schema_validation import Issue
 
-# Python 3.13 renamed it; the gateways say the old phrase.
+# Python 3.13 renamed it; the gateways send the old phrase.
 _PHRASES = {413: "Request Entity Too Large"}
 _PROVIDER_TYPES = {
     400: "invalid_request_error",
@@ -23,17 +23,19 @@ _PROVIDER_TYPES = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - a family of answers, not only of errors
-    """Ends a request with an error reply of `status`."""
+class ErrorResponse(Exception):  # noqa: N818 - a family of responses
+    """Ends a request with an error response; an `early` one is sent without a request id."""
 
-    status: int
+    early = False
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
-class ApiError(Refusal):
-    """An error of the gateway's own.
-
-    `early` ones come before a request id is given: content type, JSON, source.
-    """
+class ApiError(ErrorResponse):
+    """An error of the gateway's own."""
 
     def __init__(
         self,
@@ -44,9 +46,7 @@ class ApiError(Refusal):
         code: str | None = None,
         early: bool = False,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+        super().__init__(status, message)
         self.param = param
         self.code = code
         self.early = early
@@ -59,40 +59,33 @@ class InputImageError(ApiError):
         super().__init__(400, f"Image could not be fetched or decoded: {detail}", param=param)
 
 
-class SchemaError(Refusal):
-    """The body fails the schema; carries every issue found, not only the first."""
+class SchemaError(ErrorResponse):
+    """The body does not match the schema; `issues` are all that were found."""
 
-    status = 400
+    early = True
 
     def __init__(self, issues: Sequence[Issue]) -> None:
-        super().__init__("; ".join(str(issue["message"]) for issue in issues))
+        super().__init__(400, "; ".join(str(issue["message"]) for issue in issues))
         self.issues = issues
 
 
-class ProviderFailure(Refusal):
-    """The provider answered `status` with the body `text`; status 0 is no answer at all.
+class ProviderFailure(ErrorResponse):
+    """The provider responded with `status` and the body `message`; status 0 is no response.
 
     A status below 400 is a body that the gateway can't read.
     """
 
-    def __init__(self, status: int, text: str = "") -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
+    def __init__(self, status: int, message: str = "") -> None:
+        super().__init__(status, message)
 
     @classmethod
-    def saying(cls, status: int, message: str) -> "ProviderFailure":
-        """A failure with an error object in OpenAI's form; a message of `<...>` is the body."""
+    def of(cls, status: int, message: str) -> "ProviderFailure":
+        """A failure with OpenAI's error object; a message of `<...>` is the body itself."""
         if message.startswith("<"):
             return cls(status, message)
         kind = _PROVIDER_TYPES.get(status, "server_error")
         error = {"message": message or reason_of(status), "type": kind, "code": None}
         return cls(status, json.dumps({"error": error}))
-
-
-def bad_image(detail: str, param: str | None = None) -> InputImageError:
-    """The documented refusal of an input image."""
-    return InputImageError(detail, param)
 
 
 def reason_of(status: int) -> str:

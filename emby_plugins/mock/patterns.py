@@ -1,132 +1,76 @@
-"""Makes a string that a regular expression accepts, for the common part of their syntax.
+"""Generate a string that a regular expression accepts.
 
-The pattern is read and never run, so a hostile one costs no time. Look-around, back references
-and what else is not understood give None.
+The pattern is parsed and never run, so a hostile one costs no time.
 """
 
+import re
+from re import _parser  # type: ignore[attr-defined]  # as rstr and hypothesis do: no public parser
+from typing import Any
+
 _MAX_LENGTH = 256
-_CLASSES = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a", "n": "\n", "t": "\t"}
-_EMPTY = frozenset("bBAzZ")
 _CANDIDATES = "aA0-_ .:/@#xyz"
-
-
-class _NotUnderstood(Exception):  # noqa: N818 - never leaves this module
-    pass
+_CLASSES = {"DIGIT": "0", "WORD": "a", "SPACE": " ", "NOT_DIGIT": "a", "NOT_WORD": "-",
+            "NOT_SPACE": "a"}  # fmt: skip
+_TESTS = {"DIGIT": str.isdigit, "WORD": lambda c: c.isalnum() or c == "_", "SPACE": str.isspace}
 
 
 def example_of(pattern: str) -> str | None:
-    """A short string that `pattern` accepts, or None when the pattern is not understood."""
-    reader = _Reader(pattern[:_MAX_LENGTH])
+    """A short string that `pattern` accepts; None for look-around, back references and errors."""
     try:
-        text = reader.alternatives(0)
-    except (_NotUnderstood, IndexError, ValueError):
+        return _example(_parser.parse(pattern[:_MAX_LENGTH]))
+    except (re.error, ValueError, OverflowError, RecursionError, StopIteration):
         return None
-    return text if reader.done else None
 
 
-class _Reader:
-    def __init__(self, pattern: str) -> None:
-        self._pattern = pattern
-        self._at = 0
+def _example(tokens: object) -> str:
+    text = ""
+    for kind, value in tokens:  # type: ignore[attr-defined]
+        match str(kind):
+            case "LITERAL":
+                text += chr(value)
+            case "ANY":
+                text += "a"
+            case "NOT_LITERAL":
+                text += _outside([("LITERAL", value)])
+            case "IN":
+                text += _outside(value[1:]) if str(value[0][0]) == "NEGATE" else _member(*value[0])
+            case "BRANCH":
+                text += _example(value[1][0])
+            case "SUBPATTERN":
+                text += _example(value[-1])
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                least, most, inner = value
+                once = _example(inner)
+                # One of an optional thing reads better than none.
+                count = least or int(most > 1)
+                if count * len(once) > _MAX_LENGTH:
+                    raise ValueError("the example would be too long")
+                text += once * count if once else ""
+            case "AT":
+                pass
+            case _:
+                raise ValueError(f"{kind} is not supported")
+        if len(text) > _MAX_LENGTH:
+            raise ValueError("the example would be too long")
+    return text
 
-    @property
-    def done(self) -> bool:
-        return self._at >= len(self._pattern)
 
-    def _peek(self) -> str:
-        return "" if self.done else self._pattern[self._at]
+def _member(kind: object, value: Any) -> str:
+    """A character of one item of a set."""
+    if str(kind) == "CATEGORY":
+        return _CLASSES[str(value).removeprefix("CATEGORY_")]
+    return chr(value[0] if isinstance(value, tuple) else value)
 
-    def _take(self) -> str:
-        self._at += 1
-        return self._pattern[self._at - 1]
 
-    def alternatives(self, depth: int) -> str:
-        """The first alternative; the others are read past."""
-        if depth > 20:
-            raise _NotUnderstood
-        first = self._sequence(depth)
-        while self._peek() == "|":
-            self._take()
-            self._sequence(depth)
-        return first
+def _outside(members: list[tuple[object, object]]) -> str:
+    """A character that is in none of the items of a set."""
+    return next(c for c in _CANDIDATES if not any(_matches(c, *member) for member in members))
 
-    def _sequence(self, depth: int) -> str:
-        text = ""
-        while not self.done and self._peek() not in "|)":
-            text += self._repeated(self._atom(depth))
-            if len(text) > _MAX_LENGTH:
-                raise _NotUnderstood
-        return text
 
-    def _atom(self, depth: int) -> str:
-        char = self._take()
-        if char in "^$":
-            return ""
-        if char == "(":
-            if self._peek() == "?":
-                self._take()
-                if self._take() != ":":
-                    raise _NotUnderstood
-            inner = self.alternatives(depth + 1)
-            if self._take() != ")":
-                raise _NotUnderstood
-            return inner
-        if char == "[":
-            return self._set()
-        if char == "\\":
-            return self._escape()
-        return "a" if char == "." else char
-
-    def _escape(self) -> str:
-        char = self._take()
-        if char in _EMPTY:
-            return ""
-        if char in "pPuxkc" or char.isdigit():
-            raise _NotUnderstood
-        return _CLASSES.get(char, char)
-
-    def _set(self) -> str:
-        negated = self._peek() == "^"
-        if negated:
-            self._take()
-        members: list[str] = []
-        ranges: list[tuple[str, str]] = []
-        while self._peek() != "]" or not (members or ranges):
-            char = self._take()
-            if char == "\\":
-                if negated and self._peek() in "dws":
-                    ranges.append(
-                        {"d": ("0", "9"), "w": ("0", "z"), "s": ("\t", " ")}[self._take()]
-                    )
-                    continue
-                char = self._escape()
-            if self._peek() == "-" and self._pattern[self._at + 1] != "]":
-                self._take()
-                ranges.append((char, self._take()))
-            else:
-                members.append(char)
-        self._take()
-        if not negated:
-            return members[0] if members else ranges[0][0]
-        for candidate in _CANDIDATES:
-            within = any(low <= candidate <= high for low, high in ranges)
-            if candidate not in members and not within:
-                return candidate
-        raise _NotUnderstood
-
-    def _repeated(self, atom: str) -> str:
-        char = self._peek()
-        if char == "" or char not in "*+?{":
-            return atom
-        self._take()
-        least = 0 if char in "*?" else 1
-        if char == "{":
-            end = self._pattern.index("}", self._at)
-            least = int(self._pattern[self._at : end].split(",")[0] or "0")
-            self._at = end + 1
-        if self._peek() in ("?", "+") and char != "":
-            self._take()
-        if least * max(1, len(atom)) > _MAX_LENGTH:
-            raise _NotUnderstood
-        # One of an optional thing reads better than none.
-        return atom * (least or (1 if char == "*" else 0))
+def _matches(char: str, kind: object, value: object) -> bool:
+    if isinstance(value, tuple):
+        return value[0] <= ord(char) <= value[1]  # type: ignore[no-any-return]
+    if str(kind) == "LITERAL":
+        return ord(char) == value
+    name = str(value).removeprefix("CATEGORY_")
+    return _TESTS[name.removeprefix("NOT_")](char) is not name.startswith("NOT_")

@@ -1,4 +1,4 @@
-"""The built-in plugin that answers for the base URL `mock:`."""
+"""The built-in plugin that serves the base URL `mock:`."""
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,10 +18,9 @@ _active: "list[MockBackend]" = []
 
 @contextmanager
 def activate(backend: "MockBackend") -> "Iterator[MockBackend]":
-    """Answer for `mock:` with this backend while it is open, in all threads and event loops.
+    """Serve `mock:` with this backend while it is open, in all threads and event loops.
 
-    It is asked at each request, so clients made before count too. Of several, the last opened
-    answers.
+    Clients made before use it too. Of several, the one opened last is used.
     """
     _active.append(backend)
     try:
@@ -31,7 +30,7 @@ def activate(backend: "MockBackend") -> "Iterator[MockBackend]":
 
 
 class MockPlugin:
-    """Answers for `mock:`, and asks the other plugins of the same client what to answer."""
+    """Serves `mock:`; the other plugins of the same client can reply."""
 
     def __init__(self, hook: "pluggy.HookRelay") -> None:
         self._hook = hook
@@ -46,10 +45,10 @@ class MockPlugin:
         own = MockBackend()
         scripts = self._hook.emby_mock_reply
 
-        def answer(request: BackendRequest) -> BackendResponse:
+        def respond(request: BackendRequest) -> BackendResponse:
             backend = _active[-1] if _active else own
             if not scripts.get_hookimpls():
                 return backend(request)
-            return backend(request, lambda asked: scripts(request=asked))
+            return backend(request, lambda record: scripts(request=record))
 
-        return answer
+        return respond

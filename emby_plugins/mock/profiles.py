@@ -1,15 +1,15 @@
 """The dialects of the wire: three recorded states of the gateway, and Emby as documented.
 
-A profile says how things are said; what is said is the same in all. `2025-11` is the fork that
+A profile is the form of responses; their content is the same in all. `2025-11` is the fork that
 Emby's makers publish, `2025-12` and `2026-08` are later states of the same software. `emby` is what
-Emby's pages tell, and what `2025-11` does wherever they are silent.
+Emby's pages document, and `2025-11` wherever they are silent.
 """
 
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
 
-from emby_plugins.mock.validation import Schema, request_schema
+from emby_plugins.mock.schema_validation import Schema, request_schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,30 +17,31 @@ class Profile:
     """One dialect. The defaults are those of 2025-11.
 
     What is accepted: `schema`, of chat bodies; `takes_x_api_key`, beside a bearer.
-    The order of checks: `key_before_abilities`, else a model's abilities come before the key.
+    The order of checks: `key_before_capabilities`, else a model's capabilities come before the key.
 
-    Refusals: `flat_errors` are `{"error": true, "status", "message"}`; `names_prefixes`, errors
-    know providers' own model names. Of a provider's failure: `names_provider` in the message,
-    `passes_client_errors` with status and body, `tells_truncation` of a stream by an error event.
+    Errors: `flat_errors` are `{"error": true, "status", "message"}`; `names_prefixes`, errors
+    name providers' own models. Of a provider's failure: `names_provider` in the message,
+    `passes_client_errors` with status and body, `reports_truncation` of a stream in an error event.
 
     Replies: `streams_provider_model`, the provider's name of it in chunks; `fills_empty_text`
     beside images; `image_safety`, the finish reason of an image refused; `details_usage` and
     `streams_metadata` in the last chunk; `cost`; `max_streamed_image` in characters of base64,
     beyond which it is dropped in silence; `ping`, the seconds between keep-alive comments.
 
-    `marks_cache` tells a cached reply and lets `x-no-cache` pass by. The rest is about models.
+    `marks_cache` marks a cached reply and lets `x-no-cache` bypass the cache. With
+    `has_images_endpoint`, /images/generations and /images/edits exist. The rest is about models.
     """
 
     name: str
     is_emby: bool = False
     schema: Schema = field(repr=False)
     takes_x_api_key: bool = False
-    key_before_abilities: bool = False
+    key_before_capabilities: bool = False
     flat_errors: bool = True
     names_prefixes: bool = True
     names_provider: bool = False
     passes_client_errors: bool = False
-    tells_truncation: bool = False
+    reports_truncation: bool = False
     streams_provider_model: bool = True
     fills_empty_text: bool = False
     image_safety: Literal["stop", "content_filter"] = "stop"
@@ -50,6 +51,8 @@ class Profile:
     max_streamed_image: int | None = None
     ping: float | None = None
     marks_cache: bool = False
+    has_images_endpoint: bool = False
+    auto_image_model: str = "emby-mock-image"
     auto_model: str = "gpt-5-nano"
     provider_model_key: Literal["modelName", "externalId"] = "modelName"
     lists_structured_outputs: bool = False
@@ -74,7 +77,13 @@ def _documented() -> Schema:
 _BUFFER = 10 * 2**20
 """The fork's buffer for streams, in characters."""
 
-EMBY = Profile(name="emby", is_emby=True, schema=_documented(), max_streamed_image=_BUFFER)
+EMBY = Profile(
+    name="emby",
+    is_emby=True,
+    schema=_documented(),
+    max_streamed_image=_BUFFER,
+    has_images_endpoint=True,
+)
 """What Emby documents (Image Generation, Vision Support and Reasoning pages), on the fork."""
 
 PROFILES = {
@@ -92,12 +101,12 @@ PROFILES = {
             name="2026-08",
             schema=request_schema("2026-08"),
             takes_x_api_key=True,
-            key_before_abilities=True,
+            key_before_capabilities=True,
             flat_errors=False,
             names_prefixes=False,
             names_provider=True,
             passes_client_errors=True,
-            tells_truncation=True,
+            reports_truncation=True,
             streams_provider_model=False,
             fills_empty_text=True,
             image_safety="content_filter",
@@ -106,6 +115,8 @@ PROFILES = {
             cost="cost",
             ping=15.0,
             marks_cache=True,
+            has_images_endpoint=True,
+            auto_image_model="gemini-3-pro-image-preview",
             auto_model="claude-haiku-4-5",
             provider_model_key="externalId",
             lists_structured_outputs=True,

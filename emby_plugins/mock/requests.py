@@ -1,124 +1,148 @@
-"""A chat request as frozen values, read from a body that its schema accepts.
+"""A chat request as typed structs, read from a body that the schema of a gateway accepts.
 
-Unknown keys of the body are dropped in silence, as the gateway does.
+Unknown keys of the body are dropped, as the gateways do.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from emby_plugins.mock.errors import SchemaError
-from emby_plugins.mock.validation import JsonObject, Schema, validate
+import msgspec
 
-LONG_SIDES = {"1K": 1024, "2K": 2048, "4K": 4096}
+from emby_plugins.mock.errors import SchemaError
+from emby_plugins.mock.schema_validation import JsonObject, Schema, validate
+
 MAX_IMAGES = 8
 SYSTEM_ROLES = ("system", "developer")
 
+_LONG_SIDES = {"1K": 1024, "2K": 2048, "4K": 4096}
+_EXACT_SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
+_MAX_SIDE = 4096
+_MAX_N = 10
 _ASPECT_RATIO = re.compile(r"([1-9]\d{0,1}):([1-9]\d{0,1})")
 _STEEPEST = 8.0
-_READ = 10_000
+_MAX_READ = 10_000
 _DEMAND = re.compile(
     r"\bmust\b[^.\n]{0,60}\b(?:call|calling|use|using)\b[^.\n]{0,60}\btools?\b", re.IGNORECASE
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TextPart:
+class TextPart(msgspec.Struct, frozen=True, tag="text"):
     """Text of a message."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImagePart:
-    """An image of a message; `where` names it in errors."""
+class ImagePart(msgspec.Struct, frozen=True, tag="image_url"):
+    """An image of a message."""
 
-    url: str
-    where: str
+    image_url: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        """Its address or data URL."""
+        return self.image_url["url"]
 
 
-@dataclass(frozen=True, slots=True)
-class FilePart:
+class FilePart(msgspec.Struct, frozen=True, tag="file"):
     """A file of a message: a data URL, or the id of one uploaded before."""
 
-    name: str | None
-    data: str | None
-    file_id: str | None
-    where: str
+    file: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class AudioPart:
+class AudioPart(msgspec.Struct, frozen=True, tag="input_audio"):
     """Audio of a message."""
 
 
 Part = TextPart | ImagePart | FilePart | AudioPart
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn: who spoke, and what."""
+class Message(msgspec.Struct, frozen=True):
+    """One message: its role and its content."""
 
     role: str
-    parts: tuple[Part, ...]
+    content: str | tuple[Part, ...] | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The content as parts."""
+        if isinstance(self.content, tuple):
+            return self.content
+        return (TextPart(self.content),) if self.content else ()
 
     @property
     def text(self) -> str:
-        """All text of the message, a part a line."""
+        """All text of the message, a line for each part."""
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """A function the model may call."""
 
     name: str
-    description: str
-    parameters: JsonObject
+    description: str = ""
+    parameters: JsonObject = {}
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
-    """`mode` is auto, none, required or named."""
+class ImageConfig(msgspec.Struct, frozen=True):
+    """Options of generated images; the schema accepts any text as ratio and size."""
 
-    mode: str = "auto"
-    name: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ImageConfig:
-    """What is asked of generated images; None is the model's own choice."""
-
-    ratio: float | None = None
-    long_side: int | None = None
-    count: int | None = None
+    aspect_ratio: str = ""
+    image_size: str = ""
+    n: float | None = None
     seed: int = 0
 
+    @property
+    def ratio(self) -> float | None:
+        """Width by height, None where it is the model's choice."""
+        match = _ASPECT_RATIO.fullmatch(self.aspect_ratio)
+        ratio = int(match[1]) / int(match[2]) if match else 0
+        return ratio if 1 / _STEEPEST <= ratio <= _STEEPEST else None
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """Everything the mock reads of a POST to /chat/completions; `body` has all of it."""
+    @property
+    def exact_size(self) -> tuple[int, int] | None:
+        """Width and height in pixels, as OpenAI's `size` has them."""
+        match = _EXACT_SIZE.fullmatch(self.image_size)
+        return (min(int(match[1]), _MAX_SIDE), min(int(match[2]), _MAX_SIDE)) if match else None
+
+    @property
+    def long_side(self) -> int | None:
+        """In pixels."""
+        return _LONG_SIDES.get(self.image_size)
+
+    @property
+    def count(self) -> int | None:
+        """How many images, at most 10, as at OpenAI's endpoint."""
+        return None if self.n is None else max(1, min(_MAX_N, int(self.n)))
+
+
+class ChatRequest(msgspec.Struct, frozen=True):
+    """Everything the mock reads of a POST to /chat/completions; `body` has all of it.
+
+    `tool_choice` is auto, none, required or named, the last with `tool_name`.
+    """
 
     model: str
     messages: tuple[Message, ...]
-    body: JsonObject
+    body: JsonObject = {}
     stream: bool = False
     max_tokens: int | None = None
     reasoning_effort: str | None = None
     tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice = ToolChoice()
+    tool_choice: str = "auto"
+    tool_name: str | None = None
     response_format: str = "text"
     schema: JsonObject | None = None
     image_config: ImageConfig = ImageConfig()
 
     @property
     def demands_tool(self) -> bool:
-        """Whether a tool must be called: by `tool_choice`, or because the system prompt says so."""
-        mode = self.tool_choice.mode
+        """Whether a tool must be called, by `tool_choice` or by the system prompt."""
+        if self.tool_choice != "auto":
+            return self.tool_choice in ("required", "named")
         prompts = (m.text for m in self.messages if m.role in SYSTEM_ROLES)
-        told = mode == "auto" and any(_DEMAND.search(prompt[:_READ]) for prompt in prompts)
-        return mode in ("required", "named") or told
+        return any(_DEMAND.search(prompt[:_MAX_READ]) for prompt in prompts)
 
     @property
     def parts(self) -> Iterator[Part]:
@@ -131,77 +155,31 @@ def read_chat_request(body: Any, schema: Schema) -> ChatRequest:
     issues = validate(body, schema)
     if issues:
         raise SchemaError(issues)
-    # Real providers draw another picture each time. The mock's draw by a seed, and get it from a
-    # gateway that drops it too: else whoever asks for three pictures had the same one thrice.
-    seed = _seed(body.get("image_config"))
+    # Real providers draw another picture each time. The mock's draw by a seed, also where a gateway
+    # drops it: else a client that requests three pictures gets the same one three times.
+    config = body.get("image_config")
+    config = config if isinstance(config, dict) else {}
+    seed, known = config.get("seed"), schema["properties"].get("image_config", {})
+    config = {key: config[key] for key in known.get("properties", ()) if key in config}
     body = {key: value for key, value in body.items() if key in schema["properties"]}
-    wanted = body.get("response_format", {})
-    limit = body.get("max_tokens")
-    reasoning = body.get("reasoning_effort") or body.get("reasoning", {}).get("effort")
-    return ChatRequest(
-        model=body["model"],
-        messages=tuple(_message(value, at) for at, value in enumerate(body["messages"])),
-        body=body,
-        stream=body.get("stream", False),
-        max_tokens=int(limit) if limit and limit >= 1 else None,
-        reasoning_effort=None if reasoning == "none" else reasoning,
-        tools=tuple(_tools(body.get("tools", ()))),
-        tool_choice=_tool_choice(body.get("tool_choice", "auto")),
-        response_format=wanted.get("type", "text"),
-        schema=wanted.get("json_schema", {}).get("schema"),
-        image_config=_image_config(body.get("image_config", {}), seed),
-    )
-
-
-def _message(value: Any, at: int) -> Message:
-    content = value.get("content")
-    if not isinstance(content, list):
-        return Message(value["role"], (TextPart(content),) if content else ())
-    where = f"messages[{at}].content"
-    return Message(
-        value["role"], tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(content))
-    )
-
-
-def _part(value: Any, where: str) -> Part:
-    if value["type"] == "text":
-        return TextPart(value["text"])
-    if value["type"] == "image_url":
-        return ImagePart(value["image_url"]["url"], where)
-    if value["type"] == "file":
-        file = value["file"]
-        return FilePart(file.get("filename"), file.get("file_data"), file.get("file_id"), where)
-    return AudioPart()
-
-
-def _tools(values: Any) -> Iterator[Tool]:
-    for value in values:
-        function = value.get("function")
-        # The newest gateway takes tools of its own too, which have no function.
-        if function is not None:
-            about = function.get("description", "")
-            yield Tool(function["name"], about, function.get("parameters", {}))
-
-
-def _tool_choice(value: Any) -> ToolChoice:
-    if isinstance(value, str):
-        return ToolChoice(value)
-    name = value.get("function", {}).get("name")
-    return ToolChoice("named", name) if name is not None else ToolChoice()
-
-
-def _seed(given: Any) -> int:
-    seed = given.get("seed") if isinstance(given, dict) else None
-    return abs(int(seed)) if isinstance(seed, int | float) else 0
-
-
-def _image_config(given: Any, seed: int) -> ImageConfig:
-    """The schema takes any text for the form, and the provider makes of it what it can."""
-    match = _ASPECT_RATIO.fullmatch(given.get("aspect_ratio", ""))
-    ratio = int(match[1]) / int(match[2]) if match else None
-    if ratio is not None and not 1 / _STEEPEST <= ratio <= _STEEPEST:
-        ratio = None
-    count = given.get("n")
-    if count is not None:
-        count = max(1, min(MAX_IMAGES, int(count)))
-    return ImageConfig(ratio, LONG_SIDES.get(given.get("image_size", "")), count, seed)
+    limit, choice = body.get("max_tokens"), body.get("tool_choice", "auto")
+    name = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    form = body.get("response_format", {})
+    effort = body.get("reasoning_effort") or body.get("reasoning", {}).get("effort")
+    tools = body.get("tools", ())
+    read = {
+        "model": body["model"],
+        "messages": body["messages"],
+        "stream": body.get("stream", False),
+        "max_tokens": int(limit) if limit and limit >= 1 else None,
+        "reasoning_effort": None if effort == "none" else effort,
+        # The newest gateway accepts tools of its own too, which have no function.
+        "tools": [tool["function"] for tool in tools if "function" in tool],
+        "tool_choice": choice if isinstance(choice, str) else "named" if name else "auto",
+        "tool_name": name,
+        "response_format": form.get("type", "text"),
+        "schema": form.get("json_schema", {}).get("schema"),
+        "image_config": config | {"seed": abs(int(seed)) if isinstance(seed, int | float) else 0},
+        "body": body,
+    }
+    return msgspec.convert(read, ChatRequest)

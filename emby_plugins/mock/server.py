@@ -1,7 +1,4 @@
-"""`MockServer`: the mock over HTTP on this machine, for any client of an OpenAI-compatible API.
-
-Knows HTTP and nothing of the contract: what to answer, the backend decides.
-"""
+"""`MockServer`: the mock over HTTP on this machine, for any OpenAI-compatible client."""
 
 import ipaddress
 import logging

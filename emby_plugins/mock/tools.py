@@ -1,4 +1,4 @@
-"""Which tools to call, and with what.
+"""Which tools to call, and with which arguments.
 
 The rule for `tool_choice: "auto"`. Every tool is called that the last user text names (its name,
 with `_` and `-` read as spaces). If none, the first whose name's words all occur in the text. If
@@ -6,6 +6,8 @@ none, the tool that shares most main words with it: at least one of its name, or
 description; main words have three letters or more and are not verbs that every tool has (`get`,
 `make`, `find`); ties go to the tool given first. A tool is called once for each value when it takes
 a single argument and the text joins several with "and". Arguments that have a default are left out.
+If no tool is found and the text refers back (`Now make it blue`), the tool called last is called
+again, with the ids of the images that it returned.
 
 The rule for `required`: the first tool, and after each round of results the next; the last again.
 """
@@ -14,14 +16,16 @@ import json
 import re
 from collections.abc import Sequence
 
+from emby_plugins.mock import intent
 from emby_plugins.mock.errors import ProviderFailure
 from emby_plugins.mock.requests import ChatRequest, Tool
-from emby_plugins.mock.schema import parameters_instance
-from emby_plugins.mock.validation import JsonObject
-from emby_plugins.mock.words import Words, read_words
+from emby_plugins.mock.schema_instance import instance
+from emby_plugins.mock.schema_validation import JsonObject
+from emby_plugins.mock.values import Values
 
 _MAX_CALLS = 8
 _MAX_TEXT = 10_000
+_IMAGE_ID = re.compile(r"\bimage_[0-9a-f]{8,64}\b")
 _WORD = re.compile(r"[^\W_]{3,40}")
 _COMMON = frozenset(
     _WORD.findall(
@@ -39,31 +43,47 @@ def calls(request: ChatRequest, text: str) -> list[tuple[str, str]]:
     return [
         (tool.name, json.dumps(arguments, ensure_ascii=False))
         for tool in _chosen(request, text[:_MAX_TEXT])
-        for arguments in _arguments(tool, text)
+        for arguments in _arguments(tool, text, _image_ids(request))
     ][:_MAX_CALLS]
 
 
 def _chosen(request: ChatRequest, text: str) -> list[Tool]:
     choice = request.tool_choice
-    if choice.mode == "none":
+    if choice == "none":
         return []
-    if choice.mode == "named":
-        found = [tool for tool in request.tools if tool.name == choice.name]
+    if choice == "named":
+        found = [tool for tool in request.tools if tool.name == request.tool_name]
         if not found:
-            message = f"tool_choice names {choice.name!r}, which is not among the tools"
-            raise ProviderFailure.saying(400, message)
+            message = f"tool_choice {request.tool_name!r} is not one of the tools"
+            raise ProviderFailure.of(400, message)
         return found[:1]
     if request.demands_tool:
-        if not request.tools and choice.mode == "auto":
-            return []
-        if not request.tools:
-            raise ProviderFailure.saying(400, "tool_choice needs tools")
-        return [request.tools[min(_rounds(request), len(request.tools) - 1)]]
-    return _plausible(request.tools, text)
+        if request.tools:
+            return [request.tools[min(_rounds(request), len(request.tools) - 1)]]
+        if choice == "required":
+            raise ProviderFailure.of(400, "tool_choice needs tools")
+    return _plausible(request.tools, text) or _continued(request, text)
+
+
+def _continued(request: ChatRequest, text: str) -> list[Tool]:
+    """The tool called last, when the text changes what it made: `Now make it blue`."""
+    if intent.is_question(text) or not intent.refers_back(text):
+        return []
+    names = [call["function"]["name"] for m in request.messages for call in m.tool_calls]
+    return [tool for tool in request.tools if names and tool.name == names[-1]]
+
+
+def _image_ids(request: ChatRequest) -> list[object]:
+    """The ids of images in the last result that has some."""
+    for message in reversed(request.messages):
+        ids = _IMAGE_ID.findall(message.text) if message.role in ("tool", "function") else []
+        if ids:
+            return list(dict.fromkeys(ids))
+    return []
 
 
 def _rounds(request: ChatRequest) -> int:
-    """How often the assistant has spoken since the user said something."""
+    """How many messages the assistant has sent since the user's last text."""
     rounds = 0
     for message in reversed(request.messages):
         if message.role == "user" and message.text.strip():
@@ -74,30 +94,28 @@ def _rounds(request: ChatRequest) -> int:
 
 def _plausible(tools: Sequence[Tool], text: str) -> list[Tool]:
     flat = f" {_spaced(text)} "
-    named = [tool for tool in tools if f" {_spaced(tool.name)} " in flat]
+    named = {f" {_spaced(tool.name)} ": tool for tool in tools}
+    named = {name: tool for name, tool in named.items() if name in flat}
     if named:
-        names = [_spaced(tool.name) for tool in named]
         # `magic_function_no_args` is not also a mention of `magic_function`.
         return [
             tool
-            for tool, name in zip(named, names, strict=True)
-            if not any(name != other and f" {name} " in f" {other} " for other in names)
+            for name, tool in named.items()
+            if not any(name != other and name in other for other in named)
         ]
-    heard = set(flat.split())
-    whole = [
-        tool for tool in tools if heard.issuperset(words := _spaced(tool.name).split()) and words
-    ]
+    words = set(flat.split())
+    whole = [tool for tool in tools if words.issuperset(_spaced(tool.name).split() or [""])]
     if whole:
         return whole[:1]
-    said = _main_words(text)
-    scores = [_score(tool, said) for tool in tools]
+    main_words = _main_words(text)
+    scores = [_score(tool, main_words) for tool in tools]
     best = max(scores, default=0)
     return [tools[scores.index(best)]] if best else []
 
 
-def _score(tool: Tool, said: frozenset[str]) -> int:
-    in_name = len(_main_words(tool.name) & said)
-    in_description = len(_main_words(tool.description[:_MAX_TEXT]) & said)
+def _score(tool: Tool, words: frozenset[str]) -> int:
+    in_name = len(_main_words(tool.name) & words)
+    in_description = len(_main_words(tool.description[:_MAX_TEXT]) & words)
     return in_name * 100 + in_description if in_name or in_description >= 2 else 0
 
 
@@ -111,41 +129,36 @@ def _main_words(text: str) -> frozenset[str]:
     return frozenset(word for word in words if word not in _COMMON and f"{word}s" not in _COMMON)
 
 
-def _arguments(tool: Tool, text: str) -> list[dict[str, object]]:
-    words = read_words(text)
-    parameters = _without_defaults(tool.parameters)
-    values = _joined_values(parameters, words) if " and " in text else 1
-    made = []
-    for index in range(values):
-        # Each call reads on where the one before stopped.
-        made.append(parameters_instance(parameters, words))
-        if index + 1 >= _MAX_CALLS:
-            break
-    return made
+def _arguments(tool: Tool, text: str, image_ids: list[object]) -> list[object]:
+    values = Values.of(text)
+    refers_back = image_ids and intent.refers_back(text) and not intent.wants_new_image(text)
+    keep = ("images", "image_ids") if refers_back else ()
+    values.measured = [{name: [image_ids] for name in keep}] if keep else []
+    schema = {**_without_defaults(tool.parameters, keep), "type": "object"}
+    count = _joined_values(schema, values) if " and " in text else 1
+    # Each call reads on where the one before stopped.
+    return [instance(schema, values) for _ in range(min(count, _MAX_CALLS))]
 
 
-def _without_defaults(schema: JsonObject) -> JsonObject:
-    """The schema without what a caller may leave out because it has a default."""
+def _without_defaults(schema: JsonObject, keep: Sequence[str]) -> JsonObject:
+    """The schema without optional properties that have a default."""
     properties, required = schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict) or not isinstance(required, list):
         return schema
-    asked = {
+    kept = {
         name: inner
         for name, inner in properties.items()
-        if name in required or not (isinstance(inner, dict) and "default" in inner)
+        if name in required or name in keep or not (isinstance(inner, dict) and "default" in inner)
     }
-    return {**schema, "properties": asked}
+    return {**schema, "properties": kept}
 
 
-def _joined_values(schema: JsonObject, words: Words) -> int:
+def _joined_values(schema: JsonObject, values: Values) -> int:
     """How many calls the prompt has values for, when one takes exactly one argument."""
     properties = schema.get("properties")
-    if not isinstance(properties, dict) or len(properties) != 1:
+    only = list(properties.values()) if isinstance(properties, dict) else []
+    if len(only) != 1 or not isinstance(only[0], dict) or "enum" in only[0]:
         return 1
-    only = next(iter(properties.values()))
-    kind = only.get("type") if isinstance(only, dict) else None
-    if isinstance(only, dict) and "enum" in only:
-        return 1
-    if kind == "string":
-        return max(1, len(words.strings))
-    return max(1, len(words.numbers)) if kind in ("integer", "number") else 1
+    counts = {"string": len(values.strings), "integer": len(values.numbers)}
+    counts["number"] = counts["integer"]
+    return max(1, counts.get(str(only[0].get("type")), 1))

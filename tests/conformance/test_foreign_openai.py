@@ -1,10 +1,12 @@
 """The `openai` SDK against the mock: what its users can do, and what they must dig for."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import openai
+import PIL.Image
 import pydantic
 import pytest
 from foreign_help import KEY, PUPPY, WEATHER, opened, user
@@ -265,3 +267,33 @@ def test_a_truncated_stream_passes_for_whole(client: openai.OpenAI, backend: Moc
     backend.reply(fault=Fault(no_finish=True, no_done=True))
     chunks = list(client.chat.completions.create(model=MODEL, messages=user("Hello"), stream=True))
     assert not [c for chunk in chunks for c in chunk.choices if c.finish_reason]
+
+
+@pytest.mark.parametrize("profile", ["emby", "2026-08"])
+def test_the_images_endpoint(profile: str) -> None:
+    """`images.generate` and `images.edit` get images, a file's bytes and a mask included."""
+    red = Image.from_pil(PIL.Image.new("RGB", (40, 30), "#ff0000"))
+    backend = MockBackend(KEY, profile=PROFILES[profile])
+    with (
+        MockServer(backend) as server,
+        openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=0) as client,
+    ):
+        made = client.images.generate(model="emby-mock-image", prompt="a boat", size="1024x1024")
+        file = ("red.png", red.data, "image/png")
+        edited = client.images.edit(
+            model="emby-mock-image", image=[file], mask=file, prompt="make it grayscale", n=1
+        )
+    assert Image.from_bytes(base64.b64decode(made.data[0].b64_json)).size == (1024, 1024)
+    assert Image.from_bytes(base64.b64decode(edited.data[0].b64_json)).size == (40, 30)
+    assert backend.requests[-1].images == (red, red)
+
+
+@pytest.mark.parametrize("profile", ["2025-11", "2025-12"])
+def test_no_images_endpoint(profile: str) -> None:
+    """The older gateways have none."""
+    with (
+        MockServer(MockBackend(profile=PROFILES[profile])) as server,
+        openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=0) as client,
+        pytest.raises(openai.NotFoundError),
+    ):
+        client.images.generate(model="emby-mock-image", prompt="a boat")

@@ -6,8 +6,8 @@ import pytest
 from mock_help import PUPPY, body_of, chat, flat, image_part, message, mock, reply, send
 
 from emby_plugins.mock.patterns import example_of
-from emby_plugins.mock.schema import instance
-from emby_plugins.mock.words import read_words
+from emby_plugins.mock.schema_instance import instance
+from emby_plugins.mock.values import Values
 
 
 def tool(name, about="", **properties):
@@ -290,7 +290,7 @@ def test_tools_come_before_json():
 )
 def test_instances(schema, prompt, expected):
     """Each keyword is honoured, and values are taken from the prompt where they fit."""
-    assert instance(schema, read_words(prompt)) == expected
+    assert instance(schema, Values.of(prompt)) == expected
 
 
 def test_recursive_schemas_end():
@@ -370,3 +370,45 @@ def test_images_come_with_a_painting_model_only():
     assert "images" not in said
     assert "mostly gray" in said["content"]
     assert "images" in message(PUPPY, model="emby-mock")
+
+
+FACTS = {
+    "width": {"type": "integer"},
+    "imageHeight": {"type": "integer"},
+    "format": {"enum": ["png", "jpeg"]},
+    "dominant_color": {"type": "string"},
+    "colors": {"type": "array", "items": {"type": "string"}},
+    "brightness": {"type": "number", "minimum": 0, "maximum": 1},
+    "is_animated": {"type": "boolean"},
+    "orientation": {"enum": ["portrait", "landscape"]},
+    "person_count": {"type": "integer"},
+    "score": {"type": ["number", "null"]},
+}
+PHOTO = {
+    "width": 451,
+    "imageHeight": 300,
+    "format": "png",
+    "dominant_color": "red",
+    "colors": ["red"],
+    "brightness": 0.3,
+    "is_animated": False,
+    "orientation": "landscape",
+    "person_count": 0,
+    "score": None,
+}
+
+
+def test_json_about_an_image_is_measured():
+    """Properties named like a measurement have its value; what was not measured is 0 or null."""
+    schema = json_schema({"type": "object", "properties": FACTS, "required": list(FACTS)})
+    assert as_json("Measure it", schema, flat("red", (451, 300))) == PHOTO
+    keys = as_json("JSON with keys: width, color", {"type": "json_object"}, flat("red", (451, 300)))
+    assert keys == {"width": 451, "color": "red"}
+
+
+def test_json_about_several_images_has_an_item_for_each():
+    """An array of objects has one for each image, with its own measurements."""
+    item = {"type": "object", "properties": {"width": {"type": "integer"}}}
+    schema = {"type": "object", "properties": {"photos": {"type": "array", "items": item}}}
+    told = as_json("Measure", json_schema(schema), flat("red", (10, 5)), flat("red", (20, 5)))
+    assert told == {"photos": [{"width": 10}, {"width": 20}]}

@@ -9,7 +9,7 @@ from replay_compare import COUNTS, READ, collapsed, differences
 from replay_help import backend_for, events, provider_fails, send
 
 from emby_plugins.mock import MockBackend
-from emby_plugins.mock.validation import request_schema as schema_of_the_mock
+from emby_plugins.mock.schema_validation import request_schema as schema_of_the_mock
 
 MEANT = {
     "openai-form-image-index-key": "Scripted images have no index; the client ignores it.",

@@ -64,3 +64,42 @@ def test_arguments_with_a_default_are_left_out():
         tool = {"type": "function", "function": {"name": "weather", "parameters": parameters}}
         call = message("What is the weather?", tools=[tool])["tool_calls"][0]
         assert list(json.loads(call["function"]["arguments"])) == names
+
+
+DRAW = {
+    "type": "function",
+    "function": {
+        "name": "generate_image",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "prompt": {"type": "string"},
+                "images": {"type": "array", "items": {"type": "string"}, "default": []},
+            },
+            "required": ["prompt"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "arguments"),
+    [
+        ("Now make it grayscale", {"images": ["image_0badcafe"]}),
+        ("What is it?", None),
+        ("Generate an image of a boat", {}),
+    ],
+)
+def test_a_change_of_what_a_tool_made_calls_it_again(prompt, arguments):
+    """With the ids of its images; a question is answered, and a new image needs no id."""
+    call = {"id": "1", "type": "function", "function": {"name": "generate_image", "arguments": ""}}
+    past = [
+        {"role": "user", "content": "Generate an image of a robin"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": "image_0badcafe: image/png"},
+        {"role": "assistant", "content": "Here it is."},
+        {"role": "user", "content": prompt},
+    ]
+    made = message(past, tools=[DRAW]).get("tool_calls")
+    found = json.loads(made[0]["function"]["arguments"]) if made else None
+    assert found == (None if arguments is None else {"prompt": prompt, **arguments})
