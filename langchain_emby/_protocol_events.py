@@ -1,9 +1,10 @@
-"""The v3 events of a stream, without base64 in the events that only announce an image.
+"""The v3 events of a stream, without base64 in events that only announce an image.
 
 LangChain's bridge from chunks to events sends each image twice: when its block starts and when it
-ends. This removes the first copy and leaves the events otherwise as LangChain makes them.
+ends. This removes the first copy, and marks tool calls as invalid whose arguments are no object.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 def to_events(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
     """The events of a stream of chunks."""
-    return map(_without_payload, chunks_to_events(chunks, message_id=_message_id(run_id)))
+    return map(_adapt, chunks_to_events(chunks, message_id=_message_id(run_id)))
 
 
 async def to_events_async(
@@ -22,7 +23,22 @@ async def to_events_async(
 ) -> AsyncIterator[Any]:
     """As `to_events`, for `async for`."""
     async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
-        yield _without_payload(event)
+        yield _adapt(event)
+
+
+def _adapt(event: Any) -> Any:
+    content = event.get("content")
+    if event["event"] == "content-block-finish" and content["type"] == "tool_call":
+        # The bridge accepts any JSON as arguments, which its own message then rejects.
+        if not isinstance(content["args"], dict):
+            call = {
+                **content,
+                "type": "invalid_tool_call",
+                "args": json.dumps(content["args"], ensure_ascii=False),
+            }
+            return {**event, "content": {**call, "error": "The arguments are not a JSON object."}}
+        return event
+    return _without_payload(event)
 
 
 def _without_payload(event: Any) -> Any:

@@ -7,7 +7,8 @@ server-side tools, are left out.
 
 import json
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from langchain_core.messages import (
@@ -54,7 +55,22 @@ def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
     Raises `RequestError` for content or a message that Emby's API can't express, and
     `InvalidImageError` for an image that does not decode.
     """
-    return [converted for message in messages for converted in _message(message)]
+    converted = [core for message in messages for core in _message(message)]
+    # Gateways need each call together with its answer. LangChain runs no invalid call, so most of
+    # them have none.
+    answered = {message.tool_call_id for message in converted if message.role == "tool"}
+    invalid = {
+        call["id"] or ""
+        for message in messages
+        if isinstance(message, AIMessage)
+        for call in message.invalid_tool_calls
+    }
+    return [_without_calls(message, invalid - answered) for message in converted]
+
+
+def _without_calls(message: Message, ids: Set[str]) -> Message:
+    calls = tuple(call for call in message.tool_calls if call.id not in ids)
+    return replace(message, tool_calls=calls) if len(calls) < len(message.tool_calls) else message
 
 
 def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -124,7 +140,6 @@ def _calls(message: AIMessage) -> Iterator[ToolCall]:
         arguments = json.dumps(call["args"], ensure_ascii=False)
         yield ToolCall(call["id"] or "", call["name"], arguments)
     for invalid in message.invalid_tool_calls:
-        # A tool message answers the invalid call too: the gateway needs the pair.
         yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
     known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in message.content:

@@ -22,7 +22,6 @@ from emby_plugins import (
     ChatReply,
     Finished,
     ImageReceived,
-    MalformedReplyError,
     ReasoningDelta,
     StreamEvent,
     TextDelta,
@@ -32,6 +31,7 @@ from emby_plugins import (
 )
 from langchain_emby._blocks import image_block
 from langchain_emby._stop_sequences import StopFilter, truncate
+from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._translator import PROVIDER
 
 Blocks = list[str | dict[Any, Any]]
@@ -46,7 +46,7 @@ def to_message(reply: ChatReply, *, model: str, v1: bool, stop: Sequence[str] = 
     `model` is the requested model, used if the reply does not name one.
     """
     text = truncate(reply.text, stop)
-    calls, invalid = _tool_calls(reply.tool_calls)
+    calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
     return AIMessage(
         content=_v1_content(reply, text, calls, invalid) if v1 else _v0_content(reply, text),
         additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
@@ -71,6 +71,7 @@ class ChunkWriter:
         self._v1 = v1
         self._stop_filter = StopFilter(stop) if stop else None
         self._with_usage = with_usage
+        self._calls: dict[int, ToolCall] = {}
         self._writers: dict[type, Callable[[Any], Iterable[AIMessageChunk]]] = {
             TextDelta: self._text,
             ReasoningDelta: self._reasoning,
@@ -103,16 +104,31 @@ class ChunkWriter:
         return (self._chunk([image_block(event.image, event.index)]),)
 
     def _tool_call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
+        call = self._calls.get(event.index, ToolCall("", "", ""))
+        self._calls[event.index] = ToolCall(
+            call.id or event.id, call.name or event.name, call.arguments + event.arguments
+        )
+        yield self._tool_call_chunk(event)
+
+    def _invalidate_tool_calls(self, finish_reason: str | None) -> Iterable[AIMessageChunk]:
+        for index, call in self._calls.items():
+            if find_problem(call, finish_reason):
+                end = invalidate(call.arguments)
+                if end:
+                    yield self._tool_call_chunk(ToolCallDelta(index, arguments=end))
+
+    def _tool_call_chunk(self, event: ToolCallDelta) -> AIMessageChunk:
         piece = tool_call_chunk(
             id=event.id or None, name=event.name or None, args=event.arguments, index=event.index
         )
         blocks: Blocks = [{**piece}]
-        return (self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece]),)
+        return self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece])
 
     def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
         if self._stop_filter:
             yield from self._text_chunk(self._stop_filter.flush())
         reply = event.reply
+        yield from self._invalidate_tool_calls(reply.finish_reason)
         was_truncated = self._stop_filter is not None and self._stop_filter.has_stopped
         has_citations = self._v1 and reply.citations and reply.text
         yield AIMessageChunk(
@@ -187,37 +203,15 @@ def _reasoning_block(text: str) -> dict[str, Any]:
     return {"type": "reasoning", "reasoning": text, "index": "lc_rs_0"}
 
 
-def _tool_calls(
-    calls: Iterable[ToolCall],
-) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
-    valid: list[LangChainToolCall] = []
-    invalid: list[InvalidToolCall] = []
-    for call in calls:
-        try:
-            args = call.args
-        except MalformedReplyError as error:
-            invalid.append(
-                InvalidToolCall(
-                    type="invalid_tool_call",
-                    id=call.id,
-                    name=call.name,
-                    args=call.arguments,
-                    error=error.message,
-                )
-            )
-        else:
-            valid.append(LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=args))
-    return valid, invalid
-
-
 def _metadata(reply: ChatReply, model: str, *, was_truncated: bool, v1: bool) -> dict[str, Any]:
     finish_reason = reply.finish_reason
+    notices = [reply.notice, *_incomplete_calls(reply)]
     metadata: dict[str, Any] = {
         "model_provider": PROVIDER,
         "model_name": reply.model or model,
         "finish_reason": "stop" if was_truncated and not reply.tool_calls else finish_reason,
         # Text truncated here ended as requested, regardless of the gateway's finish reason.
-        "notice": "" if was_truncated else reply.notice,
+        "notice": "" if was_truncated else " ".join(filter(None, notices)),
         "id": reply.id,
         "created": reply.created,
         "request_id": reply.request_id,
@@ -228,6 +222,16 @@ def _metadata(reply: ChatReply, model: str, *, was_truncated: bool, v1: bool) ->
         "output_version": "v1" if v1 else None,
     }
     return {name: value for name, value in metadata.items() if value not in (None, "", {}, [])}
+
+
+def _incomplete_calls(reply: ChatReply) -> list[str]:
+    if reply.finish_reason != "length":
+        return []
+    _, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+    return [
+        f"So the call to {call['name']!r} is incomplete and must not be executed."
+        for call in invalid
+    ]
 
 
 def _citations(reply: ChatReply) -> list[dict[str, str]]:

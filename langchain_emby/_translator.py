@@ -54,9 +54,12 @@ def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
 
 
 def _calls(message: AIMessage, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    present = {block.get("id") for block in blocks if block["type"] == "tool_call"}
-    return [
+    present = {block.get("id") for block in blocks if block["type"].endswith("tool_call")}
+    valid: list[dict[str, Any]] = [
         {"type": "tool_call", "id": call["id"], "name": call["name"], "args": call["args"]}
         for call in message.tool_calls
-        if call["id"] not in present
     ]
+    invalid: list[dict[str, Any]] = [
+        {**call, "type": "invalid_tool_call"} for call in message.invalid_tool_calls
+    ]
+    return [call for call in valid + invalid if call["id"] not in present]

@@ -1,14 +1,21 @@
 """Tools, tool choice and structured output."""
 
 import json
+from collections.abc import Callable
 from typing import Any, TypedDict
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from lc_support import Script, merged
 from pydantic import BaseModel, Field
+from test_lc_images_out import by_invoke, by_stream, by_streaming, by_v3
 
 from emby_plugins import RequestError
+from langchain_emby import ChatEmby
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 CALLS = [
     {
@@ -63,13 +70,91 @@ def test_tool_calls_arrive(version: str) -> None:
     assert invoked.response_metadata["finish_reason"] == "tool_calls"
 
 
-def test_broken_arguments_are_an_invalid_call() -> None:
-    """Arguments that are no JSON object are kept as they came, and raise nothing."""
-    broken = [{**CALLS[0], "function": {"name": "weather", "arguments": '{"city": "Zü'}}]
-    message = Script(None, tool_calls=broken).chat().invoke("Weather?")
+INCOMPLETE = [
+    '{"city": "Zü',
+    '{"city": "Zürich"',
+    '{"city": "Zürich", "days": 1',
+    '{"city": ["a", "b\\',
+    '{"city": {"name": "Zü"',
+    "{",
+    "",
+]
+NO_OBJECT = ["[]", "null", '"Zürich"', "1", '[{"city": "Zürich"}]', "Zürich", "]", '{"a": 1}}']
+
+
+def cut_call(arguments: str, finish: str, version: str) -> ChatEmby:
+    """A model whose reply calls a tool with these arguments."""
+    call = {**CALLS[0], "function": {"name": "weather", "arguments": arguments}}
+    return Script(None, tool_calls=[call], finish=finish).chat(output_version=version)
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_invoke, by_streaming, by_stream, by_v3])
+@pytest.mark.parametrize(
+    ("arguments", "finish"),
+    [*((a, "length") for a in INCOMPLETE), *((a, "tool_calls") for a in NO_OBJECT)],
+)
+def test_incomplete_arguments_are_an_invalid_call(
+    arguments: str, finish: str, way: Callable[[ChatEmby], AIMessage], version: str
+) -> None:
+    """Only a complete JSON object is executed, in every way to call; nothing raises."""
+    message = way(cut_call(arguments, finish, version))
     assert message.tool_calls == []
-    assert message.invalid_tool_calls[0]["args"] == '{"city": "Zü'
-    assert message.invalid_tool_calls[0]["id"] == "call_1"
+    (call,) = message.invalid_tool_calls
+    assert (call["id"], call["name"]) == ("call_1", "weather")
+    assert call["args"].startswith(arguments if arguments else ("", "{}", "]"))
+    assert not [block for block in message.content_blocks if block["type"] == "tool_call"]
+    if finish == "length":
+        assert "So the call to 'weather' is incomplete" in message.response_metadata["notice"]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_invoke, by_streaming, by_stream, by_v3])
+@pytest.mark.parametrize(
+    ("arguments", "finish"), [('{"city": "Zürich"}', "length"), ("{}", "stop"), ("", "tool_calls")]
+)
+def test_complete_arguments_are_a_valid_call(
+    arguments: str, finish: str, way: Callable[[ChatEmby], AIMessage], version: str
+) -> None:
+    """The contrast: complete arguments before the limit, and no arguments where nothing is cut."""
+    message = way(cut_call(arguments, finish, version))
+    assert [call["args"] for call in message.tool_calls] == [json.loads(arguments or "{}")]
+    assert message.invalid_tool_calls == []
+    assert "incomplete" not in message.response_metadata.get("notice", "")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_agent_does_not_execute_a_cut_call(stream: bool) -> None:
+    """The tool never runs with the arguments that happened to arrive."""
+    ran: list[str] = []
+
+    @tool
+    def delete(path: str) -> str:
+        """Delete a path."""
+        ran.append(path)
+        return "Deleted."
+
+    call = {**CALLS[0], "function": {"name": "delete", "arguments": '{"path": "/data'}}
+    model = Script(None, tool_calls=[call], finish="length").chat()
+    agent = create_agent(model, tools=[delete])
+    if stream:
+        for _ in agent.stream({"messages": [HumanMessage("Go")]}, stream_mode="messages"):
+            pass
+    else:
+        agent.invoke({"messages": [HumanMessage("Go")]})
+    assert ran == []
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_an_invalid_call_is_sent_back_with_its_answer(is_answered: bool) -> None:
+    """Gateways refuse a call without a tool message, and a tool message without its call."""
+    script = Script("Fine.")
+    history = [HumanMessage("Hi"), by_stream(cut_call('{"city": "Zü', "length", "v0"))]
+    if is_answered:
+        history.append(ToolMessage("Incomplete.", tool_call_id="call_1"))
+    script.chat().invoke([*history, HumanMessage("Again.")])
+    calls = script.sent["messages"][1].get("tool_calls", [])
+    assert [call["id"] for call in calls] == (["call_1"] if is_answered else [])
 
 
 CHOICES: list[tuple[Any, int, Any]] = [
