@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from emby_plugins._errors import EmbyError
+from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES
 from emby_plugins._text import clean_lines
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _BYTES_PER_SECOND = 4_000_000
 _MAX_INLINE = 256 * 1024
 _PREVIEW = 768
 _SINGLE_WIDTH, _GRID_WIDTH = 384, 224
-_SHOWN = {"image/png", "image/jpeg", "image/webp", "image/gif"}
 
 # Works in light and dark themes: text inherits the page's color, borders are a neutral gray.
 _BOX = "max-width:60em;line-height:1.5;text-align:left"
@@ -238,7 +238,7 @@ def _figure(image: "Image") -> _Figure:
     """Return how to show an image: by its own bytes or, if it is large, a preview."""
     label = _text(repr(image))
     try:
-        if image.media_type not in _SHOWN:
+        if image.media_type not in ACCEPTED_MEDIA_TYPES:
             return "", label, 0
         width, height = image.size
         data = image.data

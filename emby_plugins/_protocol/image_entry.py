@@ -11,21 +11,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from urllib.parse import unquote_to_bytes
 
-import pybase64
-
 from emby_plugins._errors import EmbyError, InvalidImageError, MalformedReplyError
-from emby_plugins._images import Image, sniff
+from emby_plugins._images import Image
+from emby_plugins._media_types import UNKNOWN_MEDIA_TYPE, decode_base64, sniff
 from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import Document, Value
 
-_UNKNOWN = "application/octet-stream"
 _DATA_URL = re.compile(rb"\s*+data(?::|%3a)([^,]{0,1000}?)(,|%2c)", re.IGNORECASE)
 _SCHEME = re.compile(rb"\s*+[a-z][a-z0-9.+-]{1,20}:", re.IGNORECASE)
-# In base64 only these are ever percent-encoded.
-_PERCENT = {b"%2b": b"+", b"%2f": b"/", b"%3d": b"=", b"%0a": b"", b"%0d": b"", b"%20": b""}
-_FROM_URL_SAFE = bytes.maketrans(b"-_", b"+/")
-_WHITE = b" \t\r\n\f\v"
 _MEDIA_TYPE_KEYS = {"type", "mime_type", "mimeType", "media_type", "mediaType"}
 _BASE64_KEYS = {"b64_json", "b64", "base64", "data", "image_base64", "image_b64", "image_bytes"}
 _OTHER_KEYS = {*_MEDIA_TYPE_KEYS, "detail", "id", "text", "alt", "revised_prompt", "filename"}
@@ -80,8 +74,8 @@ class ImageReader:
                 raise _not_a_url(text) from None
         self._limits.check("image", _decoded_size(len(text)))
         with suppress(ValueError):
-            data = decode_base64(text)
-            if data and (sniff(data) != _UNKNOWN or (is_image and key in _BASE64_KEYS)):
+            data = decode_base64(text, lenient=True)
+            if data and (sniff(data) != UNKNOWN_MEDIA_TYPE or (is_image and key in _BASE64_KEYS)):
                 return self._stored(data)
         if is_image and "url" in key:
             raise _not_a_url(text)
@@ -97,14 +91,14 @@ class ImageReader:
         if not is_base64 and not media_type.startswith(b"image/svg"):
             raise InvalidImageError("A data URL of the reply is not base64.", hint=HINT)
         try:
-            data = decode_base64(payload) if is_base64 else unquote_to_bytes(payload)
+            data = decode_base64(payload, lenient=True) if is_base64 else unquote_to_bytes(payload)
         except ValueError as error:
             msg = f"An image of the reply can't be decoded: {error}."
             raise InvalidImageError(msg, hint=HINT) from None
         if not data:
             raise InvalidImageError("An image of the reply is empty.", hint=HINT)
         is_meant = is_image or media_type.startswith((b"image/", b";"))
-        return self._stored(data) if is_meant or sniff(data) != _UNKNOWN else None
+        return self._stored(data) if is_meant or sniff(data) != UNKNOWN_MEDIA_TYPE else None
 
     def _stored(self, data: bytes) -> Image:
         self._limits.check("image", len(data))
@@ -114,26 +108,6 @@ class ImageReader:
 def _not_a_url(text: bytes) -> InvalidImageError:
     shown = text[:60].decode("utf-8", "replace")
     return InvalidImageError(f"{shown!r} is not the URL of an image.", hint=HINT)
-
-
-def decode_base64(text: bytes) -> bytes:
-    """Decode base64, carelessly spelled or not; raise `ValueError` for anything else.
-
-    Padding may be missing, white space anywhere, the alphabet may be the URL-safe one, and the
-    characters that are special in a URL may be percent-encoded.
-    """
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        pass
-    if b"%" in text:
-        for encoded, plain in _PERCENT.items():
-            text = text.replace(encoded, plain).replace(encoded.upper(), plain)
-    text = text.translate(_FROM_URL_SAFE, _WHITE)
-    bare = text.rstrip(b"=")
-    if len(text) - len(bare) > 2:
-        raise ValueError("there is too much padding")
-    return pybase64.b64decode(bare + b"=" * (-len(bare) % 4), validate=True)
 
 
 def _strings(value: Value, key: str = "", depth: int = 0) -> Iterator[tuple[str, Value]]:

@@ -24,7 +24,8 @@ from emby_plugins._chat import (
     Tool,
 )
 from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
-from emby_plugins._images import ACCEPTED_MEDIA_TYPES, Image, sniff
+from emby_plugins._images import Image
+from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
 from emby_plugins._protocol.limits import Limits
 
 _PLAIN_OPTIONS = (

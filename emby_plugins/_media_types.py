@@ -1,0 +1,89 @@
+"""Image media types, their file name suffixes and base64: one place for each of these decisions."""
+
+ACCEPTED_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+"""What Emby accepts: Vision Support page, "Supported Image Types"."""
+
+CONVERTED_MEDIA_TYPES = ("image/heic", "image/avif", "image/tiff", "image/bmp")
+"""What is converted before it is sent; HEIC needs the extra `heic`."""
+
+IMAGE_MEDIA_TYPES = ACCEPTED_MEDIA_TYPES + CONVERTED_MEDIA_TYPES
+"""All media types that an `Image` can be sent from."""
+
+UNKNOWN_MEDIA_TYPE = "application/octet-stream"
+
+SUFFIXES = {
+    "image/jpeg": (".jpg", ".jpeg"),
+    "image/png": (".png",),
+    "image/webp": (".webp",),
+    "image/gif": (".gif",),
+    "image/bmp": (".bmp",),
+    "image/tiff": (".tiff", ".tif"),
+    "image/heic": (".heic", ".heif"),
+    "image/avif": (".avif",),
+    UNKNOWN_MEDIA_TYPE: (".bin",),
+}
+
+SUPPORTED_HINT = (
+    "Emby accepts JPEG, PNG, WebP and GIF; HEIC, AVIF, TIFF and BMP are converted when sent."
+)
+
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_TO_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_WHITE_SPACE = b" \t\r\n\f\v"
+# The only characters of base64 that are ever percent-encoded.
+_PERCENT = {b"%2b": b"+", b"%2f": b"/", b"%3d": b"=", b"%0a": b"", b"%0d": b"", b"%20": b""}
+
+
+def sniff(data: bytes) -> str:
+    """Detect the media type from the first bytes; `application/octet-stream` if unknown."""
+    head = data[:64]
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if head.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "image/webp"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "image/tiff"
+    if head.startswith(b"BM") and len(data) > 26:
+        return "image/bmp"
+    if head[4:8] == b"ftyp":
+        return _sniff_heif(head)
+    return UNKNOWN_MEDIA_TYPE
+
+
+def _sniff_heif(head: bytes) -> str:
+    # The major brand may be generic (`mif1`), so the compatible brands count as well.
+    end = int.from_bytes(head[:4], "big")
+    brands = {head[8:12], *(head[at : at + 4] for at in range(16, min(end, len(head)), 4))}
+    if brands & _AVIF_BRANDS:
+        return "image/avif"
+    return "image/heic" if brands & _HEIC_BRANDS else UNKNOWN_MEDIA_TYPE
+
+
+def decode_base64(text: bytes | memoryview, *, lenient: bool = False) -> bytes:
+    """Decode base64 with or without white space. Raises `ValueError` for anything else.
+
+    If `lenient`, padding may be missing, the alphabet may be the URL-safe one, and characters that
+    are special in URLs may be percent-encoded. That is for received images, which are paid for: in
+    what a caller gives, missing padding is a sign that the end is missing.
+    """
+    import pybase64
+
+    try:
+        return pybase64.b64decode(text, validate=True)
+    except ValueError:
+        text = bytes(text)
+    if not lenient:
+        return pybase64.b64decode(text.translate(None, _WHITE_SPACE), validate=True)
+    if b"%" in text:
+        for encoded, plain in _PERCENT.items():
+            text = text.replace(encoded, plain).replace(encoded.upper(), plain)
+    text = text.translate(_TO_STANDARD_ALPHABET, _WHITE_SPACE)
+    unpadded = text.rstrip(b"=")
+    if len(text) - len(unpadded) > 2:
+        raise ValueError("there is too much padding")
+    return pybase64.b64decode(unpadded + b"=" * (-len(unpadded) % 4), validate=True)
