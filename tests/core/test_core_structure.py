@@ -312,7 +312,7 @@ def test_no_host_brings_the_other() -> None:
 def test_extras_are_for_users_only() -> None:
     """What contributors need is in dependency groups, which an installed package does not offer."""
     extras = metadata("emby-plugins").get_all("Provides-Extra")
-    assert extras == ["httpx2", "langchain", "llm", "notebook", "preview", "ray"]
+    assert extras == ["heic", "httpx2", "langchain", "llm", "notebook", "preview", "ray"]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
