@@ -1,6 +1,7 @@
 """What `Emby` and `AsyncEmby` share: the settings, and every decision but the loops."""
 
 import os
+import secrets
 import time
 from collections.abc import (
     Callable,
@@ -22,19 +23,19 @@ from emby_plugins._call_settings import (
     new_settings,
     split_arguments,
 )
-from emby_plugins._chat import ChatRequest, Prompt
 from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
 from emby_plugins._plugins import Plugins
+from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
 from emby_plugins._protocol.image_decoder import MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._protocol.refusals import Dialect, hint_for
-from emby_plugins._protocol.request import chat_body
+from emby_plugins._protocol.request import chat_body, vary
 from emby_plugins._redaction import redact, redact_error
 from emby_plugins._settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins._sinks import ImageFolder
@@ -44,6 +45,9 @@ from emby_plugins._transport import (
     Call,
     Response,
 )
+
+# 2026-08 heeds it; the others need another request (cases `cached-*`).
+_NO_CACHE: CallOptions = {"headers": {"x-no-cache": "true"}}
 
 _HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)
 
@@ -127,15 +131,28 @@ class BaseClient(Generic[_HTTP]):
         stream: bool = False,
     ) -> Exchange:
         options, of_call = split_arguments(arguments)
-        request = ChatRequest.of(prompt, model=model, images=images, options=options, stream=stream)
+        check_n(arguments.get("n"))
+        request = chat_request(
+            prompt,
+            model=model,
+            images=images,
+            system=arguments.get("system"),
+            options=options,
+            stream=stream,
+        )
         new_reader = partial(
             ReplyReader,
             limits=self.limits,
             model=model,
             prompt=request.prompt,
             new_sink=self._new_sink,
+            stop=stop_sequences(options),
+            keep_raw=arguments.get("keep_raw", False),
         )
-        return Exchange(self._settings.updated(of_call), new_reader, request)
+        settings = self._settings.updated(of_call)
+        if arguments.get("fresh"):
+            request, settings = vary(request, _random_spaces()), settings.updated(_NO_CACHE)
+        return Exchange(settings, new_reader, request)
 
     def _models_exchange(self, options: CallOptions) -> Exchange:
         check_names(options)
@@ -201,6 +218,11 @@ class BaseClient(Generic[_HTTP]):
             if path is not None:
                 kept = f"What can't be read is kept as it was received in {str(path)!r}."
                 error.hint = f"{error.hint.removesuffix(HINT)} {kept}".strip()
+
+
+def _random_spaces() -> str:
+    # 24 bits: enough that no two orders of an hour, in any process, are the same to a cache.
+    return "\n" + "".join(secrets.choice(" \n") for _ in range(24))
 
 
 @cache

@@ -31,8 +31,23 @@ class CallOptions(TypedDict, total=False):
     source: str | None
 
 
-class ChatArguments(ChatOptions, CallOptions, total=False):
-    """The keyword arguments of `chat` and `stream`: body options, and how this call is made."""
+class ImageArguments(ChatOptions, CallOptions, total=False):
+    """The further arguments of `image`: the options of the request, and how this call is made.
+
+    `system` is a system message at the beginning of the conversation. `fresh=True` asks for a
+    reply that is not from a cache; see `Emby.image`. `keep_raw=True` keeps the JSON of the reply
+    in `reply.raw`, without the data of images.
+    """
+
+    system: str | None
+    fresh: bool | None
+    keep_raw: bool
+
+
+class ChatArguments(ImageArguments, total=False):
+    """The further arguments of `chat` and `stream`. `n` must be 1: a call gives one reply."""
+
+    n: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +86,14 @@ def new_settings(**options: Unpack[CallOptions]) -> CallSettings:
     return CallSettings().updated(options)
 
 
+_OWN = {"system", "fresh", "keep_raw", "n"}
+
+
 def split_arguments(arguments: ChatArguments) -> tuple[ChatOptions, CallOptions]:
     """The options of the request, and those of the call. Raises `TypeError` for unknown ones."""
     of_call: Any = {n: v for n, v in arguments.items() if n in CallOptions.__annotations__}
     of_body: Any = {n: v for n, v in arguments.items() if n in ChatOptions.__annotations__}
-    for name in arguments.keys() - of_call.keys() - of_body.keys():
+    for name in arguments.keys() - of_call.keys() - of_body.keys() - _OWN:
         raise TypeError(f"unknown option {name!r}; {_suggestion(name)}")
     return of_body, of_call
 
@@ -91,6 +109,7 @@ def check_names(options: Mapping[str, object]) -> None:
 
 _OTHER_NAMES = {
     "image": "images",
+    "img": "images",
     "image_path": "images",
     "system_prompt": "system",
     "instructions": "system",

@@ -15,6 +15,7 @@ from emby_plugins import _endings as endings
 from emby_plugins._errors import MalformedReplyError, RequestError
 from emby_plugins._files import read_file
 from emby_plugins._images import Image
+from emby_plugins._suggestions import suggest_image
 
 DEFAULT_MODEL = "qwen2.5-vision"
 """The model in the examples of both of Emby's pages: it looks at images and makes them."""
@@ -88,7 +89,7 @@ def as_part(item: Content) -> Part:
         return ImagePart(item)
     if isinstance(item, TextPart | ImagePart | FilePart):
         return item
-    hint = "Give text, an Image, or a TextPart, ImagePart or FilePart."
+    hint = suggest_image(item) or "Give text, an Image, or a TextPart, ImagePart or FilePart."
     raise RequestError(f"A {type(item).__name__} can't be part of a message.", hint=hint)
 
 
@@ -159,9 +160,6 @@ class Message:
         return tuple(part.image for part in self.content if isinstance(part, ImagePart))
 
 
-Prompt: TypeAlias = str | Message | Sequence[Message]
-
-
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A function that a model may ask to have called; `parameters` is a JSON schema."""
@@ -193,10 +191,13 @@ class ImageConfig(TypedDict, total=False):
 
 
 class ChatOptions(TypedDict, total=False):
-    """What a chat call takes besides its messages. All are the contract's own names.
+    """The options of a chat request, under the names of OpenAI's and Emby's APIs.
 
-    `tool_choice` is `auto`, `none`, `required` or the name of a tool. `extra_body` is merged
-    into the request as it is, for what a gateway knows and this package does not.
+    `tool_choice` is `auto`, `none`, `required` or the name of a tool. `stop` is sent and also
+    applied here, since recorded gateways drop it: see `ChatReply.stop_sequence`. `seed`, `user`,
+    `service_tier`, `parallel_tool_calls` and `logprobs` are sent; gateways that do not know them
+    drop them (recordings, cases `stop-and-seed`, `parallel-tool-calls-false`). `extra_body` is
+    merged into the request as it is, for what a gateway knows and this package does not.
     """
 
     temperature: float | None
@@ -209,6 +210,12 @@ class ChatOptions(TypedDict, total=False):
     tool_choice: str | None
     response_format: JSONSchema | Literal["text", "json_object"] | None
     image_config: ImageConfig | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    user: str | None
+    service_tier: str | None
+    parallel_tool_calls: bool | None
+    logprobs: bool | None
     extra_body: Mapping[str, Any] | None
 
 
@@ -221,45 +228,10 @@ class ChatRequest:
     options: ChatOptions = field(default_factory=ChatOptions)
     stream: bool = False
 
-    @classmethod
-    def of(
-        cls,
-        prompt: Prompt,
-        *,
-        model: str,
-        images: Iterable[Image],
-        options: ChatOptions,
-        stream: bool = False,
-    ) -> Self:
-        """A request from what a user gives: a prompt or a history, and images for its last turn."""
-        messages = _history(prompt)
-        shown = tuple(map(as_part, images))
-        if shown:
-            last = messages[-1]
-            if last.role != "user":
-                hint = "Put them into a Message.user() at its end."
-                raise RequestError(
-                    f"The last message is the {last.role}'s; images have no place.", hint=hint
-                )
-            messages = (*messages[:-1], Message("user", (*last.content, *shown), name=last.name))
-        return cls(model, messages, options, stream)
-
     @property
     def prompt(self) -> str:
         """The text of the last user message."""
         return next((m.text for m in reversed(self.messages) if m.role == "user"), "")
-
-
-def _history(prompt: Prompt) -> tuple[Message, ...]:
-    if isinstance(prompt, str):
-        return (Message.user(prompt),)
-    if isinstance(prompt, Message):
-        return (prompt,)
-    messages = tuple(prompt)
-    if not messages or not all(isinstance(message, Message) for message in messages):
-        hint = "Give a string, a Message, or a list of Messages such as Message.user('Hello')."
-        raise RequestError("There is nothing here that can be sent as a conversation.", hint=hint)
-    return messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +265,12 @@ class ChatReply:
     `images` hold the very bytes that were sent. `finish_reason` is `stop`, `length`,
     `tool_calls` or `content_filter`, None where the gateway gave none. `created` is in seconds
     since 1970. `metadata` is what the gateway says of its routing. `streamed` is whether it came
-    as a stream. `unread` is what could not be read, each piece as it was received: only in the
-    `partial` of an error. Image Generation page, "Response Format".
+    as a stream. `stop_sequence` is the one of `stop` at which the text was cut here; None where
+    none was met, or where the gateway cut the text itself. `headers` are those of the response,
+    under lower-case names, without the API key. `raw` is the parsed JSON, or the list of chunks of
+    a stream, without the data of images: only with `keep_raw=True`. `unread` is what could not be
+    read, each piece as it was received: only in the `partial` of an error. Image Generation page,
+    "Response Format".
     """
 
     text: str = ""
@@ -312,6 +288,19 @@ class ChatReply:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     streamed: bool = field(default=False, compare=False)
     unread: tuple[bytes, ...] = field(default=(), repr=False)
+    stop_sequence: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    raw: Any = field(default=None, compare=False, repr=False)
+
+    @property
+    def cached(self) -> bool:
+        """Whether the gateway says that this reply is from its cache, and so not a new one.
+
+        2026-08 says so, in `metadata` and in a header (case `cached-second`); 2025-11 and 2025-12
+        give no sign of it.
+        """
+        is_hit = self.headers.get("x-llmgateway-cache", "").strip().upper() == "HIT"
+        return is_hit or self.metadata.get("cached") is True
 
     @property
     def image(self) -> Image:

@@ -3,6 +3,7 @@
 Only the loops, each twice: every decision is in `BaseClient`.
 """
 
+import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -11,6 +12,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from types import TracebackType
 from typing import Self, Unpack, cast
@@ -19,14 +21,17 @@ from emby_plugins._base_client import BaseClient
 from emby_plugins._call_settings import (
     CallOptions,
     ChatArguments,
+    ImageArguments,
 )
 from emby_plugins._catalog import ModelCard
-from emby_plugins._chat import DEFAULT_MODEL, ChatReply, Prompt, StreamEvent
+from emby_plugins._chat import DEFAULT_MODEL, ChatReply, StreamEvent
 from emby_plugins._endings import log_missing_image
 from emby_plugins._errors import BadRequestError, EmbyError
 from emby_plugins._exchange import Exchange, Reader
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
+from emby_plugins._image_orders import MAX_AT_ONCE, collect_images, image_arguments, reusable
 from emby_plugins._images import Image
+from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.errors import error_from_response
 from emby_plugins._streams import AsyncReplyStream, ReplyStream
@@ -98,6 +103,47 @@ class Emby(BaseClient[HTTPClient]):
         exchange = self._chat_exchange(prompt, model, images, options, stream=True)
         with self._open(exchange) as stream:
             yield stream
+
+    def image(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = DEFAULT_MODEL,
+        images: Iterable[Image] = (),
+        n: int = 1,
+        aspect_ratio: str | None = None,
+        size: str | None = None,
+        **options: Unpack[ImageArguments],
+    ) -> list[Image]:
+        """The images a model generates for a prompt, the shortest way: at least `n` of them.
+
+        `images` are edited or combined. `aspect_ratio` is such as `16:9`, `size` such as `2K`
+        (`image_config`, for models that have it). The `n` calls run at the same time, unstreamed,
+        since some gateways drop large images from streams. `options` are those of `chat`.
+
+        Gateways keep replies in caches, by a key that ignores `image_config` and `seed`, so each
+        order asks for fresh ones: with the header `x-no-cache` and with white space at the end of
+        the prompt. `fresh=False` allows for cached ones. Where images of one order are identical
+        all the same, a warning is logged.
+
+        Raises what `chat` raises, and `MissingImageError`; images of other calls are then in
+        `error.partial`. Image Generation page, "Generate an Image".
+        """
+        order = image_arguments(n, aspect_ratio, size, options)
+        prompt, images = reusable(prompt), reusable(images)
+
+        def call(_: int) -> ChatReply | EmbyError:
+            try:
+                return self.chat(prompt, model=model, images=images, **order)
+            except EmbyError as error:
+                return error
+
+        pool = ThreadPoolExecutor(min(n, MAX_AT_ONCE))
+        try:
+            return collect_images(list(pool.map(call, range(n))))
+        finally:
+            # After Ctrl-C nothing more is ordered.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def models(
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]
@@ -228,6 +274,31 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
         exchange = self._chat_exchange(prompt, model, images, options, stream=True)
         async with self._open(exchange) as stream:
             yield stream
+
+    async def image(
+        self,
+        prompt: Prompt,
+        *,
+        model: str = DEFAULT_MODEL,
+        images: Iterable[Image] = (),
+        n: int = 1,
+        aspect_ratio: str | None = None,
+        size: str | None = None,
+        **options: Unpack[ImageArguments],
+    ) -> list[Image]:
+        """As `Emby.image`."""
+        order = image_arguments(n, aspect_ratio, size, options)
+        prompt, images = reusable(prompt), reusable(images)
+        room = asyncio.Semaphore(MAX_AT_ONCE)
+
+        async def call() -> ChatReply | EmbyError:
+            async with room:
+                try:
+                    return await self.chat(prompt, model=model, images=images, **order)
+                except EmbyError as error:
+                    return error
+
+        return collect_images(await asyncio.gather(*(call() for _ in range(n))))
 
     async def models(
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]

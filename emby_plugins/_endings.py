@@ -37,7 +37,7 @@ def missing_image_tokens(reply: "ChatReply") -> int:
         return 0
     if usage.image_tokens:
         return usage.image_tokens
-    if reply.finish_reason not in {None, "stop"}:
+    if reply.finish_reason not in {None, "stop"} or reply.stop_sequence is not None:
         return 0
     texts = [reply.text, reply.reasoning]
     texts += [text for call in reply.tool_calls for text in (call.name, call.arguments)]

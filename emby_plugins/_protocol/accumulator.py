@@ -37,7 +37,9 @@ from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import parse_small
 from emby_plugins._protocol.schema import Completion, ImagePart, ImageURL, TextPart, ToolCallItem
 from emby_plugins._protocol.usage import amended, parse_usage
+from emby_plugins._text import clean_text
 
+_MAX_NAME = 600
 _MAX_CITATIONS = 1000
 _MOST_UNREAD = 1000
 # Memory of a tool call or an unread piece besides its text, so that empty ones count as well.
@@ -149,8 +151,8 @@ class ReplyAccumulator:
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
 
-    def reply(self, request_id: str | None = None, *, streamed: bool = False) -> ChatReply:
-        """Return the reply received so far."""
+    def reply(self, **received: Any) -> ChatReply:
+        """Return the reply received so far; `received` are fields that do not come in chunks."""
         return ChatReply(
             text="".join(self._text),
             images=tuple(self._images),
@@ -165,11 +167,10 @@ class ReplyAccumulator:
             model=self._model,
             id=self._id,
             created=self._created,
-            request_id=request_id,
             system_fingerprint=self._fingerprint,
             metadata=self._metadata,
-            streamed=streamed,
             unread=tuple(self._unread),
+            **received,
         )
 
     def say(self, text: str) -> TextDelta:
@@ -260,9 +261,9 @@ class ReplyAccumulator:
     def note_names(self, id: object, model: object, created: object) -> None:  # noqa: A002
         """Set the id, model and creation time; malformed values are ignored."""
         if isinstance(model, str) and model:
-            self._model = model
+            self._model = clean_text(model, _MAX_NAME)
         if isinstance(id, str | int) and id:
-            self._id = str(id)
+            self._id = clean_text(str(id), _MAX_NAME)
         if isinstance(created, int | float):
             self._created = _whole(created)
 

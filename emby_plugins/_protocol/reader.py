@@ -1,7 +1,7 @@
 """Reading the body of a response, chunk by chunk, to a whole reply or to a named failure."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from html import unescape
@@ -27,8 +27,10 @@ from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.lenient import LenientReader
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import SMALL
+from emby_plugins._protocol.raw import RawJSON
 from emby_plugins._protocol.schema import parse_completion
 from emby_plugins._protocol.sse import EventDecoder, ServerSentEvent
+from emby_plugins._protocol.stop_sequences import StopFilter, cut_reply
 from emby_plugins._text import clean_text
 
 _DONE = b"[DONE]"
@@ -47,7 +49,8 @@ class ReplyReader:
 
     Whether the body is a stream or a single JSON object is read off its first bytes: some gateways
     only stream, some never do, and some send a wrong content type. `headers` have lower-case
-    names. Whoever drives it does so within `error_context`, the reading of the network included.
+    names. `stop` cuts the text, and `keep_raw` keeps the JSON. Whoever drives it does so within
+    `error_context`, the reading of the network included.
     """
 
     def __init__(
@@ -58,8 +61,11 @@ class ReplyReader:
         model: str,
         prompt: str,
         new_sink: Callable[[], Sink] = MemorySink,
+        stop: Sequence[str] = (),
+        keep_raw: bool = False,
     ) -> None:
         self.is_done = False
+        self._headers = headers
         self._request_id = request_id_in(headers)
         self._limits = limits
         self._model = model
@@ -73,9 +79,26 @@ class ReplyReader:
         self._body = bytearray()
         self._wire_size = 0
         self._has_begun = False
+        self._stop = stop
+        self._stop_filter = StopFilter(stop) if stop else None
+        self._raw = RawJSON(self._decoder, limits) if keep_raw else None
 
-    def feed(self, chunk: bytes) -> Iterator[StreamEvent]:
+    def feed(self, chunk: bytes) -> Iterable[StreamEvent]:
         """The events that these bytes complete."""
+        events = self._feed(chunk)
+        return self._stop_filter.apply(events) if self._stop_filter else events
+
+    def close(self) -> Iterable[StreamEvent]:
+        """The events that the end of the body completes.
+
+        Raises the first problem with what arrived, if there was one. Raises `TruncatedReplyError`
+        when the reply was not finished: a stream must give a finish reason, and so must one that
+        ends with `[DONE]`, since gateways hide an upstream death behind it.
+        """
+        events = self._close()
+        return self._stop_filter.apply(events) if self._stop_filter else events
+
+    def _feed(self, chunk: bytes) -> Iterator[StreamEvent]:
         self._wire_size += len(chunk)
         if self._wire_size > self._limits.wire:
             self._limits.check("wire", self._wire_size)
@@ -87,6 +110,8 @@ class ReplyReader:
                 events = self._events
             if events is not None:
                 for event in events.feed(data):
+                    if self._raw is not None and event.data != _DONE:
+                        self._raw.add(event.data)
                     # Nearly every event is a chunk of the documented form.
                     parsed = parse_completion(event.data) if event.event == "message" else None
                     if parsed is not None:
@@ -102,13 +127,7 @@ class ReplyReader:
                 held = self._events.held if self._events is not None else len(self._body)
                 self._inflate.check(held + self._accumulator.size)
 
-    def close(self) -> Iterator[StreamEvent]:
-        """The events that the end of the body completes.
-
-        Raises the first problem with what arrived, if there was one. Raises `TruncatedReplyError`
-        when the reply was not finished: a stream must give a finish reason, and so must one that
-        ends with `[DONE]`, since gateways hide an upstream death behind it.
-        """
+    def _close(self) -> Iterator[StreamEvent]:
         if self.is_done:
             return
         if self._events is None:
@@ -117,6 +136,8 @@ class ReplyReader:
         # Of what a cut left of [DONE] nothing can be lost.
         for event in self._events.close():
             if not _DONE.startswith(event.data):
+                if self._raw is not None:
+                    self._raw.add(event.data)
                 yield from self._take(event, is_last=True)
         if not self.is_done:
             yield from self._end()
@@ -130,7 +151,14 @@ class ReplyReader:
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived."""
-        return self._accumulator.reply(self._request_id, streamed=self._events is not None)
+        streamed = self._events is not None
+        reply = self._accumulator.reply(
+            request_id=self._request_id,
+            streamed=streamed,
+            headers=self._headers,
+            raw=self._raw and self._raw.value(streamed=streamed),
+        )
+        return cut_reply(reply, self._stop) if self._stop else reply
 
     @contextmanager
     def error_context(self) -> Iterator[None]:
@@ -190,6 +218,8 @@ class ReplyReader:
         self._body.clear()
         if not body.strip():
             raise TruncatedReplyError("The reply is empty.", hint="Try again.")
+        if self._raw is not None:
+            self._raw.add(body)
         parsed = parse_completion(body)
         if parsed is not None:
             self._has_begun = True

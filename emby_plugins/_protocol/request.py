@@ -36,6 +36,11 @@ _PLAIN_OPTIONS = (
     "presence_penalty",
     "reasoning_effort",
     "image_config",
+    "seed",
+    "user",
+    "service_tier",
+    "parallel_tool_calls",
+    "logprobs",
 )
 _TOOL_CHOICES = {"auto", "none", "required"}
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
@@ -79,6 +84,9 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
         value = options.get(name)
         if value is not None:
             body[name] = value
+    stop = options.get("stop")
+    if stop:
+        body["stop"] = [stop] if isinstance(stop, str) else list(stop)
     tools = options.get("tools")
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
@@ -96,6 +104,27 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
         return msgspec.json.encode(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"The request can't be written as JSON: {error}.") from None
+
+
+def vary(request: ChatRequest, spaces: str) -> ChatRequest:
+    """The same request with `spaces` behind the user's last text, so that no cache knows it.
+
+    The key of the gateways' caches is made of model, messages, sampling values and response format
+    (cases `cached-*`). A sampling value is not a way to vary it: models that refuse temperature or
+    penalties would refuse the order, and others would draw differently. White space at the end of
+    a message means nothing to a model, and every provider takes it.
+    """
+    for at in reversed(range(len(request.messages))):
+        message = request.messages[at]
+        for part_at in reversed(range(len(message.content))):
+            part = message.content[part_at]
+            if message.role == "user" and isinstance(part, TextPart) and part.text.strip():
+                content = list(message.content)
+                content[part_at] = TextPart(part.text + spaces)
+                messages = list(request.messages)
+                messages[at] = replace(message, content=tuple(content))
+                return replace(request, messages=tuple(messages))
+    return request
 
 
 def request_headers(
@@ -126,7 +155,7 @@ def request_headers(
 
 def _checked_name(name: str, value: object) -> str:
     """The name of a header in lower case, if it may be sent; no error shows its value."""
-    lower = name.strip().lower()
+    lower = name.lower()
     if lower in _KEY_HEADERS:
         msg = f"The header {name!r} carries a key, which headers= does not take."
         raise ConfigurationError(msg, hint="Pass the key as api_key= when making the client.")

@@ -24,6 +24,7 @@ from emby_plugins import (
     ToolCall,
 )
 from emby_plugins._chat import ChatRequest
+from emby_plugins._prompts import chat_request
 from emby_plugins._protocol.request import chat_body, request_headers
 
 RED, BLUE = Image(picture("red")), Image(picture("blue"))
@@ -34,7 +35,7 @@ def body(
     prompt: Any, *images: Image, limits: Limits | None = None, stream: bool = False, **options: Any
 ) -> dict[str, Any]:
     """The JSON that a request becomes."""
-    request = ChatRequest.of(prompt, model="m", images=images, options=options, stream=stream)  # type: ignore[arg-type]
+    request = chat_request(prompt, model="m", images=images, options=options, stream=stream)  # type: ignore[arg-type]
     sent: dict[str, Any] = json.loads(chat_body(request, limits or Limits()))
     return sent
 
@@ -299,13 +300,13 @@ def test_images_join_the_last_user_message() -> None:
 
 def test_images_have_no_place_after_an_assistant() -> None:
     """`images=` with a history that ends otherwise is refused, with what to do instead."""
-    with pytest.raises(RequestError, match=r"assistant's; images have no place\. Put them into"):
+    with pytest.raises(RequestError, match=r"'assistant'\. Put the images into a Message\.user"):
         body([Message.assistant("a")], RED)
 
 
-@pytest.mark.parametrize("prompt", [[], ["Hi"], [{"role": "user"}], [Message.user("a"), None]])
+@pytest.mark.parametrize("prompt", [[], 5, [{"role": "user"}], [Message.user("a"), None]])
 def test_what_is_no_conversation_is_refused(prompt: Any) -> None:
-    """An empty history, strings and dicts get an error that shows how it is done."""
+    """An empty history, and what is no message, get an error that shows how it is done."""
     with pytest.raises(RequestError, match=r"Message\.user"):
         body(prompt)
 

@@ -1,0 +1,67 @@
+"""`Emby.image`: what an order of images asks for, and what its replies amount to."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from emby_plugins._call_settings import ImageArguments
+from emby_plugins._chat import ChatReply, ImageConfig
+from emby_plugins._errors import EmbyError, RequestError
+from emby_plugins._images import Image
+
+_log = logging.getLogger("emby_plugins")
+
+MAX_AT_ONCE = 8
+"""How many calls of one order run at the same time."""
+
+_T = TypeVar("_T")
+
+
+def image_arguments(
+    n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
+) -> ImageArguments:
+    """The arguments of each of the `n` calls: fresh unless said otherwise. `RequestError`."""
+    if not isinstance(n, int) or n < 1:
+        raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
+    config: dict[str, Any] = dict(arguments.get("image_config") or {})
+    config |= {"aspect_ratio": aspect_ratio} if aspect_ratio is not None else {}
+    config |= {"image_size": size} if size is not None else {}
+    fresh = arguments.get("fresh")
+    order: ImageArguments = {**arguments, "fresh": True if fresh is None else fresh}
+    if config:
+        order["image_config"] = cast("ImageConfig", config)
+    return order
+
+
+def reusable(given: Iterable[_T] | Any) -> Any:
+    """What was given, in a form that several calls can read: an iterator can only be read once."""
+    return tuple(given) if isinstance(given, Iterator) else given
+
+
+def collect_images(outcomes: Sequence[ChatReply | EmbyError]) -> list[Image]:
+    """The images of all calls.
+
+    Raises the first error, or `MissingImageError` for the first reply without an image; the images
+    of the other calls are paid for, and in its `partial`. A warning is logged where two are equal.
+    """
+    partials = [o.partial if isinstance(o, EmbyError) else o for o in outcomes]
+    images = [image for reply in partials if reply is not None for image in reply.images]
+    for outcome in outcomes:
+        try:
+            if isinstance(outcome, EmbyError):
+                raise outcome
+            outcome.require_images()
+        except EmbyError as error:
+            if len(outcomes) > 1 and images:
+                error.partial = replace(error.partial or ChatReply(), images=tuple(images))
+            raise
+    repeated = len(images) - len({image.sha256 for image in images})
+    if repeated:
+        _log.warning(
+            "%d of %d images are identical to others of the same order: the gateway may have "
+            "answered from a cache.",
+            repeated,
+            len(images),
+        )
+    return images
