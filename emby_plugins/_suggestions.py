@@ -23,7 +23,7 @@ def suggest_image(value: object, *, name: str = "photo") -> str:
     if module == "PIL":
         return f"Use Image.from_pil({name})."
     if hasattr(value, "__array_interface__"):
-        return f"Use Image.from_pil(PIL.Image.fromarray({name}))."
+        return f"Use Image.from_array({name})."
     if hasattr(value, "read"):
         return f"Use Image.from_bytes({name}.read())."
     return ""
