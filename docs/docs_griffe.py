@@ -1,6 +1,8 @@
 """What the site's generator is told about docstrings: see `mkdocs.yml`."""
 
 import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,42 @@ _spec.loader.exec_module(_strings)
 class Sections(griffe.Extension):
     """Reads every docstring as Markdown, sections and all."""
 
-    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Change the docstring of one object, where it has one."""
-        if obj.docstring:
-            obj.docstring.value = _strings.as_markdown(obj.docstring.value)
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Change the docstrings of a package, whose signatures are all known by now."""
+        for obj in list(_objects(pkg)):
+            if obj.docstring:
+                obj.docstring.value = _strings.as_markdown(obj.docstring.value, _parameters(obj))
+
+
+def _objects(obj: griffe.Object) -> Iterator[griffe.Object]:
+    yield obj
+    for member in obj.members.values():
+        if not member.is_alias:
+            yield from _objects(member)
+
+
+def _parameters(obj: griffe.Object) -> dict[str, tuple[str, str]]:
+    """The type and the default of each parameter; of a model's fields, where a class has those."""
+    if isinstance(obj, griffe.Function):
+        return {one.name: (str(one.annotation), str(one.default or "")) for one in obj.parameters}
+    if not isinstance(obj, griffe.Class):
+        return {}
+    members = obj.all_members
+    if "__init__" in members:
+        init = members["__init__"]
+        return _parameters(init.final_target if init.is_alias else init)
+    fields = {}
+    for name, member in members.items():
+        if member.is_attribute and member.annotation:
+            value = str(member.value or "")
+            alias = re.search(r"\balias='(\w+)'", value)
+            fields[alias[1] if alias else name] = (str(member.annotation), _default(value))
+    return fields
+
+
+def _default(value: str) -> str:
+    """A field's default, out of pydantic's `Field(...)` too."""
+    if not value.startswith("Field("):
+        return value
+    found = re.search(r"\bdefault=([^,()]+)[,)]|Field\(([^,()=]+)[,)]", value)
+    return (found[1] or found[2]) if found else ""

@@ -1,19 +1,22 @@
 """Turns the sections of docstrings, as LangChain has them, into plain Markdown."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from textwrap import dedent
 
 _TITLE = re.compile(r"(\w[\w ]*):")
 
 
-def as_markdown(text: str) -> str:
-    """The docstring with each `Title:` and its indented block as a bold title and its body."""
-    return "\n".join(_paragraphs(text.splitlines()))
+def as_markdown(text: str, parameters: Mapping[str, tuple[str, str]] | None = None) -> str:
+    """The docstring with each `Title:` and its indented block as a bold title and its body.
+
+    Of a title that ends with `args` the body is a table; `parameters` has types and defaults.
+    """
+    return "\n".join(_paragraphs(text.splitlines(), parameters or {}))
 
 
-def _paragraphs(lines: list[str]) -> Iterator[str]:
+def _paragraphs(lines: list[str], parameters: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     while lines:
         line, *lines = lines
         body = list(takewhile(lambda one: not one or one.startswith("    "), lines))
@@ -24,13 +27,25 @@ def _paragraphs(lines: list[str]) -> Iterator[str]:
         lines = lines[len(body) :]
         body = [one.removeprefix("    ") for one in body]
         yield f"**{title[1]}**\n"
-        yield from _items(body) if title[1].endswith("args") else body
+        yield from _table(body, parameters) if title[1].lower().endswith("args") else body
 
 
-def _items(body: list[str]) -> Iterator[str]:
-    """`name: what it is`, indented where it goes on, as a list."""
-    for item in re.split(r"\n(?=\S)", dedent("\n".join(body)).strip()):
+def described(body: str) -> Iterator[tuple[str, str]]:
+    """Each parameter and what it means: `name, name: meaning`, indented where it goes on."""
+    for item in re.split(r"\n(?=\S)", dedent(body).strip()):
         names, _, meaning = " ".join(item.split()).partition(": ")
-        quoted = ", ".join(f"`{name}`" if name != "..." else name for name in names.split(", "))
-        yield f"- {quoted}: {meaning}"
+        yield from ((name, meaning) for name in names.split(", "))
+
+
+def _table(body: list[str], parameters: Mapping[str, tuple[str, str]]) -> Iterator[str]:
+    yield "| parameter | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, meaning in described("\n".join(body)):
+        annotation, default = parameters.get(name, ("", ""))
+        cells = [name if name == "..." else f"`{name}`", _code(annotation), _code(default)]
+        yield f"| {' | '.join([*cells, meaning])} |"
     yield ""
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""

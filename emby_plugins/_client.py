@@ -50,19 +50,26 @@ _CHAT = "/chat/completions"
 class Emby(BaseClient[HTTPClient]):
     """Emby's chat, vision and image models.
 
-    `api_key` and `base_url` default to `EMBY_API_KEY` and `EMBY_BASE_URL`; `base_url="mock:"` is
-    a backend in this process that needs no key. `timeout` is the longest silence and `deadline`
-    the longest call, retries and stream included, both in seconds; they hold on every read and
-    write of the client's own connections, and for an `http_client` as far as it lets them
-    (docs/security.md, "Time"). `max_retries` counts further tries after a failed connection, a 429,
-    502, 503, 504 or 529; a request that may have been answered is never sent twice. `metadata`
-    and `source` are sent as `X-Emby-*` and `X-Source` headers. Generated images are kept in
-    `image_folder`, where one is given, and not in memory: each is a file there from its first
-    byte on, named by its digest, and `image.path` in the reply. `http_client` is an
-    `httpx.Client` or `httpx2.Client`, used as it is and left open. `plugins` implement hooks for
-    this client, besides the installed ones.
+    Args:
+        api_key: `EMBY_API_KEY` by default.
+        base_url: `EMBY_BASE_URL` by default, else Emby's own. `mock:` is a backend in this process
+            that needs no key.
+        timeout: the longest silence, in seconds. It holds on every read and write of the client's
+            own connections, and for an `http_client` as far as that lets it (docs/security.md,
+            "Time"). So does the deadline.
+        deadline: the longest call in seconds, retries and stream included.
+        max_retries: further attempts after a failed connection, a 429, 502, 503, 504 or 529. A
+            request that may have been answered is never sent twice.
+        headers: sent with every request.
+        metadata: sent as `X-Emby-*` headers.
+        source: sent as the header `X-Source`.
+        limits: how much of a response is accepted.
+        image_folder: a folder in which generated images are kept instead of in memory: each is a
+            file from its first byte on, named by its digest, and `image.path` in the reply.
+        http_client: an `httpx.Client` or `httpx2.Client`, used as it is and left open.
+        plugins: hook implementers for this client, besides the installed ones.
 
-    A context manager; safe to share between threads. Raises only errors of `emby_plugins._errors`.
+    A context manager; safe to share between threads. Raises `EmbyError` and its subclasses only.
     """
 
     _new_transport = Transport

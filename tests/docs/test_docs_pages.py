@@ -195,8 +195,14 @@ def test_the_troubles_are_those_that_the_program_speaks_of(
     assert [text for text in texts if text not in said] == [], said
 
 
+def test_each_parameter_of_a_client_is_described() -> None:
+    """The docstring of `Emby` has its parameters, each once and in order."""
+    args = (inspect.getdoc(Emby) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^    (\w+): ", args, re.MULTILINE) == [*inspect.signature(Emby).parameters]
+
+
 def test_sections_of_docstrings_become_markdown() -> None:
-    """Sections get bold titles, their arguments a list, and code stays indented code."""
+    """Sections get bold titles, their arguments a table, and code stays indented code."""
     spec = spec_from_file_location("docs_strings", DOCS / "docs_strings.py")
     assert spec
     assert spec.loader
@@ -220,8 +226,11 @@ Not a title: as it goes on.
 
 **Key init args**
 
-- `model`, ...: the model's id, such as `a`.
-- `seed`: a number.
+| parameter | type | default | meaning |
+|---|---|---|---|
+| `model` | `str` | `'a'` | the model's id, such as `a`. |
+| ... |  |  | the model's id, such as `a`. |
+| `seed` | `int | None` |  | a number. |
 
 **Invoke**
 
@@ -230,4 +239,5 @@ Not a title: as it goes on.
 Then look.
 
 Not a title: as it goes on."""
-    assert strings.as_markdown(text) == wanted
+    parameters = {"model": ("str", "'a'"), "seed": ("int | None", "")}
+    assert strings.as_markdown(text, parameters) == wanted
