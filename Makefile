@@ -9,6 +9,9 @@ EXTRAS := llm,langchain,preview
 ALL := --editable '.[$(EXTRAS),notebook,ray]' \
 	--group dev --group browser --group fuzz --group bench --group docs
 
+# The tests that `make test` runs on both HTTP libraries.
+HTTP_TESTS := tests/core/test_core_contract.py tests/core/test_core_client.py tests/core/test_core_network.py
+
 # $(call environment,DIR): an empty environment, whose pip knows dependency groups.
 environment = { test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
 	echo '*' > $(1)/.gitignore && \
@@ -19,18 +22,19 @@ define everything
 	$(1)/bin/python --version
 	$(1)/bin/python -m pip list --disable-pip-version-check
 	$(1)/bin/python -m pytest -n auto
+	EMBY_TEST_HTTP=httpx2 $(1)/bin/python -m pytest -n auto $(HTTP_TESTS)
 	$(1)/bin/python tests/notebooks/run_notebooks.py
 	$(1)/bin/python docs/docs_site.py
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-httpx2 lint types wording test-lowest test-newest test-wheel wheel release-check browser \
-	notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
+.PHONY: help demo test test-httpx2 lint types wording test-lowest test-newest test-wheel wheel \
+	release-check browser notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
 	conformance-servers clean
 
 ## help: list the targets
 help:
-	@sed -n 's/^## \([a-z-]*\): /\1 /p' Makefile | \
+	@sed -n 's/^## \([a-z0-9-]*\): /\1 /p' Makefile | \
 		while read -r name line; do printf '  %-20s %s\n' "$$name" "$$line"; done
 
 ## demo: the main job, offline: describe a photograph, generate an image, edit it
@@ -45,8 +49,6 @@ test: lint types
 ## test-httpx2: every test on httpx2 instead of httpx; `make test` runs the client's on both
 test-httpx2: $(READY)
 	EMBY_TEST_HTTP=httpx2 $(BIN)/python -m pytest -n auto
-
-HTTP_TESTS := tests/core/test_core_contract.py tests/core/test_core_client.py tests/core/test_core_network.py
 
 ## lint: style, formatting and the workflow's schema
 lint: $(READY)

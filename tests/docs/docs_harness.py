@@ -75,7 +75,7 @@ def make_photographs(folder: Path) -> None:
 def make_targets() -> set[str]:
     """What `make` can be asked for."""
     return set(
-        re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        re.findall(r"^([a-z][a-z0-9-]*):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     )
 
 
