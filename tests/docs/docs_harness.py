@@ -74,9 +74,8 @@ def make_photographs(folder: Path) -> None:
 
 def make_targets() -> set[str]:
     """What `make` can be asked for."""
-    return set(
-        re.findall(r"^([a-z][a-z0-9-]*):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    )
+    text = (ROOT / "Makefile").read_text("utf-8")
+    return set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text, re.MULTILINE))
 
 
 class Shell:
