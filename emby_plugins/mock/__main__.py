@@ -1,6 +1,7 @@
 """`python -m emby_plugins.mock`: the mock as a server, until Ctrl-C or SIGTERM."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -82,8 +83,12 @@ def _greet(server: MockServer, profile: str, *, has_key: bool) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads it any more. Python would flush once again at the end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -336,6 +336,16 @@ def command(*options):
             process.kill()
 
 
+def test_the_command_stops_quietly_when_nobody_reads_its_output():
+    """A closed pipe, as after `| head -1`, is no traceback and no failure."""
+    with command() as process:
+        process.stdout.readline()
+        process.stdout.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+
+
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_the_command(ending):
     """It prints the base URL and what to type, serves with key and profile, and stops quietly."""
