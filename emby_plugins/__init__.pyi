@@ -1,3 +1,7 @@
+from ._call_record import (
+    CallRecord as CallRecord,
+    ImageRecord as ImageRecord,
+)
 from ._call_settings import (
     CallOptions as CallOptions,
 )
@@ -14,6 +18,7 @@ from ._chat import (
     DEFAULT_MODEL as DEFAULT_MODEL,
     ChatOptions as ChatOptions,
     ChatReply as ChatReply,
+    ChatRequest as ChatRequest,
     Citation as Citation,
     Content as Content,
     FilePart as FilePart,

@@ -9,13 +9,14 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, Unpack
 
+from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
     ChatArguments,
@@ -206,6 +207,34 @@ class BaseClient(Generic[_HTTP]):
             self._plugins.add_hint(error)
             self._save_unread(error)
             raise
+
+    def _observed(self, exchange: Exchange) -> AbstractContextManager[None]:
+        """Tell the plugins when the call begins and ends, if any wants to know."""
+        return self._observing(exchange) if self._plugins.observe_calls else nullcontext()
+
+    @contextmanager
+    def _observing(self, exchange: Exchange) -> Iterator[None]:
+        exchange.is_observed = True
+        started, request = time.monotonic(), exchange.request
+        record = CallRecord.started(request, redact(self.base_url, self._key))
+        self._plugins.call_started(record, request)
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            reply, first_byte = exchange.reply, exchange.first_byte
+            record = record.finished(
+                reply,
+                is_complete=exchange.is_complete,
+                error=error,
+                retries=max(0, exchange.attempt - 1),
+                seconds=time.monotonic() - started,
+                seconds_to_first_byte=None if first_byte is None else first_byte - started,
+            )
+            self._plugins.call_finished(record, request, reply)
 
     def _save_unread(self, error: EmbyError) -> None:
         """Write what of a reply can't be read to where images are kept, if that is a folder."""

@@ -184,7 +184,7 @@ class Emby(BaseClient[HTTPClient]):
 
     @contextmanager
     def _open(self, exchange: Exchange, path: str = _CHAT) -> Iterator[ReplyStream]:
-        with self._error_context(exchange):
+        with self._observed(exchange), self._error_context(exchange):
             self._begin(exchange, path)
             with closing(self._events(exchange)) as events:
                 next(events)
@@ -216,7 +216,7 @@ class Emby(BaseClient[HTTPClient]):
 
     def _send(self, exchange: Exchange) -> Response:
         """A successful response, its body unread, to the request or to another form of it."""
-        exchange.reader = None
+        exchange.start_attempt()
         try:
             return self._respond(exchange.call)
         except BadRequestError as error:
@@ -334,7 +334,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
 
     @asynccontextmanager
     async def _open(self, exchange: Exchange, path: str = _CHAT) -> AsyncIterator[AsyncReplyStream]:
-        with self._error_context(exchange):
+        with self._observed(exchange), self._error_context(exchange):
             self._begin(exchange, path)
             async with aclosing(self._events(exchange)) as events:
                 await anext(events)
@@ -373,7 +373,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
 
     async def _send(self, exchange: Exchange) -> AsyncResponse:
         """As `Emby._send`."""
-        exchange.reader = None
+        exchange.start_attempt()
         try:
             return await self._respond(exchange.call)
         except BadRequestError as error:

@@ -1,6 +1,7 @@
 """One call over all its attempts: what is sent, what is read, and whether to try again."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -44,7 +45,8 @@ class Reader(Protocol):
 class Exchange:
     """What is sent, how, and the reader of the last response to it; `call` is set when it begins.
 
-    `request` is None for the model list.
+    `request` is None for the model list. `attempt` counts from 1. `first_byte` is when the body of
+    the response began, on the monotonic clock, and is noted only while plugins observe the call.
     """
 
     call: Call
@@ -58,17 +60,45 @@ class Exchange:
         self.settings = settings
         self.request = request
         self.reader: Reader | None = None
+        self.attempt = 0
+        self.first_byte: float | None = None
+        self.is_observed = False
         self._new_reader = new_reader
 
     def read(self, headers: Mapping[str, str]) -> Reader:
         """A reader for a successful response with these headers."""
         self.reader = self._new_reader(headers)
+        if self.is_observed:
+            self._note_first_byte(self.reader)
         return self.reader
+
+    def start_attempt(self) -> None:
+        """Count an attempt, and forget what came of the one before."""
+        self.attempt += 1
+        self.reader = self.first_byte = None
+
+    def _note_first_byte(self, reader: Any) -> None:
+        """Note when the first piece of a body is read, at no cost to the pieces after it."""
+
+        def feed(chunk: bytes) -> Iterable[StreamEvent]:
+            self.first_byte = time.monotonic()
+            del reader.feed  # the method of the class is back
+            events: Iterable[StreamEvent] = reader.feed(chunk)
+            return events
+
+        reader.feed = feed
 
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived."""
         return self.reader.reply if isinstance(self.reader, ReplyReader) else ChatReply()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole reply, or the whole list, has been read."""
+        if isinstance(self.reader, ModelsReader):
+            return self.reader.is_read
+        return self.reader is not None and self.reader.is_done
 
     @property
     def models(self) -> ModelsReader:

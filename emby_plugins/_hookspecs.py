@@ -11,7 +11,9 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from emby_plugins._call_record import CallRecord
     from emby_plugins._catalog import ModelCard
+    from emby_plugins._chat import ChatReply, ChatRequest
     from emby_plugins._errors import EmbyError
     from emby_plugins._protocol.backend import Backend
     from emby_plugins.mock.script import MockReply, MockRequest
@@ -78,4 +80,34 @@ def emby_mock_reply(request: "MockRequest") -> "MockReply | None":
         @hookimpl
         def emby_mock_reply(request):
             return MockReply("42") if "meaning of life" in request.prompt else None
+    """
+
+
+@hookspec
+def emby_call_started(record: "CallRecord", request: "ChatRequest | None") -> None:
+    """A call begins: a chat, streamed or not, or the list of models.
+
+    Called once a call, before anything is sent, in the thread or task of the caller, whose
+    context variables are set. `record` holds no content; `request` does, for those who name it
+    (None for the list of models). An exception is logged and costs the call nothing.
+
+        @hookimpl
+        def emby_call_started(record):
+            log.info("%s %s", record.operation, record.model)
+    """
+
+
+@hookspec
+def emby_call_finished(
+    record: "CallRecord", request: "ChatRequest | None", reply: "ChatReply"
+) -> None:
+    """A call is over: the reply is whole, the call failed or was canceled, or the caller stopped.
+
+    Called once for each `emby_call_started`, with the same `record.id`, before an error reaches
+    the caller. `record` holds no content; `request` and `reply`, what had arrived, do, for those
+    who name them. An exception is logged and costs the call nothing.
+
+        @hookimpl
+        def emby_call_finished(record):
+            log.info("%s %.1f s, %d images", record.model, record.seconds, len(record.images_out))
     """

@@ -14,7 +14,9 @@ from typing import Any
 import pluggy
 
 from emby_plugins import _default_plugin as hints, _hookspecs as hookspecs
+from emby_plugins._call_record import CallRecord
 from emby_plugins._catalog import ModelCard
+from emby_plugins._chat import ChatReply, ChatRequest
 from emby_plugins._errors import EmbyError
 from emby_plugins._protocol.backend import Backend
 from emby_plugins.mock import plugin as mock_plugin
@@ -39,6 +41,11 @@ class Plugins:
         for plugin in extra:
             self._manager.register(plugin)
         self._manager.check_pending()
+        hook = self._manager.hook
+        self.observe_calls = bool(
+            hook.emby_call_started.get_hookimpls() or hook.emby_call_finished.get_hookimpls()
+        )
+        """Whether any plugin wants to be told of calls: no record is made otherwise."""
 
     def backend(self, url: str) -> Backend | None:
         """The backend in this process for that base URL, if a plugin has one."""
@@ -60,6 +67,19 @@ class Plugins:
         if not error.hint:
             hints = self._each("emby_error_hint", error=error, models=self.models())
             error.hint = next((hint for _, hint in hints if hint), "")
+
+    def call_started(self, record: CallRecord, request: ChatRequest | None) -> None:
+        """Tell the plugins that a call begins."""
+        for _ in self._each("emby_call_started", record=record, request=request):
+            pass
+
+    def call_finished(
+        self, record: CallRecord, request: ChatRequest | None, reply: ChatReply
+    ) -> None:
+        """Tell the plugins that a call is over."""
+        arguments = {"record": record, "request": request, "reply": reply}
+        for _ in self._each("emby_call_finished", **arguments):
+            pass
 
     def _each(self, name: str, **arguments: object) -> Iterator[tuple[str, Any]]:
         """What each plugin answers to a hook, the last registered first; failures are logged."""

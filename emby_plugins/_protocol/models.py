@@ -19,10 +19,12 @@ class ModelsReader(BodyReader):
     def __init__(self, headers: Mapping[str, str], most: int) -> None:
         super().__init__(headers, most)
         self.cards: list[ModelCard] = []
+        self.is_read = False
 
     def close(self) -> tuple[()]:
         """Parse the list. Raises what `parse_models` raises."""
         self.cards = parse_models(self.body)
+        self.is_read = True
         return ()
 
 

@@ -39,6 +39,7 @@ LAYERS: dict[str, int] = {
     "_sinks": 3,
     "_protocol": 4,
     "_hookspecs": 4,
+    "_call_record": 4,
     "_preparation": 5,
     "_settings": 5,
     "_deadlines": 5,
