@@ -13,7 +13,7 @@ from emby_plugins._text import clean_text
 
 _PARAMETERS = (
     *("temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty"),
-    "reasoning_effort",
+    *("reasoning_effort", "seed"),
 )
 
 

@@ -14,6 +14,7 @@ from collections.abc import (
 )
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from contextvars import copy_context
 from types import TracebackType
 from typing import Self, Unpack, cast
 
@@ -139,7 +140,7 @@ class Emby(BaseClient[HTTPClient]):
         order = image_arguments(n, aspect_ratio, size, options)
         prompt, images = reusable(prompt), reusable(images)
 
-        def call(_: int) -> ChatReply | EmbyError:
+        def call() -> ChatReply | EmbyError:
             try:
                 return self.chat(prompt, model=model, images=images, **order)
             except EmbyError as error:
@@ -147,7 +148,9 @@ class Emby(BaseClient[HTTPClient]):
 
         pool = ThreadPoolExecutor(min(n, MAX_AT_ONCE))
         try:
-            return collect_images(list(pool.map(call, range(n))))
+            # Each in a copy of the caller's context, which tells what the calls are a part of.
+            calls = [pool.submit(copy_context().run, call) for _ in range(n)]
+            return collect_images([call.result() for call in calls])
         finally:
             # After Ctrl-C nothing more is ordered.
             pool.shutdown(wait=False, cancel_futures=True)

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import logging
+from contextvars import ContextVar
 from dataclasses import fields
 from typing import Any
 
@@ -220,6 +221,24 @@ def test_the_list_of_models_is_a_call() -> None:
     assert (finished.operation, finished.model) == ("list_models", "")
     assert (finished.is_complete, finished.error_type) == (True, None)
     assert observer.contents == [(None, ChatReply())]
+
+
+def test_each_call_for_several_images_runs_in_the_callers_context() -> None:
+    """In threads, too, a plugin finds the context variables of whoever ordered them."""
+    task: ContextVar[str] = ContextVar("task", default="none")
+    seen: list[str] = []
+
+    class Reader:
+        @hookimpl
+        def emby_call_started(self) -> None:
+            seen.append(task.get())
+
+    backend = ScriptedBackend(completion("A fox.", RED))
+    token = task.set("mine")
+    with Emby(base_url="test:", plugins=[backend, Reader()]) as emby:
+        assert len(emby.image("A fox", n=3)) == 3
+    task.reset(token)
+    assert seen == ["mine"] * 3
 
 
 def test_a_plugin_that_fails_costs_itself_only(
