@@ -76,6 +76,9 @@ from ._images import (
     Image as Image,
     Provenance as Provenance,
 )
+from ._plugins import (
+    plugin_models as plugin_models,
+)
 from ._protocol.backend import (
     Backend as Backend,
     BackendRequest as BackendRequest,

@@ -21,8 +21,9 @@ class ModelCard:
     of None. `vision` means that the model accepts images; `text_output` and `image_output` are
     what it generates. `pricing` contains decimal strings, in US dollars per token (`prompt`,
     `completion`), image or request. `context_length` and `max_output` are in tokens.
-    `deprecated_at` and `deactivated_at` are dates in the gateway's format. None and an empty
-    string mean "unknown".
+    `deprecated_at` and `deactivated_at` are dates in the gateway's format. `plugin` is the name of
+    the plugin that the card is from, where no gateway listed it. None and an empty string mean
+    "unknown".
 
     Emby, Vision Support page, "Vision-Enabled Models"; recordings, case `models` (all states).
     """
@@ -44,6 +45,7 @@ class ModelCard:
     created: int | None = None
     deprecated_at: str = ""
     deactivated_at: str = ""
+    plugin: str = field(default="", compare=False)
 
     @property
     def is_chat_model(self) -> bool:
@@ -59,7 +61,7 @@ class ModelCard:
 
 
 _CAPABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
-_TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at")
+_TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at", "plugin")
 
 
 def _documented(model_id: str, family: str) -> ModelCard:

@@ -15,7 +15,6 @@ from collections.abc import (
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from contextvars import copy_context
-from types import TracebackType
 from typing import Self, Unpack, cast
 
 from emby_plugins._base_client import BaseClient
@@ -158,8 +157,9 @@ class Emby(BaseClient[HTTPClient]):
     def models(
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]
     ) -> list[ModelCard]:
-        """The models the gateway lists: Image Generation page, "Available Models".
+        """The models the gateway lists, and those that plugins add (`ModelCard.plugin`).
 
+        Image Generation page, "Available Models".
         `exclude_deprecated` asks it to leave out those that it is about to withdraw; a gateway
         that does not know the option may ignore or refuse it (recordings, case
         `models-exclude-deprecated`: all states take it). `options` hold for this call only.
@@ -168,7 +168,7 @@ class Emby(BaseClient[HTTPClient]):
         with self._open(exchange, _models_path(exclude_deprecated)) as stream:
             for _ in stream:
                 pass
-        return exchange.models.cards
+        return self._plugins.with_models(exchange.models.cards)
 
     def close(self) -> None:
         """Close the connections. A given `http_client` is left open."""
@@ -177,12 +177,7 @@ class Emby(BaseClient[HTTPClient]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @contextmanager
@@ -318,7 +313,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
         async with self._open(exchange, _models_path(exclude_deprecated)) as stream:
             async for _ in stream:
                 pass
-        return exchange.models.cards
+        return self._plugins.with_models(exchange.models.cards)
 
     async def close(self) -> None:
         """Close the connections of this event loop. A given `http_client` is left open."""
@@ -327,12 +322,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     @asynccontextmanager

@@ -20,15 +20,17 @@ from emby_plugins._errors import (
 from emby_plugins._hookspecs import hookimpl
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def emby_models() -> Iterable[ModelCard]:
     """The models that Emby's pages name."""
     return DOCUMENTED_MODELS
 
 
-@hookimpl
+@hookimpl(trylast=True)
 def emby_error_hint(error: EmbyError, models: list[ModelCard]) -> str | None:
-    """Advice by the kind of error."""
+    """The hint that the error has already, else one by its kind."""
+    if error.hint:
+        return error.hint
     seeing = ", ".join(card.id for card in models if card.vision)
     match error:
         case UnreadableInputImageError():

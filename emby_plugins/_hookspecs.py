@@ -1,4 +1,4 @@
-"""The extension points, and nothing else. `plugins.py` calls them and composes the answers.
+"""The extension points, and nothing else. `_plugins.py` calls them.
 
 A plugin is a module or an object with functions marked `@emby_plugins.hookimpl`; it is found by
 its entry point in the group `emby`, or handed to a client as `Emby(plugins=[...])`.
@@ -40,11 +40,12 @@ def emby_backend(url: str) -> "Backend | None":
 
 @hookspec
 def emby_models() -> "Iterable[ModelCard]":
-    """Models that are known without asking the gateway: private deployments, say.
+    """Models that are known without asking the gateway, such as private deployments.
 
-    Called whenever the list is asked for. All answers are joined; where two name the same
-    model, the plugin registered last wins. An exception costs that plugin's models, with a
-    warning.
+    They are added to `Emby().models()`, marked in `ModelCard.plugin`; what a card says of a model
+    that the gateway lists too completes the gateway's own. Called whenever the list is needed.
+    Where two plugins name the same model, the one registered last wins. An exception costs that
+    plugin's models, with a warning in the log.
 
         @hookimpl
         def emby_models():
@@ -55,11 +56,12 @@ def emby_models() -> "Iterable[ModelCard]":
 
 @hookspec(firstresult=True)
 def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | None":
-    """A sentence that tells the user what to do about an error, where the error has none.
+    """A sentence that tells the user what to do about an error.
 
-    Called when an error is about to reach the caller. `models` are the known ones. The first
-    answer is used; plugins registered last are asked first. An exception is logged and the
-    next plugin asked, so that it never hides the error itself.
+    Called when an error is about to reach the caller; an answer replaces the hint that the error
+    has, `error.hint`. `models` are the known ones. The first answer is used; plugins registered
+    last are asked first. An exception is logged and the next plugin asked, so that it never hides
+    the error itself.
 
         @hookimpl
         def emby_error_hint(error, models):

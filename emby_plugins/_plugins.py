@@ -1,19 +1,22 @@
-"""Composes the hooks. One `Plugins` a client: nothing here is global but the list of entry points.
+"""The hooks of one client, called through pluggy's own relay, wrappers included.
 
-pluggy calls the plugin registered last first, and one exception silences the rest; here each is
-called on its own, so that a faulty one costs only itself.
+pluggy lets one exception end the call of a hook. Where a faulty plugin is promised to cost only
+itself (`_CHECKS`), its functions are guarded when the plugin is registered.
+
+Only the list of entry points is kept for the process; each client has a manager of its own.
 """
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
-from emby_plugins import _default_plugin as hints, _hookspecs as hookspecs
+from emby_plugins import _default_plugin as default_plugin, _hookspecs as hookspecs
 from emby_plugins._call_record import CallRecord
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import ChatReply, ChatRequest
@@ -23,6 +26,8 @@ from emby_plugins.mock import plugin as mock_plugin
 
 _log = logging.getLogger("emby_plugins")
 
+_T = TypeVar("_T")
+
 
 class Plugins:
     """The built-in plugins, the installed ones (entry point group `emby`), and `extra`."""
@@ -30,16 +35,16 @@ class Plugins:
     def __init__(self, extra: Iterable[object] = ()) -> None:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        built_in: tuple[object, ...] = (hints, mock_plugin.MockPlugin(self._manager.hook))
-        for plugin in built_in:
-            self._manager.register(plugin)
+        self._register(mock_plugin.MockPlugin(self._manager.hook))
         for entry in _installed():
             try:
-                self._manager.register(entry.load(), entry.name)
+                self._register(entry.load(), entry.name)
             except Exception as error:  # noqa: BLE001 - a broken plugin must not break the client
                 warnings.warn(f"The plugin {entry.name!r} did not load: {error!r}", stacklevel=2)
         for plugin in extra:
-            self._manager.register(plugin)
+            self._register(plugin)
+        # Last, since of several `trylast` implementations the one registered last is called last.
+        self._register(default_plugin)
         self._manager.check_pending()
         hook = self._manager.hook
         self.observe_calls = bool(
@@ -52,43 +57,145 @@ class Plugins:
         backend: Backend | None = self._manager.hook.emby_backend(url=url)
         return backend
 
-    def models(self) -> list[ModelCard]:
-        """The models known without asking the gateway, each once."""
-        cards: dict[str, ModelCard] = {}
-        for plugin, answer in reversed(list(self._each("emby_models"))):
-            try:
-                cards |= {card.id: card for card in answer}
-            except Exception as error:  # noqa: BLE001 - see the class
-                _log.warning("emby_models of %r failed: %r", plugin, error)
+    def models(self, *, built_in: bool = True) -> list[ModelCard]:
+        """The models known without asking the gateway, each once; of plugins alone if asked so."""
+        hidden = () if built_in else (default_plugin,)
+        return self._call("emby_models", _joined, hidden) or []
+
+    def with_models(self, listed: Iterable[ModelCard]) -> list[ModelCard]:
+        """The gateway's list, completed by what plugins know and followed by what they add."""
+        cards = {card.id: card for card in listed}
+        for card in self.models(built_in=False):
+            known = cards.get(card.id)
+            cards[card.id] = card if known is None else known.updated_by(card)
         return list(cards.values())
 
     def add_hint(self, error: EmbyError) -> None:
-        """Give the error a hint where it has none."""
-        if not error.hint:
-            hints = self._each("emby_error_hint", error=error, models=self.models())
-            error.hint = next((hint for _, hint in hints if hint), "")
+        """Give the error the hint of a plugin; else it keeps its own, or gets a built-in one."""
+        hint = self._call("emby_error_hint", str, error=error, models=self.models())
+        error.hint = hint or error.hint
 
     def call_started(self, record: CallRecord, request: ChatRequest | None) -> None:
         """Tell the plugins that a call begins."""
-        for _ in self._each("emby_call_started", record=record, request=request):
-            pass
+        self._call("emby_call_started", _nothing, record=record, request=request)
 
     def call_finished(
         self, record: CallRecord, request: ChatRequest | None, reply: ChatReply
     ) -> None:
         """Tell the plugins that a call is over."""
-        arguments = {"record": record, "request": request, "reply": reply}
-        for _ in self._each("emby_call_finished", **arguments):
-            pass
+        self._call("emby_call_finished", _nothing, record=record, request=request, reply=reply)
 
-    def _each(self, name: str, **arguments: object) -> Iterator[tuple[str, Any]]:
-        """What each plugin answers to a hook, the last registered first; failures are logged."""
-        for impl in reversed(getattr(self._manager.hook, name).get_hookimpls()):
-            try:
-                given = [arguments[argument] for argument in impl.argnames]
-                yield impl.plugin_name, impl.function(*given)
-            except Exception as error:  # noqa: BLE001 - see the class
-                _log.warning("%s of %r failed: %r", name, impl.plugin_name, error)
+    def _call(
+        self,
+        name: str,
+        convert: Callable[[Any], _T],
+        hidden: Iterable[object] = (),
+        **arguments: object,
+    ) -> _T | None:
+        """The converted answer to a hook in which a faulty plugin costs only itself."""
+        try:
+            answer = self._manager.subset_hook_caller(name, hidden)(**arguments)
+            return None if answer is None else convert(answer)
+        except Exception as error:  # noqa: BLE001 - what a wrapper made of the answers
+            _log.warning("The answers to %s can't be used: %r", name, error)
+            return None
+
+    def _register(self, plugin: object, name: str | None = None) -> None:
+        self._manager.register(plugin, name)
+        label = name or str(getattr(plugin, "__name__", type(plugin).__name__))
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            check = _CHECKS.get(caller.name)
+            for impl in caller.get_hookimpls():
+                if check and impl.plugin is plugin:
+                    is_wrapper = impl.wrapper or impl.hookwrapper
+                    what = f"{caller.name} of the plugin {label!r}"
+                    # pluggy offers no way to guard an implementation. The attribute is public and
+                    # read at each call, so replacing it leaves the order and wrappers to pluggy.
+                    impl.function = (  # type: ignore[misc]
+                        _guarded_wrapper(impl.function, what)
+                        if is_wrapper
+                        else _guarded(impl.function, what, partial(check, label))
+                    )
+
+
+def _guarded(
+    function: Callable[..., Any], what: str, check: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """The implementation of a hook; if it fails, a warning and no answer."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            answer = function(*args, **kwargs)
+            return None if answer is None else check(answer)
+        except Exception as error:  # noqa: BLE001 - see the module
+            _log.warning("%s failed: %r", what, error)
+            return None
+
+    return call
+
+
+def _guarded_wrapper(function: Callable[..., Any], what: str) -> Callable[..., Any]:
+    """The wrapper of a hook, in either of pluggy's forms; if it fails, it changes nothing."""
+
+    def call(*args: Any, **kwargs: Any) -> Generator[None, Any, Any]:
+        wrapper = None
+        try:
+            wrapper = function(*args, **kwargs)
+            next(wrapper)
+        except Exception as error:  # noqa: BLE001 - see the module
+            _log.warning("%s failed: %r", what, error)
+            wrapper = None
+        answer = yield
+        try:
+            if wrapper is not None:
+                wrapper.send(answer)
+                wrapper.close()
+                _log.warning("%s failed: it yields twice", what)
+        except StopIteration as end:
+            return end.value
+        except Exception as error:  # noqa: BLE001 - see the module
+            _log.warning("%s failed: %r", what, error)
+        return answer
+
+    return call
+
+
+def _check_cards(label: str, answer: Iterable[ModelCard]) -> list[ModelCard]:
+    """The cards, marked as the plugin's. Read here, since an iterator may fail as well."""
+    return [replace(card, plugin=card.plugin or label) for card in answer]
+
+
+def _check_hint(_: str, answer: object) -> str | None:
+    return str(answer) or None
+
+
+def _nothing(*_: object) -> None:
+    """No answer is expected."""
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "emby_models": _check_cards,
+    "emby_error_hint": _check_hint,
+    "emby_call_started": _nothing,
+    "emby_call_finished": _nothing,
+}
+"""The hooks in which a faulty plugin costs only itself, and what becomes of each answer."""
+
+
+def _joined(answers: Iterable[Iterable[ModelCard]]) -> list[ModelCard]:
+    # The plugin called first comes last, so that its cards replace those of the others.
+    cards = [card for answer in reversed(list(answers)) for card in answer]
+    return list({card.id: card for card in cards}.values())
+
+
+def plugin_models() -> list[ModelCard]:
+    """The models of the installed plugins, found once per process."""
+    return list(_installed_models())
+
+
+@cache
+def _installed_models() -> tuple[ModelCard, ...]:
+    return tuple(Plugins().models(built_in=False)) if _installed() else ()
 
 
 @cache

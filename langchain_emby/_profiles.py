@@ -4,12 +4,12 @@ from typing import cast
 
 from langchain_core.language_models import ModelProfile
 
-from emby_plugins import MOCK_MODELS, ModelCard, find_model, known_models
+from emby_plugins import MOCK_MODELS, ModelCard, find_model, known_models, plugin_models
 
 
 def find_profile(model: str) -> ModelProfile | None:
     """The profile of a known model, by its id or `provider/id`, or None."""
-    card = find_model(model, [*known_models(), *MOCK_MODELS])
+    card = find_model(model, [*known_models(), *MOCK_MODELS, *plugin_models()])
     return None if card is None else to_profile(card)
 
 

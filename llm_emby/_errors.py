@@ -25,7 +25,7 @@ _NO_KEY = (
 class Hints:
     """Advice in `llm`'s words, for clients that are made here."""
 
-    @hookimpl
+    @hookimpl(trylast=True)  # after the plugins that the user installed
     def emby_error_hint(self, error: EmbyError) -> str | None:
         """What to type, where that differs from what a program would do."""
         match error:

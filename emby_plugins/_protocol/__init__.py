@@ -7,6 +7,7 @@
     schema         documented JSON -> typed structs of the fields in use
     lenient        any other JSON -> as much as is readable; loose_json, image_entry
     accumulator    those fields -> stream events and a ChatReply
+    stop_sequences text cut at stop sequences; raw, the JSON kept on request
     usage          token counts and cost
     reader         the body of a response -> stream events, a ChatReply or an error
     errors         an error response -> an `EmbyError`; issues, refusals

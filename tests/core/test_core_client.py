@@ -5,7 +5,7 @@ import logging
 import pickle
 import socket
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 import httpx
@@ -523,11 +523,99 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     assert all(card in known for card in DOCUMENTED_MODELS)
 
 
-def test_a_hint_that_is_there_is_kept(ask: Asker) -> None:
-    """Plugins advise where the error has nothing to say itself."""
+def test_a_plugin_s_hint_wins_over_the_core_s(ask: Asker) -> None:
+    """Also where the core has one; a plugin that has none leaves it."""
     on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
-    with pytest.raises(MissingKeyError, match="EMBY_API_KEY"):
+    with pytest.raises(MissingKeyError, match=r"Ask Ann\."):
         ask("Hi", on=on)
+    for nothing in (None, ""):
+        on = {"plugins": [Named(emby_error_hint=lambda error, nothing=nothing: nothing)]}
+        with pytest.raises(MissingKeyError, match="EMBY_API_KEY"):
+            ask("Hi", on=on)
+
+
+class Wrapper:
+    """A plugin that wraps both hooks in which a faulty plugin costs only itself."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        self._change = change
+
+    @hookimpl(wrapper=True)
+    def emby_error_hint(self) -> Generator[None, Any, Any]:
+        return self._change((yield))
+
+    @hookimpl(wrapper=True)
+    def emby_models(self) -> Generator[None, Any, Any]:
+        return self._change((yield))
+
+
+class OldWrapper:
+    """As `Wrapper`, in pluggy's older form."""
+
+    @hookimpl(hookwrapper=True)
+    def emby_error_hint(self) -> Generator[None, Any, None]:
+        outcome = yield
+        outcome.force_result(f"Old: {outcome.get_result()}")
+
+
+def test_wrappers_see_the_answers_and_may_change_them(ask: Asker) -> None:
+    """They are called through pluggy's relay, in either form; nobody is shown a generator."""
+    backend = ScriptedBackend(answer({}, status=401))
+    mine = Named(emby_error_hint=lambda error: "Ask Ann.")
+    for plugin, hint in (
+        (Wrapper(lambda told: f"New: {told}" if isinstance(told, str) else told), "New: Ask Ann."),
+        (OldWrapper(), "Old: Ask Ann."),
+    ):
+        with pytest.raises(EmbyError) as caught:
+            ask("Hi", on={**backend.on, "plugins": [backend, mine, plugin]})
+        assert caught.value.hint == hint
+
+
+class FailsFirst:
+    """A wrapper that fails before the plugins are called."""
+
+    @hookimpl(wrapper=True)
+    def emby_error_hint(self) -> Generator[None, Any, Any]:
+        raise RuntimeError("broken before")
+        yield  # what makes it a wrapper
+
+
+def test_a_faulty_wrapper_changes_nothing(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
+    """The error, its hint and the models are there all the same; the log tells of the wrapper."""
+
+    def fails(told: object) -> None:
+        raise RuntimeError("broken after")
+
+    backend = ScriptedBackend(answer({}, status=401))
+    mine = Named(emby_error_hint=lambda error: "Ask Ann.")
+    for wrapper in (Wrapper(fails), FailsFirst()):
+        with pytest.raises(EmbyError) as caught:
+            ask("Hi", on={**backend.on, "plugins": [backend, mine, wrapper]})
+        assert caught.value.hint == "Ask Ann."
+    with pytest.raises(EmbyError) as caught:
+        ask("Hi", on={**backend.on, "plugins": [backend, Wrapper(lambda told: 5)]})
+    assert "emby_error_hint of the plugin 'Wrapper' failed: RuntimeError('broken after')" in (
+        caplog.text
+    )
+    assert "'FailsFirst' failed: RuntimeError('broken before')" in caplog.text
+    assert "answers to emby_models can't be used" in caplog.text
+
+
+@CLIENTS
+def test_models_of_plugins_are_listed_and_marked(client: Any) -> None:
+    """Behind the gateway's own, which they complete; the documented models are not added."""
+    backend = ScriptedBackend({"data": [{"id": "a", "family": "f"}, {"id": "b"}]})
+
+    class Ours:
+        @hookimpl
+        def emby_models(self) -> Iterable[ModelCard]:
+            yield ModelCard("a", vision=True)
+            yield ModelCard("mycompany/custom-gpt-4", vision=True)
+
+    cards = models(client, base_url="test:", plugins=[backend, Ours()])
+    assert [card.id for card in cards] == ["a", "b", "mycompany/custom-gpt-4"]
+    assert cards[0] == ModelCard("a", family="f", vision=True)
+    assert [card.plugin for card in cards] == ["Ours", "", "Ours"]
 
 
 # ---- closing, and httpx clients from outside
