@@ -252,7 +252,7 @@ def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptur
     given = {"api_key": KEY}
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "stamina", "emby_plugins"):
-        logging.getLogger(name).setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger=name)
     with Loopback(BROKEN[way]) as server:
         on = {"base_url": server.url, "max_retries": 0} | given
         with pytest.raises(EmbyError) as caught:
