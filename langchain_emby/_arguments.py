@@ -16,7 +16,7 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from emby_plugins import ImageConfig, Limits
+from emby_plugins import ImageConfig, Limits, RequestError
 
 if TYPE_CHECKING:
     from langchain_emby.chat_models import ChatEmby
@@ -41,9 +41,11 @@ class ChatSettings(TypedDict, total=False):
     presence_penalty: float | None
     reasoning_effort: str | None
     image_config: ImageConfig | dict[str, Any] | None
+    fresh: bool | None
     stop: Sequence[str] | str | None
     streaming: bool
     stream_usage: bool
+    default_headers: Mapping[str, str] | None
     emby_metadata: Mapping[str, str] | None
     source: str | None
     extra_body: Mapping[str, Any] | None
@@ -102,8 +104,69 @@ CORE_OPTIONS = (
     "presence_penalty",
     "reasoning_effort",
     "image_config",
+    "fresh",
 )
 """Options with the same name and type in the core."""
+
+CALL_SETTINGS = {
+    "timeout": "timeout",
+    "request_timeout": "timeout",
+    "deadline": "deadline",
+    "max_retries": "max_retries",
+    "headers": "headers",
+    "default_headers": "headers",
+    "extra_headers": "headers",
+    "emby_metadata": "metadata",
+    "source": "source",
+}
+"""Settings that apply to one call, with their names in the core."""
+
+CONVERTED = frozenset(
+    {
+        *("model", "model_name", "max_completion_tokens", "max_output_tokens", "n", "stop"),
+        *("tools", "tool_choice", "response_format", "extra_body"),
+        *("model_kwargs", "stream", "stream_usage"),
+    }
+)
+"""Arguments that ChatEmby converts or applies itself."""
+
+TRACED = frozenset({"ls_structured_output_format", "structured_output_format"})
+"""Arguments that LangChain adds for tracing; they are not sent."""
+
+_FIXED = "is set in the constructor and can't change per call. Create another ChatEmby for it."
+_RESPONSES = "belongs to OpenAI's Responses API, which Emby does not have."
+_OPENAI = "configures OpenAI's client and has no equivalent here."
+
+REFUSED = {
+    **dict.fromkeys(("api_key", "emby_api_key", "base_url", "emby_api_base"), _FIXED),
+    **dict.fromkeys(("http_client", "http_async_client", "limits", "plugins"), _FIXED),
+    **dict.fromkeys(("disable_streaming", "output_version", "profile", "cache"), _FIXED),
+    **dict.fromkeys(("rate_limiter", "custom_get_token_ids", "name", "verbose"), _FIXED),
+    **dict.fromkeys(("include", "input", "instructions", "previous_response_id"), _RESPONSES),
+    **dict.fromkeys(("background", "background_options", "conversation"), _RESPONSES),
+    **dict.fromkeys(("context_management", "truncation", "max_tool_calls"), _RESPONSES),
+    **dict.fromkeys(("text", "use_responses_api", "use_previous_response_id"), _RESPONSES),
+    **dict.fromkeys(("access_programs", "prompt", "image"), _RESPONSES),
+    **dict.fromkeys(("client", "async_client", "root_client", "root_async_client"), _OPENAI),
+    **dict.fromkeys(("organization", "openai_organization", "openai_proxy"), _OPENAI),
+    **dict.fromkeys(("http_socket_options", "stream_chunk_timeout"), _OPENAI),
+    **dict.fromkeys(("disabled_params", "tiktoken_model_name", "default_query"), _OPENAI),
+    **dict.fromkeys(("include_response_headers", "extra_query"), _OPENAI),
+    **dict.fromkeys(("openai_api_key", "openai_api_base"), _OPENAI),
+    **dict.fromkeys(("app_url", "app_title", "app_categories"), "is OpenRouter's. Use source."),
+    **dict.fromkeys(("openrouter_api_key", "openrouter_api_base"), _FIXED),
+    "openrouter_provider": "is OpenRouter's. Use provider.",
+    "metadata": "is ambiguous. Use emby_metadata for Emby, or config={'metadata': ...} for traces.",
+    "callbacks": "is LangChain's. Use config={'callbacks': ...}.",
+    "tags": "is LangChain's. Use config={'tags': ...}.",
+    "streaming": "is set in the constructor. Use stream=False to disable streaming for one call.",
+    "functions": "is deprecated. Use bind_tools().",
+    "function_call": "is deprecated. Use bind_tools(tool_choice=...).",
+    "strict": "is set per tool. Use bind_tools(strict=...).",
+    "messages": "is the first argument.",
+    "stop_sequences": "is called stop here.",
+}
+"""Arguments of chat models that no call of ChatEmby accepts, with the reason."""
 
 BODY_FIELDS = frozenset(
     {
@@ -111,10 +174,8 @@ BODY_FIELDS = frozenset(
         "audio",
         "logit_bias",
         "logprobs",
-        "max_completion_tokens",
         "modalities",
         "moderation",
-        "n",
         "parallel_tool_calls",
         "prediction",
         "prompt_cache_key",
@@ -170,3 +231,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that suggests the known name most similar to `name`, or an empty string."""
     found = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)
     return f"Did you mean {found[0]!r}? " if found else ""
+
+
+def check_call_arguments(arguments: Iterable[str]) -> None:
+    """Raise `RequestError` for an argument that no call accepts, naming the nearest that is."""
+    known = {*CORE_OPTIONS, *CALL_SETTINGS, *CONVERTED, *TRACED, *BODY_FIELDS}
+    for name in sorted(set(arguments) - known):
+        if name in REFUSED:
+            raise RequestError(f"The argument {name!r} {REFUSED[name]}")
+        if is_key_name(name):
+            hint = "Pass the API key to the constructor as api_key, or set EMBY_API_KEY."
+            raise RequestError(f"Unknown argument {name!r}.", hint=hint)
+        hint = f"{nearest(name, known)}Pass other request fields in extra_body."
+        raise RequestError(f"Unknown argument {name!r}.", hint=hint)

@@ -53,11 +53,13 @@ class BaseChatEmby(BaseChatModel):
     presence_penalty: float | None = None
     reasoning_effort: str | None = None
     image_config: dict[str, Any] | None = None
+    fresh: bool | None = None
     stop: list[str] | str | None = None
     streaming: bool = False
     stream_usage: bool = True
     emby_metadata: dict[str, str] | None = None
     source: str | None = None
+    default_headers: dict[str, str] | None = None
     extra_body: dict[str, Any] | None = None
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     limits: Limits | None = Field(default=None, exclude=True)
@@ -71,9 +73,6 @@ class BaseChatEmby(BaseChatModel):
     @classmethod
     def _check_arguments(cls, values: dict[str, Any]) -> Any:
         known = get_pydantic_field_names(cls)
-        if "default_headers" in values:
-            msg = "Unknown argument 'default_headers'. Set headers on http_client instead."
-            raise ValueError(msg)
         unknown = values.keys() - known
         sent = (unknown, *map(values.get, ("model_kwargs", "extra_body")))
         for name in chain.from_iterable(names for names in sent if names):
@@ -82,14 +81,22 @@ class BaseChatEmby(BaseChatModel):
                     f"Unknown argument {name!r}. Pass the API key as api_key, or set EMBY_API_KEY."
                 )
                 raise ValueError(msg)
-        for name in sorted(unknown - BODY_FIELDS):
-            hint = nearest(name, known | BODY_FIELDS)
+        for name in values.get("default_headers") or ():
+            if is_key_name(str(name)) or "cookie" in str(name).lower():
+                msg = (
+                    f"The header {name!r} carries a credential, which would be stored with the "
+                    "model. Pass the API key as api_key, and other credentials on http_client."
+                )
+                raise ValueError(msg)
+        fields = BODY_FIELDS | {"max_completion_tokens", "n"}
+        for name in sorted(unknown - fields):
+            hint = nearest(name, known | fields)
             msg = f"Unknown argument {name!r}. {hint}Pass other request fields in extra_body."
             raise ValueError(msg)
-        fields = {name: values[name] for name in unknown}
+        sent_fields = {name: values[name] for name in unknown}
         return {
             **{name: value for name, value in values.items() if name in known},
-            "model_kwargs": {**(values.get("model_kwargs") or {}), **fields},
+            "model_kwargs": {**(values.get("model_kwargs") or {}), **sent_fields},
         }
 
     @property
@@ -103,7 +110,7 @@ class BaseChatEmby(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"model_name": self.model_name, **self._settings()}
+        return {"model_name": self.model_name, "stop": self.stop, **self._settings()}
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -152,7 +159,7 @@ class BaseChatEmby(BaseChatModel):
 
     def _settings(self) -> dict[str, Any]:
         """The request options that were passed to the constructor."""
-        named = {name: getattr(self, name) for name in (*CORE_OPTIONS, "stop", "extra_body")}
+        named = {name: getattr(self, name) for name in (*CORE_OPTIONS, "extra_body")}
         return {**{k: v for k, v in named.items() if v is not None}, **self.model_kwargs}
 
     def _stop(self, stop: Sequence[str] | None) -> list[str]:
@@ -185,6 +192,7 @@ class BaseChatEmby(BaseChatModel):
             "base_url": self.emby_api_base,
             "metadata": self.emby_metadata,
             "source": self.source,
+            "headers": self.default_headers,
             "limits": self.limits,
             "plugins": self.plugins,
             **{name: value for name, value in timing.items() if value is not None},

@@ -6,44 +6,76 @@ from typing import Any, cast
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 
-from emby_plugins import ChatOptions, JSONSchema, RequestError, Tool
-from langchain_emby._arguments import CORE_OPTIONS, is_key_name
+from emby_plugins import JSONSchema, RequestError, Tool
+from langchain_emby._arguments import CALL_SETTINGS, CONVERTED, CORE_OPTIONS, TRACED, is_key_name
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
-_NOT_SENT = {"stream", "ls_structured_output_format", "structured_output_format"}
+_NAMES = {
+    "max_completion_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens",
+    "model_name": "model",
+}
 _MODES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
-def to_core_options(settings: Mapping[str, Any]) -> ChatOptions:
-    """The core's options, from constructor settings merged with call arguments."""
+def to_core_arguments(arguments: Mapping[str, Any], stop: Sequence[str]) -> dict[str, Any]:
+    """The arguments of the core's `chat` and `stream`, but for the prompt and the model.
+
+    `arguments` are those of the constructor merged with those of the call. Unknown names, which
+    only the constructor's `model_kwargs` can have here, go into the request body.
+    """
     options: dict[str, Any] = {}
-    extra: dict[str, Any] = {}
-    for name, value in settings.items():
+    body: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if value is None:
+            continue
         if name in CORE_OPTIONS:
             options[name] = value
-        elif name == "tools":
-            options["tools"] = [to_core_tool(tool) for tool in value or ()]
-        elif name == "tool_choice":
-            options["tool_choice"] = to_tool_choice(value, settings.get("tools") or ())
-        elif name == "response_format":
-            options["response_format"] = to_core_response_format(value)
-        elif name == "extra_body":
-            extra |= value or {}
-        elif name not in _NOT_SENT and value is not None:
-            extra[name] = value
-    if not options.get("tools"):
-        options.pop("tools", None)
-        options.pop("tool_choice", None)
-    for name in extra:
+        elif name in CALL_SETTINGS:
+            _add_setting(options, CALL_SETTINGS[name], value)
+        elif name == "n":
+            _check_count(value)
+        elif name not in CONVERTED and name not in TRACED:
+            body[name] = value
+    if stop:
+        options["stop"] = [*stop]
+    body |= arguments.get("extra_body") or {}
+    for name in body:
         if is_key_name(name):
-            hint = "Pass the key to the constructor as api_key, or set EMBY_API_KEY."
-            raise RequestError(
-                f"{name!r} looks like a credential and is not sent in the request body.", hint=hint
-            )
-    if extra:
-        options["extra_body"] = extra
-    return cast("ChatOptions", options)
+            msg = f"{name!r} looks like a credential and can't be sent in the request body."
+            hint = "Pass the API key to the constructor as api_key, or set EMBY_API_KEY."
+            raise RequestError(msg, hint=hint)
+    return {**options, **_tool_options(arguments), **({"extra_body": body} if body else {})}
+
+
+def rename(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments under the names of ChatEmby, where other chat models have others."""
+    return {_NAMES.get(name, name): value for name, value in arguments.items()}
+
+
+def _add_setting(options: dict[str, Any], name: str, value: Any) -> None:
+    if name in {"headers", "metadata"}:
+        options[name] = {**options.get(name, {}), **value}
+    else:
+        options[name] = value
+
+
+def _check_count(n: object) -> None:
+    if n != 1:
+        hint = "Call the model several times, for example with batch()."
+        raise RequestError(f"n must be 1, got {n!r}: a call returns one message.", hint=hint)
+
+
+def _tool_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    tools = arguments.get("tools") or ()
+    if tools:
+        options["tools"] = [to_core_tool(tool) for tool in tools]
+        options["tool_choice"] = to_tool_choice(arguments.get("tool_choice"), tools)
+    if arguments.get("response_format") is not None:
+        options["response_format"] = to_core_response_format(arguments["response_format"])
+    return options
 
 
 def to_openai_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ string; with images it is a list: the text, then the image blocks. Under `output
 blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -30,7 +30,6 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._stop_sequences import StopFilter, truncate
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._translator import PROVIDER
 
@@ -40,20 +39,19 @@ Blocks = list[str | dict[Any, Any]]
 _IMAGE_TOKENS = "image"
 
 
-def to_message(reply: ChatReply, *, model: str, v1: bool, stop: Sequence[str] = ()) -> AIMessage:
-    """Convert a reply to a message, truncated at the first of the `stop` sequences.
+def to_message(reply: ChatReply, *, model: str, v1: bool) -> AIMessage:
+    """Convert a reply to a message.
 
     `model` is the requested model, used if the reply does not name one.
     """
-    text = truncate(reply.text, stop)
     calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
     return AIMessage(
-        content=_v1_content(reply, text, calls, invalid) if v1 else _v0_content(reply, text),
+        content=_v1_content(reply, calls, invalid) if v1 else _v0_content(reply),
         additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage_metadata(reply.usage),
-        response_metadata=_metadata(reply, model, was_truncated=text != reply.text, v1=v1),
+        response_metadata=_metadata(reply, model, v1=v1),
     )
 
 
@@ -64,36 +62,25 @@ class ChunkWriter:
     and usage are sent only once, because merging adds numbers and concatenates strings.
     """
 
-    def __init__(
-        self, *, model: str, v1: bool, stop: Sequence[str] = (), with_usage: bool = True
-    ) -> None:
+    def __init__(self, *, model: str, v1: bool, with_usage: bool = True) -> None:
         self._model = model
         self._v1 = v1
-        self._stop_filter = StopFilter(stop) if stop else None
         self._with_usage = with_usage
         self._calls: dict[int, ToolCall] = {}
         self._writers: dict[type, Callable[[Any], Iterable[AIMessageChunk]]] = {
-            TextDelta: self._text,
+            TextDelta: self._text if v1 else _plain_text,
             ReasoningDelta: self._reasoning,
             ImageReceived: self._image,
             ToolCallDelta: self._tool_call,
             Finished: self._finished,
         }
-        if not v1 and not stop:
-            self._writers[TextDelta] = _plain_text
 
     def __call__(self, event: StreamEvent) -> Iterable[AIMessageChunk]:
-        """The chunks of an event; none while the text may be the start of a stop sequence."""
+        """The chunks of an event."""
         return self._writers[type(event)](event)
 
     def _text(self, event: TextDelta) -> Iterable[AIMessageChunk]:
-        text = self._stop_filter.feed(event.text) if self._stop_filter else event.text
-        return self._text_chunk(text)
-
-    def _text_chunk(self, text: str) -> Iterable[AIMessageChunk]:
-        if not text:
-            return ()
-        return (self._chunk([_text_block(text)]) if self._v1 else AIMessageChunk(content=text),)
+        return (self._chunk([_text_block(event.text)]),)
 
     def _reasoning(self, event: ReasoningDelta) -> Iterable[AIMessageChunk]:
         kwargs = {"reasoning_content": event.text}
@@ -125,18 +112,13 @@ class ChunkWriter:
         return self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece])
 
     def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
-        if self._stop_filter:
-            yield from self._text_chunk(self._stop_filter.flush())
         reply = event.reply
         yield from self._invalidate_tool_calls(reply.finish_reason)
-        was_truncated = self._stop_filter is not None and self._stop_filter.has_stopped
         has_citations = self._v1 and reply.citations and reply.text
         yield AIMessageChunk(
             content=[_text_block("", reply)] if has_citations else [] if self._v1 else "",
             usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
-            response_metadata=_metadata(
-                reply, self._model, was_truncated=was_truncated, v1=self._v1
-            ),
+            response_metadata=_metadata(reply, self._model, v1=self._v1),
             chunk_position="last",
         )
 
@@ -174,19 +156,19 @@ def _plain_text(event: TextDelta) -> Iterable[AIMessageChunk]:
     return (AIMessageChunk(content=event.text),)
 
 
-def _v0_content(reply: ChatReply, text: str) -> str | Blocks:
+def _v0_content(reply: ChatReply) -> str | Blocks:
     if not reply.images:
-        return text
+        return reply.text
     images = [image_block(image, index) for index, image in enumerate(reply.images)]
     # Merging puts the text before the first image at the head of the list, even if it is empty, as
     # it is after reasoning.
-    return [text, *images] if text or reply.reasoning else [*images]
+    return [reply.text, *images] if reply.text or reply.reasoning else [*images]
 
 
 def _v1_content(
-    reply: ChatReply, text: str, calls: list[LangChainToolCall], invalid: list[InvalidToolCall]
+    reply: ChatReply, calls: list[LangChainToolCall], invalid: list[InvalidToolCall]
 ) -> Blocks:
-    texts = [_text_block(text, reply)] if text else []
+    texts = [_text_block(reply.text, reply)] if reply.text else []
     reasoning = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
     images = [image_block(image, index) for index, image in enumerate(reply.images)]
     return [*reasoning, *texts, *images, *map(dict, calls), *map(dict, invalid)]
@@ -203,15 +185,14 @@ def _reasoning_block(text: str) -> dict[str, Any]:
     return {"type": "reasoning", "reasoning": text, "index": "lc_rs_0"}
 
 
-def _metadata(reply: ChatReply, model: str, *, was_truncated: bool, v1: bool) -> dict[str, Any]:
-    finish_reason = reply.finish_reason
+def _metadata(reply: ChatReply, model: str, *, v1: bool) -> dict[str, Any]:
     notices = [reply.notice, *_incomplete_calls(reply)]
     metadata: dict[str, Any] = {
         "model_provider": PROVIDER,
         "model_name": reply.model or model,
-        "finish_reason": "stop" if was_truncated and not reply.tool_calls else finish_reason,
-        # Text truncated here ended as requested, regardless of the gateway's finish reason.
-        "notice": "" if was_truncated else " ".join(filter(None, notices)),
+        "finish_reason": reply.finish_reason,
+        "stop_sequence": reply.stop_sequence,
+        "notice": " ".join(filter(None, notices)),
         "id": reply.id,
         "created": reply.created,
         "request_id": reply.request_id,

@@ -14,11 +14,13 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
 from langchain_emby import _structured_output as structured, _translator as translator
+from langchain_emby._arguments import check_call_arguments
 from langchain_emby._base import BaseChatEmby
 from langchain_emby._errors import translate_errors
 from langchain_emby._options import (
     ToolLike,
-    to_core_options,
+    rename,
+    to_core_arguments,
     to_openai_tool,
     to_response_format,
     to_tool_choice,
@@ -49,6 +51,7 @@ class ChatEmby(BaseChatEmby):
         temperature, max_tokens, top_p, frequency_penalty, presence_penalty, reasoning_effort:
             sampling and length options.
         image_config: options for generated images, such as `{"aspect_ratio": "16:9"}`.
+        fresh: if True, asks for a reply that is not from a cache.
         stop: stop sequences. They are sent, and the text is truncated here too, because not every
             gateway applies them: then the rest is generated, and billed, all the same. Images and
             tool calls are kept.
@@ -60,10 +63,23 @@ class ChatEmby(BaseChatEmby):
         max_retries: how often a request that was not billed is retried (2). `.with_retry()`
             multiplies retries: set `max_retries=0` when you use it.
         emby_metadata, source: sent as `X-Emby-*` and `X-Source` headers.
+        default_headers: sent with each request. They are stored with the model, so headers that
+            carry credentials are refused: set those on `http_client`.
         http_client, http_async_client: an `httpx.Client` and `httpx.AsyncClient` to use, with
-            your own proxies and default headers; they are left open.
+            your own proxies; they are left open.
         extra_body: merged into each request body.
         plugins: hook implementations for the core, besides the installed ones.
+
+    Call args:
+        timeout, deadline, max_retries, headers (or default_headers, extra_headers),
+        emby_metadata, source:
+            apply to one call.
+        model, stop, tools, tool_choice, response_format, extra_body, and the options above:
+            override the constructor's.
+        seed, user, and the other request fields of OpenAI's, OpenRouter's and the gateway's APIs:
+            sent in the body.
+
+        Any other argument raises `RequestError`, which names the nearest one.
 
     Instantiate:
             from langchain_emby import ChatEmby
@@ -142,8 +158,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
-            request = self._request(messages, kwargs)
-            return self._result(self._emby().chat(**request), request, stop)
+            request = self._request(messages, stop, kwargs)
+            return self._result(self._emby().chat(**request), request)
 
     async def _agenerate(
         self,
@@ -153,8 +169,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
-            request = self._request(messages, kwargs)
-            return self._result(await self._async_emby().chat(**request), request, stop)
+            request = self._request(messages, stop, kwargs)
+            return self._result(await self._async_emby().chat(**request), request)
 
     def _stream(
         self,
@@ -164,8 +180,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with translate_errors():
-            request = self._stream_request(messages, kwargs)
-            write = self._writer(request, stop)
+            request = self._stream_request(messages, stop, kwargs)
+            write = self._writer(request, kwargs)
             with self._emby().stream(**request) as stream:
                 for event in stream:
                     for message in write(event):
@@ -182,8 +198,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translate_errors():
-            request = self._stream_request(messages, kwargs)
-            write = self._writer(request, stop)
+            request = self._stream_request(messages, stop, kwargs)
+            write = self._writer(request, kwargs)
             async with self._async_emby().stream(**request) as stream:
                 async for event in stream:
                     for message in write(event):
@@ -276,20 +292,31 @@ class ChatEmby(BaseChatEmby):
         parser = structured.parser_for(schema, method)
         return structured.with_raw(model, parser) if include_raw else model | parser
 
-    def _request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Any:
+    def _request(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> Any:
         """The arguments of the core's `chat` and `stream`."""
-        settings = {**self._settings(), **kwargs}
-        settings.pop("stop", None)
-        model = settings.pop("model", None) or settings.pop("model_name", None) or self.model_name
-        return {"prompt": to_core(messages), "model": model, **to_core_options(settings)}
+        check_call_arguments(kwargs)
+        body = {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
+        arguments = {
+            **rename(self._settings()),
+            **rename(kwargs.get("model_kwargs") or {}),
+            **rename(kwargs),
+            "extra_body": body,
+        }
+        model = arguments.get("model") or self.model_name
+        options = to_core_arguments(arguments, self._stop(stop))
+        return {"prompt": to_core(messages), "model": model, **options}
 
-    def _stream_request(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Any:
+    def _stream_request(
+        self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> Any:
         """The arguments of the core's `stream`, which reads replies that are not streamed too.
 
         LangChain applies the switches that disable streaming before it calls `_stream`, except in
         `stream_events(version="v3")`.
         """
-        request = self._request(messages, kwargs)
+        request = self._request(messages, stop, kwargs)
         is_disabled = (
             self.disable_streaming is True
             or (self.disable_streaming == "tool_calling" and bool(kwargs.get("tools")))
@@ -300,14 +327,13 @@ class ChatEmby(BaseChatEmby):
             request["extra_body"] = {**request.get("extra_body", {}), "stream": False}
         return request
 
-    def _result(self, reply: Any, request: Mapping[str, Any], stop: list[str] | None) -> ChatResult:
-        message = to_message(reply, model=request["model"], v1=self._v1, stop=self._stop(stop))
+    def _result(self, reply: Any, request: Mapping[str, Any]) -> ChatResult:
+        message = to_message(reply, model=request["model"], v1=self._v1)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _writer(self, request: Mapping[str, Any], stop: list[str] | None) -> ChunkWriter:
+    def _writer(self, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> ChunkWriter:
         return ChunkWriter(
             model=request["model"],
             v1=self._v1,
-            stop=self._stop(stop),
-            with_usage=self.stream_usage,
+            with_usage=kwargs.get("stream_usage", self.stream_usage),
         )
