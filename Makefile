@@ -116,9 +116,9 @@ stress: .venv/.fuzz
 fuzz: .venv/.fuzz
 	$(BIN)/python -m stress.guided $(or $(SECONDS),300)
 
-## docs: write what the docs quote from the core, then the site, into site/
+## docs: write what README and docs quote from the programs, then the site, into site/
 docs: .venv/.docs
-	PYTHONPATH=docs $(BIN)/python -m cogapp -r docs/errors.md docs/hooks.md
+	PYTHONPATH=docs $(BIN)/python -m cogapp -r README.md docs/errors.md docs/hooks.md
 	$(BIN)/python docs/docs_site.py
 
 ## help-texts: write the program's help into docs/llm.md

@@ -17,11 +17,14 @@ from emby_plugins._protocol.errors import error_from_event, error_from_response
 from emby_plugins._protocol.models import parse_models
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._protocol.schema import parse_completion
+from emby_plugins._redaction import redact_error
+from emby_plugins._settings import Secret
 
 CORPUS = Path(__file__).parent / "corpus"
 LIMITS = Limits(wire=1 << 20, event=1 << 19, image=1 << 19, text=1 << 19)
 STREAM = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json"}
+KEY = Secret("sk-12345678")
 MOST_TO_OPEN = 1 << 20
 _MOST_BYTEWISE = 300
 _LONGEST_MESSAGE = 2_000
@@ -77,8 +80,9 @@ def error(data: bytes) -> None:
         error_from_response(200 + len(head) % 400, headers, body),
         error_from_event(body),
     ):
+        redact_error(made, KEY)
         _is_sound(made)
-        assert "sk-12345678" not in str(made)
+        assert KEY.reveal() not in f"{made} {vars(made)}"
 
 
 def models(data: bytes) -> None:

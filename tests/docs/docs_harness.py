@@ -131,6 +131,10 @@ class Shell:
                 )
                 assert any(re.match(re.escape(name) + r"\b", one) for one in known), wanted
 
+    def _uv(self, arguments: list[str]) -> None:
+        assert arguments[:3] == ["tool", "install", "llm"]
+        self._pip(["install", *arguments[arguments.index("--with") + 1 :]])
+
     def _make(self, arguments: list[str]) -> None:
         assert set(arguments) <= make_targets(), arguments
 
