@@ -1,9 +1,9 @@
 """Decode base64 images while the body streams in, without ever buffering the encoded text.
 
-The value of `"image_url"`, or of the `"url"` in it, goes piece by piece into a base64 decoder, and
-a short placeholder takes its place in the JSON, which stays small regardless of the image size.
-Anything unusual is restored to the original text and parsed as JSON, with the same result. That
-works because decoded strict base64 encodes to the same characters again.
+The value of `"image_url"`, of the `"url"` in it or of `"b64_json"` goes piece by piece into a
+base64 decoder, and a short placeholder takes its place in the JSON, which stays small regardless of
+the image size. Anything unusual is restored to the original text and parsed as JSON, with the same
+result. That works because decoded strict base64 encodes to the same characters again.
 """
 
 import re
@@ -18,10 +18,14 @@ from emby_plugins._errors import ReplyTooLargeError
 from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
 
-_MARK = b";base64,"
+_STARTS = (b";base64,", b"b64_json")
+# Where base64 may begin. Bounded, as it may be split over the tail and the next chunk.
+_MARK = re.compile(rb';base64,|"b64_json"[ \t\r\n]{0,32}:[ \t\r\n]{0,32}"')
+_MAX_MARK = 80
 # Quotes within a JSON string are escaped, so this can only match a key, never text.
 _HEAD = re.compile(
-    rb'(?<!\\)"image_url"\s*:\s*(?:\{\s*"url"\s*:\s*)?"data:[^"\\,]{0,100};base64,\Z',
+    rb'(?<!\\)"(?:image_url"\s*:\s*(?:\{\s*"url"\s*:\s*)?"data:[^"\\,]{0,100};base64,'
+    rb'|b64_json"\s*:\s*")\Z',
     re.IGNORECASE,
 )
 _PLACEHOLDER = re.compile(rb"image-[0-9a-f]{16}-[0-9]+")
@@ -92,7 +96,7 @@ class ImageDecoder:
 
     def feed(self, chunk: bytes) -> bytes:
         """Decode a chunk; return its JSON, with placeholders in place of images."""
-        if self._decoding is None and not self._tail and _MARK not in chunk:
+        if self._decoding is None and not self._tail and not any(s in chunk for s in _STARTS):
             # The common case, a few words of text: no image starts in this chunk.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
@@ -145,15 +149,16 @@ class ImageDecoder:
         # An image may start in the previous chunk's tail, so search tail and chunk together.
         window = self._tail + chunk if self._tail else chunk
         offset = len(self._tail)
-        mark = window.find(_MARK, max(at, offset - len(_MARK) + 1))
-        while mark >= 0:
-            end = mark + len(_MARK)
-            if _HEAD.search(window, max(at, end - _LOOK_BACK), end):
+        # Finding bytes is many times faster than matching, and most chunks have no image.
+        has_mark = any(start in window for start in _STARTS)
+        for mark in _MARK.finditer(window, max(at, offset - _MAX_MARK)) if has_mark else ():
+            end = mark.end()
+            # One that ended in the tail was examined with the previous chunk.
+            if end > offset and _HEAD.search(window, max(at, end - _LOOK_BACK), end):
                 self._limits.check("images", self._count + 1)
                 self._decoding = _Base64(self._limits, self._new_sink())
                 out.append(chunk[at : end - offset])
                 return end - offset
-            mark = window.find(_MARK, end)
         self._tail = b"" if chunk.endswith(b"\n") else window[max(at, len(window) - _LOOK_BACK) :]
         out.append(chunk[at:])
         return len(chunk)

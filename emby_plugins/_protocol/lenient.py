@@ -8,6 +8,8 @@ value. Unreadable content is kept, and the accumulator records the problem.
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from emby_plugins._chat import StreamEvent
 from emby_plugins._errors import MalformedReplyError
 from emby_plugins._protocol.accumulator import Fragment, ReplyAccumulator
@@ -20,6 +22,7 @@ _TEXT_TYPES = {"", "text", "output_text", "input_text", "refusal"}
 _REASONING_TYPES = {"thinking", "reasoning", "reasoning_text", "summary_text"}
 _SILENT_TYPES = {"redacted_thinking", "step-start", "ping"}
 _TEXT_KEYS = ("text", "thinking", "reasoning", "content", "summary")
+_IMAGE_FACTS = ("background", "output_format", "quality", "size")
 _MAX_WORD = 100
 _MAX_DEPTH = 3
 _LARGE = 1 << 20
@@ -28,18 +31,26 @@ _LARGE = 1 << 20
 class LenientReader:
     """Reads one JSON document into an accumulator.
 
+    With `of_images` it is a response of the images endpoint, whose images are in `data`.
     After `read`, `is_cut` and `is_broken` are True for a truncated document and for one that is
     not valid JSON; `error` is its error object, or None.
     """
 
     def __init__(
-        self, data: bytes, accumulator: ReplyAccumulator, decoder: ImageDecoder, limits: Limits
+        self,
+        data: bytes,
+        accumulator: ReplyAccumulator,
+        decoder: ImageDecoder,
+        limits: Limits,
+        *,
+        of_images: bool = False,
     ) -> None:
         self.error: bytes | None = None
         self._document = Document(data)
         self._into = accumulator
         self._decoder = decoder
         self._limits = limits
+        self._of_images = of_images
 
     @property
     def is_cut(self) -> bool:
@@ -65,9 +76,27 @@ class LenientReader:
             self._into.note_usage(top["usage"].raw)
         if "choices" in top:
             yield from self._choices(top["choices"])
+        elif self._of_images:
+            yield from self._image_data()
         if "error" in top and not top["error"].is_empty:
             self.error = top["error"].raw
         self._document.check_end()
+
+    def _image_data(self) -> Iterator[StreamEvent]:
+        """The images of `data`; what else is said of them is metadata (OpenAI, Images API)."""
+        found = self._document.root.members("data", *_IMAGE_FACTS)
+        data = found.pop("data", None)
+        if data is None or data.kind != "[":
+            return
+        self._into.has_choice = True
+        facts = {name: value.plain() for name, value in found.items()}
+        revised = (item.members("revised_prompt").get("revised_prompt") for item in data.items())
+        prompts = [value.plain() for value in revised if value is not None and not value.is_empty]
+        facts |= {"revised_prompts": prompts} if prompts else {}
+        self._into.note_metadata(msgspec.json.encode(facts))
+        yield from self._images(data)
+        # An empty list is how the newest gateway reports a refused image (its public source).
+        self._into.finish_reason = "content_filter" if data.is_empty else "stop"
 
     def _plain(self, value: Value | None) -> Any:
         return value.plain() if value is not None else None

@@ -49,8 +49,9 @@ class ReplyReader:
 
     Whether the body is a stream or a single JSON object is read off its first bytes: some gateways
     only stream, some never do, and some send a wrong content type. `headers` have lower-case
-    names. `stop` cuts the text, and `keep_raw` keeps the JSON. Whoever drives it does so within
-    `error_context`, the reading of the network included.
+    names. `stop` cuts the text, and `keep_raw` keeps the JSON. `of_images` is a response of the
+    images endpoint. Whoever drives it does so within `error_context`, the reading of the network
+    included.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ReplyReader:
         new_sink: Callable[[], Sink] = MemorySink,
         stop: Sequence[str] = (),
         keep_raw: bool = False,
+        of_images: bool = False,
     ) -> None:
         self.is_done = False
         self._headers = headers
@@ -70,6 +72,7 @@ class ReplyReader:
         self._limits = limits
         self._model = model
         self._prompt = prompt
+        self._of_images = of_images
         self._decoder = ImageDecoder(limits, new_sink)
         self._accumulator = ReplyAccumulator(limits, self._provenance, self._decoder)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
@@ -220,7 +223,7 @@ class ReplyReader:
             raise TruncatedReplyError("The reply is empty.", hint="Try again.")
         if self._raw is not None:
             self._raw.add(body)
-        parsed = parse_completion(body)
+        parsed = None if self._of_images else parse_completion(body)
         if parsed is not None:
             self._has_begun = True
             yield from self._accumulator.add(parsed)
@@ -236,7 +239,7 @@ class ReplyReader:
         yield self._finished()
 
     def _read_leniently(self, data: bytes, *, is_last: bool = False) -> Iterator[StreamEvent]:
-        lenient = LenientReader(data, self._accumulator, self._decoder, self._limits)
+        lenient = self._lenient(data)
         for event in lenient.read():
             self._has_begun = True
             yield event
@@ -251,6 +254,11 @@ class ReplyReader:
             self._accumulator.keep_unread(data[:_MOST_UNREAD], error)
         elif lenient.is_broken or lenient.is_cut:
             self._accumulator.note(_truncated("The reply ended in the middle of its JSON."))
+
+    def _lenient(self, data: bytes) -> LenientReader:
+        return LenientReader(
+            data, self._accumulator, self._decoder, self._limits, of_images=self._of_images
+        )
 
     def _end(self) -> Iterator[StreamEvent]:
         yield from self._accumulator.show_rest()
@@ -280,10 +288,7 @@ class ReplyReader:
             self._body.clear()
             for event in pending:
                 if event.event != "error":
-                    lenient = LenientReader(
-                        event.data, self._accumulator, self._decoder, self._limits
-                    )
-                    for _ in lenient.read():
+                    for _ in self._lenient(event.data).read():
                         pass
         for _ in self._accumulator.show_rest():
             pass

@@ -7,6 +7,8 @@ from emby_plugins._chat import Usage
 _NAMES = {
     *("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens"),
     *("prompt_tokens_details", "completion_tokens_details", "cost", "cost_usd_total"),
+    # The names of OpenAI's images endpoint.
+    *("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
 }
 _DETAILS = {"reasoning_tokens", "cached_tokens", "image_tokens"}
 
@@ -33,10 +35,12 @@ def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 
 def parse_usage(usage: dict[str, Any]) -> Usage:
     """Parse usage in any known format. Missing and malformed values count as 0 or None."""
-    prompt = _details(usage, "prompt_tokens_details")
+    prompt = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
     completion = _details(usage, "completion_tokens_details")
+    completion = completion or _details(usage, "output_tokens_details")
     costs = [usage.get("cost"), usage.get("cost_usd_total")]
-    input_tokens, output_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    input_tokens = _count(usage, "prompt_tokens") or _count(usage, "input_tokens")
+    output_tokens = _count(usage, "completion_tokens") or _count(usage, "output_tokens")
     return Usage(
         prompt_tokens=input_tokens,
         completion_tokens=output_tokens,
