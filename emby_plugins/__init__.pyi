@@ -76,6 +76,9 @@ from ._images import (
     Image as Image,
     Provenance as Provenance,
 )
+from ._images_endpoint import (
+    Images as Images,
+)
 from ._plugins import (
     plugin_models as plugin_models,
 )

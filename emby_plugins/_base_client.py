@@ -14,16 +14,18 @@ from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, Unpack
+from typing import Any, Generic, Self, TypeVar, Unpack, cast
 
 from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
     ChatArguments,
+    ImageArguments,
     check_names,
     new_settings,
     split_arguments,
 )
+from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
@@ -32,6 +34,7 @@ from emby_plugins._plugins import Plugins
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
 from emby_plugins._protocol.image_decoder import MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
+from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
@@ -155,6 +158,37 @@ class BaseClient(Generic[_HTTP]):
             request, settings = vary(request, _random_spaces()), settings.updated(_NO_CACHE)
         return Exchange(settings, new_reader, request)
 
+    def _images_exchange(
+        self, request: ImagesRequest, fresh: bool, arguments: CallOptions
+    ) -> Exchange:
+        check_names(arguments)
+        new_reader = partial(
+            ReplyReader,
+            limits=self.limits,
+            model=request.model,
+            prompt=request.prompt,
+            new_sink=self._new_sink,
+            of_images=True,
+        )
+        settings = self._settings.updated(arguments)
+        if fresh:
+            request = replace(request, prompt=request.prompt + _random_spaces())
+            settings = settings.updated(_NO_CACHE)
+        return Exchange(settings, new_reader, request)
+
+    def _order_exchange(
+        self, prompt: Prompt, model: str, images: Iterable[Image], arguments: ImageArguments
+    ) -> Exchange:
+        """An exchange with the endpoint that fits the model: for images, else for chats."""
+        exchange = self._chat_exchange(prompt, model, images, cast("ChatArguments", arguments))
+        chat = exchange.request
+        if isinstance(chat, ChatRequest) and self._dialect.prefers_images_endpoint(model):
+            request = ImagesRequest.from_chat(chat)
+            if request is not None:
+                exchange.request = request
+                exchange.new_reader = partial(exchange.new_reader, of_images=True)
+        return exchange
+
     def _models_exchange(self, options: CallOptions) -> Exchange:
         check_names(options)
         return Exchange(
@@ -166,18 +200,22 @@ class BaseClient(Generic[_HTTP]):
         request, settings = exchange.request, exchange.settings
         headers = {"accept-encoding": "identity", "user-agent": _user_agent()}
         headers |= {**settings.request_headers, "accept": "application/json"}
-        if request is not None:
-            if self._backend is None:
-                require_key(self.base_url, self._key)
+        if request is not None and self._backend is None:
+            require_key(self.base_url, self._key)
+        body = None
+        if isinstance(request, ImagesRequest):
+            headers["content-type"], body = request.encode(self.limits)
+        elif request is not None:
             headers["content-type"] = "application/json"
             if request.stream:
                 headers["accept"] = "text/event-stream"
-            exchange.request = self._dialect.adapted(request)
+            exchange.request = request = self._dialect.adapted(request)
+            body = chat_body(request, self.limits)
         exchange.call = Call(
             method="GET" if request is None else "POST",
             url=(self.base_url if self._backend is None else IN_PROCESS) + path,
             headers=headers,
-            body=None if exchange.request is None else chat_body(exchange.request, self.limits),
+            body=body,
             timeout=settings.timeout,
             deadline=settings.deadline,
             ends=time.monotonic() + settings.deadline,
@@ -185,10 +223,11 @@ class BaseClient(Generic[_HTTP]):
 
     def _adapts(self, exchange: Exchange, error: BadRequestError) -> bool:
         """Whether a refused request has another form, which is then the one to send."""
-        if exchange.request is None or not self._dialect.learn(exchange.request, error):
+        request = exchange.request
+        if not isinstance(request, ChatRequest) or not self._dialect.learn(request, error):
             return False
-        exchange.request = self._dialect.adapted(exchange.request)
-        exchange.call = replace(exchange.call, body=chat_body(exchange.request, self.limits))
+        exchange.request = request = self._dialect.adapted(request)
+        exchange.call = replace(exchange.call, body=chat_body(request, self.limits))
         return True
 
     def _headers(self, response: Response | AsyncResponse) -> dict[str, str]:
@@ -201,8 +240,9 @@ class BaseClient(Generic[_HTTP]):
         try:
             yield
         except EmbyError as error:
-            if exchange.request is not None and not error.hint:
-                error.hint = hint_for(exchange.request, error)
+            request = exchange.request
+            if request is not None and (not error.hint or isinstance(request, ImagesRequest)):
+                error.hint = hint_for(request, error) or error.hint
             redact_error(error, self._key)
             self._plugins.add_hint(error)
             self._save_unread(error)

@@ -18,11 +18,7 @@ from contextvars import copy_context
 from typing import Self, Unpack, cast
 
 from emby_plugins._base_client import BaseClient
-from emby_plugins._call_settings import (
-    CallOptions,
-    ChatArguments,
-    ImageArguments,
-)
+from emby_plugins._call_settings import CallOptions, ChatArguments, ImageArguments
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply, StreamEvent
 from emby_plugins._endings import log_missing_image
@@ -31,6 +27,7 @@ from emby_plugins._exchange import Exchange, Reader
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._image_orders import MAX_AT_ONCE, collect_images, image_arguments, reusable
 from emby_plugins._images import Image
+from emby_plugins._images_endpoint import WithAsyncImages, WithImages
 from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.errors import error_from_response
@@ -47,7 +44,7 @@ _MAX_ERROR_BODY = 64 * 1024
 _CHAT = "/chat/completions"
 
 
-class Emby(BaseClient[HTTPClient]):
+class Emby(WithImages, BaseClient[HTTPClient]):
     """Emby's chat, vision and image models.
 
     Args:
@@ -126,7 +123,8 @@ class Emby(BaseClient[HTTPClient]):
 
         `images` are edited or combined. `aspect_ratio` is such as `16:9`, `size` such as `2K`
         (`image_config`, for models that have it). The `n` calls run at the same time, unstreamed,
-        since some gateways drop large images from streams. `options` are those of `chat`.
+        since some gateways drop large images from streams. `options` are those of `chat`. A model
+        that only makes images is called at the images endpoint, if the gateway has one.
 
         Gateways keep replies in caches, by a key that ignores `image_config` and `seed`, so each
         order asks for fresh ones: with the header `x-no-cache` and with white space at the end of
@@ -141,7 +139,7 @@ class Emby(BaseClient[HTTPClient]):
 
         def call() -> ChatReply | EmbyError:
             try:
-                return self.chat(prompt, model=model, images=images, **order)
+                return self._generate(prompt, model, images, order)
             except EmbyError as error:
                 return error
 
@@ -168,7 +166,7 @@ class Emby(BaseClient[HTTPClient]):
         with self._open(exchange, _models_path(exclude_deprecated)) as stream:
             for _ in stream:
                 pass
-        return self._plugins.with_models(exchange.models.cards)
+        return self._note_models(exchange.models.cards)
 
     def close(self) -> None:
         """Close the connections. A given `http_client` is left open."""
@@ -241,7 +239,7 @@ class Emby(BaseClient[HTTPClient]):
         return reader.body if reader else b""
 
 
-class AsyncEmby(BaseClient[AsyncHTTPClient]):
+class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
     """As `Emby`, with `await`, `async with` and `async for`; `http_client` is an
     `httpx.AsyncClient` or `httpx2.AsyncClient`.
 
@@ -299,7 +297,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
         async def call() -> ChatReply | EmbyError:
             async with room:
                 try:
-                    return await self.chat(prompt, model=model, images=images, **order)
+                    return await self._generate(prompt, model, images, order)
                 except EmbyError as error:
                     return error
 
@@ -313,7 +311,7 @@ class AsyncEmby(BaseClient[AsyncHTTPClient]):
         async with self._open(exchange, _models_path(exclude_deprecated)) as stream:
             async for _ in stream:
                 pass
-        return self._plugins.with_models(exchange.models.cards)
+        return self._note_models(exchange.models.cards)
 
     async def close(self) -> None:
         """Close the connections of this event loop. A given `http_client` is left open."""

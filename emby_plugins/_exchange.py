@@ -11,6 +11,7 @@ import stamina
 from emby_plugins._call_settings import CallSettings
 from emby_plugins._chat import ChatReply, ChatRequest, StreamEvent
 from emby_plugins._errors import EmbyError
+from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._transport import Call
@@ -54,8 +55,8 @@ class Exchange:
     def __init__(
         self,
         settings: CallSettings,
-        new_reader: Callable[[Mapping[str, str]], Reader],
-        request: ChatRequest | None = None,
+        new_reader: Callable[..., Reader],
+        request: ChatRequest | ImagesRequest | None = None,
     ) -> None:
         self.settings = settings
         self.request = request
@@ -63,11 +64,11 @@ class Exchange:
         self.attempt = 0
         self.first_byte: float | None = None
         self.is_observed = False
-        self._new_reader = new_reader
+        self.new_reader = new_reader
 
     def read(self, headers: Mapping[str, str]) -> Reader:
         """A reader for a successful response with these headers."""
-        self.reader = self._new_reader(headers)
+        self.reader = self.new_reader(headers)
         if self.is_observed:
             self._note_first_byte(self.reader)
         return self.reader

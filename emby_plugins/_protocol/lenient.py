@@ -31,7 +31,7 @@ _LARGE = 1 << 20
 class LenientReader:
     """Reads one JSON document into an accumulator.
 
-    With `of_images` it is a response of the images endpoint, whose images are in `data`.
+    With `images_for`, a prompt, it is a response of the images endpoint, with images in `data`.
     After `read`, `is_cut` and `is_broken` are True for a truncated document and for one that is
     not valid JSON; `error` is its error object, or None.
     """
@@ -43,14 +43,14 @@ class LenientReader:
         decoder: ImageDecoder,
         limits: Limits,
         *,
-        of_images: bool = False,
+        images_for: str | None = None,
     ) -> None:
         self.error: bytes | None = None
         self._document = Document(data)
         self._into = accumulator
         self._decoder = decoder
         self._limits = limits
-        self._of_images = of_images
+        self._images_for = images_for
 
     @property
     def is_cut(self) -> bool:
@@ -76,7 +76,7 @@ class LenientReader:
             self._into.note_usage(top["usage"].raw)
         if "choices" in top:
             yield from self._choices(top["choices"])
-        elif self._of_images:
+        elif self._images_for is not None:
             yield from self._image_data()
         if "error" in top and not top["error"].is_empty:
             self.error = top["error"].raw
@@ -91,8 +91,10 @@ class LenientReader:
         self._into.has_choice = True
         facts = {name: value.plain() for name, value in found.items()}
         revised = (item.members("revised_prompt").get("revised_prompt") for item in data.items())
-        prompts = [value.plain() for value in revised if value is not None and not value.is_empty]
-        facts |= {"revised_prompts": prompts} if prompts else {}
+        prompts = [str(value.plain()).strip() for value in revised if value is not None]
+        # The newest gateway repeats the prompt as it was sent.
+        if any(prompt not in ("None", self._images_for) for prompt in prompts):
+            facts["revised_prompts"] = prompts
         self._into.note_metadata(msgspec.json.encode(facts))
         yield from self._images(data)
         # An empty list is how the newest gateway reports a refused image (its public source).

@@ -256,8 +256,9 @@ class ReplyReader:
             self._accumulator.note(_truncated("The reply ended in the middle of its JSON."))
 
     def _lenient(self, data: bytes) -> LenientReader:
+        images_for = self._prompt.strip() if self._of_images else None
         return LenientReader(
-            data, self._accumulator, self._decoder, self._limits, of_images=self._of_images
+            data, self._accumulator, self._decoder, self._limits, images_for=images_for
         )
 
     def _end(self) -> Iterator[StreamEvent]:

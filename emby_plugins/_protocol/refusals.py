@@ -7,8 +7,10 @@ anything is asked of a provider, so nothing can have been paid.
 import logging
 from dataclasses import replace
 
+from emby_plugins._catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard, find_model
 from emby_plugins._chat import ChatRequest, FilePart, Message, as_part
-from emby_plugins._errors import APIError, BadRequestError, EmbyError
+from emby_plugins._errors import APIError, BadRequestError, EmbyError, NotFoundError
+from emby_plugins._protocol.images_request import ImagesRequest
 
 _log = logging.getLogger("emby_plugins")
 
@@ -18,6 +20,30 @@ class Dialect:
 
     def __init__(self) -> None:
         self._takes_required = True
+        self._has_images_endpoint = True
+        self._cards = [*DOCUMENTED_MODELS, *MOCK_MODELS]
+
+    def note_models(self, cards: list[ModelCard]) -> list[ModelCard]:
+        """Return the models that the gateway lists, and remember them."""
+        self._cards += cards
+        return cards
+
+    def prefers_images_endpoint(self, model: str) -> bool:
+        """Whether the model makes nothing but images, and the endpoint for them may exist."""
+        card = find_model(model, self._cards)
+        only_images = card is not None and card.image_output and card.text_output is False
+        return bool(only_images) and self._has_images_endpoint
+
+    def learn_no_images_endpoint(self, error: NotFoundError) -> bool:
+        """Whether the gateway has no images endpoint; nothing was paid for finding out.
+
+        2025-11 and 2025-12 have none (case `route-images-generations`).
+        """
+        if error.status != 404 or error.provider:
+            return False
+        self._has_images_endpoint = False
+        _log.info("The gateway has no images endpoint. From now on images are made by chat.")
+        return True
 
     def adapted(self, request: ChatRequest) -> ChatRequest:
         """The request in a form that the gateway takes, as far as that is known."""
@@ -39,10 +65,13 @@ class Dialect:
         return True
 
 
-def hint_for(request: ChatRequest, error: EmbyError) -> str:
+def hint_for(request: ChatRequest | ImagesRequest, error: EmbyError) -> str:
     """What to do about a refusal of this request; empty where the request tells nothing."""
     if not isinstance(error, APIError) or error.provider:
         return ""
+    if isinstance(request, ImagesRequest):
+        has_none = isinstance(error, NotFoundError) and error.status == 404
+        return "This gateway has no images endpoint: use emby.image()." if has_none else ""
     parts = [part for message in request.messages for part in message.content]
     has_file = any(isinstance(part, FilePart) for part in parts)
     if isinstance(error, BadRequestError) and has_file and error.param.endswith(".type"):

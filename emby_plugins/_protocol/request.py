@@ -219,7 +219,7 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     if isinstance(part, ImagePart):
-        return _image(part.image, part.detail, limits)
+        return image_block(part.image, part.detail, limits)
     if part.data is None:
         if not part.file_id:
             msg = f"The file part {part.filename!r} has neither data nor a file_id."
@@ -227,14 +227,14 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
         return {"type": "file", "file": {"file_id": part.file_id}}
     if sniff(part.data) in ACCEPTED_MEDIA_TYPES:
         # Not every gateway takes `file`, so an image always travels as one.
-        return _image(Image(part.data), None, limits)
+        return image_block(Image(part.data), None, limits)
     file: dict[str, Any] = {"file_data": _data_url(part.media_type, part.data)}
     if part.filename:
         file["filename"] = part.filename
     return {"type": "file", "file": file}
 
 
-def _image(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
+def image_block(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
     """An image block: Vision Support page, "Using HTTPS URLs" and "Base64 Inline Data"."""
     url: str | msgspec.Raw
     if image.url is not None:

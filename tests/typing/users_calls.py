@@ -53,6 +53,8 @@ def core_calls() -> None:
         emby.chat("Hello", tools=[Tool("weather", parameters={"type": "object"})])
         emby.chat("Hello", response_format=JSONSchema({"type": "object"}), tool_choice="auto")
         assert_type(emby.models(), list[ModelCard])
+        assert_type(emby.images.generate("A lake", size="1024x1024", n=2), ChatReply)
+        assert_type(emby.images.edit([reply.image], "Blur it", mask=reply.image), ChatReply)
         with emby.stream("Hello") as stream:
             for event in stream:
                 if isinstance(event, TextDelta):

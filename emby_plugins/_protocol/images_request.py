@@ -1,0 +1,113 @@
+"""Requests to the images endpoint: `POST /images/generations` and `/images/edits`.
+
+OpenAI's form, as far as the newest gateway reads it: 2026-08 has the endpoint (its public source),
+2025-11 and 2025-12 answer 404 (case `route-images-generations`). Emby's portal has it, and no page
+of Emby describes it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+
+from emby_plugins._chat import ChatRequest, ImagePart, TextPart
+from emby_plugins._errors import RequestError
+from emby_plugins._images import Image
+from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.request import image_block
+
+MAX_N = 10
+
+_FROM_CONFIG = {"aspect_ratio": "aspect_ratio", "image_size": "size", "image_quality": "quality"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesRequest:
+    """A prompt for images, or with `images` an instruction to edit them."""
+
+    prompt: str
+    model: str
+    images: tuple[Image, ...] = ()
+    mask: Image | None = None
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        prompt: str,
+        *,
+        model: str,
+        images: Image | Iterable[Image] | None = None,
+        mask: Image | None = None,
+        options: Mapping[str, object],
+    ) -> Self:
+        """A request that can be sent; options that are None are left out. Raises `RequestError`."""
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise RequestError(f"The prompt is {prompt!r:.60}; expected text.")
+        n = options.get("n")
+        if n is not None and not (isinstance(n, int) and 1 <= n <= MAX_N):
+            raise RequestError(f"n is {n!r}; expected a number of images from 1 to {MAX_N}.")
+        given = () if images is None else (images,) if isinstance(images, Image) else tuple(images)
+        if images is not None and not (given and all(isinstance(i, Image) for i in given)):
+            raise RequestError("Expected the images to edit: an Image, or at least one in a list.")
+        if mask is not None and (len(given) != 1 or given[0].url or mask.url):
+            # 2026-08 reads one image and the mask of a form, and no mask beside several images.
+            msg = "A mask needs exactly one image, and both must be data, not addresses."
+            raise RequestError(msg, hint="Edit the images one at a time.")
+        set_ = {name: value for name, value in options.items() if value is not None}
+        return cls(prompt, model, given, mask, set_)
+
+    @classmethod
+    def from_chat(cls, chat: ChatRequest) -> Self | None:
+        """The request to the endpoint that means the same as a chat; None if there is none."""
+        config = chat.options.get("image_config") or {}
+        others = {name for name, value in chat.options.items() if value is not None}
+        parts = chat.messages[0].content
+        texts = [part.text for part in parts if isinstance(part, TextPart)]
+        images = tuple(part.image for part in parts if isinstance(part, ImagePart))
+        is_plain = len(chat.messages) == 1 and len(texts) == 1 and len(parts) == 1 + len(images)
+        if not is_plain or others - {"image_config"} or config.keys() - _FROM_CONFIG.keys():
+            return None
+        options = {_FROM_CONFIG[name]: value for name, value in config.items()}
+        return cls(texts[0], chat.model, images, None, {"n": 1, **options})
+
+    @property
+    def path(self) -> str:
+        """Below the base URL."""
+        return "/images/edits" if self.images else "/images/generations"
+
+    def encode(self, limits: Limits) -> tuple[str, bytes]:
+        """The content type and the body.
+
+        JSON, as 2026-08 reads all images of it, and of a form one; but a mask only of a form.
+        Raises `InvalidImageError` for an image that Emby does not take.
+        """
+        fields: dict[str, Any] = {"model": self.model, "prompt": self.prompt, **self.options}
+        blocks = [image_block(image, None, limits)["image_url"] for image in self.images]
+        if self.mask is not None:
+            image_block(self.mask, None, limits)  # the same checks
+            return _form(fields, {"image": self.images[0], "mask": self.mask})
+        if blocks:
+            fields["images"] = [{"image_url": block["url"]} for block in blocks]
+        try:
+            return "application/json", msgspec.json.encode(fields)
+        except (TypeError, ValueError) as error:
+            raise RequestError(f"The request can't be written as JSON: {error}.") from None
+
+
+def _form(fields: Mapping[str, object], files: Mapping[str, Image]) -> tuple[str, bytes]:
+    """A multipart form; names and media types are ours, so they need no escaping."""
+    head = "Content-Disposition: form-data; name="
+    parts = [f'{head}"{n}"\r\n\r\n{value}'.encode() for n, value in fields.items()]
+    for name, image in files.items():
+        file = f'{head}"{name}"; filename="{name}{image.suffix}"'
+        kind = f"Content-Type: {image.media_type}"
+        parts.append(f"{file}\r\n{kind}\r\n\r\n".encode() + image.data)
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    # Made of all that is in it, the boundary can't be in it; the same form has the same bytes.
+    boundary = f"emby-{digest}".encode()
+    body = b"".join(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts)
+    kind = f"multipart/form-data; boundary={boundary.decode()}"
+    return kind, body + b"--%b--\r\n" % boundary

@@ -1,0 +1,422 @@
+"""The images endpoint: what goes over the wire, what comes of it, and when `image` uses it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from email.parser import BytesParser
+from pathlib import Path
+from typing import Any
+
+import pybase64
+import pytest
+from core_help import BLUE, RED
+from support import ScriptedBackend, answer, as_json
+
+from emby_plugins import (
+    AsyncEmby,
+    BackendResponse,
+    BadRequestError,
+    ChatReply,
+    Emby,
+    EmbyError,
+    Image,
+    InvalidImageError,
+    Limits,
+    MalformedReplyError,
+    MissingImageError,
+    NotFoundError,
+    RateLimitError,
+    ReplyTooLargeError,
+    RequestError,
+    TruncatedReplyError,
+)
+from emby_plugins._chat import ChatRequest, Message
+from emby_plugins._protocol.image_decoder import ImageDecoder
+from emby_plugins._protocol.images_request import ImagesRequest
+from emby_plugins._protocol.reader import ReplyReader
+
+MODEL = "emby-mock-image"
+RED_IMAGE, BLUE_IMAGE = Image.from_bytes(RED), Image.from_bytes(BLUE)
+KINDS = ("sync", "async")
+
+
+def entry(data: bytes, **more: object) -> dict[str, object]:
+    """An entry of `data`."""
+    return {"b64_json": pybase64.b64encode_as_string(data), **more}
+
+
+ONE = {"created": 1730000000, "data": [entry(RED)]}
+NO_ROUTE = BackendResponse(404, {"content-type": "text/plain"}, iter((b"404 Not Found",)))
+
+
+def run(kind: str, backend: ScriptedBackend, call: Callable[[Any], Any], **settings: Any) -> Any:
+    """What a call of a client gives, sync or async."""
+    settings = {"base_url": "test:", "plugins": [backend], "max_retries": 0, **settings}
+    if kind == "sync":
+        with Emby(**settings) as emby:
+            return call(emby)
+
+    async def main() -> Any:
+        async with AsyncEmby(**settings) as emby:
+            return await call(emby)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generate(kind: str) -> None:
+    """One request with what was given and nothing else; the bytes come back, with provenance."""
+    backend = ScriptedBackend({**ONE, "usage": {"input_tokens": 3, "output_tokens": 9}})
+    reply: ChatReply = run(
+        kind,
+        backend,
+        lambda emby: emby.images.generate(
+            "a boat", model=MODEL, n=2, size="1024x1536", background="opaque", fresh=False
+        ),
+    )
+    (request,) = backend.requests
+    assert (request.method, request.path) == ("POST", "/images/generations")
+    assert json.loads(request.body) == {
+        "model": MODEL,
+        "prompt": "a boat",
+        "n": 2,
+        "size": "1024x1536",
+        "background": "opaque",
+    }
+    assert reply.image == RED_IMAGE
+    provenance = reply.image.provenance
+    assert provenance is not None
+    assert (provenance.model, provenance.prompt) == (MODEL, "a boat")
+    assert provenance.created is not None
+    assert reply.usage is not None
+    assert (reply.usage.prompt_tokens, reply.usage.total_tokens) == (3, 12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_edit(kind: str) -> None:
+    """All images go as data URLs in JSON, of which the newest gateway reads each."""
+    backend = ScriptedBackend(ONE)
+    images = [RED_IMAGE, Image.from_url("https://example.com/a.png")]
+    run(kind, backend, lambda emby: emby.images.edit(images, "blur", model=MODEL, fresh=False))
+    (request,) = backend.requests
+    assert request.path == "/images/edits"
+    assert request.headers["content-type"] == "application/json"
+    assert json.loads(request.body) == {
+        "model": MODEL,
+        "prompt": "blur",
+        "images": [{"image_url": image.url or image.data_url} for image in images],
+    }
+
+
+def test_edit_with_a_mask() -> None:
+    """A mask goes in a form, with the image's very bytes; the same call sends the same bytes."""
+    backend = ScriptedBackend(ONE, ONE)
+    data = RED + b"\r\n--\r\n" + bytes(range(256))
+    image = Image(content=data)
+    for _ in range(2):
+        run("sync", backend, lambda e: e.images.edit(image, "x", mask=BLUE_IMAGE, fresh=False))
+    first, second = backend.requests
+    assert first.body == second.body
+    kind = first.headers["content-type"]
+    form = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + first.body)
+    parts = {p.get_param("name", header="content-disposition"): p for p in form.get_payload()}
+    assert set(parts) == {"model", "prompt", "image", "mask"}
+    assert parts["image"].get_payload(decode=True) == data
+    assert parts["mask"].get_payload(decode=True) == BLUE
+    assert parts["image"].get_filename() == "image.png"
+    assert parts["mask"].get_content_type() == "image/png"
+
+
+def test_orders_are_fresh() -> None:
+    """No cache knows the prompt or is asked, as its key may not have the size; or it may."""
+    backend = ScriptedBackend(ONE)
+    for fresh in (True, True, False):
+        run("sync", backend, lambda emby, f=fresh: emby.images.generate("a boat", fresh=f))
+    sent = [json.loads(request.body)["prompt"] for request in backend.requests]
+    assert len(set(sent)) == 3
+    assert {prompt.strip() for prompt in sent} == {"a boat"}
+    assert sent[2] == "a boat"
+    assert ["x-no-cache" in r.headers for r in backend.requests] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda i: i.generate(" "), "prompt"),
+        (lambda i: i.generate("x", n=0), "1 to 10"),
+        (lambda i: i.edit([], "x"), "images to edit"),
+        (lambda i: i.edit(["a.png"], "x"), "images to edit"),
+        (lambda i: i.edit([RED_IMAGE, RED_IMAGE], "x", mask=RED_IMAGE), "exactly one image"),
+        (lambda i: i.edit(Image.from_url("https://a.b/c"), "x", mask=RED_IMAGE), "be data"),
+    ],
+)
+def test_what_can_not_be_sent(call: Callable[[Any], Any], message: str) -> None:
+    """It is refused before anything is sent."""
+    backend = ScriptedBackend(ONE)
+    with pytest.raises(RequestError, match=message):
+        run("sync", backend, lambda emby: call(emby.images))
+    assert not backend.requests
+
+
+def test_images_that_emby_does_not_take() -> None:
+    """An image of another type, and one over the limit, as mask too."""
+    backend = ScriptedBackend(ONE)
+    bmp = Image(content=b"BM" + bytes(40))
+    for settings, given, mask in (
+        ({}, bmp, None),
+        ({}, RED_IMAGE, bmp),
+        ({"limits": Limits(request_image=10)}, RED_IMAGE, None),
+    ):
+        with pytest.raises(InvalidImageError):
+            run(
+                "sync",
+                backend,
+                lambda e, g=given, m=mask: e.images.edit(g, "x", mask=m),
+                **settings,
+            )
+    assert not backend.requests
+
+
+# ---- responses
+
+
+def read(*pieces: bytes, limits: Limits | None = None) -> ChatReply:
+    """The reply in the body of a response of the endpoint."""
+    reader = ReplyReader(
+        {"x-request-id": "r-1", "content-type": "application/json"},
+        limits=limits or Limits(),
+        model=MODEL,
+        prompt="a boat",
+        of_images=True,
+    )
+    with reader.error_context():
+        for piece in pieces:
+            list(reader.feed(piece))
+        list(reader.close())
+    return reader.reply
+
+
+TWO = {"created": 1, "data": [entry(RED), entry(BLUE)], "usage": {"total_tokens": 5}}
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_images_are_decoded_wherever_the_body_is_cut(indent: int | None) -> None:
+    """The same two images for every place where the network divides the body."""
+    body = json.dumps(TWO, indent=indent).encode()
+    for at in range(len(body)):
+        assert read(body[:at], body[at:]).images == (RED_IMAGE, BLUE_IMAGE)
+
+
+def test_base64_is_not_held() -> None:
+    """An image of megabytes leaves a placeholder in the JSON, in whatever pieces it comes."""
+    data = RED + bytes(3_000_000)
+    body = as_json({"data": [entry(data)]})
+    decoder = ImageDecoder(Limits())
+    held = [decoder.feed(body[start : start + 7001]) for start in range(0, len(body), 7001)]
+    assert len(b"".join(held)) < 100
+    (image,) = decoder.take_all()
+    assert image.data == data
+
+
+@pytest.mark.parametrize(
+    ("item", "image"),
+    [
+        ({"url": "https://example.com/a.png"}, Image.from_url("https://example.com/a.png")),
+        ({"b64_json": None, "url": RED_IMAGE.data_url}, RED_IMAGE),
+        ({"b64_json": RED_IMAGE.data_url}, RED_IMAGE),
+        ({"b64_json": pybase64.b64encode(RED).decode().rstrip("=")}, RED_IMAGE),
+        ({"b64_json": pybase64.encodebytes(RED).decode()}, RED_IMAGE),
+    ],
+)
+def test_other_forms_of_an_entry(item: object, image: Image) -> None:
+    """An address, a data URL, and base64 carelessly spelled."""
+    assert read(as_json({"data": [item]})).images == (image,)
+
+
+def test_facts_and_revised_prompts_are_metadata() -> None:
+    """What the response says of its images; not the prompt as it was sent."""
+    same = {"data": [entry(RED, revised_prompt="a boat\n ")], "size": "1024x1024"}
+    assert read(as_json(same)).metadata == {"size": "1024x1024"}
+    other = {"data": [entry(RED, revised_prompt="a red boat")], "output_format": "png"}
+    assert read(as_json(other)).metadata == {
+        "output_format": "png",
+        "revised_prompts": ["a red boat"],
+    }
+
+
+def test_key_in_a_chat_is_text() -> None:
+    """The endpoint's key in the text of a chat is not an image."""
+    decoder = ImageDecoder(Limits())
+    text = as_json({"content": '{"b64_json": "' + pybase64.b64encode(RED).decode() + '"}'})
+    assert decoder.feed(text) == text
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (as_json(TWO)[:-30], TruncatedReplyError),
+        (as_json({"data": [entry(RED), {"b64_json": "!!"}]}), MalformedReplyError),
+        (as_json({"error": {"message": "No luck", "code": 503}}), EmbyError),
+        (b"", TruncatedReplyError),
+        (as_json({"object": "list"}), MalformedReplyError),
+    ],
+)
+def test_what_arrived_is_kept(body: bytes, error: type[EmbyError]) -> None:
+    """A broken response is an error that has the images before the break."""
+    with pytest.raises(error) as caught:
+        read(body)
+    if b"b64_json" in body:
+        assert caught.value.partial is not None
+        assert caught.value.partial.images[0] == RED_IMAGE
+
+
+@pytest.mark.parametrize("limits", [Limits(image=20), Limits(images=1), Limits(wire=200)])
+def test_limits(limits: Limits) -> None:
+    """Those of a chat."""
+    with pytest.raises(ReplyTooLargeError):
+        read(as_json(TWO), limits=limits)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_image(kind: str) -> None:
+    """An empty list is how the newest gateway reports a refused image: an error that says so."""
+    backend = ScriptedBackend({"created": 1, "data": []})
+    with pytest.raises(MissingImageError, match="content filter"):
+        run(kind, backend, lambda emby: emby.images.generate("a boat"))
+
+
+def test_image_folder(tmp_path: Path) -> None:
+    """Images are files there, and not in memory."""
+    reply = run(
+        "sync", ScriptedBackend(TWO), lambda e: e.images.generate("x"), image_folder=tmp_path
+    )
+    assert [image.content for image in reply.images] == [None, None]
+    assert [image.path.read_bytes() for image in reply.images] == [RED, BLUE]
+
+
+def test_errors_of_the_gateway() -> None:
+    """Those of a chat; where there is no endpoint, what to use instead."""
+    for given, error in (
+        (answer({"error": {"message": "Slow down"}}, status=429), RateLimitError),
+        (answer({"error": True, "status": 400, "message": "No"}, status=400), BadRequestError),
+    ):
+        with pytest.raises(error):
+            run("sync", ScriptedBackend(given), lambda emby: emby.images.generate("x"))
+    with pytest.raises(NotFoundError) as caught:
+        run("sync", ScriptedBackend(NO_ROUTE), lambda emby: emby.images.generate("x"))
+    assert caught.value.hint == "This gateway has no images endpoint: use emby.image()."
+
+
+# ---- emby.image
+
+
+def paths(backend: ScriptedBackend) -> list[str]:
+    """The last step of each request's path."""
+    return [request.path.rpartition("/")[2] for request in backend.requests]
+
+
+def chat_or_image(missing: bool) -> Callable[[Any], BackendResponse]:
+    """A gateway that answers chats with a red image, and the endpoint with a blue one, or a 404."""
+    url = {"image_url": {"url": RED_IMAGE.data_url}}
+    chat = {"choices": [{"message": {"content": "", "images": [url]}, "finish_reason": "stop"}]}
+
+    def respond(request: Any) -> BackendResponse:
+        if request.path == "/models":
+            architecture = {"output_modalities": ["image"]}
+            return answer({"data": [{"id": "painter", "architecture": architecture}]})
+        if request.path == "/chat/completions":
+            return answer(chat)
+        no_route = answer(b"404 Not Found", status=404, headers={"content-type": "text/plain"})
+        return no_route if missing else answer({"data": [entry(BLUE)]})
+
+    return respond
+
+
+def twice(kind: str, model: str, **arguments: Any) -> Callable[[Any], Any]:
+    """Two orders of an image, one after the other."""
+    if kind == "sync":
+        return lambda emby: [emby.image("a boat", model=model, **arguments)[0] for _ in range(2)]
+
+    async def call(emby: AsyncEmby) -> list[Image]:
+        return [(await emby.image("a boat", model=model, **arguments))[0] for _ in range(2)]
+
+    return call
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("model", "missing", "expected", "image"),
+    [
+        ("qwen2.5-vision", False, ["completions"] * 2, RED_IMAGE),
+        (MODEL, False, ["generations"] * 2, BLUE_IMAGE),
+        (MODEL, True, ["generations", "completions", "completions"], RED_IMAGE),
+        ("painter", False, ["completions"] * 2, RED_IMAGE),
+    ],
+)
+def test_image_takes_the_endpoint_for_models_that_only_make_images(
+    kind: str, model: str, missing: bool, expected: list[str], image: Image
+) -> None:
+    """By the card; where the gateway has none, by chat from then on, and nothing is paid twice."""
+    backend = ScriptedBackend(by=chat_or_image(missing))
+    assert run(kind, backend, twice(kind, model)) == [image, image]
+    assert paths(backend) == expected
+
+
+def test_a_listed_model_counts() -> None:
+    """The card may come from the gateway's list."""
+    backend = ScriptedBackend(by=chat_or_image(missing=False))
+
+    def call(emby: Emby) -> list[Image]:
+        assert [card.text_output for card in emby.models()] == [False]
+        return emby.image("a boat", model="painter", aspect_ratio="16:9", size="2K")
+
+    assert run("sync", backend, call) == [BLUE_IMAGE]
+    assert paths(backend) == ["models", "generations"]
+    sent = json.loads(backend.requests[1].body)
+    assert (sent["aspect_ratio"], sent["size"], sent["n"]) == ("16:9", "2K", 1)
+
+
+def test_images_to_edit_go_to_edits() -> None:
+    """With the images of the order."""
+    backend = ScriptedBackend(by=chat_or_image(missing=False))
+    run("sync", backend, lambda emby: emby.image("blur", model=MODEL, images=[RED_IMAGE]))
+    assert paths(backend) == ["edits"]
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"system": "Be brief."}, {"temperature": 0.5}, {"image_config": {"seed": 3}}]
+)
+def test_what_the_endpoint_does_not_have_goes_to_chat(arguments: dict[str, Any]) -> None:
+    """A system prompt, sampling and a seed are not dropped in silence."""
+    backend = ScriptedBackend(by=chat_or_image(missing=False))
+    run("sync", backend, lambda emby: emby.image("a boat", model=MODEL, **arguments))
+    assert paths(backend) == ["completions"]
+
+
+@pytest.mark.parametrize("status", [400, 402, 410, 500])
+def test_other_errors_do_not_lead_to_a_second_order(status: int) -> None:
+    """Only a missing route does; after any other error something may have been paid."""
+    backend = ScriptedBackend(answer({"error": {"message": "No"}}, status=status))
+    with pytest.raises(EmbyError):
+        run("sync", backend, lambda emby: emby.image("a boat", model=MODEL))
+    assert paths(backend) == ["generations"]
+
+
+def test_a_history_is_no_images_request() -> None:
+    """Several messages, or text in several parts, mean more than a prompt."""
+    one = Message.user("a", RED_IMAGE)
+    for messages, is_one in (
+        ((one,), True),
+        ((one, Message.assistant("b"), one), False),
+        ((Message.user("a", "b"),), False),
+        ((Message.user(RED_IMAGE),), False),
+    ):
+        request = ImagesRequest.from_chat(ChatRequest(MODEL, messages))
+        assert (request is not None) is is_one
+
+
+async def test_async_calls_are_awaited() -> None:
+    """What `AsyncEmby.images` returns is awaitable."""
+    async with AsyncEmby(base_url="test:", plugins=[ScriptedBackend(ONE)]) as emby:
+        call: Awaitable[ChatReply] = emby.images.generate("a boat")
+        assert (await call).image == RED_IMAGE
