@@ -25,6 +25,7 @@ from emby_plugins._call_settings import (
     new_settings,
     split_arguments,
 )
+from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
@@ -189,6 +190,11 @@ class BaseClient(Generic[_HTTP]):
                 exchange.new_reader = partial(exchange.new_reader, of_images=True)
         return exchange
 
+    def _note_models(self, listed: list[ModelCard]) -> list[ModelCard]:
+        """The models of the gateway, which are remembered, and of plugins."""
+        self._dialect.note_models(listed)
+        return self._plugins.with_models(listed)
+
     def _models_exchange(self, options: CallOptions) -> Exchange:
         check_names(options)
         return Exchange(
@@ -257,6 +263,8 @@ class BaseClient(Generic[_HTTP]):
         exchange.is_observed = True
         started, request = time.monotonic(), exchange.request
         record = CallRecord.started(request, redact(self.base_url, self._key))
+        if isinstance(request, ImagesRequest):
+            request = request.to_chat()
         self._plugins.call_started(record, request)
         error: BaseException | None = None
         try:

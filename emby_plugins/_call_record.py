@@ -9,6 +9,7 @@ from uuid import uuid4
 from emby_plugins._chat import ChatReply, ChatRequest, JSONSchema, Usage
 from emby_plugins._errors import APIError, EmbyError
 from emby_plugins._images import Image
+from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._text import clean_text
 
 _PARAMETERS = (
@@ -41,9 +42,9 @@ class ImageRecord:
 class CallRecord:
     """One call, retries included: everything that is known of it but its content.
 
-    Known from the start are `id` (the same when it has finished), `operation` (`chat` or
-    `list_models`), `model` as requested, `base_url`, `stream`, `output_type` (`json` or `image`
-    where the request names one), the sampling `parameters` and `images_in`.
+    Known from the start are `id` (the same when it has finished), `operation` (`chat`,
+    `generate_images` or `list_models`), `model` as requested, `base_url`, `stream`, `output_type`
+    (`json` or `image` where the request names one), the sampling `parameters` and `images_in`.
 
     Known when it has finished: `images_out`; `usage`, with tokens and cost, None where the gateway
     sent none; the `response_model`, `response_id` and `request_id`; the `provider` that the
@@ -80,10 +81,14 @@ class CallRecord:
     status: int | None = None
 
     @classmethod
-    def started(cls, request: ChatRequest | None, base_url: str) -> Self:
+    def started(cls, request: ChatRequest | ImagesRequest | None, base_url: str) -> Self:
         """The record of a call that begins; `request` is None for the list of models."""
         if request is None:
             return cls(uuid4().hex, "list_models", "", base_url)
+        if isinstance(request, ImagesRequest):
+            images_in = tuple(map(ImageRecord.of, request.to_chat().messages[0].images))
+            record = cls(uuid4().hex, "generate_images", request.model, base_url)
+            return replace(record, output_type="image", images_in=images_in)
         options: Mapping[str, Any] = request.options
         given = {name: options[name] for name in _PARAMETERS if options.get(name) is not None}
         images = [image for message in request.messages for image in message.images]

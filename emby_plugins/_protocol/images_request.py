@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import msgspec
 
-from emby_plugins._chat import ChatRequest, ImagePart, TextPart
+from emby_plugins._chat import ChatRequest, ImagePart, Message, TextPart
 from emby_plugins._errors import RequestError
 from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
@@ -72,6 +72,11 @@ class ImagesRequest:
             return None
         options = {_FROM_CONFIG[name]: value for name, value in config.items()}
         return cls(texts[0], chat.model, images, None, {"n": 1, **options})
+
+    def to_chat(self) -> ChatRequest:
+        """The chat that means the same, as plugins are shown it."""
+        given = (*self.images, self.mask) if self.mask is not None else self.images
+        return ChatRequest(self.model, (Message.user(self.prompt, *given),))
 
     @property
     def path(self) -> str:

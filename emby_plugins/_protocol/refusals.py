@@ -23,10 +23,9 @@ class Dialect:
         self._has_images_endpoint = True
         self._cards = [*DOCUMENTED_MODELS, *MOCK_MODELS]
 
-    def note_models(self, cards: list[ModelCard]) -> list[ModelCard]:
-        """Return the models that the gateway lists, and remember them."""
-        self._cards += cards
-        return cards
+    def note_models(self, cards: list[ModelCard]) -> None:
+        """Remember the models that the gateway lists."""
+        self._cards = [*DOCUMENTED_MODELS, *MOCK_MODELS, *cards]
 
     def prefers_images_endpoint(self, model: str) -> bool:
         """Whether the model makes nothing but images, and the endpoint for them may exist."""

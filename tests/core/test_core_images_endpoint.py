@@ -29,6 +29,7 @@ from emby_plugins import (
     ReplyTooLargeError,
     RequestError,
     TruncatedReplyError,
+    hookimpl,
 )
 from emby_plugins._chat import ChatRequest, Message
 from emby_plugins._protocol.image_decoder import ImageDecoder
@@ -175,6 +176,33 @@ def test_images_that_emby_does_not_take() -> None:
                 **settings,
             )
     assert not backend.requests
+
+
+def test_plugins_see_the_call() -> None:
+    """A record of images to make, and the request as the chat that means the same."""
+    seen: list[Any] = []
+
+    class Observer:
+        @hookimpl
+        def emby_call_started(self, record: Any, request: Any) -> None:
+            seen.append((record, request))
+
+        @hookimpl
+        def emby_call_finished(self, record: Any, reply: Any) -> None:
+            seen.append((record, reply))
+
+    settings = {"base_url": "test:", "plugins": [ScriptedBackend(ONE), Observer()]}
+    with Emby(**settings) as emby:
+        reply = emby.images.edit(BLUE_IMAGE, "blur", model=MODEL, fresh=False)
+    (started, request), (finished, seen_reply) = seen
+    assert (started.operation, started.model, len(started.images_in)) == (
+        "generate_images",
+        MODEL,
+        1,
+    )
+    assert (request.prompt, request.messages[0].images) == ("blur", (BLUE_IMAGE,))
+    assert (finished.id, finished.is_complete, len(finished.images_out)) == (started.id, True, 1)
+    assert seen_reply == reply
 
 
 # ---- responses
