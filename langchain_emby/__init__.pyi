@@ -1,13 +1,11 @@
 from ._blocks import (
     block_image as block_image,
     image_block as image_block,
+    image_id as image_id,
     images_of as images_of,
 )
 from ._display import (
     show as show,
-)
-from ._image_ids import (
-    image_id as image_id,
 )
 from ._image_tool import (
     EmbyImageTool as EmbyImageTool,

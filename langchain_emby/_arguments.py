@@ -84,6 +84,7 @@ class ImageToolArguments(ChatSettings, total=False):
 
     chat: "ChatEmby"
     show_images: bool
+    max_calls: int | None
     name: str
     description: str
     return_direct: bool

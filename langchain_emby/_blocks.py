@@ -4,7 +4,8 @@ Blocks are LangChain's v1 blocks: `{"type": "image", "base64": ..., "mime_type":
 `"url"` for an image that was never downloaded.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from emby_plugins import Image, InvalidImageError, Provenance, RequestError
 
 _FIELDS = {field.name for field in fields(Image)}
+_PROVENANCE = ("model", "prompt", "request_id")
 
 
 def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
@@ -59,6 +61,15 @@ def block_image(block: Mapping[str, Any]) -> Image:
         f"The image block has neither base64 nor url (keys: {keys}).",
         hint="image_block() creates one from an Image.",
     )
+
+
+def image_id(image: Image) -> str:
+    """The id of an image, such as `image_3f9a2c1b`, as used by `EmbyImageTool`.
+
+    The same bytes (or the same URL) always have the same id.
+    """
+    key = image.data if image.url is None else image.url.encode()
+    return f"image_{hashlib.sha256(key).hexdigest()[:8]}"
 
 
 def images_of(message: BaseMessage) -> list[Image]:
@@ -122,12 +133,26 @@ def _from_url(url: object) -> Image:
     return Image.from_url(url)
 
 
-def _from_artifact(artifact: object) -> list[Image]:
-    """The images of a tool's artifact, if it consists only of images.
+def to_artifact(images: Iterable[Image]) -> list[dict[str, Any]]:
+    """Images as a tool's artifact: image blocks with id, digest and provenance, all of it JSON.
 
-    LangGraph's checkpointers restore them as dicts of their fields, so that none of our types has
-    to be on an allow list.
+    No type of ours and no bytes, so that every store and serializer of messages keeps them.
     """
+    return [_to_record(image) for image in images]
+
+
+def _to_record(image: Image) -> dict[str, Any]:
+    record = {**image_block(image), "id": image_id(image)}
+    if image.url is None:
+        record["sha256"] = image.sha256
+    if image.provenance is not None:
+        known = {name: getattr(image.provenance, name) for name in _PROVENANCE}
+        record["provenance"] = {name: value for name, value in known.items() if value is not None}
+    return record
+
+
+def _from_artifact(artifact: object) -> list[Image]:
+    """The images of a tool's artifact, if it consists only of images."""
     items = artifact if isinstance(artifact, list | tuple) else [artifact]
     images = [_restore_image(item) for item in items]
     return [image for image in images if image is not None] if None not in images else []
@@ -136,13 +161,19 @@ def _from_artifact(artifact: object) -> list[Image]:
 def _restore_image(item: object) -> Image | None:
     if isinstance(item, Image) or item is None:
         return item
-    if not isinstance(item, Mapping) or not {"content", "url"} <= item.keys() <= _FIELDS:
+    if not isinstance(item, Mapping):
         return None
-    if isinstance(item["content"], bytes):
+    if item.get("type") == "image":
+        image = block_image(item)
+    # How LangGraph's checkpoints restore the `Image`s that artifacts used to hold.
+    elif {"content", "url"} <= item.keys() <= _FIELDS and isinstance(item["content"], bytes):
         image = Image(content=item["content"])
-    elif isinstance(item["url"], str):
+    elif {"content", "url"} <= item.keys() <= _FIELDS and isinstance(item["url"], str):
         image = Image.from_url(item["url"])
     else:
         return None
     origin = item.get("provenance")
-    return image.with_provenance(Provenance(**origin)) if isinstance(origin, Mapping) else image
+    if not isinstance(origin, Mapping) or "model" not in origin:
+        return image
+    known = {name: origin[name] for name in _PROVENANCE if name in origin}
+    return image.with_provenance(Provenance(**{"prompt": "", **known}))

@@ -4,28 +4,18 @@ An id is the same in every process and after every checkpoint. Concurrent tool c
 the same id for different images, and a name or path that a model makes up resolves to nothing.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 from langchain_core.messages import BaseMessage, ToolMessage
 
 from emby_plugins import EmbyError, Image, RequestError
-from langchain_emby._blocks import block_image, image_blocks, images_of
+from langchain_emby._blocks import block_image, image_blocks, image_id, images_of
 
 LATEST = "latest"
 """Refers to the images of the last message that has any."""
 
 _MAX_LISTED = 20
-
-
-def image_id(image: Image) -> str:
-    """The id of an image, such as `image_3f9a2c1b`, as used by `EmbyImageTool`.
-
-    The same bytes (or the same URL) always have the same id.
-    """
-    key = image.data if image.url is None else image.url.encode()
-    return f"image_{hashlib.sha256(key).hexdigest()[:8]}"
 
 
 def find_images(ids: Iterable[str], messages: Iterable[BaseMessage]) -> list[Image]:

@@ -1,9 +1,10 @@
 """`EmbyImageTool`: generates and edits images with Emby for an agent on any chat model."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import ArgsSchema, BaseTool, InjectedToolArg, ToolException
 from langchain_core.utils import get_pydantic_field_names
 from pydantic import (
@@ -27,9 +28,9 @@ from emby_plugins import (
     NotFoundError,
     PermissionDeniedError,
 )
-from langchain_emby._blocks import image_block
+from langchain_emby._blocks import image_block, image_id, to_artifact
 from langchain_emby._display import to_reply
-from langchain_emby._image_ids import LATEST, find_images, find_messages, image_id
+from langchain_emby._image_ids import LATEST, find_images, find_messages
 from langchain_emby.chat_models import ChatEmby
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ _RAISED_ERRORS = (
 _CONFIG: Any = {"tags": ["nostream"], "run_name": "EmbyImageTool"}
 
 Content = list[str | dict[str, Any]]
+Artifact = list[dict[str, Any]]
 
 
 class ImageToolInput(BaseModel):
@@ -90,6 +92,9 @@ class EmbyImageTool(BaseTool):
         show_images: whether the agent's model sees the image. Set it to False for a model without
             vision, which would reject it; the model still reads the image's id.
 
+        max_calls: how often a run may call the tool (10), counted from the user's last message;
+            None for no limit. Every call of an agent that loops is paid for.
+
     Instantiate:
             from langchain.agents import create_agent
             from langchain_emby import EmbyImageTool
@@ -104,8 +109,9 @@ class EmbyImageTool(BaseTool):
             tool.invoke({**call, "args": {**call["args"], "messages": messages}})
 
     A call with a `ToolCall` returns a `ToolMessage`: its content is a text with the ids and an
-    image block for each image, its artifact the list of `Image`s. `images_of(message)` gives
-    these, out of a checkpoint too, where an artifact comes back as plain data.
+    image block for each image, its artifact a list of image blocks with ids, digests and
+    provenance. Both are JSON, so that every store of messages keeps the images.
+    `images_of(message)` returns them as `Image`s.
 
     Errors that the model can act on (an unknown id, a refusal, an overloaded gateway) become error
     messages of the tool. A missing or rejected key, missing credit and an unknown model are raised.
@@ -122,6 +128,7 @@ class EmbyImageTool(BaseTool):
     handle_validation_error: Any = Field(default_factory=lambda: _argument_error)
     chat: ChatEmby
     show_images: bool = True
+    max_calls: int | None = 10
 
     if TYPE_CHECKING:
 
@@ -146,9 +153,9 @@ class EmbyImageTool(BaseTool):
         aspect_ratio: str | None = None,
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> tuple[Content, list[Image]]:
+    ) -> tuple[Content, Artifact]:
         try:
-            request = _request(prompt, images, (messages, runtime))
+            request = self._request(prompt, images, (messages, runtime))
             reply = self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio))
             return self._result(to_reply(reply))
         except EmbyError as error:
@@ -161,15 +168,28 @@ class EmbyImageTool(BaseTool):
         aspect_ratio: str | None = None,
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
-    ) -> tuple[Content, list[Image]]:
+    ) -> tuple[Content, Artifact]:
         try:
-            request = _request(prompt, images, (messages, runtime))
+            request = self._request(prompt, images, (messages, runtime))
             reply: AIMessage = await self.chat.ainvoke(
                 request, _CONFIG, **self._options(aspect_ratio)
             )
             return self._result(to_reply(reply))
         except EmbyError as error:
             return self._recover(error)
+
+    def _request(
+        self, prompt: str, ids: Sequence[str], sources: tuple[Any, Any]
+    ) -> list[BaseMessage]:
+        messages, runtime = sources
+        known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
+        call_id = getattr(runtime, "tool_call_id", None)
+        if self.max_calls is not None and _count_calls(known, self.name, call_id) > self.max_calls:
+            raise ToolException(
+                f"The limit of {self.max_calls} calls of {self.name} is reached. Do not call it "
+                "again: answer with the images that there are."
+            )
+        return _to_request(prompt, ids, known)
 
     def _options(self, aspect_ratio: str | None) -> dict[str, Any]:
         # Inside a streamed agent LangChain streams every model, and the 2025-11 state of the
@@ -180,15 +200,15 @@ class EmbyImageTool(BaseTool):
             options["image_config"] = {**config, "aspect_ratio": aspect_ratio}
         return options
 
-    def _result(self, reply: ChatReply, problem: str = "") -> tuple[Content, list[Image]]:
+    def _result(self, reply: ChatReply, problem: str = "") -> tuple[Content, Artifact]:
         images = [*reply.require_images()]
         descriptions = [f"{image_id(image)}: {_describe(image)}" for image in images]
         lines = [*descriptions, reply.text, problem or reply.notice]
         text = {"type": "text", "text": "\n".join(line for line in lines if line)}
         shown = [image_block(image) for image in images] if self.show_images else []
-        return [text, *shown], images
+        return [text, *shown], to_artifact(images)
 
-    def _recover(self, error: EmbyError) -> tuple[Content, list[Image]]:
+    def _recover(self, error: EmbyError) -> tuple[Content, Artifact]:
         """The images that arrived before the error, which are paid for; otherwise raise it."""
         if isinstance(error, _RAISED_ERRORS):
             raise error
@@ -198,16 +218,35 @@ class EmbyImageTool(BaseTool):
         raise ToolException(f"{error}{again}") from error
 
 
-def _request(prompt: str, ids: Sequence[str], sources: tuple[Any, Any]) -> list[BaseMessage]:
+def _to_request(prompt: str, ids: Sequence[str], known: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The messages for the image model: the referenced images, then the prompt."""
-    messages, runtime = sources
-    known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
     blocks = [image_block(image) for image in find_images(ids, known)]
     # Models that also chat reply to a bare description with text.
     if not blocks:
         return [HumanMessage(f"Generate an image: {prompt}")]
     what = "this image" if len(blocks) == 1 else "these images"
     return [HumanMessage([*blocks, {"type": "text", "text": f"Edit {what}: {prompt}"}])]
+
+
+def _count_calls(messages: Sequence[BaseMessage], name: str, call_id: str | None) -> int:
+    """How many calls of a tool the run has made, this one included.
+
+    A run begins with the user's last message. Of several calls in one message, each counts those
+    before it, so that they stay within the limit together.
+    """
+    run = list(takewhile(lambda message: message.type != "human", reversed(messages)))[::-1]
+    ids = [
+        call["id"]
+        for message in run
+        if isinstance(message, AIMessage)
+        for call in message.tool_calls
+        if call["name"] == name
+    ]
+    if call_id in ids:
+        # Its last occurrence: some models number the calls of each message from the start.
+        return len(ids) - ids[::-1].index(call_id)
+    answered = {message.tool_call_id for message in run if isinstance(message, ToolMessage)}
+    return len(answered & {*ids}) + 1
 
 
 def _describe(image: Image) -> str:

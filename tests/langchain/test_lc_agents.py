@@ -98,7 +98,7 @@ def test_the_mock_draws_and_looks(make: Any) -> None:
     call, result, said = state["messages"][1:]
     drawn = painted(f"Generate an image: {call.tool_calls[0]['args']['prompt']}")
     assert images_of(result) == [drawn]
-    assert result.artifact == [drawn]
+    assert [record["sha256"] for record in result.artifact] == [drawn.sha256]
     assert image_id(drawn) in said.text
     assert "The image is a PNG of 256x256 pixels" in said.text
 
@@ -138,12 +138,46 @@ def test_an_agent_draws_looks_and_edits_in_one_run(make: Any) -> None:
     edited = painted("Edit this image: make it greyscale", drawn)
     first, look, second, said = state["messages"][2:]
     assert (images_of(first), images_of(second)) == ([drawn], [edited])
-    assert first.artifact[0].data == drawn.data
+    assert first.artifact[0]["id"] == image_id(drawn)
     assert [the_image(body).data for body in brain.bodies[1:]] == [drawn.data, edited.data]
     assert look.text.startswith("The image is a PNG of 256x256 pixels")
     assert edited.to_pil().convert("RGB").getcolors(1) is None
     assert all(r == g == b for _, (r, g, b) in edited.to_pil().convert("RGB").getcolors(65536))
     assert said.text == "Done, it is image/png."
+
+
+@MAKERS
+@pytest.mark.parametrize(("limit", "paid"), [(2, 2), (None, 6)])
+def test_a_looping_agent_stops_paying(make: Any, limit: int | None, paid: int) -> None:
+    """Beyond the limit the model reads that it is reached; a new question starts a new run."""
+    painter = Script("", (PNG,))
+    image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_calls=limit)
+    brain = Turns(*[draw] * 6, lambda _: Script("Done."), draw, lambda _: Script("Done."))
+    agent = make(brain.chat(), image_tool, checkpointer=memory.InMemorySaver())
+    config = {**THREAD, "recursion_limit": 30}
+    state = agent.invoke(asked("Draw."), config)
+    results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+    assert [result.status for result in results] == ["success"] * paid + ["error"] * (6 - paid)
+    assert len(painter.requests) == paid
+    if limit:
+        assert "The limit of 2 calls of generate_image is reached." in results[-1].text
+    agent.invoke(asked("Another."), config)
+    assert len(painter.requests) == paid + 1
+
+
+def test_parallel_calls_share_the_limit() -> None:
+    """Three calls in one message, of which the limit allows two."""
+    calls = [
+        {"id": str(n), "type": "function", "function": {"name": "generate_image", "arguments": a}}
+        for n, a in enumerate(['{"prompt": "a"}', '{"prompt": "b"}', '{"prompt": "c"}'])
+    ]
+    painter = Script("", (PNG,))
+    image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_calls=2)
+    brain = Turns(lambda _: Script(None, tool_calls=calls), lambda _: Script("Done."))
+    state = by_create_agent(brain.chat(), image_tool).invoke(asked("Draw three."), LIMIT)
+    results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+    assert [result.status for result in results] == ["success", "success", "error"]
+    assert len(painter.requests) == 2
 
 
 class Foreign(GenericFakeChatModel):

@@ -1,10 +1,20 @@
 """`EmbyImageTool`: what it sends, what it answers, what it says when that is not possible."""
 
+import json
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.load import dumps, loads
+from langchain_core.messages import (
+    AIMessage,
+    HumanMessage,
+    ToolMessage,
+    message_to_dict,
+    messages_from_dict,
+)
 from langchain_core.tools import ToolException
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from lc_support import ADDRESS, JPEG, PNG, WEBP, Script, data_url, wire_images
@@ -39,15 +49,17 @@ async def test_a_prompt_becomes_an_image() -> None:
     """The model reads the id and sees the image, and the caller has the `Image` itself."""
     script = Script("Here it is:", (PNG, ADDRESS))
     message = await both_ways(scripted_tool(script), call(prompt="a fox"))
-    assert message.artifact == [RED, Image.from_url(ADDRESS)]
-    assert message.artifact[0].provenance.model == "qwen2.5-vision"
+    images = images_of(message)
+    assert images == [RED, Image.from_url(ADDRESS)]
+    assert images[0].provenance.model == "qwen2.5-vision"
     text, *shown = message.content
-    ids = [image_id(image) for image in message.artifact]
+    ids = [image_id(image) for image in images]
+    assert [record["id"] for record in message.artifact] == ids
+    assert message.artifact[0]["sha256"] == RED.sha256
     assert text["text"] == (
         f"{ids[0]}: image/png, 8 x 6 pixels\n{ids[1]}: at {ADDRESS}\nHere it is:"
     )
-    assert [block_image(block) for block in shown] == message.artifact
-    assert images_of(message) == message.artifact
+    assert [block_image(block) for block in shown] == images
     assert script.sent["messages"] == [{"role": "user", "content": "Generate an image: a fox"}]
     assert script.sent.keys() == {"model", "messages"}
 
@@ -58,7 +70,7 @@ async def test_models_without_vision_read_only_the_id() -> None:
     tool = scripted_tool(script, show_images=False)
     message = await both_ways(tool, call(prompt="a fox"))
     assert [block["type"] for block in message.content] == ["text"]
-    assert message.artifact == [RED]
+    assert images_of(message) == [RED]
     tool.invoke(call(prompt="a hat", images=[image_id(RED)], messages=[message]))
     assert script.sent["messages"][0]["content"][0]["image_url"]["url"] == data_url(PNG)
 
@@ -173,7 +185,7 @@ def test_images_before_an_error_are_kept() -> None:
     deltas = [{"content": "Two:"}, {"images": wire_images((PNG,))}]
     tool = scripted_tool(Script(streamed=deltas, finish=None, only_streams=True))
     message = tool.invoke(call(prompt="two foxes"))
-    assert message.artifact == [RED]
+    assert images_of(message) == [RED]
     assert "The reply then failed" in message.content[0]["text"]
 
 
@@ -230,6 +242,71 @@ def test_ids_are_made_of_the_bytes() -> None:
     ids = {image_id(image) for image in (RED, GREEN, BLUE, Image.from_url(ADDRESS))}
     assert len(ids) == 4
     assert image_id(Image.from_bytes(PNG)) == image_id(RED)
+
+
+def by_json(message: ToolMessage) -> ToolMessage:
+    """As a web service sends it and reads it again."""
+    return ToolMessage.model_validate_json(message.model_dump_json())
+
+
+def by_dict(message: ToolMessage) -> ToolMessage:
+    """As SQL and file histories store it."""
+    (again,) = messages_from_dict(json.loads(json.dumps([message_to_dict(message)])))
+    return again
+
+
+def by_dumps(message: ToolMessage) -> ToolMessage:
+    """As LangChain's own serialization."""
+    return loads(dumps(message), allowed_objects="messages")
+
+
+def by_pickle(message: ToolMessage) -> ToolMessage:
+    """As caches store it."""
+    return pickle.loads(pickle.dumps(message))
+
+
+def by_checkpoint(message: ToolMessage) -> ToolMessage:
+    """As LangGraph's checkpointers store it, without a type of ours on their allow list."""
+    serde = pytest.importorskip("langgraph.checkpoint.serde.jsonplus").JsonPlusSerializer()
+    return serde.loads_typed(serde.dumps_typed(message))
+
+
+def without_artifact(message: ToolMessage) -> ToolMessage:
+    """As a serializer that replaces artifacts leaves it."""
+    return message.model_copy(update={"artifact": "<artifact>"})
+
+
+STORES = (by_json, by_dict, by_dumps, by_pickle, by_checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("store", "show_images"),
+    [*((store, shown) for store in STORES for shown in (True, False)), (without_artifact, True)],
+)
+def test_images_survive_every_serialization(
+    store: Callable[[ToolMessage], ToolMessage], show_images: bool
+) -> None:
+    """A stored tool message keeps its images byte for byte, and a later edit finds them."""
+    script = Script("Two:", (PNG, ADDRESS))
+    tool = scripted_tool(script, show_images=show_images)
+    message = tool.invoke(call(prompt="a fox"))
+    again = store(message)
+    assert images_of(again) == [RED, Image.from_url(ADDRESS)]
+    assert images_of(again)[0].data == PNG
+    edit = scripted_tool(script).invoke(call(prompt="a hat", images="latest", messages=[again]))
+    assert edit.status == "success"
+    urls = [part["image_url"]["url"] for part in script.sent["messages"][0]["content"][:2]]
+    assert urls == [data_url(PNG), ADDRESS]
+    if store is not without_artifact:
+        assert images_of(again)[0].provenance.model == "qwen2.5-vision"
+
+
+def test_artifacts_of_earlier_versions_are_still_read() -> None:
+    """Checkpoints hold `Image`s as dicts of their fields, in several versions of these fields."""
+    old = {"content": PNG, "url": None, "provenance": {"model": "m", "prompt": "p"}}
+    for artifact in ([RED], [old], [{**old, "path": None}], RED):
+        message = ToolMessage("", tool_call_id="1", artifact=artifact)
+        assert images_of(message) == [RED]
 
 
 def test_a_foreign_artifact_is_no_image() -> None:
