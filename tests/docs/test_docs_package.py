@@ -127,7 +127,13 @@ def test_the_version_is_the_changelog_s() -> None:
 
 def test_make_help_has_each_target() -> None:
     """`make help` has one line for each target that can be asked for."""
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = [line.split(maxsplit=1) for line in shown.stdout.splitlines()]
     assert sorted(name for name, _ in lines) == sorted(make_targets())
 
