@@ -98,6 +98,9 @@ from ._streams import (
     AsyncReplyStream as AsyncReplyStream,
     ReplyStream as ReplyStream,
 )
+from ._telemetry import (
+    EmbyTelemetry as EmbyTelemetry,
+)
 from ._text import (
     clean_lines as clean_lines,
     clean_text as clean_text,

@@ -40,6 +40,7 @@ LAYERS: dict[str, int] = {
     "_protocol": 4,
     "_hookspecs": 4,
     "_call_record": 5,
+    "_telemetry": 6,
     "_preparation": 5,
     "_settings": 5,
     "_deadlines": 5,
@@ -317,7 +318,7 @@ def test_no_host_brings_the_other() -> None:
 def test_extras_are_for_users_only() -> None:
     """What contributors need is in dependency groups, which an installed package does not offer."""
     extras = metadata("emby-plugins").get_all("Provides-Extra")
-    assert extras == ["heic", "httpx2", "langchain", "llm", "notebook", "preview", "ray"]
+    assert extras == ["heic", "httpx2", "langchain", "llm", "notebook", "otel", "preview", "ray"]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:

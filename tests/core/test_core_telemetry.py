@@ -1,0 +1,222 @@
+"""`EmbyTelemetry`: spans and metrics of each call, by OpenTelemetry's conventions."""
+
+import hashlib
+import sys
+from typing import Any
+
+import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+from opentelemetry.semconv.attributes import (
+    error_attributes,
+    http_attributes,
+    server_attributes,
+)
+from opentelemetry.trace import SpanKind, StatusCode
+from support import (
+    Asker,
+    Loopback,
+    ScriptedBackend,
+    answer,
+    as_asked,
+    as_json,
+    chunk,
+    completion,
+    picture,
+    sse,
+)
+from telemetry_help import Telemetry
+
+from emby_plugins import Emby, EmbyError, EmbyTelemetry, Image, ImageConfig
+
+RED, BLUE = picture("red"), picture("blue")
+USAGE = {
+    "prompt_tokens": 11,
+    "completion_tokens": 7,
+    "total_tokens": 18,
+    "cost": 0.25,
+    "prompt_tokens_details": {"cached_tokens": 4},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+SAID: dict[str, Any] = {"model": "acme/m-1", "usage": USAGE}
+BOTH = as_asked(
+    completion("A fox.", RED, **SAID), sse(chunk("A "), chunk("fox.", RED, finish="stop", **SAID))
+)
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    """What OpenTelemetry was told."""
+    return Telemetry()
+
+
+def on(telemetry: Telemetry, backend: ScriptedBackend) -> dict[str, Any]:
+    """What a client is made with."""
+    return {"base_url": "test:", "plugins": [backend, telemetry.plugin]}
+
+
+def test_a_call_is_a_span(ask: Asker, telemetry: Telemetry) -> None:
+    """Named, typed and described as the conventions say; images by type, size and digest."""
+    images = [Image.from_bytes(BLUE), Image.from_url("https://a.example/b.png")]
+    ask(
+        "What is it?",
+        on=on(telemetry, ScriptedBackend(by=BOTH)),
+        images=images,
+        model="m",
+        temperature=0.5,
+        max_tokens=9,
+        image_config=ImageConfig(aspect_ratio="1:1"),
+    )
+    assert (telemetry.span.name, telemetry.span.kind) == ("chat m", SpanKind.CLIENT)
+    assert telemetry.span.status.status_code is StatusCode.UNSET
+    told = telemetry.attributes
+    if ask.is_stream:
+        assert told.pop("gen_ai.request.stream") is True
+        assert told.pop("gen_ai.response.time_to_first_chunk") > 0
+    assert told == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "emby",
+        "gen_ai.request.model": "m",
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.max_tokens": 9,
+        "gen_ai.output.type": "image",
+        "gen_ai.response.model": "acme/m-1",
+        "gen_ai.response.id": "c-1",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 11,
+        "gen_ai.usage.output_tokens": 7,
+        "gen_ai.usage.cache_read.input_tokens": 4,
+        "gen_ai.usage.reasoning.output_tokens": 2,
+        "emby.usage.cost": 0.25,
+        "emby.request.images.count": 2,
+        "emby.request.images.media_types": ("image/png", ""),
+        "emby.request.images.sizes": (len(BLUE), 0),
+        "emby.request.images.sha256": (hashlib.sha256(BLUE).hexdigest(), ""),
+        "emby.response.images.count": 1,
+        "emby.response.images.media_types": ("image/png",),
+        "emby.response.images.sizes": (len(RED),),
+        "emby.response.images.sha256": (hashlib.sha256(RED).hexdigest(),),
+        "emby.response.is_complete": True,
+    }
+
+
+def test_every_name_is_one_of_the_conventions(telemetry: Telemetry) -> None:
+    """Those outside `emby.` are all in OpenTelemetry's own list of names."""
+    stable = (error_attributes, http_attributes, server_attributes)
+    known = {
+        value
+        for module in (gen_ai_attributes, *stable)
+        for value in vars(module).values()
+        if isinstance(value, str)
+    }
+    busy = answer({"error": {"message": "Busy"}}, status=503)
+    names = ("temperature", "max_tokens", "top_p", "seed", "frequency_penalty", "presence_penalty")
+    options: Any = {**dict.fromkeys(names, 1), "reasoning_effort": "low"}
+    asker = Asker("sync-stream")
+    asker("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), **options)
+    with pytest.raises(EmbyError), Emby(**on(telemetry, ScriptedBackend(busy))) as emby:
+        emby.chat("Hi")
+    used = {name for span in telemetry.spans for name in span.attributes or ()}
+    used |= {name for group in telemetry.points().values() for p in group for name in p.attributes}
+    assert {name for name in used if not name.startswith("emby.")} <= known
+    assert len(used) > 20
+    metrics = {value for value in vars(gen_ai_metrics).values() if isinstance(value, str)}
+    assert telemetry.points().keys() <= metrics
+
+
+def test_a_call_is_measured(ask: Asker, telemetry: Telemetry) -> None:
+    """How long it took, and its tokens; the time to the first chunk of streams alone."""
+    ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), model="m")
+    points = telemetry.points()
+    tokens = {p.attributes["gen_ai.token.type"]: p for p in points["gen_ai.client.token.usage"]}
+    assert {kind: point.sum for kind, point in tokens.items()} == {"input": 11, "output": 7}
+    assert tokens["input"].explicit_bounds[:3] == (1, 4, 16)
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert duration.count == 1
+    assert duration.explicit_bounds[0] == 0.01
+    assert duration.explicit_bounds[-1] == 81.92
+    assert dict(duration.attributes) == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "emby",
+        "gen_ai.request.model": "m",
+        "gen_ai.response.model": "acme/m-1",
+    }
+    assert ("gen_ai.client.operation.time_to_first_chunk" in points) is ask.is_stream
+
+
+def test_a_failed_call_is_an_error(ask: Asker, telemetry: Telemetry) -> None:
+    """The span and the duration name its class; no token is counted."""
+    busy = ScriptedBackend(answer({"error": {"message": "Busy"}}, status=503))
+    with pytest.raises(EmbyError):
+        ask("Hi", on=on(telemetry, busy))
+    assert telemetry.span.status.status_code is StatusCode.ERROR
+    told = telemetry.attributes
+    assert (told["error.type"], told["http.response.status_code"]) == ("ServerError", 503)
+    assert told["emby.retries"] == 2
+    points = telemetry.points()
+    (duration,) = points["gen_ai.client.operation.duration"]
+    assert duration.attributes["error.type"] == "ServerError"
+    assert "gen_ai.client.token.usage" not in points
+
+
+def test_a_stream_that_is_left_early_ends_its_span(telemetry: Telemetry) -> None:
+    """Without an error, but not complete."""
+    stream = ScriptedBackend(sse(chunk("Hel"), chunk("lo", finish="stop")))
+    with Emby(**on(telemetry, stream)) as emby, emby.stream("Hi") as events:
+        next(iter(events))
+    assert telemetry.attributes["emby.response.is_complete"] is False
+    assert telemetry.span.status.status_code is StatusCode.UNSET
+
+
+def test_a_span_is_a_child_of_the_callers(ask: Asker, telemetry: Telemetry) -> None:
+    """Sync and async, streamed or not; and the caller's span stays the current one."""
+    with telemetry.tracer.start_as_current_span("caller") as caller:
+        ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)))
+    span, _ = telemetry.spans
+    assert span.parent is not None
+    assert span.parent.span_id == caller.get_span_context().span_id
+
+
+def test_images_ordered_together_are_children_of_the_same_span(telemetry: Telemetry) -> None:
+    """Though each is called for in a thread of its own."""
+    backend = ScriptedBackend(completion("A fox.", RED))
+    caller = telemetry.tracer.start_as_current_span("caller")
+    with Emby(**on(telemetry, backend)) as emby, caller as span:
+        emby.image("A fox", n=3)
+    parents = [call.parent and call.parent.span_id for call in telemetry.spans[:-1]]
+    assert parents == [span.get_span_context().span_id] * 3
+
+
+def test_no_span_holds_content(ask: Asker, telemetry: Telemetry) -> None:
+    """Nor does a metric."""
+    ask("A secret question", on=on(telemetry, ScriptedBackend(by=BOTH)))
+    shown = telemetry.span.to_json() + repr(telemetry.points())
+    assert "secret" not in shown
+    assert "fox" not in shown
+
+
+def test_a_span_names_the_server(telemetry: Telemetry) -> None:
+    """Its host and port."""
+    body = as_json(completion("Hi"))
+    reply = "content-type: application/json"
+    with Loopback(lambda _, wire: wire.whole(body, reply)) as server:
+        with Emby(base_url=server.url, plugins=[telemetry.plugin]) as emby:
+            emby.chat("Hi")
+        told = telemetry.attributes
+        address = f"http://{told['server.address']}:{told['server.port']}"
+        assert server.url.startswith(address)
+
+
+def test_the_list_of_models_is_a_span(telemetry: Telemetry) -> None:
+    """Of an operation that the conventions have no name for."""
+    with Emby(**on(telemetry, ScriptedBackend({"data": [{"id": "a"}]}))) as emby:
+        emby.models()
+    assert telemetry.span.name == "list_models"
+    assert "gen_ai.request.model" not in telemetry.attributes
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The import works, and making the plugin says what to install."""
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ImportError, match=r"emby-plugins\[otel\]"):
+        EmbyTelemetry()

@@ -1,0 +1,35 @@
+"""Telemetry in LangChain: the calls of an agent, its tool's included, are children of its span."""
+
+import pytest
+from langchain_core.messages import HumanMessage
+from telemetry_help import Telemetry
+
+from langchain_emby import ChatEmby, EmbyImageTool
+
+agents = pytest.importorskip("langchain.agents")
+QUESTION = {"messages": [HumanMessage("Generate an image of a red fox")]}
+
+
+@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
+async def test_an_agents_calls_are_children_of_its_span(way: str) -> None:
+    """In the threads and tasks of langgraph, too."""
+    telemetry = Telemetry()
+    on = {"base_url": "mock:", "plugins": [telemetry.plugin]}
+    model, painter = ChatEmby(model="emby-mock", **on), EmbyImageTool(model="emby-mock", **on)
+    agent = agents.create_agent(model, tools=[painter])
+    with telemetry.tracer.start_as_current_span("agent") as run:
+        if way == "invoke":
+            agent.invoke(QUESTION)
+        elif way == "ainvoke":
+            await agent.ainvoke(QUESTION)
+        elif way == "stream":
+            assert list(agent.stream(QUESTION, stream_mode="messages"))
+        else:
+            assert [part async for part in agent.astream(QUESTION, stream_mode="messages")]
+    *spans, _ = telemetry.spans
+    parents = {span.parent.span_id for span in spans if span.parent}
+    assert parents == {run.get_span_context().span_id}
+    assert {span.name for span in spans} == {"chat emby-mock"}
+    drawn = [span for span in spans if "emby.response.images.count" in (span.attributes or {})]
+    assert len(spans) == 3
+    assert len(drawn) == 1
