@@ -42,6 +42,11 @@ from langchain_emby import ChatEmby, images_of
 message = ChatEmby(base_url="mock:").invoke("Generate an image of a puppy in a meadow")
 print(images_of(message)[0].save("langchain"))
 """
+TELEMETRY = """
+from emby_plugins import Emby, EmbyTelemetry
+with Emby(base_url="mock:", plugins=[EmbyTelemetry()]) as emby:
+    print(emby.chat("Hello").text)
+"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ CASES = (
         ),
     ),
     Case("langchain", (CORE, LANGCHAIN), ("llm",)),
+    Case("otel", (CORE, TELEMETRY), ("llm", "langchain_core", "opentelemetry.sdk")),
     Case("preview", (CORE,), ("llm", "langchain_core")),
 )
 
