@@ -11,7 +11,7 @@
     │       └── DeadlineExceededError       the whole call took too long
     ├── APIError                            the gateway answered with an error
     │   ├── BadRequestError                 400, 413, 415, 422
-    │   │   ├── UnreadableInputImageError      it could not use an input image
+    │   │   ├── UnreadableInputImageError   it could not use an input image
     │   │   └── ModelNotFoundError          it does not know the model
     │   ├── AuthenticationError             401
     │   ├── BillingError                    402

@@ -90,9 +90,14 @@ def replace_file(path: Path, data: bytes) -> None:
     with temporary_file(path.parent) as (file, written):
         write_all(file, data)
         check_close(file)
-        if os.name == "nt":
-            file.close()  # Windows can't rename an open file
-        written.replace(path)
+        replace_with(file, written, path)
+
+
+def replace_with(file: BinaryIO, temporary: Path, path: Path) -> None:
+    """Give a complete temporary file its final name, and replace one that exists. `OSError`."""
+    if os.name == "nt":
+        file.close()  # Windows can't rename an open file
+    temporary.replace(path)
 
 
 def remove_stale_files(folder: Path) -> None:

@@ -21,6 +21,7 @@ from emby_plugins._files import (
     commit,
     open_regular,
     read_file,
+    replace_with,
     temporary_file,
     write_all,
 )
@@ -238,11 +239,12 @@ class Image:
             raise ValueError("decoding an image always makes a copy")
         return np.array(decoded, dtype=dtype)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the bytes to a file atomically and return its path.
 
         A missing or wrong suffix is corrected. If `path` is a folder, the file is named by the
-        image's digest. Never overwrites: raises `FileExistsError`.
+        image's digest. Raises `FileExistsError` if the file exists, unless `overwrite` is true; a
+        symbolic link is then replaced, and what it points to left alone.
         """
         path = Path(path).expanduser()
         if path.is_dir():
@@ -255,7 +257,10 @@ class Image:
             for piece in self._pieces():
                 write_all(file, piece)
             check_close(file)
-            commit(written, path)
+            if overwrite:
+                replace_with(file, written, path)
+            else:
+                commit(written, path)
         return path
 
     def _with_suffix(self, path: Path) -> Path:

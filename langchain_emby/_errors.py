@@ -13,7 +13,7 @@ They can be caught as errors of `emby_plugins` and of `langchain_core.exceptions
     ├── APIError                    ModelAPIError
     │   ├── BadRequestError         ModelInvalidRequestError
     │   │   ├── (too long)          ModelInvalidRequestError, ContextOverflowError
-    │   │   ├── InvalidImageInput.. ModelInvalidRequestError
+    │   │   ├── UnreadableInputImageError  ModelInvalidRequestError
     │   │   └── ModelNotFoundError  ModelNotFoundError
     │   ├── AuthenticationError     ModelAuthenticationError
     │   ├── BillingError            ModelError
@@ -85,7 +85,9 @@ class ChatEmbyContextOverflowError(
     """The conversation exceeds the model's context window."""
 
 
-class ChatEmbyInvalidImageInputError(core.UnreadableInputImageError, lc.ModelInvalidRequestError):
+class ChatEmbyUnreadableInputImageError(
+    core.UnreadableInputImageError, lc.ModelInvalidRequestError
+):
     """The gateway could not fetch or decode an image."""
 
 
@@ -150,7 +152,7 @@ _LANGCHAIN_CLASS: dict[type[core.EmbyError], type[core.EmbyError]] = {
         ChatEmbyDeadlineExceededError,
         ChatEmbyAPIError,
         ChatEmbyBadRequestError,
-        ChatEmbyInvalidImageInputError,
+        ChatEmbyUnreadableInputImageError,
         ChatEmbyModelNotFoundError,
         ChatEmbyAuthenticationError,
         ChatEmbyBillingError,

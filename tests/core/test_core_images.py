@@ -412,6 +412,20 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.png"]
 
 
+def test_overwriting_is_asked_for(tmp_path: Path) -> None:
+    """The file is replaced as a whole; a link is replaced, and what it points to left alone."""
+    (tmp_path / "a.png").write_text("mine")
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    assert Image(PNG).save(tmp_path / "b", overwrite=True) == tmp_path / "b.png"
+    assert (tmp_path / "b.png").read_bytes() == PNG
+    assert (tmp_path / "a.png").read_text() == "mine"
+    Image(PNG).save(tmp_path / "a.jpg", overwrite=True)
+    assert (tmp_path / "a.png").read_bytes() == PNG
+    Image(path=tmp_path / "a.png").save(tmp_path / "a.png", overwrite=True)
+    assert (tmp_path / "a.png").read_bytes() == PNG
+    assert names(tmp_path) == ["a.png", "b.png"]
+
+
 @pytest.mark.parametrize("target", ["there.png", "nowhere.png"])
 def test_a_symlink_is_neither_followed_nor_replaced(target: str, tmp_path: Path) -> None:
     """Where the name is a symlink, alive or dangling, what it points to is left alone."""
