@@ -122,14 +122,15 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         """The images a model generates for a prompt, the shortest way: at least `n` of them.
 
         `images` are edited or combined. `aspect_ratio` is such as `16:9`, `size` such as `2K`
-        (`image_config`, for models that have it). The `n` calls run at the same time, unstreamed,
-        since some gateways drop large images from streams. `options` are those of `chat`. A model
-        that only makes images is called at the images endpoint, if the gateway has one.
+        (`image_config`, for models that have it). A system prompt asks for an image, unless
+        `system=` is given. The `n` calls run at the same time, unstreamed, since some gateways
+        drop large images from streams. `options` are those of `chat`. A model that only makes
+        images is called at the images endpoint, if the gateway has one.
 
         Gateways keep replies in caches, by a key that ignores `image_config` and `seed`, so each
-        order asks for fresh ones: with the header `x-no-cache` and with white space at the end of
-        the prompt. `fresh=False` allows for cached ones. Where images of one order are identical
-        all the same, a warning is logged.
+        order asks for fresh ones: with the header `x-no-cache`, and with white space at the end of
+        the prompt. `fresh=False` allows cached ones. If images of one order are identical all the
+        same, a warning is logged.
 
         Raises what `chat` raises, and `MissingImageError`; images of other calls are then in
         `error.partial`. Image Generation page, "Generate an Image".
@@ -158,8 +159,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         """The models the gateway lists, and those that plugins add (`ModelCard.plugin`).
 
         Image Generation page, "Available Models".
-        `exclude_deprecated` asks it to leave out those that it is about to withdraw; a gateway
-        that does not know the option may ignore or refuse it (recordings, case
+        `exclude_deprecated` asks to leave out those about to be withdrawn (case
         `models-exclude-deprecated`: all states take it). `options` hold for this call only.
         """
         exchange = self._models_exchange(options)

@@ -15,20 +15,31 @@ _log = logging.getLogger("emby_plugins")
 MAX_AT_ONCE = 8
 """How many calls of one order run at the same time."""
 
+INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
+"""The system prompt of an order without one: a chat model may answer a description with words."""
+
 _T = TypeVar("_T")
 
 
 def image_arguments(
     n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
 ) -> ImageArguments:
-    """The arguments of each of the `n` calls: fresh unless said otherwise. `RequestError`."""
+    """The arguments of each of the `n` calls: what the caller gives, else fresh and instructed.
+
+    Raises `RequestError` for an `n` below 1.
+    """
     if not isinstance(n, int) or n < 1:
         raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
     config: dict[str, Any] = dict(arguments.get("image_config") or {})
     config |= {"aspect_ratio": aspect_ratio} if aspect_ratio is not None else {}
     config |= {"image_size": size} if size is not None else {}
     fresh = arguments.get("fresh")
-    order: ImageArguments = {**arguments, "fresh": True if fresh is None else fresh}
+    system = arguments.get("system")
+    order: ImageArguments = {
+        **arguments,
+        "fresh": True if fresh is None else fresh,
+        "system": INSTRUCTION if system is None else system,
+    }
     if config:
         order["image_config"] = cast("ImageConfig", config)
     return order

@@ -77,7 +77,7 @@ def chat_request(
             msg = f"images= joins the last message, but that one has the role {last.role!r}."
             raise RequestError(msg, hint="Put the images into a Message.user() at the end.")
         messages = (*messages[:-1], replace(last, content=(*last.content, *parts)))
-    if system is not None:
+    if system is not None and system != "":
         messages = _with_system(messages, system)
     return ChatRequest(model, messages, options, stream)
 

@@ -48,6 +48,7 @@ from emby_plugins import (
 )
 from emby_plugins._call_settings import CallOptions, ChatArguments
 from emby_plugins._chat import ChatOptions
+from emby_plugins._image_orders import INSTRUCTION
 
 KEY = "sk-very-secret-123"
 PHOTO = Image(picture("red"))
@@ -555,8 +556,13 @@ def test_an_order_returns_images(mode: str) -> None:
     body = backend.body
     assert body["image_config"] == {"aspect_ratio": "16:9", "image_size": "2K"}
     assert body["seed"] == 5
-    assert body["messages"][0]["content"][1]["image_url"]["url"] == PHOTO.data_url
+    assert body["messages"][-1]["content"][1]["image_url"]["url"] == PHOTO.data_url
     assert "stream" not in body
+    assert body["messages"][0] == {"role": "system", "content": INSTRUCTION}
+    for system in ("Paint.", ""):
+        order(mode, backend.on, "A fox", system=system)
+        roles = [message["role"] for message in backend.body["messages"]]
+        assert roles == (["system", "user"] if system else ["user"])
 
 
 @ORDERS
@@ -568,7 +574,7 @@ def test_orders_are_fresh_whatever_a_cache_keeps(mode: str) -> None:
     assert len({image.sha256 for image in first + second}) == 5
     for request in backend.requests:
         assert request.headers["x-no-cache"] == "true"
-        assert json.loads(request.body)["messages"][0]["content"].strip() == "A fox"
+        assert json.loads(request.body)["messages"][1]["content"].strip() == "A fox"
 
 
 @ORDERS
@@ -579,7 +585,7 @@ def test_an_order_may_be_cached(mode: str, caplog: pytest.LogCaptureFixture) -> 
     assert len({image.sha256 for image in images}) == 1
     assert "2 of 3 images are identical" in caplog.text
     assert "x-no-cache" not in backend.requests[0].headers
-    assert json.loads(backend.requests[0].body)["messages"][0]["content"] == "A fox"
+    assert json.loads(backend.requests[0].body)["messages"][1]["content"] == "A fox"
 
 
 @ORDERS
@@ -587,7 +593,7 @@ def test_iterators_are_read_once(mode: str) -> None:
     """Each of the calls gets all images."""
     backend = caching()
     order(mode, backend.on, iter(["A fox"]), images=iter([PHOTO]), n=3)
-    assert [len(json.loads(r.body)["messages"][0]["content"]) for r in backend.requests] == [2] * 3
+    assert [len(json.loads(r.body)["messages"][1]["content"]) for r in backend.requests] == [2] * 3
 
 
 @ORDERS
