@@ -24,25 +24,22 @@ _T = TypeVar("_T")
 def image_arguments(
     n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
 ) -> ImageArguments:
-    """The arguments of each of the `n` calls: what the caller gives, else fresh and instructed.
-
-    Raises `RequestError` for an `n` below 1.
-    """
+    """The arguments of each of the `n` calls: fresh unless said otherwise. `RequestError`."""
     if not isinstance(n, int) or n < 1:
         raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
     config: dict[str, Any] = dict(arguments.get("image_config") or {})
     config |= {"aspect_ratio": aspect_ratio} if aspect_ratio is not None else {}
     config |= {"image_size": size} if size is not None else {}
     fresh = arguments.get("fresh")
-    system = arguments.get("system")
-    order: ImageArguments = {
-        **arguments,
-        "fresh": True if fresh is None else fresh,
-        "system": INSTRUCTION if system is None else system,
-    }
+    order: ImageArguments = {**arguments, "fresh": True if fresh is None else fresh}
     if config:
         order["image_config"] = cast("ImageConfig", config)
     return order
+
+
+def chat_arguments(order: ImageArguments) -> ImageArguments:
+    """The arguments of an order that goes to a chat model, which needs to be told what to do."""
+    return {**order, "system": INSTRUCTION} if order.get("system") is None else order
 
 
 def reusable(given: Iterable[_T] | Any) -> Any:

@@ -7,6 +7,7 @@ from emby_plugins._call_settings import CallOptions, ImageArguments
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply
 from emby_plugins._errors import NotFoundError
 from emby_plugins._exchange import Exchange
+from emby_plugins._image_orders import chat_arguments
 from emby_plugins._images import Image
 from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.images_request import ImagesRequest
@@ -116,7 +117,7 @@ class WithImages:
             except NotFoundError as error:
                 if not self._dialect.learn_no_images_endpoint(error):
                     raise
-        reply: ChatReply = self.chat(prompt, model=model, images=images, **order)
+        reply: ChatReply = self.chat(prompt, model=model, images=images, **chat_arguments(order))
         return reply
 
     def _finish(self, exchange: Exchange) -> ChatReply:
@@ -159,7 +160,9 @@ class WithAsyncImages:
             except NotFoundError as error:
                 if not self._dialect.learn_no_images_endpoint(error):
                     raise
-        reply: ChatReply = await self.chat(prompt, model=model, images=images, **order)
+        reply: ChatReply = await self.chat(
+            prompt, model=model, images=images, **chat_arguments(order)
+        )
         return reply
 
     async def _finish(self, exchange: Exchange) -> ChatReply:
