@@ -39,14 +39,17 @@ def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
 def block_image(block: Mapping[str, Any]) -> Image:
     """The image of a content block.
 
-    Accepts v1 and v0 image blocks, OpenAI's `image_url` (a dict or a string) and Anthropic's
-    `source`. The media type is detected from the bytes, so it may be wrong or missing. Raises
-    `InvalidImageError` for data that does not decode, and `RequestError` for a `file_id`, which
-    belongs to another provider.
+    Accepts v1 and v0 image blocks, OpenAI's `image_url` (a dict or a string), `input_image` and
+    `image_generation_call`, Anthropic's `source` and Gemini's `media`. The media type is detected
+    from the bytes, so it may be wrong or missing. Raises `InvalidImageError` for data that does not
+    decode, and `RequestError` for a `file_id`, which belongs to another provider.
     """
-    if block.get("type") == "image_url":
+    kind = block.get("type")
+    if kind == "image_url" or (kind == "input_image" and "image_url" in block):
         target = block.get("image_url")
         return _from_url(target.get("url") if isinstance(target, Mapping) else target)
+    if kind == "image_generation_call":
+        return Image(content=decode(block["result"], "The image_generation_call block"))
     source = block["source"] if isinstance(block.get("source"), Mapping) else block
     encoded = source.get("base64") or (source.get("data") if "url" not in source else None)
     if encoded:
@@ -101,7 +104,12 @@ def image_blocks(message: BaseMessage) -> list[dict[Any, Any]]:
 
 def is_image(block: Mapping[str, Any]) -> bool:
     """Whether a content block is an image, of any provider."""
-    return block.get("type") in {"image", "image_url"}
+    kind = block.get("type")
+    if kind == "image_generation_call":
+        return bool(block.get("result"))
+    if kind == "media":
+        return str(block.get("mime_type")).startswith("image/")
+    return kind in {"image", "image_url", "input_image"}
 
 
 def decode(encoded: object, what: str) -> bytes:
@@ -109,6 +117,8 @@ def decode(encoded: object, what: str) -> bytes:
 
     Raises `InvalidImageError`, whose message begins with `what`, for anything else.
     """
+    if isinstance(encoded, bytes):  # Gemini's media blocks
+        return encoded
     if not isinstance(encoded, str):
         raise InvalidImageError(f"{what} must contain base64 text, got {type(encoded).__name__}.")
     if encoded[:5].lower() == "data:":

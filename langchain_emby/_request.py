@@ -26,18 +26,22 @@ from langchain_emby._blocks import block_image, decode, is_image
 Part = TextPart | ImagePart | FilePart
 Detail = Literal["low", "high", "auto"]
 
+# Reasoning, tool calls, which are sent apart from the content, and what the server-side tools of
+# other providers leave in their messages: it means nothing to Emby, and their text is beside it.
 _OMITTED_BLOCKS = {
-    "reasoning",
-    "thinking",
-    "redacted_thinking",
-    "tool_call",
-    "tool_call_chunk",
-    "invalid_tool_call",
-    "tool_use",
-    "input_json_delta",
-    "server_tool_call",
-    "server_tool_call_chunk",
-    "server_tool_result",
+    *("reasoning", "thinking", "redacted_thinking", "compaction"),
+    *("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "input_json_delta"),
+    *("server_tool_call", "server_tool_call_chunk", "server_tool_result", "server_tool_use"),
+    *("function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"),
+    *("file_search_call", "web_search_call", "computer_call", "computer_call_output"),
+    *("code_interpreter_call", "image_generation_call", "local_shell_call", "shell_call"),
+    *("local_shell_call_output", "shell_call_output", "apply_patch_call", "tool_search_call"),
+    *("apply_patch_call_output", "tool_search_output", "item_reference", "container_upload"),
+    *("mcp_call", "mcp_list_tools", "mcp_approval_request", "mcp_approval_response"),
+    *("mcp_tool_use", "mcp_tool_result", "web_search_tool_result", "web_fetch_tool_result"),
+    *("code_execution_tool_result", "bash_code_execution_tool_result", "executable_code"),
+    *("text_editor_code_execution_tool_result", "tool_search_tool_result"),
+    *("code_execution_result", "tool_reference", "function_call_signature"),
 }
 _ROLES = {
     "user": "user",
@@ -143,9 +147,21 @@ def _calls(message: AIMessage) -> Iterator[ToolCall]:
         yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
     known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in message.content:
-        if isinstance(block, dict) and block.get("type") == "tool_use" and block["id"] not in known:
-            arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
-            yield ToolCall(block["id"], block["name"], arguments)
+        in_content = _call_in(block) if isinstance(block, dict) else None
+        if in_content is not None and in_content.id not in known:
+            yield in_content
+
+
+def _call_in(block: Mapping[str, Any]) -> ToolCall | None:
+    """The tool call of a content block of Anthropic's or of OpenAI's Responses API."""
+    if block.get("type") == "tool_use":
+        arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+        return ToolCall(str(block.get("id") or ""), str(block.get("name") or ""), arguments)
+    if block.get("type") == "function_call":
+        call_id = str(block.get("call_id") or block.get("id") or "")
+        arguments = str(block.get("arguments") or "{}")
+        return ToolCall(call_id, str(block.get("name") or ""), arguments)
+    return None
 
 
 def _parts(content: str | Iterable[str | dict[Any, Any]]) -> Iterator[Part]:
@@ -158,12 +174,12 @@ def _parts(content: str | Iterable[str | dict[Any, Any]]) -> Iterator[Part]:
 
 def _part(block: Mapping[str, Any]) -> Iterator[Part]:
     kind = block.get("type")
-    if kind in {"text", None} and isinstance(block.get("text"), str):
+    if kind in {"text", "input_text", "output_text", None} and isinstance(block.get("text"), str):
         if block["text"]:
             yield TextPart(block["text"])
     elif is_image(block):
         yield ImagePart(block_image(block), _detail(block))
-    elif kind in {"file", "document"}:
+    elif kind in {"file", "document", "input_file", "media"}:
         yield _file(block)
     elif kind == "text-plain":
         yield TextPart(_plain_text(block))
@@ -201,7 +217,11 @@ def _file(block: Mapping[str, Any]) -> Part:
         return _to_file_part(decode(encoded, "The file block"), fields)
     if fields.get("file_id"):
         return FilePart(filename=_filename(fields) or "", file_id=str(fields["file_id"]))
-    what = "Files can't be sent by URL." if url else "The file block contains no file."
+    what = (
+        "Files can't be sent by URL."
+        if url or fields.get("file_uri")
+        else "The file block contains no file."
+    )
     raise RequestError(what, hint="Pass its bytes as base64.")
 
 

@@ -1,5 +1,6 @@
 """Images and files in LangChain's messages: every shape, in every role, as it goes on the wire."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from langchain_core.messages import (
 )
 from lc_support import ADDRESS, JPEG, PDF, PNG, Script, b64, data_url
 
-from emby_plugins import InvalidImageError, RequestError
+from emby_plugins import Image, InvalidImageError, RequestError
+from langchain_emby import images_of
 
 CSV = b"name,legs\ndog,4\n"
 
@@ -41,6 +43,17 @@ IMAGES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "image_url string": ({"type": "image_url", "image_url": ADDRESS}, REMOTE),
     "image_url string, data": ({"type": "image_url", "image_url": data_url(PNG)}, PICTURE),
+    "responses input_image": ({"type": "input_image", "image_url": ADDRESS}, REMOTE),
+    "responses input_image, detail": (
+        {"type": "input_image", "image_url": ADDRESS, "detail": "low"},
+        image(ADDRESS, "low"),
+    ),
+    "responses generated": (
+        {"type": "image_generation_call", "id": "ig_1", "result": b64(PNG)},
+        PICTURE,
+    ),
+    "gemini media": ({"type": "media", "mime_type": "image/png", "data": b64(PNG)}, PICTURE),
+    "gemini media, bytes": ({"type": "media", "mime_type": "image/png", "data": PNG}, PICTURE),
     "v1 url": ({"type": "image", "url": ADDRESS}, REMOTE),
     "v1 url, data": ({"type": "image", "url": data_url(PNG)}, PICTURE),
     "v1 url, detail": (
@@ -151,6 +164,11 @@ TEXTS: dict[str, tuple[Any, str]] = {
         {"type": "file", "source_type": "text", "url": "four legs"},
         "four legs",
     ),
+    "responses input": ({"type": "input_text", "text": "four legs"}, "four legs"),
+    "responses output": (
+        {"type": "output_text", "text": "four legs", "annotations": []},
+        "four legs",
+    ),
     "refusal": ({"type": "refusal", "refusal": "four legs"}, "four legs"),
     "non-standard": (
         {"type": "non_standard", "value": {"type": "text", "text": "four legs"}},
@@ -235,6 +253,12 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "file_id",
     ),
     "empty image": ({"type": "image"}, RequestError, "neither base64 nor url"),
+    "input_image id": ({"type": "input_image", "file_id": "file-1"}, RequestError, "file_id"),
+    "gemini file": (
+        {"type": "media", "mime_type": "application/pdf", "file_uri": "gs://a"},
+        RequestError,
+        "by URL",
+    ),
     "empty image_url": ({"type": "image_url"}, RequestError, "URL of an image"),
     "broken base64": ({"type": "image", "base64": "a*b"}, InvalidImageError, "base64"),
     "no image": ({"type": "image", "base64": b64(b"hello")}, InvalidImageError, "can't be sent"),
@@ -273,6 +297,63 @@ def test_what_a_model_said_to_itself_stays_behind(block: dict[str, Any]) -> None
     """Reasoning and the blocks of tool calls are no content of a message that is sent back."""
     messages = sent("assistant", [block, {"type": "text", "text": "Well."}])
     assert messages[1]["content"] == "Well."
+
+
+PROVIDER_ONLY = [
+    {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    {"type": "file_search_call", "id": "fs_1", "queries": [], "results": None},
+    {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "outputs": []},
+    {"type": "computer_call", "id": "cu_1", "call_id": "c", "action": {}},
+    {"type": "image_generation_call", "id": "ig_1", "status": "failed", "result": None},
+    {"type": "mcp_call", "id": "mcp_1", "name": "look", "arguments": "{}"},
+    {"type": "mcp_list_tools", "id": "mcpl_1", "tools": []},
+    {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}},
+    {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []},
+    {"type": "code_execution_tool_result", "tool_use_id": "srv_1", "content": {}},
+    {"type": "executable_code", "executable_code": "1", "language": "python"},
+    {"type": "code_execution_result", "code_execution_result": "1", "outcome": 1},
+    {"type": "compaction", "content": "..."},
+]
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["raw", "non-standard"])
+@pytest.mark.parametrize("block", PROVIDER_ONLY, ids=lambda block: block["type"])
+def test_items_of_other_providers_tools_stay_behind(block: dict[str, Any], wrapped: bool) -> None:
+    """A conversation that another provider's model began goes on, with its text."""
+    item = {"type": "non_standard", "value": block} if wrapped else block
+    messages = sent("assistant", [item, {"type": "text", "text": "Well."}])
+    assert messages[1] == {"role": "assistant", "content": "Well."}
+
+
+def test_a_conversation_of_the_responses_api_goes_on() -> None:
+    """Its calls, results and generated images are converted, once each."""
+    began = AIMessage(
+        [
+            {"type": "reasoning", "id": "rs_1", "summary": []},
+            {"type": "image_generation_call", "id": "ig_1", "result": b64(PNG)},
+            {"type": "output_text", "text": "Here.", "annotations": []},
+            {
+                "type": "function_call",
+                "id": "fc_1",
+                "call_id": "call_1",
+                "name": "look",
+                "arguments": '{"at": "dog"}',
+            },
+        ],
+        tool_calls=[{**CALL, "id": "call_1", "args": {"at": "dog"}}],
+    )
+    assert images_of(began) == [Image.from_bytes(PNG)]
+    for message in (began, began.model_copy(update={"tool_calls": []})):
+        script = Script("Fine.")
+        result = ToolMessage("A dog.", tool_call_id="call_1")
+        script.chat().invoke([HumanMessage("Hi"), message, result, HumanMessage("And?")])
+        assistant, answer, user = script.sent["messages"][1:]
+        assert assistant["content"] == "Here."
+        (call,) = assistant["tool_calls"]
+        assert (call["id"], call["function"]["name"]) == ("call_1", "look")
+        assert json.loads(call["function"]["arguments"]) == {"at": "dog"}
+        assert answer["tool_call_id"] == "call_1"
+        assert user["content"][0]["image_url"]["url"] == data_url(PNG)
 
 
 def test_tool_calls_go_back_with_their_results() -> None:
