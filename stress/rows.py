@@ -230,14 +230,14 @@ HOSTILE = [
 ]
 
 SECTIONS: dict[str, list[Row]] = {
-    "The gateway says no": STATUS,
-    "What is tried again": RETRIED,
-    "Time": TIME,
-    "A stream that goes wrong": STREAM,
-    "Bytes that go wrong": BYTES,
-    "Too much": BOMBS,
+    "Error responses": STATUS,
+    "Retries": RETRIED,
+    "Time limits": TIME,
+    "Broken streams": STREAM,
+    "Broken bodies": BYTES,
+    "Size limits": BOMBS,
     "Odd images": PICTURES,
     "The network": NETWORK,
     "A hostile gateway": HOSTILE,
-    "Settings, before anything is sent": SETTINGS,
+    "Invalid settings": SETTINGS,
 }

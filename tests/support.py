@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -331,3 +332,32 @@ def _requests(file: Iterable[bytes] | Any) -> Iterator[Asked]:
             headers[name.lower()] = value.strip()
         body = file.read(int(headers.get("content-length", 0)))
         yield Asked(method, path, headers, body)
+
+
+def pairwise_cases(**values: Iterable[Any]) -> list[dict[str, Any]]:
+    """Few combinations, in which each pair of values of two parameters occurs at least once.
+
+    Each case starts from a pair that is still missing, and takes for the other parameters the
+    values that complete the most missing pairs.
+    """
+    names = {name: list(given) for name, given in values.items()}
+
+    def pairs(case: dict[str, int]) -> set[frozenset[tuple[str, int]]]:
+        return {frozenset(pair) for pair in combinations(case.items(), 2)}
+
+    missing = {
+        frozenset(((one, i), (other, j)))
+        for one, other in combinations(names, 2)
+        for i in range(len(names[one]))
+        for j in range(len(names[other]))
+    }
+    cases = []
+    while missing:
+        case = dict(min(missing, key=sorted))
+        for name, given in names.items():
+            if name not in case:
+                options = ({**case, name: at} for at in range(len(given)))
+                case = max(options, key=lambda option: len(pairs(option) & missing))
+        missing -= pairs(case)
+        cases.append({name: names[name][case[name]] for name in names})
+    return cases

@@ -1,14 +1,17 @@
 """Generated images through LangChain: all of them, exact, in order, however they are asked for."""
 
 import asyncio
+import math
 import pickle
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict, messages_to_dict
 from lc_support import ADDRESS, JPEG, MORE, PNG, WEBP, Script, data_url, merged
+from support import pairwise_cases
 
 from emby_plugins import Image
 from langchain_emby import ChatEmby, block_image, image_block, images_of
@@ -110,17 +113,25 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("version", ["v0", "v1"])
-@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-@pytest.mark.parametrize("pictures", CASES.values(), ids=CASES)
-@pytest.mark.parametrize("way", WAYS)
-def test_every_image_arrives(
-    way: Callable[[ChatEmby], AIMessage],
-    pictures: tuple[bytes | str, ...],
-    text: str,
-    version: str,
-) -> None:
+ARRIVALS = pairwise_cases(way=WAYS, case=CASES, text=TEXTS, version=["v0", "v1"])
+
+
+def test_every_pair_of_conditions_occurs() -> None:
+    """The thinned cases still combine each way with each images, text and version."""
+    assert len(ARRIVALS) <= 100
+    for one, other in combinations(ARRIVALS[0], 2):
+        values = [len({case[name] for case in ARRIVALS}) for name in (one, other)]
+        assert len({(case[one], case[other]) for case in ARRIVALS}) == math.prod(values)
+    assert {case["way"] for case in ARRIVALS} == {*WAYS}
+
+
+@pytest.mark.parametrize(
+    "given", ARRIVALS, ids=lambda given: "-".join([given["way"].__name__, *[*given.values()][1:]])
+)
+def test_every_image_arrives(given: dict[str, Any]) -> None:
     """Bytes, order and media types are those of the gateway, in content and content blocks."""
+    way, version = given["way"], given["version"]
+    pictures, text = CASES[given["case"]], TEXTS[given["text"]]
     message = way(Script(text, pictures).chat(output_version=version))
     images = images_of(message)
     assert images == expected(pictures)
