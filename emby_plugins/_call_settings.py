@@ -128,8 +128,9 @@ _OTHER_NAMES = {
 def _suggestion(name: str) -> str:
     known = [*ChatArguments.__annotations__, *ChatOptions.__annotations__]
     known += [*CallOptions.__annotations__, "model", "images", "system", "prompt"]
-    if name in ImageConfig.__annotations__ or name in {"size", "quality"}:
-        return f"options of the image go into image_config={{{name!r}: ...}}"
+    key = f"image_{name}" if name in {"size", "quality"} else name
+    if key in ImageConfig.__annotations__:
+        return f"options of the image go into image_config={{{key!r}: ...}}"
     meant = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, n=1)), "")
     if meant:
         return f"did you mean {meant!r}?"

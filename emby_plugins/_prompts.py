@@ -16,10 +16,12 @@ from emby_plugins._chat import (
     FilePart,
     ImageConfig,
     ImagePart,
+    JSONSchema,
     Message,
     Part,
     Role,
     TextPart,
+    Tool,
     ToolCall,
 )
 from emby_plugins._errors import RequestError
@@ -128,6 +130,8 @@ def _message(turn: Turn) -> Message:
 
 
 def _suggest_turn(value: object) -> str:
+    if isinstance(value, tuple) and len(value) == 2 and value[0] in (*_ROLES, "human", "ai"):
+        return f"Use {{'role': {value[0]!r}, 'content': ...}} in place of a pair."
     if isinstance(value, Image):
         return "Pass images=[image] beside the prompt, or Message.user('What is this?', image)."
     call = "" if isinstance(value, str) else suggest_image(value)
@@ -251,6 +255,15 @@ def _check_options(options: ChatOptions) -> None:
             near = f"image_{name}" if f"image_{name}" in known else nearest(name, known)
             hint = f"did you mean {near!r}?" if near else f"valid keys are {', '.join(known)}"
             raise TypeError(f"unknown key {name!r} in image_config; {hint}")
+    tools: Any = options.get("tools") or ()
+    for at, tool in enumerate(tools):
+        if not isinstance(tool, Tool):
+            hint = "Use Tool(name, description, parameters), where parameters is a JSON schema."
+            raise RequestError(f"tools[{at}] is {_named(tool)}; expected a Tool.", hint=hint)
+    shape: Any = options.get("response_format")
+    if shape is not None and not isinstance(shape, str | JSONSchema):
+        hint = "Use JSONSchema({...}), or the string 'json_object'."
+        raise RequestError(f"response_format is {_named(shape)}.", hint=hint)
     extra = options.get("extra_body") or {}
     check_n(extra.get("n"))
     stop_sequences(options)

@@ -174,6 +174,7 @@ UNKNOWN = {
     "max_completion_tokens": "did you mean 'max_tokens'",
     "stop_sequences": "did you mean 'stop'",
     "aspect_ratio": "image_config={'aspect_ratio'",
+    "size": "image_config={'image_size'",
     "zzz": "valid options are ",
 }
 
@@ -484,6 +485,8 @@ def test_what_is_no_image_names_the_right_call(ask: Asker, way: str) -> None:
         (["What is it?", PHOTO], "Pass images=[image] beside the prompt"),
         (["What is it?", Path("a.png")], "Image.from_path('a.png')"),
         (b"1", "Image.from_bytes("),
+        (("user", "Hi"), "Use {'role': 'user', 'content': ...}"),
+        ([("system", "Hi")], "Use {'role': 'system', 'content': ...}"),
         ([{"role": "robot", "content": "Hi"}], "Roles are system"),
         ([{"role": "user", "content": [{"type": "input_audio"}]}], "'input_audio'"),
         ([{"role": "user", "content": 5}], "is an int"),
@@ -497,6 +500,24 @@ def test_what_is_no_prompt_names_the_right_call(ask: Asker, prompt: Any, expecte
     with pytest.raises((RequestError, InvalidImageError)) as caught:
         ask(prompt, on=backend.on)
     assert expected in str(caught.value)
+    assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"tools": [{"type": "function"}]}, r"tools\[0\] is a dict; .* Use Tool\("),
+        ({"response_format": {"type": "json_object"}}, r"JSONSchema\(.* 'json_object'"),
+        ({"image_config": "16:9"}, "image_config is '16:9'; expected a dict"),
+    ],
+)
+def test_options_of_a_wrong_type_name_the_right_one(
+    ask: Asker, options: Any, expected: str
+) -> None:
+    """As other packages take them."""
+    backend = ScriptedBackend(by=reply_to)
+    with pytest.raises(RequestError, match=expected):
+        ask("Hi", on=backend.on, **options)
     assert backend.requests == []
 
 
