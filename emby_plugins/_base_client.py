@@ -25,8 +25,8 @@ from emby_plugins._call_settings import (
     new_settings,
     split_arguments,
 )
-from emby_plugins._catalog import ModelCard
-from emby_plugins._chat import ChatRequest
+from emby_plugins._catalog import ModelCard, find_model
+from emby_plugins._chat import ChatRequest, Usage
 from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
@@ -41,6 +41,7 @@ from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._protocol.refusals import Dialect, hint_for
 from emby_plugins._protocol.request import chat_body, vary
+from emby_plugins._protocol.usage import with_estimated_cost
 from emby_plugins._redaction import redact, redact_error
 from emby_plugins._settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins._sinks import ImageFolder
@@ -103,6 +104,7 @@ class BaseClient(Generic[_HTTP]):
             msg = f"{self.base_url!r} is answered in this process: http_client has no use."
             raise ConfigurationError(msg)
         self._dialect = Dialect()
+        self._listed: list[ModelCard] = []
         self._transport = self._new_transport(self.base_url, self._key, self._backend, http_client)
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
@@ -153,6 +155,7 @@ class BaseClient(Generic[_HTTP]):
             new_sink=self._new_sink,
             stop=stop_sequences(options),
             keep_raw=arguments.get("keep_raw", False),
+            estimate=partial(self._estimate, request),
         )
         settings = self._settings.updated(of_call)
         if arguments.get("fresh"):
@@ -170,6 +173,7 @@ class BaseClient(Generic[_HTTP]):
             prompt=request.prompt,
             new_sink=self._new_sink,
             of_images=True,
+            estimate=partial(self._estimate, request.to_chat()),
         )
         settings = self._settings.updated(arguments)
         if fresh:
@@ -193,7 +197,15 @@ class BaseClient(Generic[_HTTP]):
     def _note_models(self, listed: list[ModelCard]) -> list[ModelCard]:
         """The models of the gateway, which are remembered, and of plugins."""
         self._dialect.note_models(listed)
+        self._listed[:] = listed
         return self._plugins.with_models(listed)
+
+    def _estimate(self, request: ChatRequest, usage: Usage, answered_by: str) -> Usage:
+        """Usage with a cost by the prices of the model that answered, or was asked for."""
+        cards = self._plugins.with_models(self._listed)
+        card = find_model(answered_by, cards) or find_model(request.model, cards)
+        sent = sum(len(message.images) for message in request.messages)
+        return with_estimated_cost(usage, card.pricing, sent) if card else usage
 
     def _models_exchange(self, options: CallOptions) -> Exchange:
         check_names(options)

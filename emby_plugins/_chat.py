@@ -236,9 +236,12 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call used: tokens, and US dollars where the gateway says.
+    """What a call used: tokens, and US dollars.
 
-    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`.
+    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`. Where the gateway does
+    not say what a call cost, `cost` is computed from the prices of the model, as far as they are
+    known, and `cost_is_estimate` is True. Prices are those of `Emby.models()`, if this client
+    has called it, and of plugins (`emby_models`).
     """
 
     prompt_tokens: int = 0
@@ -248,6 +251,7 @@ class Usage:
     cached_tokens: int = 0
     image_tokens: int = 0
     cost: float | None = None
+    cost_is_estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

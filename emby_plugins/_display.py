@@ -215,7 +215,8 @@ def _facts(reply: "ChatReply") -> Iterator[str]:
     if reply.usage is not None:
         yield f"{reply.usage.total_tokens:,} tokens"
         if reply.usage.cost is not None:
-            yield f"${reply.usage.cost:.4g}"
+            about = "about " if reply.usage.cost_is_estimate else ""
+            yield f"{about}${reply.usage.cost:.4g}"
     if reply.finish_reason in {"length", "content_filter"}:
         yield f"ended by {reply.finish_reason}"
 

@@ -158,6 +158,7 @@ def _received(record: CallRecord) -> dict[str, Any]:
             "gen_ai.usage.reasoning.output_tokens": usage.reasoning_tokens or None,
             "emby.usage.image.output_tokens": usage.image_tokens or None,
             "emby.usage.cost": usage.cost,
+            "emby.usage.cost_is_estimate": usage.cost_is_estimate or None,
         }
     return values | _images("emby.response.images", record.images_out)
 

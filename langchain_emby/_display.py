@@ -134,6 +134,7 @@ def to_reply(message: BaseMessage) -> ChatReply:
             reasoning_tokens=usage.get("output_token_details", {}).get("reasoning") or 0,
             image_tokens=image_tokens(usage),
             cost=metadata.get("cost"),
+            cost_is_estimate=metadata.get("cost_is_estimate", False),
         ),
         finish_reason=metadata.get("finish_reason"),
         model=metadata.get("model_name", ""),

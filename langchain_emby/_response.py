@@ -199,6 +199,7 @@ def _metadata(reply: ChatReply, model: str, *, v1: bool) -> dict[str, Any]:
         "system_fingerprint": reply.system_fingerprint,
         "routing": dict(reply.metadata),
         "cost": reply.usage.cost if reply.usage else None,
+        "cost_is_estimate": (reply.usage is not None and reply.usage.cost_is_estimate) or None,
         "citations": _citations(reply),
         "output_version": "v1" if v1 else None,
     }

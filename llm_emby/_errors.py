@@ -11,6 +11,7 @@ from emby_plugins import (
     EmbyError,
     EmbyTimeoutError,
     MissingKeyError,
+    ModelCard,
     ModelNotFoundError,
     hookimpl,
 )
@@ -37,6 +38,18 @@ class Hints:
                 return "Give it longer: -o timeout 600 (seconds)."
             case _:
                 return None
+
+
+class KnownModel:
+    """Tells a client what is known of the model, its prices among it, without asking."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+
+    @hookimpl(trylast=True)
+    def emby_models(self) -> list[ModelCard]:
+        """The one model."""
+        return [self._card]
 
 
 class EmbyModelError(llm.ModelError, click.ClickException):

@@ -50,6 +50,7 @@ class _Shared(_BaseModel):
         self.supports_tools = card.tools is not False
         self.supports_schema = card.structured_output is not False
         self._base_url = base_url
+        self._card = card
 
     def get_key(self, explicit_key: str | None = None) -> str | None:
         """The key by `llm`'s rules, or None: whether one is needed, the client decides."""
@@ -60,7 +61,7 @@ class _Shared(_BaseModel):
 
     def client_settings(self, prompt: llm.Prompt, key: str | None) -> dict[str, Any]:
         """How to make the client for a prompt."""
-        from llm_emby._errors import Hints
+        from llm_emby._errors import Hints, KnownModel
 
         options = prompt.options
         assert isinstance(options, Options)
@@ -70,7 +71,7 @@ class _Shared(_BaseModel):
             "base_url": self._base_url,
             "metadata": options.metadata,
             "source": options.source,
-            "plugins": [Hints()],
+            "plugins": [Hints(), KnownModel(self._card)],
         }
         if options.output is None:
             # Straight to where they are kept, without going through memory.

@@ -165,6 +165,7 @@ class ResponseWriter:
                 "cached_tokens": reply.usage.cached_tokens,
                 "image_tokens": reply.usage.image_tokens,
                 "cost": reply.usage.cost,
+                "cost_is_estimate": reply.usage.cost_is_estimate,
             }
             response.set_usage(
                 input=reply.usage.prompt_tokens,

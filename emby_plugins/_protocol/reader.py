@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import unescape
 
-from emby_plugins._chat import ChatReply, Finished, StreamEvent
+from emby_plugins._chat import ChatReply, Finished, StreamEvent, Usage
 from emby_plugins._errors import (
     APIError,
     EmbyError,
@@ -65,6 +66,7 @@ class ReplyReader:
         stop: Sequence[str] = (),
         keep_raw: bool = False,
         of_images: bool = False,
+        estimate: Callable[[Usage, str], Usage] | None = None,
     ) -> None:
         self.is_done = False
         self._headers = headers
@@ -73,6 +75,7 @@ class ReplyReader:
         self._model = model
         self._prompt = prompt
         self._of_images = of_images
+        self._estimate = estimate
         self._decoder = ImageDecoder(limits, new_sink)
         self._accumulator = ReplyAccumulator(limits, self._provenance, self._decoder)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
@@ -161,6 +164,8 @@ class ReplyReader:
             headers=self._headers,
             raw=self._raw and self._raw.value(streamed=streamed),
         )
+        if self._estimate and reply.usage is not None and reply.usage.cost is None:
+            reply = replace(reply, usage=self._estimate(reply.usage, reply.model))
         return cut_reply(reply, self._stop) if self._stop else reply
 
     @contextmanager

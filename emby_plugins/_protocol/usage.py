@@ -1,5 +1,8 @@
 """Parse token usage and cost, which gateways report in several formats and chunks."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from emby_plugins._chat import Usage
@@ -62,3 +65,38 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
 def _count(counts: dict[str, Any], name: str) -> int:
     count = counts.get(name)
     return int(count) if isinstance(count, int | float) and 0 <= count < 1e15 else 0
+
+
+def with_estimated_cost(usage: Usage, pricing: Mapping[str, str], images: int = 0) -> Usage:
+    """Usage with its cost by a model's prices, where the gateway gave none.
+
+    `pricing` is that of a `ModelCard`; `images` is how many were sent, which some models charge
+    for apiece (`image`). Generated images are part of `completion_tokens`. Usage stays as it is
+    if a price per token is missing, or all are 0: gateways list 0 for models that they route to
+    others, such as `auto` (recordings, case `models`).
+    """
+    prompt, completion = _price(pricing, "prompt"), _price(pricing, "completion")
+    request, image = _price(pricing, "request") or 0, _price(pricing, "image") or 0
+    if usage.cost is not None or prompt is None or completion is None:
+        return usage
+    if not any((prompt, completion, request, image)):
+        return usage
+    cached = min(usage.cached_tokens, usage.prompt_tokens)
+    cost = (
+        prompt * (usage.prompt_tokens - cached)
+        # 0 is what gateways list where they don't know of a discount.
+        + (_price(pricing, "input_cache_read") or prompt) * cached
+        + completion * usage.completion_tokens
+        + image * images
+        + request
+    )
+    return replace(usage, cost=float(cost), cost_is_estimate=True)
+
+
+def _price(pricing: Mapping[str, str], name: str) -> Decimal | None:
+    try:
+        price = Decimal(pricing[name])
+    except (KeyError, InvalidOperation):
+        return None
+    # A negative price, as some gateways list for "it depends", is none.
+    return price if price.is_finite() and 0 <= price < 1_000_000 else None

@@ -1,9 +1,12 @@
 """Telemetry in LangChain: the calls of an agent, its tool's included, are children of its span."""
 
+from typing import Any
+
 import pytest
 from langchain_core.messages import HumanMessage
 from telemetry_help import Telemetry
 
+from emby_plugins import ModelCard, hookimpl
 from langchain_emby import ChatEmby, EmbyImageTool
 
 agents = pytest.importorskip("langchain.agents")
@@ -33,3 +36,22 @@ async def test_an_agents_calls_are_children_of_its_span(way: str) -> None:
     drawn = [span for span in spans if "emby.response.images.count" in (span.attributes or {})]
     assert len(spans) == 3
     assert len(drawn) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_message_says_that_its_cost_is_an_estimate(stream: bool) -> None:
+    """Where the gateway gave none, and the prices are known; and is silent otherwise."""
+
+    class Priced:
+        @hookimpl
+        def emby_models(self) -> list[ModelCard]:
+            return [ModelCard("emby-mock", pricing={"prompt": "1e-6", "completion": "1e-6"})]
+
+    def metadata(**on: Any) -> dict[str, Any]:
+        model = ChatEmby(model="emby-mock", base_url="mock:", streaming=stream, **on)
+        return dict(model.invoke("Hello").response_metadata)
+
+    said = metadata(plugins=[Priced()])
+    assert said["cost"] == pytest.approx(10e-6)
+    assert said["cost_is_estimate"] is True
+    assert not metadata().keys() & {"cost", "cost_is_estimate"}
