@@ -7,7 +7,7 @@ PIP := python -m pip install --quiet --disable-pip-version-check
 # What is declared in pyproject.toml: extras for users, groups for those who work on the project.
 EXTRAS := llm,langchain,preview
 # All but Ray, which has a target of its own: the lowest release declared is also the newest.
-ALL := --editable '.[$(EXTRAS),heic,httpx2,notebook]' \
+ALL := --editable '.[$(EXTRAS),heic,httpx2,notebook,otel]' \
 	--group dev --group browser --group fuzz --group bench --group docs
 
 # The tests that `make test` runs on both HTTP libraries.

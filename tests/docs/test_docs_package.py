@@ -146,6 +146,24 @@ def test_each_target_is_phony() -> None:
     assert set(phony[1].split()) == make_targets()
 
 
+def test_the_lowest_and_the_newest_are_of_everything() -> None:
+    """`make test-lowest` and `test-newest` install every extra but Ray, and every group they can."""
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "test-newest"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    extras = re.search(r"--editable '\.\[(.*?)\]'", shown.stdout)
+    assert extras is not None
+    assert {*extras[1].split(","), "ray"} == PROJECT["optional-dependencies"].keys()
+    groups = {*re.findall(r"--group (\S+)", shown.stdout)}
+    # `test` is in `dev`; a proxy that pins much; and tools that install or upload.
+    apart = {"test", "litellm", "lowest", "package"}
+    assert groups | apart == PYPROJECT["dependency-groups"].keys()
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_follow_the_schema(path: Path) -> None:
     """They are what GitHub takes."""
