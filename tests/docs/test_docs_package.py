@@ -147,7 +147,7 @@ def test_each_target_is_phony() -> None:
 
 
 def test_the_lowest_and_the_newest_are_of_everything() -> None:
-    """`make test-lowest` and `test-newest` install every extra but Ray, and every group they can."""
+    """`make test-lowest` and `test-newest` install all extras but Ray, and all groups they can."""
     shown = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "test-newest"],
         cwd=ROOT,
