@@ -1,10 +1,12 @@
 """Convert LangChain's call arguments, tools and response formats to the core's."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from emby_plugins import JSONSchema, RequestError, Tool
 from langchain_emby._arguments import CALL_SETTINGS, CONVERTED, CORE_OPTIONS, TRACED, is_key_name
@@ -133,21 +135,67 @@ def to_core_response_format(response_format: object, *, strict: bool | None = No
         kind = response_format.get("type")
         if kind in {"text", "json_object"}:
             return kind
-    if isinstance(response_format, Mapping) and response_format.get("type") == "json_schema":
-        named = response_format.get("json_schema") or response_format
-        return JSONSchema(
-            schema=named.get("schema") or {},
-            name=named.get("name") or "reply",
-            description=named.get("description") or "",
-            strict=named.get("strict") if strict is None else strict,
-        )
-    schema = convert_to_json_schema(cast("Any", response_format), strict=strict)
+    return _to_json_schema(response_format, strict)
+
+
+def _to_json_schema(source: object, strict: bool | None) -> JSONSchema:
+    if isinstance(source, Mapping):
+        named = _named_schema(source)
+        strict = named.get("strict") if strict is None else strict
+    elif isinstance(source, type) and is_basemodel_subclass(source):
+        schema = _inline_root(_schema_of_class(source))
+        description = inspect.cleandoc(source.__doc__ or "")
+        named = {"schema": schema, "name": source.__name__, "description": description}
+    else:
+        schema = convert_to_json_schema(cast("Any", source))
+        named = {**schema, "schema": schema, "name": schema.get("title")}
+    schema = named.get("schema") or {}
     return JSONSchema(
-        schema={name: value for name, value in schema.items() if name != "title"},
-        name=_plain_name(str(schema.get("title") or "reply")),
-        description=str(schema.get("description") or ""),
+        schema=_close_objects(schema) if strict and not isinstance(source, Mapping) else schema,
+        name=_legal_name(str(named.get("name") or "reply")),
+        description=str(named.get("description") or ""),
         strict=strict,
     )
+
+
+def _named_schema(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A schema as `{"name", "schema", ...}`, from the dicts of OpenAI and Anthropic, or itself."""
+    inner = source.get("json_schema") or source.get("function")
+    named: Mapping[str, Any] = inner if isinstance(inner, Mapping) else source
+    for name in ("schema", "parameters", "input_schema"):
+        if isinstance(named.get(name), Mapping):
+            return {**named, "schema": named[name]}
+    if "name" in source and "properties" not in source:
+        return {**source, "schema": {"type": "object", "properties": {}}}
+    return {
+        "schema": source,
+        "name": source.get("title"),
+        "description": source.get("description"),
+    }
+
+
+def _schema_of_class(model: Any) -> dict[str, Any]:
+    is_v1 = not hasattr(model, "model_json_schema")
+    return cast("dict[str, Any]", model.schema() if is_v1 else model.model_json_schema())
+
+
+def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a recursive class with an object at its root, as tools require it."""
+    name = str(schema.get("$ref", "")).removeprefix("#/$defs/")
+    definitions = schema.get("$defs", {})
+    return {**definitions[name], "$defs": definitions} if name in definitions else schema
+
+
+def _close_objects(schema: Any) -> Any:
+    """What strict mode demands of every object: all properties required, and no others."""
+    if isinstance(schema, list):
+        return [_close_objects(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _close_objects(value) for name, value in schema.items()}
+    if isinstance(closed.get("properties"), dict) and closed.get("type") == "object":
+        closed |= {"additionalProperties": False, "required": [*closed["properties"]]}
+    return closed
 
 
 def to_response_format(
@@ -167,5 +215,6 @@ def to_response_format(
     return {"type": "json_schema", "json_schema": fields}
 
 
-def _plain_name(name: str) -> str:
+def _legal_name(name: str) -> str:
+    """The name with characters replaced that gateways refuse, such as those of `Resp[int]`."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)[:64]

@@ -1,40 +1,151 @@
-"""`with_structured_output`: the output parser for each method."""
+"""`with_structured_output`: the schema as it is sent, and the parser of the reply.
 
+LangChain's own conversion drops `$defs` and mistakes OpenAI's `{"name", "schema"}` for a schema;
+its parsers complete JSON that was cut off, and return None if there is none.
+"""
+
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Literal, cast
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
-from langchain_core.output_parsers.base import OutputParserLike
-from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.output_parsers import BaseTransformOutputParser
+from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from langchain_emby._options import to_openai_tool
+from langchain_emby._options import to_response_format
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 Schema = dict[str, Any] | type
 
+_MAX_QUOTED = 500
 
-def is_pydantic(schema: Schema | None) -> bool:
+
+class StructuredOutputParser(BaseTransformOutputParser[Any]):
+    """Parses a reply into an instance of a pydantic class, or else into a dict.
+
+    Reads the arguments of the call to `tool_name`, or the text as JSON if it is empty. A stream of
+    dicts grows with each chunk. Raises `OutputParserException` for a reply without the call, with
+    incomplete JSON, or with data that the class rejects.
+    """
+
+    target: Any = None
+    tool_name: str = ""
+
+    @property
+    def _type(self) -> str:
+        return "emby_structured_output"
+
+    def parse_result(
+        self,
+        result: list[Generation],
+        *,
+        partial: bool = False,  # noqa: ARG002 - LangChain's signature
+    ) -> Any:
+        """The parsed reply."""
+        generation = result[0]
+        if isinstance(generation, ChatGeneration):
+            return self._parse(generation.message)
+        return self.parse(generation.text)
+
+    def parse(self, text: str) -> Any:
+        """The parsed text."""
+        return self._parse(AIMessage(text))
+
+    def _parse(self, message: BaseMessage) -> Any:
+        data = self._read(message)
+        if not is_pydantic(self.target):
+            return data
+        validate = getattr(self.target, "model_validate", None)
+        try:
+            return validate(data) if validate else self.target.parse_obj(data)
+        except ValueError as error:
+            raise self._error(f"The reply does not match the schema: {error}", message) from error
+
+    def _read(self, message: BaseMessage) -> Any:
+        if not self.tool_name:
+            try:
+                return parse_json_markdown(message.text, parser=json.loads)
+            except ValueError as error:
+                what = f"The reply is not valid JSON: {error}." if message.text else "No text."
+                raise self._error(what, message) from None
+        for call in getattr(message, "tool_calls", ()):
+            if call["name"] == self.tool_name:
+                return call["args"]
+        for call in getattr(message, "invalid_tool_calls", ()):
+            if call["name"] == self.tool_name:
+                what = f"The arguments of the call to {self.tool_name!r} are not complete JSON."
+                raise self._error(what, message)
+        raise self._error(f"The model did not call {self.tool_name!r}.", message)
+
+    def _error(self, problem: str, message: BaseMessage) -> OutputParserException:
+        text = message.text
+        quote = f"The model said: {text[:_MAX_QUOTED]!r}." if text else ""
+        notice = message.response_metadata.get("notice", "")
+        sentences = " ".join(filter(None, (problem, notice, quote)))
+        return OutputParserException(sentences, llm_output=text)
+
+    def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[Any]:  # noqa: A002
+        merged: Any = None
+        last: Any = None
+        for item in input:
+            merged, grown = self._grow(merged, item)
+            if grown is not None and grown != last:
+                last = grown
+                yield grown
+        if merged is not None and (final := self._parse(merged)) != last:
+            yield final
+
+    async def _atransform(
+        self,
+        input: AsyncIterator[str | BaseMessage],  # noqa: A002
+    ) -> AsyncIterator[Any]:
+        merged: Any = None
+        last: Any = None
+        async for item in input:
+            merged, grown = self._grow(merged, item)
+            if grown is not None and grown != last:
+                last = grown
+                yield grown
+        if merged is not None and (final := self._parse(merged)) != last:
+            yield final
+
+    def _grow(self, merged: Any, item: str | BaseMessage) -> tuple[Any, dict[str, Any] | None]:
+        """The chunks so far, merged, and the dict that they contain so far."""
+        chunk = AIMessageChunk(content=item) if isinstance(item, str) else item
+        merged = chunk if merged is None else merged + chunk
+        if is_pydantic(self.target):
+            return merged, None
+        if self.tool_name:
+            calls = (c for c in merged.tool_calls if c["name"] == self.tool_name)
+            return merged, next((call["args"] for call in calls), None)
+        try:
+            found = parse_json_markdown(merged.text) if merged.text else None
+        except ValueError:
+            found = None
+        return merged, found if isinstance(found, dict) else None
+
+
+def is_pydantic(schema: object) -> bool:
     """Whether the schema is a pydantic class."""
     return isinstance(schema, type) and is_basemodel_subclass(schema)
 
 
-def parser_for(schema: Schema | None, method: Method) -> OutputParserLike[Any]:
-    """A parser of the model's message: to an instance for a pydantic class, else to a dict."""
-    if method == "function_calling" and schema is not None:
-        if is_pydantic(schema):
-            return PydanticToolsParser(tools=[cast("Any", schema)], first_tool_only=True)
-        name = to_openai_tool(schema)["function"]["name"]
-        return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-    if is_pydantic(schema):
-        return PydanticOutputParser(pydantic_object=cast("Any", schema))
-    return JsonOutputParser()
+def to_schema_tool(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
+    """A tool in OpenAI's form whose arguments are an instance of the schema."""
+    response_format = cast("dict[str, Any]", to_response_format(schema, strict=strict))
+    named: Mapping[str, Any] = response_format["json_schema"]
+    function = {name: value for name, value in named.items() if name != "schema"}
+    return {"type": "function", "function": {**function, "parameters": named["schema"]}}
 
 
 def with_raw(
-    model: Runnable[LanguageModelInput, Any], parser: OutputParserLike[Any]
+    model: Runnable[LanguageModelInput, Any], parser: StructuredOutputParser
 ) -> Runnable[LanguageModelInput, Any]:
     """A chain that returns `{"raw", "parsed", "parsing_error"}` and raises no parsing error."""
     parsed = RunnablePassthrough.assign(

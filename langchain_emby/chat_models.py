@@ -270,8 +270,9 @@ class ChatEmby(BaseChatEmby):
 
         `method` is `function_calling` (a tool that the model must call), `json_schema` or
         `json_mode`, for which the prompt must describe the format. With `include_raw` the result
-        is `{"raw": message, "parsed": ..., "parsing_error": ...}`. Raises `ValueError`
-        for an unknown method or a missing schema.
+        is `{"raw": message, "parsed": ..., "parsing_error": ...}`. A reply that
+        is missing or incomplete is an `OutputParserException`. Raises `ValueError` for an unknown
+        method or a missing schema.
         """
         if method not in {"function_calling", "json_schema", "json_mode"}:
             msg = f"Unknown method {method!r}. Use function_calling, json_schema or json_mode."
@@ -282,14 +283,17 @@ class ChatEmby(BaseChatEmby):
         if schema is not None:
             details = {"method": method, **({} if strict is None else {"strict": strict})}
             kwargs["ls_structured_output_format"] = {"kwargs": details, "schema": schema}
+        tool_name = ""
         model: Runnable[LanguageModelInput, AIMessage]
         if method == "function_calling" and schema is not None:
-            model = self.bind_tools([schema], tool_choice="any", strict=strict, **kwargs)
+            schema_tool = structured.to_schema_tool(schema, strict=strict)
+            tool_name = schema_tool["function"]["name"]
+            model = self.bind_tools([schema_tool], tool_choice="any", **kwargs)
         elif method == "json_schema":
             model = self.bind(response_format=to_response_format(schema, strict=strict), **kwargs)
         else:
             model = self.bind(response_format={"type": "json_object"}, **kwargs)
-        parser = structured.parser_for(schema, method)
+        parser = structured.StructuredOutputParser(target=schema, tool_name=tool_name)
         return structured.with_raw(model, parser) if include_raw else model | parser
 
     def _request(

@@ -1,11 +1,14 @@
 """Tools, tool choice and structured output."""
 
 import json
+import re
 from collections.abc import Callable
-from typing import Any, TypedDict
+from enum import Enum
+from typing import Any, Generic, TypedDict, TypeVar
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from lc_support import Script, merged
@@ -235,6 +238,159 @@ async def test_structured_output(method: str, strict: bool | None, schema: Any) 
     else:
         assert script.sent["response_format"]["type"] == method.replace("json_mode", "json_object")
     assert "ls_structured_output_format" not in script.sent
+
+
+class Node(BaseModel):
+    """A node of a tree."""
+
+    name: str
+    children: list["Node"] = []
+
+
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    """A box."""
+
+    value: T
+
+
+class Color(Enum):
+    """A color."""
+
+    RED = "red"
+
+
+class Leg(BaseModel):
+    """A leg."""
+
+    color: Color
+    length: int | float | None = None
+
+
+class Chair(BaseModel):
+    """A chair with nested, optional and union fields."""
+
+    legs: list[Leg]
+    name: str | None = None
+    kind: Leg | Box[str] | None = None
+
+
+OBJECT = {"type": "object", "properties": {"setup": {"type": "string"}}, "required": ["setup"]}
+WITH_DEFS = {
+    "title": "Joke",
+    "type": "object",
+    "properties": {"setup": {"$ref": "#/$defs/S"}},
+    "$defs": {"S": {"type": "string"}},
+}
+SCHEMAS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "openai's json_schema": ({"name": "Joke", "strict": True, "schema": OBJECT}, OBJECT, "Joke"),
+    "openai's response_format": (
+        {"type": "json_schema", "json_schema": {"name": "Joke", "schema": OBJECT}},
+        OBJECT,
+        "Joke",
+    ),
+    "openai's tool": (
+        {"type": "function", "function": {"name": "Joke", "parameters": OBJECT}},
+        OBJECT,
+        "Joke",
+    ),
+    "anthropic's tool": ({"name": "Joke", "input_schema": OBJECT}, OBJECT, "Joke"),
+    "schema with $defs": (WITH_DEFS, WITH_DEFS, "Joke"),
+    "schema without a title": (OBJECT, OBJECT, "reply"),
+    "generic": (Box[int], Box[int].model_json_schema(), "Box_int_"),
+    "nested": (Chair, Chair.model_json_schema(), "Chair"),
+    "nested generic": (Box[list[Leg]], Box[list[Leg]].model_json_schema(), "Box_list_Leg__"),
+}
+DATA: dict[str, dict[str, Any]] = {
+    "generic": {"value": 1},
+    "nested": {"legs": [{"color": "red", "length": 1.5}], "kind": {"value": "x"}},
+    "nested generic": {"value": [{"color": "red", "length": None}]},
+}
+
+
+def answering(method: str, name: str, answer: str, finish: str = "stop") -> Script:
+    """A model that gives this answer, by a tool call or as text."""
+    if method != "function_calling":
+        return Script(answer, finish=finish)
+    call = {"id": "1", "type": "function", "function": {"name": name, "arguments": answer}}
+    return Script(None, tool_calls=[call], finish=finish)
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+@pytest.mark.parametrize("case", SCHEMAS)
+def test_a_schema_is_sent_as_it_is(case: str, method: Any) -> None:
+    """Nothing of it is lost, its name is legal, and the answer is of its kind, streamed too."""
+    schema, sent, name = SCHEMAS[case]
+    data = DATA.get(case, {"setup": "Why?"})
+    script = answering(method, name, json.dumps(data))
+    chain = script.chat().with_structured_output(schema, method=method)
+    expected = schema(**data) if isinstance(schema, type) else data
+    assert chain.invoke("Joke!") == expected
+    assert [*chain.stream("Joke!")][-1] == expected
+    if method == "function_calling":
+        function = script.sent["tools"][0]["function"]
+        assert (function["name"], function["parameters"]) == (name, sent)
+    else:
+        form = script.sent["response_format"]["json_schema"]
+        assert (form["name"], form["schema"]) == (name, sent)
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+@pytest.mark.parametrize("strict", [None, True])
+def test_a_recursive_class_keeps_its_definitions(method: Any, strict: bool | None) -> None:
+    """Its schema has an object at the root; strict mode closes every object in it."""
+    data = {"name": "a", "children": [{"name": "b", "children": []}]}
+    script = answering(method, "Node", json.dumps(data))
+    chain = script.chat().with_structured_output(Node, method=method, strict=strict)
+    assert chain.invoke("Tree!") == Node(**data)
+    sent = script.sent
+    schema = (
+        sent["tools"][0]["function"]["parameters"]
+        if method == "function_calling"
+        else sent["response_format"]["json_schema"]["schema"]
+    )
+    assert schema["type"] == "object"
+    assert schema["properties"]["children"]["items"] == {"$ref": "#/$defs/Node"}
+    for place in (schema, schema["$defs"]["Node"]):
+        assert place.get("additionalProperties") is (False if strict else None)
+        assert place["required"] == (["name", "children"] if strict else ["name"])
+
+
+MISSING: list[tuple[Script, str, str]] = [
+    (Script("No."), "function_calling", "did not call 'Joke'. The model said: 'No.'"),
+    (
+        answering("function_calling", "Joke", '{"setup": "Wh', "length"),
+        "function_calling",
+        "not complete JSON. The reply was cut off",
+    ),
+    (answering("function_calling", "Joke", "null"), "function_calling", "not complete JSON"),
+    (Script('{"setup": "Wh', finish="length"), "json_schema", "not valid JSON"),
+    (Script("", finish="content_filter"), "json_schema", "A content filter ended"),
+    (Script("No."), "json_mode", "not valid JSON"),
+]
+
+
+@pytest.mark.parametrize("schema", [Joke, {"title": "Joke", **OBJECT}], ids=["class", "dict"])
+@pytest.mark.parametrize(("script", "method", "says"), MISSING)
+async def test_a_missing_answer_is_a_parsing_error(
+    script: Script, method: Any, says: str, schema: Any
+) -> None:
+    """None is never returned in silence: with `include_raw` it is an error, else it is raised."""
+    chat = script.chat()
+    answer = chat.with_structured_output(schema, method=method, include_raw=True).invoke("?")
+    assert answer["parsed"] is None
+    assert says in str(answer["parsing_error"])
+    chain = chat.with_structured_output(schema, method=method)
+    with pytest.raises(OutputParserException, match=re.escape(says)):
+        chain.invoke("?")
+    with pytest.raises(OutputParserException):
+        await chain.ainvoke("?")
+    with pytest.raises(OutputParserException):
+        list(chain.stream("?"))
+    with pytest.raises(OutputParserException):
+        [item async for item in chain.astream("?")]
 
 
 def test_structured_output_with_the_message() -> None:
