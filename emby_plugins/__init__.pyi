@@ -41,6 +41,10 @@ from ._client import (
     AsyncEmby as AsyncEmby,
     Emby as Emby,
 )
+from ._environment import (
+    Proxy as Proxy,
+    find_proxy as find_proxy,
+)
 from ._errors import (
     APIError as APIError,
     AuthenticationError as AuthenticationError,

@@ -3,16 +3,20 @@
 `llm` imports every plugin at every command, so this module imports nothing but the hooks; what
 a hook needs is imported when it is called.
 
-    models      the two model classes, sync and async, and which models there are
-    options     what `-o` takes
-    incoming    llm's messages become Emby's
-    outgoing    Emby's replies become llm's events
-    pictures    generated images: saved, noted in the log, found again
-    catalogue   which models are known, and the files that list them
-    commands    `llm emby ...`
-    gallery/    `llm emby gallery`: one page of all generated images
-    painting    several images at once, for `llm emby image`
-    complaints  Emby's errors become `llm.ModelError`s
+    _models         the sync and the async model class, and the list of models
+    _options        the options that `-o` takes
+    _request        from llm's messages and options to Emby's
+    _response       from Emby's replies to llm's events
+    _image_files    generated images: saved, recorded in the log, loaded again
+    _model_list     the known models, and the files that list them
+    _commands       `llm emby ...`
+    _image_command  `llm emby image`: its arguments, checked before anything is paid for
+    _generation     runs the requests of `llm emby image`
+    _delivery       what `llm emby image` prints
+    _gallery        `llm emby gallery`: a page of all generated images
+    _doctor         `llm emby doctor`
+    _keys           where the API key comes from
+    _errors         Emby's errors as `llm.ModelError`s
 """
 
 from collections.abc import Callable
@@ -23,7 +27,7 @@ import llm
 
 @llm.hookimpl
 def register_models(register: Callable[..., None]) -> None:
-    """Register the models known without asking; the network is never touched here."""
+    """Register the known models, without network access."""
     from llm_emby._models import all_models
 
     for model, async_model, aliases in all_models():
@@ -33,11 +37,11 @@ def register_models(register: Callable[..., None]) -> None:
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
     """Register `llm emby ...`."""
-    cli.add_command(_Commands("emby", help="Images and models of Emby, the model gateway"))
+    cli.add_command(_Commands("emby", help="Generate images, list models, check the setup"))
 
 
 class _Commands(click.Group):
-    """The group of our commands, which are imported when one of them is asked for."""
+    """The group of commands, which are imported when one of them is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         from llm_emby._commands import emby
@@ -52,12 +56,12 @@ class _Commands(click.Group):
 
 @llm.hookimpl
 def register_fragment_loaders(register: Callable[..., None]) -> None:
-    """Register `-f emby-image:PATH`, by which `llm chat` takes pictures."""
+    """Register `-f emby-image:PATH`, which attaches an image in `llm chat`."""
     register("emby-image", _load_image)
 
 
 def _load_image(argument: str) -> llm.Attachment:
-    """Attach a picture: a path, or an https address, such as emby-image:photo.png"""
-    from llm_emby._request import attachment_of
+    """Attach an image: a path or an https URL, such as emby-image:photo.png"""
+    from llm_emby._request import read_attachment
 
-    return attachment_of(argument)
+    return read_attachment(argument)

@@ -1,7 +1,7 @@
-"""What `llm emby image` prints: each image as soon as it is saved, whatever else goes wrong.
+"""What `llm emby image` prints: each image as soon as it is saved, whatever else fails.
 
-Images are paid for. A closed pipe, a full disk behind standard output or an encoding that lacks
-the letters of a path must not keep the rest from being saved and told.
+Images are paid for. A closed pipe, a full disk behind standard output or an encoding without
+the letters of a path must not prevent the others from being saved and printed.
 """
 
 import errno
@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import click
 
 from emby_plugins import Image, InvalidImageError
 
+if TYPE_CHECKING:
+    from llm_emby._generation import ImageResult
+
 Form = Literal["paths", "bytes", "json"]
-"""What goes to standard output: a line for each image, the bytes of one, or facts about all."""
+"""What goes to standard output: a path per line, the bytes of one image, or facts about all."""
 
 
 class Delivery:
@@ -31,12 +34,15 @@ class Delivery:
         self.has_failed = False
         self.saved: list[Path] = []
         self._form = form
-        self._shown_by = tuple(show)
-        self._facts: list[Callable[[], dict[str, Any]]] = []
-        self._bytes_are_out = False
-        self._is_deaf = False
-        self._output_failure = ""
-        # On a pipe click would print the label, which is no progress to anyone.
+        self._count = count
+        self._failures: list[str] = []
+        self._show = tuple(show)
+        self._results: list[ImageResult] = []
+        self._digests: dict[str, Path] = {}
+        self._bytes_are_written = False
+        self._is_pipe_closed = False
+        self._output_error = ""
+        # On a pipe click would print just the label.
         self._bar = click.progressbar(
             length=count,
             label="Generating",
@@ -54,57 +60,69 @@ class Delivery:
     ) -> None:
         self._bar.__exit__(kind, error, None)
         if self._form == "json":
-            # ASCII, so any encoding can write it.
-            text = json.dumps([fact() for fact in self._facts], indent=2)
+            # ASCII, which every encoding can write.
+            text = json.dumps([result.facts() for result in self._results], indent=2)
             self._write(f"{text}\n".encode(), f"Images saved: {', '.join(map(str, self.saved))}")
         if isinstance(error, KeyboardInterrupt) and self.saved:
             count = "1 image was" if len(self.saved) == 1 else f"{len(self.saved)} images were"
             self._say(f"Interrupted. {count} saved:")
             for path in self.saved:
                 click.echo(f"  {path}", err=True)
+        elif error is None and self._failures and self._count > 1:
+            self._say(f"{self._bar.pos} of {self._count} requests succeeded.")
 
-    def image(self, path: Path, facts: Callable[[], dict[str, Any]]) -> None:
-        """Deliver an image that is saved; `facts` is called at the end, for JSON."""
+    def deliver(self, result: "ImageResult") -> None:
+        """Print an image that is saved, or the URL of one, which is never fetched."""
+        self._results.append(result)
+        path = result.path
+        if path is not None:
+            self._image(path, str(result.metadata["sha256"]))
+        elif self._form == "paths":
+            self._line(result.url, f"The image is at {result.url}")
+        elif self._form == "bytes":
+            self.error(f"The image is a URL, which is not downloaded: {result.url}")
+
+    def _image(self, path: Path, digest: str) -> None:
         self.saved.append(path)
-        self._facts.append(facts)
         if self._form == "paths":
             self._line(str(path), f"The image is saved at {path}.")
-        elif self._form == "bytes" and self._bytes_are_out:
-            self.warn(f"There is more than one image. This one is saved at {path}.")
+        elif self._form == "bytes" and self._bytes_are_written:
+            self.warn(f"The reply has more than one image. This one is saved at {path}.")
         elif self._form == "bytes":
             self._bytes(Image(path=path), f"The image is saved at {path}.")
-        for show in self._shown_by:
+        if digest in self._digests:
+            self.warn(f"{path} has the same bytes as {self._digests[digest]}.")
+        self._digests.setdefault(digest, path)
+        for show in self._show:
             try:
                 show(path, Image(path=path))
-            except Exception as error:  # noqa: BLE001 - of a terminal or a viewer; the image is saved
-                self.warn(f"{path} can't be shown: {error}")
-
-    def address(self, url: str, facts: Callable[[], dict[str, Any]]) -> None:
-        """Deliver an image that came as an address, which is never fetched."""
-        self._facts.append(facts)
-        if self._form == "paths":
-            self._line(url, f"The image is at {url}")
-        elif self._form == "bytes":
-            self.error(f"The image came as an address, which is not fetched: {url}")
+            except Exception as error:  # noqa: BLE001 - from a terminal or viewer; the image is saved
+                self.warn(f"{path} can't be displayed: {error}")
 
     def unsaved(self, image: Image, message: str) -> None:
-        """Deliver an image that no disk takes: standard output may, where it takes bytes."""
-        if self._form == "bytes" and not self._bytes_are_out:
+        """Report an image that can't be saved; with `--out -` its bytes are written anyway."""
+        if self._form == "bytes" and not self._bytes_are_written:
             self._bytes(image, message)
         else:
-            self.error(message)
+            self.fail(message)
 
     def warn(self, message: str) -> None:
         """Print a warning."""
         self._say(f"Warning: {message}")
 
     def error(self, message: str) -> None:
-        """Print an error; the others go on, and the exit status will say so."""
+        """Print an error. The others continue, and the exit status will be 1."""
         self.has_failed = True
         self._say(f"Error: {message}")
 
+    def fail(self, message: str) -> None:
+        """Record a request that failed. The same error is printed once."""
+        if message not in self._failures:
+            self.error(message)
+        self._failures.append(message)
+
     def advance(self) -> None:
-        """Move the progress bar on by one job."""
+        """Move the progress bar on by one request that brought an image."""
         self._bar.update(1)
 
     def _say(self, line: str) -> None:
@@ -120,14 +138,14 @@ class Delivery:
         self._write(line + os.linesep.encode(), where)
 
     def _bytes(self, image: Image, where: str) -> None:
-        self._bytes_are_out = True
+        self._bytes_are_written = True
         try:
             self._write(image.data, where)
         except InvalidImageError as error:
             self.error(str(error))
 
     def _write(self, data: bytes, where: str) -> None:
-        if not self._output_failure and not self._is_deaf:
+        if not self._output_error and not self._is_pipe_closed:
             self._clear_bar()
             try:
                 if sys.stdout is None:
@@ -135,22 +153,22 @@ class Delivery:
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
             except BrokenPipeError:
-                # Whoever read it has had enough: no reason to complain, or to stop saving.
-                self.has_failed = self._is_deaf = True
-                _give_up_stdout()
+                # The reader has seen enough: no reason to complain, or to stop saving.
+                self.has_failed = self._is_pipe_closed = True
+                _discard_stdout()
             except (OSError, ValueError) as error:
-                self._output_failure = str(getattr(error, "strerror", None) or error)
-                _give_up_stdout()
-        if self._output_failure:
-            self.error(f"Standard output can't be written: {self._output_failure}. {where}")
+                self._output_error = str(getattr(error, "strerror", None) or error)
+                _discard_stdout()
+        if self._output_error:
+            self.error(f"Standard output can't be written: {self._output_error}. {where}")
 
     def _clear_bar(self) -> None:
         if not self._bar.hidden:
             click.echo("\r\x1b[2K", nl=False, err=True)
 
 
-def _give_up_stdout() -> None:
-    # Python flushes what is left once more when it exits, and would complain of it.
+def _discard_stdout() -> None:
+    # Python flushes the rest when it exits, and would print another error.
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

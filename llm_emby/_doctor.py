@@ -1,18 +1,13 @@
-"""What `llm emby doctor` looks at, one finding each, and what to do about a bad one."""
+"""The checks of `llm emby doctor`: what each one found, and how to fix it."""
 
-import ipaddress
 import os
 import platform
-import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-import llm
+from typing import Any
 
 from emby_plugins import (
     AuthenticationError,
@@ -26,22 +21,27 @@ from emby_plugins import (
     ServerError,
     TransportError,
     find_base_url,
+    find_proxy,
     load_cards,
 )
-from llm_emby import _model_list as catalogue
+from llm_emby import _model_list as model_list
+from llm_emby._errors import Hints, shell_message
+from llm_emby._keys import find_key, key_source, keys_path
 
 _PROBE_MODEL = "nosuchprovider/doctor"
 _WRONG_KEY = "not-a-key-llm-emby-doctor"
-_NEXT = "Run 'llm keys set emby' to store"
+_SET_KEY = "Run 'llm keys set emby' to store"
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at, and what was found; `is_well` is None where it could not be told."""
+    """The result of one check; `ok` is None if it was inconclusive."""
 
     name: str
     ok: bool | None
-    finding: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,18 @@ class Key:
 
 
 def run_checks(given_key: str | None) -> Iterator[Check]:
-    """Look at everything that a prompt needs, what needs no network first.
+    """Check everything that a prompt needs, starting with what needs no network.
 
-    `given_key` is that of `--key`, if any.
+    `given_key` is the value of `--key`, if any.
     """
     yield Check("versions", True, _versions())
-    yield _images(catalogue.images_folder())
+    yield _images(model_list.images_folder())
     try:
-        key = find_key(given_key)
+        value = find_key(given_key)
+        key = Key(value, key_source(value, given_key))
     except (OSError, ValueError) as error:
-        finding = f"the file {str(_keys_path())!r} can't be read ({type(error).__name__})"
-        yield Check("key source", False, finding)
+        detail = f"the file {str(keys_path())!r} can't be read ({type(error).__name__})"
+        yield Check("key source", False, detail)
         return
     yield Check("key source", True, key.source)
     address = _address(key)
@@ -74,39 +75,11 @@ def run_checks(given_key: str | None) -> Iterator[Check]:
     base_url = find_base_url()
     yield _models(base_url)
     if base_url.startswith(("http:", "https:")):
-        yield _proxy(base_url)
-        certificates = _certificates()
-        yield certificates
-        if not certificates.ok:
+        proxy = _proxy(base_url)
+        yield proxy
+        if not proxy.ok:
             return
     yield from _round_trip(base_url, key)
-
-
-def find_key(given: str | None) -> Key:
-    """The key by `llm`'s rules, and where it comes from; empty where there is none.
-
-    Raises `OSError` or `ValueError` where `llm`'s file of keys can't be read.
-    """
-    stored = llm.load_keys()  # type: ignore[no-untyped-call]
-    variable = os.environ.get("EMBY_API_KEY")
-    value = llm.get_key(explicit_key=given, key_alias="emby", env_var="EMBY_API_KEY") or ""
-    if given in stored:
-        source = f"--key, which names the key that llm stores as {given!r}"
-    elif given:
-        source = "--key"
-    elif "emby" in stored:
-        source = f"llm's stored key 'emby' (in {_keys_path()})"
-        if variable and variable != value:
-            source += "; EMBY_API_KEY is set too, but llm prefers its own"
-    elif variable:
-        source = "the environment variable EMBY_API_KEY"
-    else:
-        source = "none: neither llm's stored key 'emby' nor EMBY_API_KEY is set"
-    return Key(value, source)
-
-
-def _keys_path() -> Path:
-    return Path(llm.user_dir()) / "keys.json"  # type: ignore[no-untyped-call]
 
 
 def _versions() -> str:
@@ -124,34 +97,33 @@ def _images(path: Path) -> Check:
     except OSError as error:
         hint = "use -o output to save images elsewhere"
         return Check("images", False, f"{path} can't be written: {error.strerror}; {hint}")
-    # Drafts of images that are being written, or were cut off, begin with a dot.
+    # The names of unfinished files begin with a dot.
     count = sum(1 for file in path.iterdir() if not file.name.startswith("."))
     return Check("images", True, f"{count} in {path}")
 
 
 def _address(key: Key) -> Check:
     try:
-        # Each is looked at on its own, so that a bad key is not blamed on the URL.
+        # Each is checked on its own, so that a bad key is not blamed on the URL.
         Emby(api_key=key.value, base_url="mock:").close()
     except ConfigurationError as error:
-        return Check("key", False, f"{error} It comes from {key.source}.")
+        return Check("key", False, f"{shell_message(error)} The key came from {key.source}.")
     try:
         with Emby(api_key=key.value) as client:
             origin = "EMBY_BASE_URL" if os.environ.get("EMBY_BASE_URL") else "the default"
             return Check("base URL", True, f"{client.base_url} ({origin})")
     except ConfigurationError as error:
-        return Check("base URL", False, str(error))
+        return Check("base URL", False, shell_message(error))
 
 
 def _models(base_url: str) -> Check:
-    path = catalogue.listed_path(base_url)
+    path = model_list.listed_path(base_url)
     try:
-        cards = catalogue.find_listed(base_url)
+        cards = model_list.find_listed(base_url)
     except (ConfigurationError, OSError) as error:
         return Check("models", False, str(error))
     if cards is None:
-        finding = "built-in list ('llm emby refresh' fetches the gateway's)"
-        return Check("models", True, finding)
+        return Check("models", True, "built-in list ('llm emby refresh' fetches the gateway's)")
     age = _age(time.time() - path.stat().st_mtime)
     return Check("models", True, f"{len(cards)} listed by {base_url}, fetched {age} ({path})")
 
@@ -165,7 +137,7 @@ def _age(seconds: float) -> str:
 
 
 def _added() -> Check:
-    path = catalogue.added_path()
+    path = model_list.added_path()
     try:
         return Check("added models", True, f"{len(load_cards(path))} in {path}")
     except FileNotFoundError:
@@ -175,97 +147,79 @@ def _added() -> Check:
 
 
 def _proxy(base_url: str) -> Check:
-    parts = urlsplit(base_url)
-    host, proxies = parts.hostname or "", getproxies()
-    scheme = parts.scheme if proxies.get(parts.scheme) else "all"
-    proxy = proxies.get(scheme)
-    if not proxy:
-        return Check("proxy", True, "none")
-    shown = f"{scheme.upper()}_PROXY ({_without_password(proxy)})"
-    if _is_loopback(host):
-        return Check("proxy", True, f"none, since {host} is this machine; {shown} is not used")
-    if proxy_bypass(host):
-        return Check("proxy", True, f"none, since NO_PROXY lists {host}; {shown} is not used")
-    return Check("proxy", True, f"{shown} is used for {host}")
-
-
-def _without_password(proxy: str) -> str:
-    address, at, host = proxy.rpartition("@")
-    return f"{address.partition('://')[0]}://[password]@{host}" if at else proxy
-
-
-def _is_loopback(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _certificates() -> Check:
-    found = {n: v for n in ("SSL_CERT_FILE", "SSL_CERT_DIR") if (v := os.environ.get(n))}
-    missing = [f"{n} names {v!r}, which does not exist" for n, v in found.items() if not _exists(v)]
-    if missing:
-        return Check("certificates", False, "; ".join(missing))
-    try:
-        ssl.create_default_context(cafile=found.get("SSL_CERT_FILE"))
-    except ssl.SSLError:
-        finding = f"SSL_CERT_FILE names {found['SSL_CERT_FILE']!r}, which holds no certificates"
-        return Check("certificates", False, finding)
-    set_to = ", ".join(f"{name}={value}" for name, value in found.items())
-    return Check("certificates", True, set_to or "those that come with certifi")
-
-
-def _exists(paths: str) -> bool:
-    return any(Path(path).exists() for path in paths.split(os.pathsep))
+        proxy = find_proxy(base_url)
+    except ConfigurationError as error:
+        return Check("proxy", False, str(error))
+    if proxy is not None:
+        return Check("proxy", True, f"uses {proxy}")
+    unused = [name for name in os.environ if name.upper() in _PROXY_VARIABLES]
+    why = f", because {', '.join(unused)} does not apply to {base_url}" if unused else ""
+    return Check("proxy", True, f"none{why}")
 
 
 def _round_trip(base_url: str, key: Key) -> Iterator[Check]:
     try:
-        with Emby(api_key=key.value, deadline=30, max_retries=0) as client:
+        with Emby(**_settings(key.value)) as client:
             count = len(client.models())
+    except ConfigurationError as error:
+        # Certificates are read when a connection is needed. Nothing was sent.
+        yield Check("connection", False, str(error))
+        return
     except TransportError as error:
         yield Check("gateway", False, str(error))
         if key.value:
-            yield Check("key", None, "could not be verified, as the gateway was not reached")
+            yield Check("key", None, "could not be verified because the gateway was not reached")
             return
     except EmbyError as error:
-        yield Check("gateway", False, str(error))
+        yield Check("gateway", False, shell_message(error))
     else:
-        # Proves no key: the list of models is given to everyone (case models-bad-key).
-        yield Check("gateway", True, f"answers, and lists {count} model{'s' * (count != 1)}")
+        if base_url.startswith("https:"):
+            yield Check("certificates", True, _certificates())
+        # Says nothing about the key: anyone gets the list of models (case models-bad-key).
+        yield Check("gateway", True, f"answers and lists {count} model{'s' * (count != 1)}")
     yield _verify(base_url, key)
 
 
-def _verify(base_url: str, key: Key) -> Check:
-    """Prove the key at no charge, by asking for a model of a provider that nobody has.
+def _settings(key: str) -> dict[str, Any]:
+    return {"api_key": key, "deadline": 30, "max_retries": 0, "plugins": [Hints(key)]}
 
-    All recorded gateways look at the key before the provider (cases provider-unknown and
-    two-faults-provider-key): a wrong key is a 401, a right one a 400. What they answer to a key
-    that is certainly wrong tells whether this gateway does so too.
+
+def _certificates() -> str:
+    named = [f"{name}={os.environ[name]}" for name in _CERTIFICATE_VARIABLES if name in os.environ]
+    return ", ".join(named) or "the default ones"
+
+
+def _verify(base_url: str, key: Key) -> Check:
+    """Verify the key free of charge, by requesting a model of a provider that does not exist.
+
+    All recorded gateways check the key before the provider (cases provider-unknown and
+    two-faults-provider-key): a wrong key is a 401, a valid one a 400. The answer to a key that
+    is certainly wrong shows whether this gateway does so too.
     """
     answer = _probe(key.value)
     if isinstance(answer, MissingKeyError):
-        return Check("key", False, f"none. {_NEXT} one. To try without: llm -m emby-mock")
+        return Check("key", False, f"none. {_SET_KEY} one. To try without: llm -m emby-mock")
     if isinstance(answer, AuthenticationError) and not key.value:
-        return Check("key", False, f"none, and the gateway requires one. {_NEXT} one.")
+        return Check("key", False, f"none, and the gateway requires one. {_SET_KEY} one.")
     if isinstance(answer, AuthenticationError | BillingError | PermissionDeniedError):
-        finding = f"refused ({answer.status}): {answer.message} It comes from {key.source}."
-        return Check("key", False, f"{finding} {_NEXT} another.")
+        detail = f"refused ({answer.status}): {answer.message} The key came from {key.source}."
+        return Check("key", False, f"{detail} {_SET_KEY} another.")
     if isinstance(answer, TransportError | RateLimitError | ServerError):
         return Check("key", None, f"could not be verified: {answer}")
     if isinstance(_probe(_WRONG_KEY), AuthenticationError | PermissionDeniedError):
         return Check("key", True, "accepted")
     if not key.value:
-        return Check("key", True, "none, and the gateway asks for none")
+        return Check("key", True, "none, and the gateway does not require one")
     if not base_url.startswith(("http:", "https:")):
         return Check("key", True, f"not needed by {base_url}")
-    finding = "could not be verified: the gateway gives the same answer to a wrong key"
-    return Check("key", None, f"{finding}. {answer or 'It answered without an error.'}")
+    detail = "could not be verified: the gateway gives the same answer to a wrong key"
+    return Check("key", None, f"{detail}. {answer or 'It returned no error.'}")
 
 
 def _probe(key: str) -> EmbyError | None:
     try:
-        with Emby(api_key=key, deadline=30, max_retries=0) as client:
+        with Emby(**_settings(key)) as client:
             client.chat("Hello", model=_PROBE_MODEL, max_tokens=1)
     except EmbyError as error:
         return error

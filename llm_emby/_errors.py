@@ -1,5 +1,6 @@
-"""Emby's errors become `llm.ModelError`s, which `llm` prints as one line instead of a traceback."""
+"""Emby's errors as `llm.ModelError`s, which `llm` prints as one line instead of a traceback."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,35 +14,47 @@ from emby_plugins import (
     MissingKeyError,
     ModelCard,
     ModelNotFoundError,
+    TruncatedReplyError,
     hookimpl,
 )
+from llm_emby._keys import key_source
 from llm_emby._response import ResponseWriter
 
 _NO_KEY = (
-    "There is no key for Emby. Once you have one (docs.emby.ai tells how), 'llm keys set emby' "
-    "keeps it, or set EMBY_API_KEY. 'llm -m emby-mock' needs none."
+    "No API key for Emby. Run 'llm keys set emby' or set EMBY_API_KEY (get a key: docs.emby.ai). "
+    "To try without one: llm -m emby-mock."
 )
 
 
+# A hint for a program, such as "Increase timeout=" or "Message.user() takes them".
+_PYTHON = re.compile(r"\w\(|[a-z]=|\berror\.")
+
+
 class Hints:
-    """Advice in `llm`'s words, for clients that are made here."""
+    """Hints in terms of the command line, for a client that uses `key`."""
+
+    def __init__(self, key: str | None) -> None:
+        self._key = key
 
     @hookimpl(trylast=True)  # after the plugins that the user installed
     def emby_error_hint(self, error: EmbyError) -> str | None:
-        """What to type, where that differs from what a program would do."""
+        """What to type, if that differs from what a program would do."""
         match error:
             case ModelNotFoundError():
-                return "'llm emby models' lists what there is, 'llm emby refresh' asks the gateway."
+                return "'llm emby models' lists the models, 'llm emby refresh' updates the list."
             case AuthenticationError():
-                return "'llm emby doctor' tells where the key is from, 'llm keys set emby' sets it."
+                source = f"The key came from {key_source(self._key)}." if self._key else ""
+                return f"{source} Run 'llm keys set emby' to store another key.".strip()
             case EmbyTimeoutError():
-                return "Give it longer: -o timeout 600 (seconds)."
+                return "Increase -o timeout or -o deadline (in seconds)."
+            case TruncatedReplyError():
+                return "Sending it again is a new, paid request."
             case _:
                 return None
 
 
 class KnownModel:
-    """Tells a client what is known of the model, its prices among it, without asking."""
+    """Gives a client what is known about the model, such as its prices, without a request."""
 
     def __init__(self, card: ModelCard) -> None:
         self._card = card
@@ -52,26 +65,33 @@ class KnownModel:
         return [self._card]
 
 
+def shell_message(error: EmbyError) -> str:
+    """The message of an error, without a hint that only a program can follow."""
+    if _PYTHON.search(error.hint):
+        error.hint = ""
+    return str(error)
+
+
 class EmbyModelError(llm.ModelError, click.ClickException):
-    """An error of Emby's. click prints it as a line where llm catches nothing, as in `llm chat`."""
+    """An error of Emby's. click prints it as a line if llm doesn't, as in `llm chat`."""
 
 
 class MissingKeyModelError(llm.NeedsKeyException, EmbyModelError):
-    """A key is needed and there is none."""
+    """A key is required and there is none."""
 
 
 @contextmanager
-def translate_errors(outgoing: ResponseWriter) -> Iterator[None]:
-    """Raise `llm.ModelError`, saying the same, in place of an `EmbyError`.
+def translate_errors(writer: ResponseWriter) -> Iterator[None]:
+    """Raise `llm.ModelError` with the same message in place of an `EmbyError`.
 
-    Images that had arrived, but were not shown yet, are saved and named: they are paid for.
+    Images that arrived but were not delivered yet are saved and named: they have been paid for.
     """
     try:
         yield
-    except MissingKeyError:
-        raise MissingKeyModelError(_NO_KEY) from None
+    except MissingKeyError as error:
+        raise MissingKeyModelError(_NO_KEY) from error
     except EmbyError as error:
-        rescued = outgoing.rescue(error.partial) if error.partial else []
-        saved = f" What had arrived is saved: {', '.join(map(str, rescued))}." if rescued else ""
-        unsaved = "".join(f" {lost}" for lost in outgoing.unsaved)
-        raise EmbyModelError(f"{error}{saved}{unsaved}") from error
+        rescued = writer.rescue(error.partial) if error.partial else []
+        saved = f" Images received so far: {', '.join(map(str, rescued))}." if rescued else ""
+        unsaved = "".join(f" {lost}" for lost in writer.unsaved)
+        raise EmbyModelError(f"{shell_message(error)}{saved}{unsaved}") from error

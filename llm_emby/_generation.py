@@ -1,6 +1,6 @@
 """Several images at once, for `llm emby image`.
 
-Runs `llm`'s own models, so that what is painted is logged like any prompt.
+Runs `llm`'s own models, so that the results are logged like those of any prompt.
 """
 
 import asyncio
@@ -10,123 +10,71 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import llm
 import sqlite_utils
 from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
-from llm.parts import StreamEvent
 
-from emby_plugins import Image, InvalidImageError
-from llm_emby import _image_files as pictures, _model_list as catalogue
+from emby_plugins import (
+    AuthenticationError,
+    BillingError,
+    ConfigurationError,
+    Image,
+    InvalidImageError,
+    ModelNotFoundError,
+    PermissionDeniedError,
+)
+from llm_emby import _image_files as image_files, _model_list as model_list
 from llm_emby._delivery import Delivery
-from llm_emby._request import attachment_of
 
-_AT_ONCE = 8
-# A chat model may answer a bare description with words.
+_CONCURRENT = 8
+# A chat model may answer a bare description with text.
 _INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
+# Every further request would fail in the same way.
+_FATAL = (
+    ConfigurationError,
+    AuthenticationError,
+    BillingError,
+    PermissionDeniedError,
+    ModelNotFoundError,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class ImageJob:
-    """What is to be painted, `count` times."""
+    """A request for images, to be sent `count` times."""
 
     model: llm.AsyncKeyModel
     prompt: str
-    images: tuple[str, ...]
+    attachments: tuple[llm.Attachment, ...]
     options: dict[str, Any]
     key: str | None
     count: int
 
 
-def generate_images(order: ImageJob, delivery: Delivery) -> None:
-    """Carry out an order, and deliver each image as soon as it is saved.
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """An image of a reply: its file or URL, and the response that it is part of."""
 
-    One failure does not stop the others. Each response is logged after its images are delivered;
-    trouble with the log is a warning. Raises `click.ClickException` for an image to start from
-    that can't be used, before anything is paid for.
-    """
-    try:
-        attachments = [attachment_of(image) for image in order.images]
-    except InvalidImageError as error:
-        raise click.ClickException(str(error)) from None
-    folder = catalogue.images_folder()
-    before = set(folder.glob("emby-*"))
-    with _Log(delivery) as log, delivery:
-        try:
-            asyncio.run(_paint(order, attachments, delivery, log))
-        except KeyboardInterrupt:
-            # Images of replies that had not ended are in the folder too.
-            delivery.saved += sorted(set(folder.glob("emby-*")) - before - set(delivery.saved))
-            raise
+    metadata: dict[str, Any]
+    response: llm.AsyncResponse
 
+    @property
+    def path(self) -> Path | None:
+        """The file; None for an image that is only a URL."""
+        return Path(self.metadata["path"]) if "path" in self.metadata else None
 
-async def _paint(
-    order: ImageJob, attachments: list[llm.Attachment], delivery: Delivery, log: "_Log"
-) -> None:
-    places = asyncio.Semaphore(_AT_ONCE)
-    options = {name: value for name, value in order.options.items() if value is not None}
+    @property
+    def url(self) -> str:
+        """The URL of an image that was not delivered as data."""
+        return str(self.metadata.get("url", ""))
 
-    async def once(number: int) -> None:
-        # Without a seed each, a model that is the same every time gives the same image.
-        chosen = options if order.count == 1 else {"seed": number, **options}
-        async with places:
-            response = order.model.prompt(
-                order.prompt,
-                system=_INSTRUCTION,
-                attachments=attachments,
-                options=chosen,
-                key=order.key,
-                stream=False,
-            )
-            try:
-                await _Job(response, delivery).run()
-                log.add(await response.to_sync_response())
-            except pictures.UnsavedImageError as error:
-                delivery.unsaved(error.image, str(error))
-            except llm.ModelError as error:
-                delivery.error(str(error))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others are paid for
-                delivery.error(f"{type(error).__name__}: {error}")
-            delivery.advance()
-
-    async with asyncio.TaskGroup() as group:
-        for number in range(order.count):
-            group.create_task(once(number))
-
-
-class _Job:
-    """One prompt, and what comes of it."""
-
-    def __init__(self, response: llm.AsyncResponse, delivery: Delivery) -> None:
-        self._response = response
-        self._delivery = delivery
-        self._has_image = False
-
-    async def run(self) -> None:
-        """Deliver the images of the reply. Raises `llm.ModelError`."""
-        async for event in self._response.astream_events():  # type: ignore[no-untyped-call]
-            self._take(event)
-        if not self._has_image:
-            known = (self._response.response_json or {}).get("missing_image", "")
-            self._delivery.error(f"{self._response.model.model_id}: {known}")
-
-    def _take(self, event: StreamEvent) -> None:
-        noted = pictures.noted(event.provider_metadata)
-        if noted is None:
-            return
-        self._has_image = True
-        if "url" in noted:
-            self._delivery.address(noted["url"], lambda: self._facts(noted))
-        else:
-            self._delivery.image(Path(noted["path"]), lambda: self._facts(noted))
-
-    def _facts(self, noted: dict[str, Any]) -> dict[str, Any]:
-        """What there is to say of an image; of the response nothing, when it did not end."""
-        response = self._response
+    def facts(self) -> dict[str, Any]:
+        """Facts about the image; those about the response are missing until it has ended."""
+        response = self.response
         return {
-            **noted,
-            **_measures(noted),
+            **self.metadata,
+            **self._measures(),
             "model": response.model.model_id,
             "prompt": response.prompt.prompt,
             "response_id": response.id,
@@ -135,27 +83,98 @@ class _Job:
             "details": response.token_details,
         }
 
+    def _measures(self) -> dict[str, int | None]:
+        width = height = size = None
+        try:
+            if self.path is not None:
+                image = Image(path=self.path)
+                size = image.byte_size
+                width, height = image.size
+        except InvalidImageError:
+            # Damaged, or of a type that is not decoded; it is saved anyway.
+            pass
+        return {"width": width, "height": height, "bytes": size}
 
-def _measures(noted: dict[str, Any]) -> dict[str, int | None]:
-    width = height = size = None
-    try:
-        if "path" in noted:
-            image = Image(path=Path(noted["path"]))
-            size = image.byte_size
-            width, height = image.size
-    except InvalidImageError:
-        # Damaged, or of a type that is not opened; it is saved all the same.
-        pass
-    return {"width": width, "height": height, "bytes": size}
+
+def generate_images(job: ImageJob, delivery: Delivery) -> None:
+    """Run a job, and deliver each image as soon as it is saved.
+
+    A failure does not stop the other requests, unless they would fail in the same way. Each
+    response is logged after its images are delivered; problems with the log are warnings.
+    """
+    folder = model_list.images_folder()
+    before = set(folder.glob("emby-*"))
+    with _Log(delivery) as log, delivery:
+        try:
+            asyncio.run(_Run(job, delivery, log).all())
+        except KeyboardInterrupt:
+            # The folder also has the images of replies that have not ended.
+            delivery.saved += sorted(set(folder.glob("emby-*")) - before - set(delivery.saved))
+            raise
+
+
+class _Run:
+    def __init__(self, job: ImageJob, delivery: Delivery, log: "_Log") -> None:
+        self._job = job
+        self._delivery = delivery
+        self._log = log
+        self._slots = asyncio.Semaphore(_CONCURRENT)
+        self._is_hopeless = False
+
+    async def all(self) -> None:
+        # Shared by all requests, which may save to the same name.
+        image_files.names_used.set(set())
+        async with asyncio.TaskGroup() as group:
+            for number in range(self._job.count):
+                group.create_task(self._one(number))
+
+    async def _one(self, number: int) -> None:
+        async with self._slots:
+            if self._is_hopeless:
+                return
+            try:
+                await self._request(number)
+            except image_files.UnsavedImageError as error:
+                self._delivery.unsaved(error.image, str(error))
+            except llm.ModelError as error:
+                self._is_hopeless = self._is_hopeless or isinstance(error.__cause__, _FATAL)
+                self._delivery.fail(str(error))
+            except Exception as error:  # noqa: BLE001 - the others have been paid for
+                self._delivery.fail(f"{type(error).__name__}: {error}")
+
+    async def _request(self, number: int) -> None:
+        job = self._job
+        # With the same seed, a deterministic model would always generate the same image.
+        options = job.options if job.count == 1 else {"seed": number, **job.options}
+        response = job.model.prompt(
+            job.prompt,
+            system=_INSTRUCTION,
+            attachments=list(job.attachments),
+            options=options,
+            key=job.key,
+            stream=False,
+        )
+        has_image = False
+        async for event in response.astream_events():  # type: ignore[no-untyped-call]
+            metadata = image_files.from_metadata(event.provider_metadata)
+            if metadata is not None:
+                has_image = True
+                self._delivery.deliver(ImageResult(metadata, response))
+        if has_image:
+            self._delivery.advance()
+        else:
+            reason = (response.response_json or {}).get("missing_image", "")
+            self._delivery.fail(f"{response.model.model_id}: {reason}")
+        self._log.add(await response.to_sync_response())
 
 
 class _Log:
-    """`llm`'s log, opened before anything is paid for. Trouble with it is one warning."""
+    """`llm`'s log, opened before anything is paid for. Problems with it are one warning."""
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._db: sqlite_utils.Database | None = None
-        with self._warned():
+        with self._warning():
             if logs_on():  # type: ignore[no-untyped-call]
                 self._db = sqlite_utils.Database(logs_db_path())  # type: ignore[no-untyped-call]
                 migrate(self._db)  # type: ignore[no-untyped-call]
@@ -169,19 +188,19 @@ class _Log:
     def add(self, response: llm.Response) -> None:
         """Log a response."""
         if self._db is not None:
-            with self._warned():
+            with self._warning():
                 response.log_to_db(self._db)  # type: ignore[no-untyped-call]
 
     @contextmanager
-    def _warned(self) -> Iterator[None]:
+    def _warning(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - SQLite's, sqlite-utils' or llm's
+        except Exception as error:  # noqa: BLE001 - from SQLite, sqlite-utils or llm
             self._delivery.warn(
                 f"llm's log can't be written ({error}). "
-                "Images are saved all the same, but 'llm logs' and 'llm -c' will not know them."
+                "The images are saved, but 'llm logs' and 'llm -c' won't know them."
             )
-            # Once is enough: each attempt at a locked log takes five seconds.
+            # Each attempt to use a locked log takes five seconds.
             self._close()
 
     def _close(self) -> None:

@@ -1,14 +1,15 @@
-"""Generated images in `llm`: saved as files, noted in the log, found again in the next turn.
+"""Generated images in `llm`: saved as files, recorded in the log, loaded again in the next turn.
 
-`llm` has no part for an image that a model made. So the path of the file is a text part of its
-own, which `llm` prints, logs and replays, and its `provider_metadata` says which image it is. No
-base64 gets near the log.
+`llm` has no part type for generated images. The path of the file is a text part of its own,
+which `llm` prints, logs and replays, and its `provider_metadata` identifies the image. No base64
+gets into the log.
 """
 
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -18,52 +19,109 @@ import click
 import llm
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby import _model_list as catalogue
+from llm_emby import _model_list as model_list
 
 _FILE_URL = "file://"
 
+names_used: ContextVar[set[Path] | None] = ContextVar("names_used", default=None)
+"""The file names used so far by concurrent replies that share an output, if there are any."""
+
 
 class UnsavedImageError(llm.ModelError, click.ClickException):
-    """Every place refused an image; `image` has its bytes."""
+    """No location accepted an image; `image` has its bytes."""
 
     def __init__(self, message: str, image: Image) -> None:
         super().__init__(message)
         self.image = image
 
 
-def save(image: Image, target: str | None) -> Path:
-    """Save a generated image, and return where.
+class ImageSaver:
+    """Saves the images of one reply.
 
-    At `target`, a file if it has a suffix and else a folder, or under
-    `<llm's folder>/emby/images`. Nothing is overwritten: a taken name gets a number. Where the
-    place can't be written, another is found and a warning says why, for the image is paid for.
-    Raises `UnsavedImageError` when there is none.
+    `target` is a file if it has a suffix, otherwise a folder; None is the images folder. A file
+    that exists is only replaced with `overwrite`, and never one of the same reply or run: those
+    are numbered. `say` is called with a line when an image was not saved as requested.
     """
-    if target is None and image.path is not None:
-        return image.path
-    refused: list[str] = []
-    for find in _places(target):
-        place: Path | None = None
-        try:
-            place = find()
-            path = _save_at(image, place)
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(getattr(error, "strerror", None) or error)
-            refused.append(f"{place}: {reason}" if place else reason)
-        else:
-            if refused:
-                why = "; ".join(refused)
-                msg = f"Warning: no image could be saved at {why}. Saved at {path} instead."
-                click.echo(msg, err=True)
+
+    def __init__(
+        self, target: str | None, say: Callable[[str], object], *, overwrite: bool = False
+    ) -> None:
+        self._target = target
+        self._say = say
+        self._overwrite = overwrite
+        shared = names_used.get()
+        self._used: set[Path] = set() if shared is None else shared
+
+    def save(self, image: Image) -> Path:
+        """Save an image and return its path.
+
+        If the location can't be written, another one is used and a warning says why, because the
+        image has been paid for. Raises `UnsavedImageError` if every location fails.
+        """
+        if self._target is None and image.path is not None:
+            return image.path
+        failed: list[str] = []
+        for location in _locations(self._target):
+            place: Path | None = None
+            try:
+                place = location()
+                path = self._save_at(image, place)
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = str(getattr(error, "strerror", None) or error)
+                failed.append(f"{place}: {reason}" if place else reason)
+            else:
+                if failed:
+                    reasons = "; ".join(failed)
+                    self._say(f"Warning: Could not save the image to {reasons}. Saved to {path}.")
+                return path
+        msg = f"Could not save the image anywhere: {'; '.join(failed)}."
+        raise UnsavedImageError(msg, image)
+
+    def _save_at(self, image: Image, place: Path) -> Path:
+        if not is_file_name(place):
+            place.mkdir(parents=True, exist_ok=True)
+            return image.save(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        names = (name for name in numbered_names(place) if name not in self._used)
+        requested = next(names)
+        for name in chain([requested], names):
+            self._used.add(name)
+            try:
+                path = _write(image, name, overwrite=self._overwrite and name == requested)
+            except FileExistsError:
+                continue
+            self._compare(requested, path)
             return path
-    raise UnsavedImageError(f"The image could not be saved anywhere: {'; '.join(refused)}.", image)
+        raise AssertionError("the names never end")
+
+    def _compare(self, requested: Path, path: Path) -> None:
+        if path == requested:
+            return
+        # The suffix is corrected, or added to a name such as v1.2
+        fitting = (requested.with_suffix(path.suffix), Path(f"{requested}{path.suffix}"))
+        if path in fitting:
+            self._say(f"Note: Saved as {path.name}, since the image is not {requested.suffix}.")
+        else:
+            self._say(f"Warning: Saved as {path.name}, because the file name was taken.")
 
 
-def shown(path: Path) -> str:
+def is_file_name(place: Path) -> bool:
+    """Whether images are saved as this file, and not in it as a folder."""
+    return bool(place.suffix) and not place.is_dir()
+
+
+def numbered_names(place: Path) -> Iterator[Path]:
+    """`fox.png`, `fox-2.png`, `fox-3.png` and so on."""
+    yield place
+    for number in count(2):
+        yield place.with_name(f"{place.stem}-{number}{place.suffix}")
+
+
+def printable_path(path: Path) -> str:
     """Return the path of an image as text for `llm` to print and log.
 
-    A name that is not text has its odd bytes escaped. Where standard output can't encode the
-    rest, the path is on standard error as well: `llm --no-stream` fails with such an output.
+    Bytes that are not valid text are escaped. If standard output can't encode the path, it is
+    printed to stderr as well, because `llm --no-stream` fails with such an output.
     """
     text = _as_text(path)
     try:
@@ -71,23 +129,23 @@ def shown(path: Path) -> str:
     except (UnicodeError, LookupError):
         context = click.get_current_context(silent=True)
         if context is not None and context.command.name != "image":  # that one writes bytes
-            msg = f"Warning: standard output can't show the path of the image: {text}"
+            msg = f"Warning: Standard output can't encode the path of the image: {text}"
             click.echo(msg, err=True)
     return text
 
 
-def note(image: Image, path: Path) -> dict[str, Any]:
-    """What the log keeps of an image: enough to find it again, and to know it is the same."""
+def to_metadata(image: Image, path: Path) -> dict[str, Any]:
+    """Describe an image for the log: enough to find it again and to verify it."""
     text = str(path)
     if _as_text(path) != text:
-        # The log takes no bytes that are not text, and the path must come back as it is.
+        # The log only takes valid text, and the path must be restored exactly.
         text = path.absolute().as_uri()
     found = {"path": text, "sha256": image.sha256, "media_type": image.media_type}
     return {"emby": {"image": found}}
 
 
-def noted(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
-    """What `note` wrote on a part, or None for a part that is no image."""
+def from_metadata(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return what `to_metadata` recorded, or None for a part that is not an image."""
     ours = (metadata or {}).get("emby")
     found = ours.get("image") if isinstance(ours, dict) else None
     if not isinstance(found, dict):
@@ -99,17 +157,17 @@ def noted(metadata: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def load(found: dict[str, Any]) -> Image | None:
-    """The image that was noted, or None with a warning when its file is gone or has changed."""
+    """Load a recorded image; None, with a warning, if its file is missing or has changed."""
     if "url" in found:
         return Image.from_url(found["url"])
     path = found.get("path", "")
     try:
         image = Image.from_path(path)
     except InvalidImageError:
-        click.echo(f"Warning: the image {path} is gone; going on without it.", err=True)
+        click.echo(f"Warning: {path} no longer exists; continuing without it.", err=True)
         return None
     if image.sha256 != found.get("sha256"):
-        click.echo(f"Warning: the image {path} has changed; going on without it.", err=True)
+        click.echo(f"Warning: {path} has changed; continuing without it.", err=True)
         return None
     return image
 
@@ -118,27 +176,20 @@ def _as_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _places(target: str | None) -> Iterator[Callable[[], Path]]:
+def _locations(target: str | None) -> Iterator[Callable[[], Path]]:
     if target is not None:
-        # Absolute, for the log is read from other folders too.
+        # Absolute, because the log is read from other folders too.
         yield lambda: Path(target).expanduser().absolute()
-    yield catalogue.images_folder
-    # New and the user's own, for others may write to the folder it is in.
+    yield model_list.images_folder
+    # New and private, because other users may write to the folder that contains it.
     yield lambda: Path(tempfile.mkdtemp(prefix="emby-images-"))
     yield Path.cwd
 
 
-def _save_at(image: Image, place: Path) -> Path:
-    if place.suffix and not place.is_dir():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for candidate in chain([place], (_numbered(place, n) for n in count(2))):
-            try:
-                return image.save(candidate)
-            except FileExistsError:
-                continue
-    place.mkdir(parents=True, exist_ok=True)
-    return image.save(place)
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+def _write(image: Image, name: Path, *, overwrite: bool) -> Path:
+    if not overwrite:
+        return image.save(name)
+    # In the same folder, so that the old file is replaced at once by the whole new one.
+    with tempfile.TemporaryDirectory(prefix=".emby-", dir=name.parent) as folder:
+        draft = image.save(Path(folder) / name.name)
+        return draft.replace(name.with_name(draft.name))

@@ -1,7 +1,7 @@
-"""Which models `llm` knows: from the pages, from the gateway's own list, from the user.
+"""The models `llm` knows: documented by Emby, listed by the gateway, or added by the user.
 
-Reads files at most, never the network. `llm emby refresh` writes the gateway's list, one file for
-each base URL, `llm emby add` writes `added.json`, all in `<llm's folder>/emby`.
+Only reads files, never the network. `llm emby refresh` writes the gateway's list, one file per
+base URL, and `llm emby add` writes `added.json`, all in `<llm's folder>/emby`.
 """
 
 import re
@@ -26,17 +26,17 @@ _MOCK_IDS = frozenset(card.id for card in MOCK_MODELS)
 
 
 def folder() -> Path:
-    """Where everything of ours is kept: `<llm's folder>/emby`."""
+    """The folder of this plugin: `<llm's folder>/emby`."""
     return Path(llm.user_dir()) / "emby"  # type: ignore[no-untyped-call]
 
 
 def images_folder() -> Path:
-    """Where generated images are kept, unless the user wants them elsewhere."""
+    """Where generated images are saved by default."""
     return folder() / "images"
 
 
 def listed_path(base_url: str) -> Path:
-    """Where the list of the gateway at `base_url` is kept."""
+    """The file with the list of the gateway at `base_url`."""
     if base_url == DEFAULT_BASE_URL:
         return folder() / "models.json"
     readable = re.sub(r"[^a-z0-9]+", "-", base_url.lower()).strip("-")[:60]
@@ -44,15 +44,15 @@ def listed_path(base_url: str) -> Path:
 
 
 def added_path() -> Path:
-    """Where the models that the user added are kept."""
+    """The file with the models that the user added."""
     return folder() / "added.json"
 
 
-def models_to_offer() -> list[ModelCard]:
-    """Every model to offer, each once; what the user added wins over what the gateway says.
+def known_chat_models() -> list[ModelCard]:
+    """Every known chat model, each once; models added by the user override the gateway's.
 
-    Until the gateway was asked for its list, the models of Emby's pages stand in for it. Models
-    that generate neither text nor images are left out.
+    Before the first `llm emby refresh`, these are the models that Emby documents. Models that
+    generate neither text nor images are excluded.
     """
     cards = {card.id.removeprefix("emby/"): card for card in known_models(_listed())}
     cards |= {card.id: card for card in _added()}
@@ -60,22 +60,22 @@ def models_to_offer() -> list[ModelCard]:
 
 
 def find_listed(base_url: str) -> list[ModelCard] | None:
-    """The list kept for a base URL; None where there is none.
+    """The saved list of a base URL; None if there is none.
 
-    Raises `ConfigurationError` or `OSError` where its file can't be read.
+    Raises `ConfigurationError` or `OSError` if its file can't be read.
     """
     try:
         cards = load_cards(listed_path(base_url))
     except FileNotFoundError:
         return None
-    # Older versions kept one list for all base URLs, so that Emby's may have come from the mock.
+    # Older versions had one list for all base URLs, so this one may come from the mock.
     if base_url == DEFAULT_BASE_URL and any(card.id in _MOCK_IDS for card in cards):
         return None
     return cards
 
 
 def add(card: ModelCard) -> bool:
-    """Keep a model of the user's; whether it is a new one."""
+    """Save a model of the user's. Return False if it replaces one."""
     cards = {known.id: known for known in _added()}
     is_new = card.id not in cards
     save_cards(added_path(), (cards | {card.id: card}).values())
@@ -83,7 +83,7 @@ def add(card: ModelCard) -> bool:
 
 
 def remove(model_id: str) -> bool:
-    """Remove a model that the user added; False if there was none."""
+    """Remove a model that the user added. Return False if it did not exist."""
     cards = {known.id: known for known in _added()}
     if cards.pop(model_id, None) is None:
         return False
@@ -92,9 +92,9 @@ def remove(model_id: str) -> bool:
 
 
 def replace_listed(base_url: str, cards: list[ModelCard]) -> tuple[list[str], list[str]]:
-    """Keep the list of the gateway at `base_url`; the ids that came and that went, sorted.
+    """Save the list of the gateway at `base_url`. Return the new and the removed ids, sorted.
 
-    What an earlier list said of a model, and this one leaves open, stays.
+    What the previous list states about a model is kept if the new one doesn't state it.
     """
     before = _listed(base_url)
     earlier = {card.id: card for card in before or ()}
@@ -104,10 +104,6 @@ def replace_listed(base_url: str, cards: list[ModelCard]) -> tuple[list[str], li
         {card.id for card in known_models(c) if card.is_chat_model} for c in (before, cards)
     )
     return sorted(new - old), sorted(old - new)
-
-
-def _chat_model_ids(listed: list[ModelCard] | None) -> set[str]:
-    return {card.id for card in known_models(listed) if card.is_chat_model}
 
 
 def _listed(base_url: str | None = None) -> list[ModelCard] | None:

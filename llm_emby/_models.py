@@ -1,4 +1,4 @@
-"""The models: what `llm` sees of them, and how a prompt runs."""
+"""The model classes of `llm`, and how a prompt runs."""
 
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from llm.models import _BaseModel
 from llm.parts import StreamEvent
 
 from emby_plugins import MOCK_MODELS, ModelCard
-from llm_emby import _model_list as catalogue
+from llm_emby import _model_list as model_list
 from llm_emby._options import Options
 
 PREFIX = "emby/"
@@ -17,25 +17,25 @@ _FILES = frozenset({"application/pdf"})
 
 
 def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel", list[str]]]:
-    """Every model known without asking, sync and async, and its aliases."""
-    cards = catalogue.models_to_offer()
-    taken = {named(card.id) for card in cards}
+    """Every known model, sync and async, and its aliases."""
+    cards = model_list.known_chat_models()
+    taken = {llm_name(card.id) for card in cards}
     for card in cards:
-        name = named(card.id)
-        aliases = [alias for alias in map(named, card.aliases) if alias not in taken]
+        name = llm_name(card.id)
+        aliases = [alias for alias in map(llm_name, card.aliases) if alias not in taken]
         taken.update(aliases)
         yield EmbyModel(name, card), AsyncEmbyModel(name, card), aliases
     for card in MOCK_MODELS:
         yield EmbyModel(card.id, card, "mock:"), AsyncEmbyModel(card.id, card, "mock:"), []
 
 
-def named(model_id: str) -> str:
-    """What a model of the gateway is called in `llm`."""
+def llm_name(model_id: str) -> str:
+    """The name in `llm` of a model of the gateway."""
     return model_id if model_id.startswith(PREFIX) else PREFIX + model_id
 
 
 class _Shared(_BaseModel):
-    """What both classes share: all but the loop."""
+    """What both classes share: everything but the loop."""
 
     can_stream = True
     key_env_var = "EMBY_API_KEY"
@@ -45,7 +45,8 @@ class _Shared(_BaseModel):
         self.model_id = model_id
         self.wire_name = card.id
         self.needs_key = None if base_url else "emby"
-        # What nobody says is allowed: the gateway refuses what the model can't do, unpaid.
+        self.generates_images = card.image_output
+        # Unknown abilities are allowed: the gateway refuses what a model can't do, free of charge.
         self.attachment_types = _FILES if card.vision is False else _IMAGES | _FILES
         self.supports_tools = card.tools is not False
         self.supports_schema = card.structured_output is not False
@@ -53,32 +54,35 @@ class _Shared(_BaseModel):
         self._card = card
 
     def get_key(self, explicit_key: str | None = None) -> str | None:
-        """The key by `llm`'s rules, or None: whether one is needed, the client decides."""
+        """The key by `llm`'s rules, or None; the client decides whether one is required."""
         try:
             return super().get_key(explicit_key)
         except llm.NeedsKeyException:
             return None
 
     def client_settings(self, prompt: llm.Prompt, key: str | None) -> dict[str, Any]:
-        """How to make the client for a prompt."""
+        """The client's arguments for a prompt."""
         from llm_emby._errors import Hints, KnownModel
 
         options = prompt.options
         assert isinstance(options, Options)
         settings: dict[str, Any] = {
-            # An empty one keeps the client from looking in the environment, as llm did already.
+            # An empty key keeps the client from reading the environment, as llm did already.
             "api_key": key or "",
             "base_url": self._base_url,
             "metadata": options.metadata,
             "source": options.source,
-            "plugins": [Hints(), KnownModel(self._card)],
+            "headers": options.header,
+            "timeout": options.timeout,
+            # Whoever allows a longer silence than a call normally takes wants to wait for it.
+            "deadline": options.deadline or (options.timeout and max(options.timeout, 600)),
+            "max_retries": options.max_retries,
+            "plugins": [Hints(key), KnownModel(self._card)],
         }
         if options.output is None:
-            # Straight to where they are kept, without going through memory.
-            settings["image_folder"] = catalogue.images_folder()
-        if options.timeout:
-            settings["timeout"] = options.timeout
-        return settings
+            # Decoded straight into the files where they stay, without holding them in memory.
+            settings["image_folder"] = model_list.images_folder()
+        return {name: value for name, value in settings.items() if value is not None}
 
 
 class EmbyModel(_Shared, llm.KeyModel):
@@ -95,15 +99,16 @@ class EmbyModel(_Shared, llm.KeyModel):
         """Run a prompt, and yield what comes back. Raises `llm.ModelError`."""
         from emby_plugins import Emby
         from llm_emby._errors import translate_errors
-        from llm_emby._request import chat_messages, chat_options
+        from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
 
-        outgoing = ResponseWriter(prompt, response, stream=stream)
-        with translate_errors(outgoing), Emby(**self.client_settings(prompt, key)) as emby:
-            messages, options = chat_messages(prompt.messages), chat_options(prompt, stream)
-            with emby.stream(messages, model=self.wire_name, **options) as events:
+        writer = ResponseWriter(prompt, response, stream=stream)
+        with translate_errors(writer), Emby(**self.client_settings(prompt, key)) as emby:
+            writer.check_output()
+            messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+            with emby.stream(messages, model=self.wire_name, **arguments) as events:
                 for event in events:
-                    yield from outgoing.events(event)
+                    yield from writer.events(event)
 
 
 class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
@@ -120,14 +125,15 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
         """As `EmbyModel.execute`."""
         from emby_plugins import AsyncEmby
         from llm_emby._errors import translate_errors
-        from llm_emby._request import chat_messages, chat_options
+        from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
 
-        outgoing = ResponseWriter(prompt, response, stream=stream)
-        with translate_errors(outgoing):
+        writer = ResponseWriter(prompt, response, stream=stream)
+        with translate_errors(writer):
             async with AsyncEmby(**self.client_settings(prompt, key)) as emby:
-                messages, options = chat_messages(prompt.messages), chat_options(prompt, stream)
-                async with emby.stream(messages, model=self.wire_name, **options) as events:
+                writer.check_output()
+                messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+                async with emby.stream(messages, model=self.wire_name, **arguments) as events:
                     async for event in events:
-                        for item in outgoing.events(event):
+                        for item in writer.events(event):
                             yield item

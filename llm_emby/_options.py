@@ -1,10 +1,10 @@
-"""What `llm -o NAME VALUE` takes, for every model of Emby. One class: each costs start-up time.
+"""The options of `llm -o NAME VALUE`, one class for all models: each class costs start-up time.
 
-Imported at every start of `llm`, so the core's own types stay away from here.
+Imported at every start of `llm`, so the core's own types are not imported here.
 """
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import llm
 from pydantic import Field, field_validator
@@ -14,44 +14,113 @@ class Options(llm.Options):
     """The options of a prompt."""
 
     temperature: float | None = Field(
-        description="How freely the model chooses its words: 0 to 2", ge=0, le=2, default=None
+        description="Sampling temperature, 0 to 2", ge=0, le=2, default=None
     )
-    max_tokens: int | None = Field(description="The longest reply, in tokens", ge=1, default=None)
+    max_tokens: int | None = Field(
+        description="Maximum length of the reply in tokens", ge=1, default=None
+    )
     top_p: float | None = Field(
-        description="Choose among the likeliest tokens that make up this share: 0 to 1",
+        description="Nucleus sampling: probability mass to sample from, 0 to 1",
         ge=0,
         le=1,
         default=None,
     )
+    frequency_penalty: float | None = Field(
+        description="Penalty for frequent tokens, -2 to 2", ge=-2, le=2, default=None
+    )
+    presence_penalty: float | None = Field(
+        description="Penalty for tokens that already occurred, -2 to 2", ge=-2, le=2, default=None
+    )
+    stop: list[str] | None = Field(
+        description='Text that ends the reply, or a JSON list: ["\\n", "END"]', default=None
+    )
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
-        Field(description="How long the model reasons before it answers", default=None)
+        Field(description="How much the model reasons before it answers", default=None)
+    )
+    json_object: bool | None = Field(description="Reply with a JSON object", default=None)
+    web_search: bool | None = Field(
+        description="Search the web; gateways before 2026 ignore it", default=None
+    )
+    image_detail: Literal["low", "high", "auto"] | None = Field(
+        description="Resolution at which the model reads images", default=None
     )
     aspect_ratio: str | None = Field(
-        description="The shape of a generated image, such as 16:9", default=None
+        description="Aspect ratio of generated images, such as 16:9", default=None
     )
     image_size: str | None = Field(
-        description="The size of a generated image: 1K, 2K or 4K", default=None
+        description="Size of generated images: 1K, 2K or 4K", default=None
+    )
+    image_quality: str | None = Field(
+        description="Quality of generated images, such as high, if supported", default=None
     )
     seed: int | None = Field(
-        description="Makes a generated image repeatable, or another one, where a model heeds it",
+        description="Random seed for image generation, if supported", default=None
+    )
+    fresh: bool | None = Field(description="Bypass caches of replies", default=None)
+    output: str | None = Field(
+        description="Where to save generated images: a file if it has a suffix, otherwise a folder",
         default=None,
     )
+    overwrite: bool | None = Field(description="Replace an existing output file", default=None)
     metadata: dict[str, str] | None = Field(
         description='Sent as X-Emby-* headers: {"tenant_id": "acme"}', default=None
     )
     source: str | None = Field(
-        description="The domain of the calling app, sent as X-Source", default=None
+        description="Domain of the calling app, sent as X-Source", default=None
     )
-    output: str | None = Field(
-        description="Where generated images go: a file if it has a suffix, else a folder",
-        default=None,
+    header: dict[str, str] | None = Field(
+        description='HTTP headers to send, "Name: value" on each line; logged by llm', default=None
+    )
+    extra: dict[str, Any] | None = Field(
+        description='JSON object merged into the request body: {"user": "me"}', default=None
     )
     timeout: float | None = Field(
-        description="The longest silence of the gateway, in seconds", gt=0, default=None
+        description="Seconds without data before giving up", gt=0, default=None
+    )
+    deadline: float | None = Field(
+        description="Seconds for the whole call, including retries", gt=0, default=None
+    )
+    max_retries: int | None = Field(
+        description="Further attempts after a failed connection or a busy gateway",
+        ge=0,
+        default=None,
     )
 
-    @field_validator("metadata", mode="before")
+    @field_validator("metadata", "extra", mode="before")
     @classmethod
-    def _parse(cls, value: object) -> object:
+    def _parse_object(cls, value: object) -> object:
         # `llm -o` gives text.
-        return json.loads(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except ValueError:
+            raise ValueError('Expected a JSON object, such as {"name": "value"}') from None
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _parse_stop(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            found = json.loads(value)
+        except ValueError:
+            found = None
+        return found if isinstance(found, list) else [value]
+
+    @field_validator("stop")
+    @classmethod
+    def _check_stop(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not all(value):
+            raise ValueError("A stop sequence can't be empty")
+        return value
+
+    @field_validator("header", mode="before")
+    @classmethod
+    def _parse_header(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [line.partition(":") for line in value.splitlines() if line.strip()]
+        if not all(name.strip() and colon for name, colon, _ in pairs):
+            raise ValueError('Expected "Name: value"')
+        return {name.strip(): text.strip() for name, _, text in pairs}

@@ -1,9 +1,15 @@
-"""`llm`'s messages become Emby's. `prompt.messages` is the whole history; nothing else is read."""
+"""From `llm`'s messages and options to Emby's.
+
+`prompt.messages` is the whole history; nothing else is read.
+"""
 
 import json
 import mimetypes
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import llm
@@ -15,67 +21,103 @@ from emby_plugins import (
     FilePart,
     Image,
     ImageConfig,
+    ImagePart,
     JSONSchema,
     Message,
     RequestError,
     Tool,
     ToolCall,
 )
-from llm_emby import _image_files as pictures
+from llm_emby import _image_files as image_files
 from llm_emby._options import Options
 
-
-def chat_messages(messages: Iterable[parts.Message]) -> list[Message]:
-    """The conversation, as Emby's messages."""
-    return [message for given in messages for message in _messages(given)]
+Detail: TypeAlias = Literal["low", "high", "auto"]
 
 
-def chat_options(prompt: llm.Prompt, stream: bool) -> ChatOptions:
-    """The options, tools and schema of a prompt.
+def chat_messages(prompt: llm.Prompt) -> list[Message]:
+    """The conversation as Emby's messages."""
+    assert isinstance(prompt.options, Options)
+    messages = [message for given in prompt.messages for message in _messages(given)]
+    detail = prompt.options.image_detail
+    return [_with_detail(message, detail) for message in messages] if detail else messages
 
-    The client is always asked for events, which keep text and images in the order in which they
-    came. Whether the gateway streams is a different matter: an order for an image goes
-    unstreamed, because the 2025-11 state drops streamed images of more than about 7.8 MB.
+
+def chat_arguments(prompt: llm.Prompt, stream: bool) -> dict[str, Any]:
+    """The options, tools and schema of a prompt, as arguments of the client's `stream`.
+
+    The client is always used as a stream of events, which keep text and images in order. Whether
+    the gateway streams is a separate decision: a request for an image is sent unstreamed,
+    because the 2025-11 state drops streamed images of more than about 7.8 MB. Raises
+    `RequestError`.
     """
     assert isinstance(prompt.options, Options)
-    options = _plain_options(prompt.options)
-    if not stream or prompt.options.output is not None:
-        options["extra_body"] = {"stream": False}
-    if prompt.tools:
-        options["tools"] = [_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
-    if prompt.schema:
-        assert isinstance(prompt.schema, dict)
-        options["response_format"] = JSONSchema(prompt.schema, name="output")
-    return options
-
-
-def _plain_options(given: Options) -> ChatOptions:
+    given = prompt.options
     options = ChatOptions(
         temperature=given.temperature,
         max_tokens=given.max_tokens,
         top_p=given.top_p,
+        frequency_penalty=given.frequency_penalty,
+        presence_penalty=given.presence_penalty,
         reasoning_effort=given.reasoning_effort,
+        stop=given.stop,
     )
+    if image := _image_config(given):
+        options["image_config"] = image
+    if prompt.tools:
+        options["tools"] = [_to_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
+    if prompt.schema and given.json_object:
+        raise RequestError("A schema and -o json_object can't be combined.")
+    if prompt.schema:
+        assert isinstance(prompt.schema, dict)
+        options["response_format"] = JSONSchema(prompt.schema, name="output")
+    elif given.json_object:
+        options["response_format"] = "json_object"
+    options["extra_body"] = _extra_body(given, stream=stream)
+    return {"fresh": given.fresh, **options}
+
+
+def _extra_body(given: Options, *, stream: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {}
+    if not stream or given.output is not None:
+        body["stream"] = False
+    if given.web_search is not None:
+        # In the request schema of the 2026 states; those of 2025 drop it.
+        body["web_search"] = given.web_search
+    reserved = sorted({"model", "messages", "stream"} & (given.extra or {}).keys())
+    if reserved:
+        raise RequestError(f"-o extra can't set {reserved[0]!r}.")
+    return body | (given.extra or {})
+
+
+def _image_config(given: Options) -> ImageConfig:
     image = ImageConfig()
     if given.aspect_ratio:
         image["aspect_ratio"] = given.aspect_ratio
     if given.image_size:
         image["image_size"] = given.image_size
+    if given.image_quality:
+        image["image_quality"] = given.image_quality
     if given.seed is not None:
         image["seed"] = given.seed
-    if image:
-        options["image_config"] = image
-    return options
+    return image
+
+
+def _with_detail(message: Message, detail: Detail) -> Message:
+    content = (
+        replace(part, detail=detail) if isinstance(part, ImagePart) else part
+        for part in message.content
+    )
+    return replace(message, content=tuple(content))
 
 
 def _messages(given: parts.Message) -> Iterator[Message]:
     results = [part for part in given.parts if isinstance(part, parts.ToolResultPart)]
     for result in results:
-        shown = map(attached, result.attachments)
+        attachments = map(_read, result.attachments)
         call_id = result.tool_call_id or ""
-        yield Message.tool(result.output, *shown, tool_call_id=call_id, name=result.name)
+        yield Message.tool(result.output, *attachments, tool_call_id=call_id, name=result.name)
     content = [item for part in given.parts for item in _content(part)]
-    calls = [_call(part) for part in given.parts if isinstance(part, parts.ToolCallPart)]
+    calls = [_to_tool_call(part) for part in given.parts if isinstance(part, parts.ToolCallPart)]
     if given.role == "assistant":
         yield Message.assistant(*content, tool_calls=calls)
     elif given.role == "system":
@@ -86,20 +128,20 @@ def _messages(given: parts.Message) -> Iterator[Message]:
 
 def _content(part: parts.Part) -> Iterator[Content]:
     if isinstance(part, parts.TextPart):
-        found = pictures.noted(part.provider_metadata)
-        yield (pictures.load(found) if found else None) or part.text
+        found = image_files.from_metadata(part.provider_metadata)
+        yield (image_files.load(found) if found else None) or part.text
     elif isinstance(part, parts.AttachmentPart) and part.attachment is not None:
-        yield attached(part.attachment)
+        yield _read(part.attachment)
 
 
-def attached(attachment: llm.Attachment) -> Content:
-    """An attachment as an image or a file. An address is passed on and never fetched."""
+def _read(attachment: llm.Attachment) -> Content:
+    """An attachment as an image or a file. A URL is forwarded and never fetched."""
     kind = attachment.type or ""
     if not kind and not attachment.url:
         kind = attachment.resolve_type() or ""  # type: ignore[no-untyped-call]
     if attachment.url:
         if kind and not kind.startswith("image/"):
-            msg = f"The attachment {attachment.url} can't be sent as an address: it is {kind}."
+            msg = f"The attachment {attachment.url} ({kind}) can't be sent as a URL."
             raise RequestError(msg, hint="Download it and attach the file.")
         return Image.from_url(attachment.url)
     if attachment.path:
@@ -111,19 +153,25 @@ def attached(attachment: llm.Attachment) -> Content:
     return FilePart.from_bytes(attachment.content or b"", filename="attachment", media_type=kind)
 
 
-def attachment_of(argument: str) -> llm.Attachment:
-    """An attachment from the path or the https address of an image. Raises `ValueError`."""
+def read_attachment(argument: str) -> llm.Attachment:
+    """An attachment from an image's path, from its https URL, or from standard input for `-`.
+
+    Raises `ValueError`.
+    """
+    if argument == "-":
+        data = sys.stdin.buffer.read()
+        return llm.Attachment(type=Image.from_bytes(data).media_type, content=data)
     if argument.startswith(("https://", "http://")):
-        # llm wants a type to check; what the address really holds, only the gateway will see.
+        # llm requires a type to check; only the gateway will see what the URL really serves.
         kind = mimetypes.guess_type(urlsplit(argument).path)[0] or "image/jpeg"
-        return llm.Attachment(type=kind, url=argument)
+        return llm.Attachment(type=kind, url=Image.from_url(argument).url)
     image = Image.from_path(argument)
     return llm.Attachment(type=image.media_type, path=str(Path(argument).expanduser().resolve()))
 
 
-def _call(part: parts.ToolCallPart) -> ToolCall:
+def _to_tool_call(part: parts.ToolCallPart) -> ToolCall:
     return ToolCall(part.tool_call_id or "", part.name, json.dumps(part.arguments))
 
 
-def _tool(tool: llm.Tool) -> Tool:
+def _to_tool(tool: llm.Tool) -> Tool:
     return Tool(tool.name, tool.description or "", tool.input_schema or {})

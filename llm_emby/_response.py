@@ -1,4 +1,4 @@
-"""Emby's replies become `llm`'s events, streamed or not through the same few lines."""
+"""From Emby's replies to `llm`'s events, streamed or not."""
 
 import logging
 import sys
@@ -17,18 +17,21 @@ from emby_plugins import (
     ImageReceived,
     MissingImageError,
     ReasoningDelta,
+    RequestError,
     StreamEvent as Event,
     TextDelta,
     ToolCallDelta,
 )
-from llm_emby import _image_files as pictures
+from llm_emby import _image_files as image_files
+from llm_emby._image_files import ImageSaver, UnsavedImageError, is_file_name
 from llm_emby._options import Options
 
-# How a reply ended is printed below. The core's log line would say the same once more, because
-# Python prints warnings that no handler takes. Its other warnings are left alone.
+# The way a reply ended is printed below. Without a handler Python would print the core's log
+# line, which says the same. Other warnings of the core stay visible.
 logging.getLogger("emby_plugins._endings").addHandler(logging.NullHandler())
 
 _CHAT, _IMAGE = "chat", "image"
+_UNSTREAMED = "with --no-stream or -o output FILE"
 
 
 class ResponseWriter:
@@ -41,12 +44,14 @@ class ResponseWriter:
     def __init__(self, prompt: llm.Prompt, response: Any, *, stream: bool) -> None:
         assert isinstance(prompt.options, Options)
         self._target = prompt.options.output
+        self._overwrites = bool(prompt.options.overwrite)
+        self._saver = ImageSaver(self._target, self._say, overwrite=self._overwrites)
         self._prompt = prompt
         self._response = response
         self._stream = stream
         self._received = 0
         self._paths: list[Path] = []
-        self.unsaved: list[pictures.UnsavedImageError] = []
+        self.unsaved: list[UnsavedImageError] = []
         self._parts = 0
         self._part_type: type[Event] | None = None
         self._calls: dict[int, int] = {}
@@ -54,9 +59,9 @@ class ResponseWriter:
         self._open_image: int | None = None  # the part of the image whose path ends the output
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
-        """What `llm` is told of one event; the last one leaves usage and the like behind.
+        """Convert an event; the last one also sets the usage and the like of the response.
 
-        Raises `MissingImageError` at the end of a reply that was to be an image and has none.
+        Raises `MissingImageError` at the end of a reply without the image that was requested.
         """
         match event:
             case TextDelta(text):
@@ -66,18 +71,18 @@ class ResponseWriter:
             case ReasoningDelta(text):
                 yield StreamEvent("reasoning", text, part_index=self._part(ReasoningDelta))
             case ImageReceived(image, index):
-                yield from self._picture(image, index)
+                yield from self._image(image, index)
             case ToolCallDelta(index, call_id, name, arguments):
                 yield from self._tool_call(index, call_id, name, arguments)
             case Finished(reply):
                 if reply.tool_calls:
-                    # llm prints the next reply of the chain right behind this one.
+                    # llm prints the next reply of the chain right after this one.
                     yield from self._end_image()
                 try:
                     self._finish(reply)
                 except MissingImageError:
                     if self._is_mid_line:
-                        # llm ends the line of a reply, but not before it prints an error.
+                        # llm ends the line of a reply, but not before printing an error.
                         yield StreamEvent("text", "\n", part_index=self._parts)
                     raise
                 self._raise_unsaved()
@@ -93,14 +98,14 @@ class ResponseWriter:
             self._open_image, self._is_mid_line = None, False
 
     def _part(self, kind: type[Event]) -> int:
-        """The index of the current part, or of a new one if the last was of another kind."""
+        """The index of the current part, or of a new one if the last had another type."""
         if kind is not self._part_type or kind is ImageReceived:
             self._parts += 1
             self._part_type = kind
         return self._parts
 
     def rescue(self, partial: ChatReply) -> list[Path]:
-        """Save the images of a broken reply, and return the paths that llm did not print."""
+        """Save the images of an incomplete reply, and return the paths that llm did not print."""
         printed = len(self._paths) if self._stream else 0
         for image in partial.images[self._received :]:
             if image.url is None:
@@ -110,8 +115,8 @@ class ResponseWriter:
     def _save(self, image: Image) -> Path | None:
         """Save an image, or remember that it could not be saved: the next may be smaller."""
         try:
-            self._paths.append(pictures.save(image, self._target))
-        except pictures.UnsavedImageError as error:
+            self._paths.append(self._saver.save(image))
+        except UnsavedImageError as error:
             self.unsaved.append(error)
             return None
         return self._paths[-1]
@@ -120,13 +125,13 @@ class ResponseWriter:
         if not self.unsaved:
             return
         first, count = self.unsaved[0], len(self.unsaved) - 1
-        more = f" {count} more of this reply could not be saved either." if count else ""
+        more = f" {count} more could not be saved either." if count else ""
         if self._paths and not self._stream:
-            # llm prints a reply in one piece after its end, so not before an error.
+            # llm prints an unstreamed reply after its end, so not at all in case of an error.
             more += f" Saved: {', '.join(map(str, self._paths))}."
-        raise pictures.UnsavedImageError(f"{first}{more}", first.image)
+        raise UnsavedImageError(f"{first}{more}", first.image)
 
-    def _picture(self, image: Image, index: int) -> Iterator[StreamEvent]:
+    def _image(self, image: Image, index: int) -> Iterator[StreamEvent]:
         self._received = index + 1
         if image.url is not None:
             shown, metadata = image.url, {"emby": {"image": {"url": image.url}}}
@@ -134,8 +139,9 @@ class ResponseWriter:
             path = self._save(image)
             if path is None:
                 return
-            shown, metadata = pictures.shown(path), pictures.note(image, path)
-        # A line of its own; a reply of one image and no text is the bare path.
+            shown = image_files.printable_path(path)
+            metadata = image_files.to_metadata(image, path)
+        # A line of its own; a reply with one image and no text is just the path.
         text = f"\n{shown}" if self._is_mid_line else shown
         self._is_mid_line = True
         self._open_image = self._part(ImageReceived)
@@ -144,7 +150,7 @@ class ResponseWriter:
     def _tool_call(
         self, index: int, call_id: str, name: str, arguments: str
     ) -> Iterator[StreamEvent]:
-        # Pieces of several calls may alternate, and those after the first carry no id.
+        # Deltas of several calls may alternate, and only the first of a call has its id.
         if index not in self._calls:
             self._parts += 1
             self._calls[index] = self._parts
@@ -174,36 +180,46 @@ class ResponseWriter:
             )
         if reply.model and reply.model != response.model.wire_name:
             response.set_resolved_model(reply.model)
-        # All but the content, which is logged as text and, for images, as paths.
+        # Everything but the content, which is logged as text and, for images, as paths.
         facts = {
             "id": reply.id,
             "created": reply.created,
             "model": reply.model,
             "finish_reason": reply.finish_reason,
             "notice": reply.notice,
+            "stop_sequence": reply.stop_sequence,
+            "cached": reply.cached,
             "request_id": reply.request_id,
             "system_fingerprint": reply.system_fingerprint,
             "metadata": dict(reply.metadata),
         }
         response.response_json = {name: value for name, value in facts.items() if value}
-        if self._is_order() and not reply.tool_calls:
+        if self._requires_image() and not reply.tool_calls:
             try:
                 reply.require_images()
             except MissingImageError as error:
                 if _command() != _IMAGE:
                     raise
-                # That command tells it when all are done, and logs what was paid for.
+                # That command prints it itself, and logs what was paid for.
                 response.response_json["missing_image"] = str(error)
                 return
         if reply.notice and _command():
             self._warn(reply.notice)
 
-    def _is_order(self) -> bool:
-        """Whether the prompt must end in an image: `llm emby image`, or an output of its own.
+    def check_output(self) -> None:
+        """Raise `RequestError` if the requested file exists, before anything is paid for."""
+        if not self._requires_image() or self._target is None or _command() == _IMAGE:
+            return
+        path = Path(self._target).expanduser()
+        if is_file_name(path) and path.exists() and not self._overwrites:
+            msg = f"{self._target!r} already exists."
+            raise RequestError(msg, hint="Replace it with -o overwrite true, or choose another.")
 
-        An output of `llm chat`, or one that `llm models options set` keeps, is for whatever
-        images there may be among many prompts. After a tool's result, the image may have come
-        in an earlier reply.
+    def _requires_image(self) -> bool:
+        """Whether the reply must have an image: for `llm emby image`, or `-o output`.
+
+        In `llm chat`, or as a default set by `llm models options set`, an output is only where
+        images go, if there are any. After a tool result, the image may be in an earlier reply.
         """
         if _command() == _IMAGE:
             return True
@@ -211,17 +227,19 @@ class ResponseWriter:
             return False
         from llm.cli import get_model_options
 
-        kept = get_model_options(self._response.model.model_id)
-        return bool(kept.get("output") != self._target)
+        default = get_model_options(self._response.model.model_id)
+        return bool(default.get("output") != self._target)
 
     def _warn(self, notice: str) -> None:
-        notice = notice.replace("without streaming", "with --no-stream or -o output FILE")
+        self._say(f"Warning: {notice.replace('without streaming', _UNSTREAMED)}")
+
+    def _say(self, line: str) -> None:
         if self._is_mid_line and sys.stdout.isatty():
             click.echo("", err=True)
-        click.echo(f"Warning: {notice}", err=True)
+        click.echo(line, err=True)
 
 
 def _command() -> str | None:
-    """The command of llm that is running; None in a program that uses llm as a library."""
+    """The running command of llm; None in a program that uses llm as a library."""
     context = click.get_current_context(silent=True)
     return context.command.name if context else None

@@ -117,14 +117,15 @@ class Opener:
 def generate_all(prompt: str, config: ImageConfig) -> tuple[Image, ...]:
     """The images that a prompt wants."""
     count, start = config.count or intent.count_of(prompt), config.seed * MAX_IMAGES
-    size, prompt = _size(config), prompt[:_MAX_PROMPT]
+    # Trailing white space is how a client asks a cache for a fresh reply; models ignore it.
+    size, prompt = _size(config), prompt[:_MAX_PROMPT].rstrip()
     made = (generate(prompt, size, variant=variant) for variant in range(start, start + count))
     return tuple(encode(pixels, intent.format_of(prompt), prompt) for pixels in made)
 
 
 def edit_all(instruction: str, pictures: tuple[Picture, ...], count: int = 0) -> tuple[Image, ...]:
     """Each picture edited; as many versions of it as the instruction wants."""
-    instruction = instruction[:_MAX_PROMPT]
+    instruction = instruction[:_MAX_PROMPT].rstrip()
     wanted = 1 if names_an_edit(instruction) else intent.count_of(instruction)
     versions = range(count or max(1, min(wanted, MAX_IMAGES // len(pictures))))
     made = (edit(p.pixels, instruction, variant=variant) for p in pictures for variant in versions)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from llm.cli import logs_db_path
 
-from llm_emby import _model_list as catalogue
+from llm_emby import _model_list as model_list
 from llm_emby._gallery.log import read_images
 from llm_emby._gallery.page import GENERATOR, render
 from llm_emby._gallery.thumbnails import make_thumbnails
@@ -26,7 +26,7 @@ def make_gallery(out: str | None) -> Path:
     `click.ClickException`, also if the page can't be written.
     """
     target = _target(out)
-    folder = catalogue.folder()
+    folder = model_list.folder()
     log = Path(logs_db_path())  # type: ignore[no-untyped-call]
     found = read_images(log, folder / "images")
     with _progress(len(found)) as bar:
@@ -40,7 +40,7 @@ def make_gallery(out: str | None) -> Path:
 
 
 def _target(out: str | None) -> Path:
-    target = Path(out).expanduser() if out else catalogue.folder() / "gallery.html"
+    target = Path(out).expanduser() if out else model_list.folder() / "gallery.html"
     if target.is_dir():
         target /= "gallery.html"
     if target.exists() and not _is_gallery(target):

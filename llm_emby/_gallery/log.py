@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby import _image_files as pictures
+from llm_emby import _image_files as image_files
 
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")
 _OUR_NAME = re.compile(r"emby-([0-9a-f]{16})\.\w+")
@@ -104,14 +104,14 @@ class _Log:
             row["hash"]: (row["parent_hash"], row["role"])
             for row in db.execute("select hash, parent_hash, role from messages")
         }
-        self._notes: dict[str, list[dict[str, Any]]] = {}
+        self._metadata: dict[str, list[dict[str, Any]]] = {}
         for row in db.execute(
             "select message_hash, payload from parts"
             " where type = 'text' and payload like '%\"emby\"%' order by message_hash, position"
         ):
-            noted = pictures.noted(_object(row["payload"]).get("provider_metadata"))
-            if noted:
-                self._notes.setdefault(row["message_hash"], []).append(noted)
+            metadata = image_files.from_metadata(_object(row["payload"]).get("provider_metadata"))
+            if metadata:
+                self._metadata.setdefault(row["message_hash"], []).append(metadata)
         self._images: list[GeneratedImage] = []
         self._by_message: dict[str, list[GeneratedImage]] = {}
         self._by_digest: dict[str, list[GeneratedImage]] = {}
@@ -120,7 +120,7 @@ class _Log:
         """The images, oldest first, with their lineage."""
         for row in self._db.execute("select * from turns order by datetime_utc, id"):
             own = list(self._ancestors(row["tip_message_hash"], until=row["parent_message_hash"]))
-            if any(message in self._notes for message in own):
+            if any(message in self._metadata for message in own):
                 self._add(row, own[::-1])
         return self._images
 
@@ -129,9 +129,10 @@ class _Log:
         turn = _turn(row, prompt)
         parents, sources = self._lineage(turn, row["parent_message_hash"], attached)
         new = [
-            (message, _generated(note, len(self._images) + number, turn))
-            for number, (message, note) in enumerate(
-                ((message, note) for message in own for note in self._notes.get(message, ())), 1
+            (message, _generated(metadata, len(self._images) + number, turn))
+            for number, (message, metadata) in enumerate(
+                ((message, found) for message in own for found in self._metadata.get(message, ())),
+                1,
             )
         ]
         for message, image in new:
@@ -243,9 +244,9 @@ def _turn(row: sqlite3.Row, prompt: str) -> Turn:
     )
 
 
-def _generated(note: dict[str, Any], number: int, turn: Turn) -> GeneratedImage:
-    digest = str(note.get("sha256") or "")
-    path, url = note.get("path"), note.get("url")
+def _generated(metadata: dict[str, Any], number: int, turn: Turn) -> GeneratedImage:
+    digest = str(metadata.get("sha256") or "")
+    path, url = metadata.get("path"), metadata.get("url")
     return GeneratedImage(
         number=number,
         # It becomes the name of a file.

@@ -1,8 +1,14 @@
 """What the tests of the plugin share."""
 
 import json
-from collections.abc import Callable
+import os
+import pty
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from select import select
+from threading import Thread
 
 import pytest
 from click.testing import Result
@@ -38,3 +44,35 @@ class Recorder:
 def paths(output: str) -> list[Path]:
     """The paths among the lines that were printed."""
     return [Path(line) for line in output.splitlines() if line.startswith("/")]
+
+
+@contextmanager
+def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
+    """A terminal for a child process, and a function that returns what was written to it.
+
+    Like a real one it answers, so that a program which asks what it can draw is not kept waiting.
+    """
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (40, 100))
+    pieces: list[bytes] = []
+
+    def serve() -> None:
+        while select([master], [], [])[0]:
+            try:
+                piece = os.read(master, 65536)
+            except OSError:
+                return
+            pieces.append(piece)
+            if piece.endswith(b"\x1b[c"):
+                os.write(master, b"\x1b[?62;c")
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+
+    def read() -> str:
+        os.close(slave)
+        thread.join(10)
+        return b"".join(pieces).decode()
+
+    yield slave, read
+    os.close(master)

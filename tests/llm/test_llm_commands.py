@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_help import LLM, Recorder, paths
+from llm_help import LLM, Recorder, paths, terminal
 from support import photo
 
 from emby_plugins import BackendRequest, BackendResponse, Image
@@ -97,7 +97,7 @@ def test_out_dash_refuses_what_it_cannot_give(run: LLM, more: list[str]) -> None
     """Several images, or facts beside one, have no place on one standard output."""
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-", *more)
     assert result.exit_code == 2
-    assert "--out - gives one image" in result.output
+    assert "--out - writes a single image" in result.output
 
 
 def test_json_says_all_about_the_image(run: LLM) -> None:
@@ -123,15 +123,41 @@ def test_images_are_logged_and_can_be_gone_on_from(
     assert edited.read_bytes() != path.read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
-def test_open_and_preview(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--open` opens the file, `--preview` draws on stderr; standard output keeps to the path."""
+def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--open` opens the file that standard output names."""
     opened: list[str] = []
     monkeypatch.setattr("click.launch", opened.append)
-    result = run("emby", "image", "a fox", "-m", "emby-mock", "--open", "--preview")
+    result = run("emby", "image", "a fox", "-m", "emby-mock", "--open")
     assert result.exit_code == 0, result.output
     assert opened == [result.stdout.strip()]
-    assert len(result.stderr.splitlines()) > 5
+
+
+@pytest.mark.parametrize("stdin", ["terminal", "pipe"])
+def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
+    """If stderr is a terminal it shows the image, whatever stdout and stdin are."""
+    with terminal() as (slave, read):
+        done = subprocess.run(
+            [sys.executable, "-m", "llm", "emby", "image", "-m", "emby-mock-image", "--preview"]
+            + (["a fox"] if stdin == "terminal" else []),
+            stdin=slave if stdin == "terminal" else None,
+            input=None if stdin == "terminal" else b"a fox",
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            timeout=60,
+            check=False,
+        )
+        screen = read()
+    assert done.returncode == 0, screen
+    assert Path(done.stdout.decode().strip()).is_file()
+    assert screen.count("\N{LOWER HALF BLOCK}") + screen.count("\N{UPPER HALF BLOCK}") > 100
+
+
+def test_the_preview_needs_a_terminal(run: LLM, wire: Recorder) -> None:
+    """Without one, the command fails before anything is paid for."""
+    result = run("emby", "image", "a fox", "-m", "emby-mock", "--preview")
+    assert result.exit_code == 2
+    assert "--preview needs a terminal" in result.stderr
+    assert wire.requests == []
 
 
 def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> None:
@@ -166,9 +192,9 @@ def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-m", "nobody"], "There is no model 'nobody': see 'llm emby models'."),
+        (["-m", "nobody"], "'nobody' is not an Emby model."),
         (["-m", "emby-mock", "-a", "gone.png"], "'gone.png' can't be read"),
-        ([], "There is no key for Emby"),
+        ([], "No API key for Emby"),
     ],
 )
 def test_image_says_what_is_wrong(run: LLM, words: list[str], said: str) -> None:
@@ -222,7 +248,7 @@ def test_an_error_in_a_chat_is_no_traceback(run: LLM) -> None:
     """An error of ours reaches the user of `llm chat` as a sentence."""
     result = run("chat", "-m", "emby/qwen2.5-vision", text="hi\nquit\n")
     assert result.exit_code == 1
-    assert "Error: There is no key for Emby" in result.output
+    assert "Error: No API key for Emby" in result.output
 
 
 def test_every_command_works_without_network(run: LLM) -> None:

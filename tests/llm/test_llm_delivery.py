@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -34,7 +35,7 @@ from support import (
 
 from emby_plugins import BackendRequest, BackendResponse, Image
 from emby_plugins.mock import MockBackend
-from llm_emby import _generation as painting, _image_files as pictures
+from llm_emby import _generation as generation, _image_files as image_files
 from llm_emby._delivery import Delivery, Form
 
 PNG = picture()
@@ -122,8 +123,8 @@ def test_the_log_is_opened_before_paying_and_written_after_delivery(
         return noted
 
     wire.answer = noting("paid", MockBackend())
-    monkeypatch.setattr(painting, "migrate", noting("opened", painting.migrate))
-    monkeypatch.setattr(Delivery, "image", noting("delivered", Delivery.image))
+    monkeypatch.setattr(generation, "migrate", noting("opened", generation.migrate))
+    monkeypatch.setattr(Delivery, "deliver", noting("delivered", Delivery.deliver))
     monkeypatch.setattr(Response, "log_to_db", noting("logged", Response.log_to_db))
     run("emby", "image", "a fox", "-m", "emby-mock")
     assert told == ["opened", "paid", "delivered", "logged"]
@@ -187,7 +188,7 @@ def test_llm_itself_with_an_output_that_lacks_the_letters(tmp_path: Path) -> Non
     environment = {"PYTHONIOENCODING": "ascii", "LLM_USER_PATH": str(place)}
     done = llm("-m", "emby-mock", "Draw a boat", "--no-stream", env=environment)
     (path,) = (place / "emby" / "images").iterdir()
-    assert f"can't show the path of the image: {path}" in done.stderr.decode()
+    assert f"can't encode the path of the image: {path}" in done.stderr.decode()
 
 
 def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
@@ -233,6 +234,12 @@ class BadOutput(io.RawIOBase):
         raise OSError(self.error, os.strerror(self.error))
 
 
+def result(path: Path) -> Any:
+    """An image that is saved at `path`."""
+    found = {"path": str(path), "sha256": "0" * 64}
+    return SimpleNamespace(path=path, metadata=found, facts=lambda: {"path": str(path)})
+
+
 @pytest.mark.parametrize("when", ["write", "flush", "closed"])
 @pytest.mark.parametrize("error", [errno.EPIPE, errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("form", get_args(Form))
@@ -249,7 +256,7 @@ def test_no_output_is_worth_an_image(
     output = None if when == "closed" else BadOutput(error, when=when)
     monkeypatch.setattr(sys, "stdout", output)
     with Delivery(form, 1) as delivery:
-        delivery.image(path, lambda: {"path": str(path)})
+        delivery.deliver(result(path))
     if output is not None:
         output.when = "never"  # it is flushed once more when it is thrown away
     monkeypatch.undo()
@@ -278,8 +285,8 @@ def test_a_full_images_folder_finds_another_place(
     assert path.parent.name.startswith("emby-images-")
     assert path.parent.stat().st_mode & 0o777 == 0o700
     images = user_path / "emby" / "images"
-    assert f"no image could be saved at {images}: No space left on device." in result.stderr
-    assert f"Saved at {path} instead." in result.stderr
+    assert f"Could not save the image to {images}: No space left on device." in result.stderr
+    assert f"Saved to {path}." in result.stderr
     assert list(images.iterdir()) == []
 
 
@@ -292,7 +299,7 @@ def test_when_no_disk_takes_an_image_the_error_says_so(
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 1
     told = " ".join(result.output.split())
-    assert "The image could not be saved anywhere:" in told
+    assert "Could not save the image anywhere:" in told
     assert f"{user_path / 'emby' / 'images'}: No space left on device" in told
 
 
@@ -308,7 +315,7 @@ def test_an_image_that_no_disk_takes_does_not_cost_the_others(
 ) -> None:
     """The others of the reply are saved and named, whether the reply ends well or not."""
     big, small = (picture(size=(size, size)) for size in (900, 3))
-    monkeypatch.setattr(pictures, "_save_at", partial(_only_small, pictures._save_at))
+    monkeypatch.setattr(image_files.ImageSaver, "_save_at", _only_small)
     monkeypatch.setattr(tempfile, "tempdir", str(user_path.parent))
 
     def by(request: BackendRequest) -> BackendResponse:
@@ -322,7 +329,7 @@ def test_an_image_that_no_disk_takes_does_not_cost_the_others(
     wire.answer = by
     result = run("-m", "emby-mock", "Draw", "-o", "output", user_path.parent / "out", mode=mode)
     assert result.exit_code == 1
-    assert "The image could not be saved anywhere: " in result.output
+    assert "Could not save the image anywhere: " in result.output
     (path,) = (user_path.parent / "out").iterdir()
     assert path.read_bytes() == small
     assert str(path) in result.output
@@ -332,10 +339,13 @@ def _json(body: bytes) -> BackendResponse:
     return BackendResponse(200, {"content-type": "application/json"}, iter([body]))
 
 
-def _only_small(save: Callable[..., Path], image: Image, place: Path) -> Path:
+_save_at = image_files.ImageSaver._save_at
+
+
+def _only_small(saver: image_files.ImageSaver, image: Image, place: Path) -> Path:
     if image.byte_size > 1000:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    return save(image, place)
+    return _save_at(saver, image, place)
 
 
 def test_standard_output_takes_what_no_disk_takes(
@@ -349,7 +359,7 @@ def test_standard_output_takes_what_no_disk_takes(
     assert result.stdout_bytes == PNG
     result = run("emby", "image", "a fox", "-m", "emby-mock")
     assert result.exit_code == 1
-    assert "Error: The image could not be saved anywhere:" in result.stderr
+    assert "Error: Could not save the image anywhere:" in result.stderr
 
 
 def _fill(monkeypatch: pytest.MonkeyPatch, user_path: Path, below: Path) -> None:
@@ -405,13 +415,13 @@ def test_interrupted_json_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture
 
     def interrupted() -> None:
         with Delivery("json", 2) as delivery:
-            delivery.image(tmp_path / "a.png", lambda: {"path": "a.png"})
+            delivery.deliver(result(tmp_path / "a.png"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     out, told = capsys.readouterr()
-    assert json.loads(out) == [{"path": "a.png"}]
+    assert json.loads(out) == [{"path": str(tmp_path / "a.png")}]
     assert "Interrupted. 1 image was saved:" in told
 
 
@@ -427,7 +437,7 @@ def test_images_of_a_reply_that_was_interrupted_are_named(
         Image(PNG).save(images)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(painting, "_paint", arrives)
+    monkeypatch.setattr(generation._Run, "all", arrives)
     result = run("emby", "image", "a fox", "-m", "emby-mock")
     assert result.exit_code == 1
     digest = Image(PNG).sha256[:16]

@@ -12,6 +12,7 @@ from recordings.recordings import STATES, recording
 from support import Asked, Loopback, Wire
 
 from emby_plugins import BackendRequest, BackendResponse
+from emby_plugins._transport import _certificates
 from emby_plugins.mock import PROFILES, MockBackend, MockServer
 
 RIGHT, WRONG = "right-secret-key", "wrong-secret-key"
@@ -21,9 +22,11 @@ RIGHT, WRONG = "right-secret-key", "wrong-secret-key"
 def _no_certificates_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
+    # Read once in a process.
+    _certificates.cache_clear()
 
 
-def finding(output: str, name: str) -> str:
+def check_line(output: str, name: str) -> str:
     """The last line about something."""
     return [line for line in output.splitlines() if line[4:].startswith(f"{name}:")][-1]
 
@@ -37,7 +40,7 @@ def test_each_profile_tells_keys_apart(
     with MockServer(MockBackend(key=RIGHT, profile=PROFILES[profile])) as server:
         monkeypatch.setenv("EMBY_BASE_URL", server.base_url)
         result = run("emby", "doctor", *(["--key", key] if key else []))
-    line = finding(result.output, "key")
+    line = check_line(result.output, "key")
     if key == RIGHT:
         assert (line, result.exit_code) == ("ok  key: accepted", 0)
     else:
@@ -74,7 +77,7 @@ def test_each_recorded_state_tells_keys_apart(
     """As the gateways answered: 400 for a provider that nobody has, 401 for a wrong key."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     wire.answer = recorded(state)
-    assert finding(run("emby", "doctor", "--key", key).output, "key").startswith(said)
+    assert check_line(run("emby", "doctor", "--key", key).output, "key").startswith(said)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_what_proves_nothing_is_not_called_accepted(
     with Loopback(same) as server:
         monkeypatch.setenv("EMBY_BASE_URL", server.url)
         result = run("emby", "doctor", "--key", RIGHT)
-    line = finding(result.output, "key")
+    line = check_line(result.output, "key")
     assert line.startswith("??  key: could not be verified")
     assert said in line
     assert result.exit_code == 0
@@ -125,7 +128,7 @@ def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPa
         ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "!!  gateway: The connection to"),
         (
             {"EMBY_BASE_URL": "http://127.0.0.1:9", "EMBY_API_KEY": "k"},
-            "??  key: could not be verified, as the gateway was not reached",
+            "??  key: could not be verified because the gateway was not reached",
         ),
         ({"EMBY_BASE_URL": "https://gateway.invalid/v1"}, "!!  key: none. Run 'llm keys set emby'"),
         ({"EMBY_BASE_URL": "nonsense"}, "!!  base URL: "),
@@ -134,9 +137,9 @@ def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPa
             "!!  base URL: The key is not sent",
         ),
         ({"EMBY_BASE_URL": "mock:", "EMBY_API_KEY": "two words"}, "!!  key: The API key"),
-        ({"SSL_CERT_FILE": "/no/such/file"}, "!!  certificates: SSL_CERT_FILE names '/no/such"),
-        ({"SSL_CERT_FILE": __file__}, "holds no certificates"),
-        ({"SSL_CERT_DIR": "/no/such/folder"}, "!!  certificates: SSL_CERT_DIR names '/no/such"),
+        ({"SSL_CERT_FILE": "/no/such/file"}, "!!  connection: The certificates in SSL_CERT_FILE"),
+        ({"SSL_CERT_FILE": __file__}, "!!  connection: The certificates in SSL_CERT_FILE"),
+        ({"SSL_CERT_DIR": "/no/such/folder"}, "!!  connection: The certificates in SSL_CERT_DIR"),
     ],
 )
 def test_what_is_wrong_is_named(
@@ -156,9 +159,9 @@ def test_what_is_wrong_is_named(
         ({}, None, [], "none: neither llm's stored key 'emby' nor EMBY_API_KEY is set"),
         ({}, "v", [], "the environment variable EMBY_API_KEY"),
         ({"emby": "s"}, None, [], "llm's stored key 'emby' (in "),
-        ({"emby": "s"}, "v", [], "EMBY_API_KEY is set too, but llm prefers its own"),
+        ({"emby": "s"}, "v", [], "EMBY_API_KEY is also set, but llm prefers its stored key"),
         ({"emby": "s"}, "v", ["--key", "given"], "--key"),
-        ({"work": "s"}, None, ["--key", "work"], "--key, which names the key that llm stores"),
+        ({"work": "s"}, None, ["--key", "work"], "--key, the name of llm's stored key 'work'"),
     ],
 )
 def test_where_the_key_comes_from(
@@ -197,14 +200,14 @@ def test_a_corrupt_file_of_keys_is_named(run: LLM, user_path: Path) -> None:
     ("environment", "said"),
     [
         ({}, "none"),
-        ({"HTTPS_PROXY": "http://proxy:1"}, "HTTPS_PROXY (http://proxy:1) is used for"),
-        ({"ALL_PROXY": "http://proxy:1"}, "ALL_PROXY (http://proxy:1) is used for"),
-        ({"HTTPS_PROXY": "http://me:pass@proxy:1"}, "HTTPS_PROXY (http://[password]@proxy:1)"),
-        ({"HTTP_PROXY": "http://proxy:1"}, "none"),
-        ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "gateway.invalid"}, "none, since NO_PROXY"),
+        ({"HTTPS_PROXY": "http://proxy:1"}, "uses the proxy http://proxy:1 (HTTPS_PROXY)"),
+        ({"ALL_PROXY": "http://proxy:1"}, "uses the proxy http://proxy:1 (ALL_PROXY)"),
+        ({"HTTPS_PROXY": "http://me:pass@proxy:1"}, "uses the proxy http://proxy:1 (HTTPS_PROXY)"),
+        ({"HTTP_PROXY": "http://proxy:1"}, "none, because HTTP_PROXY does not apply to https://g"),
+        ({"HTTPS_PROXY": "http://proxy:1", "NO_PROXY": "gateway.invalid"}, "none, because HTTPS_P"),
         (
             {"HTTPS_PROXY": "http://proxy:1", "EMBY_BASE_URL": "https://127.0.0.1:9"},
-            "none, since 127.0.0.1 is this machine",
+            "none, because HTTPS_PROXY does not apply to https://127.0.0.1:9",
         ),
     ],
 )
@@ -217,7 +220,7 @@ def test_proxies_are_told(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     output = run("emby", "doctor").output
-    assert finding(output, "proxy").startswith(f"ok  proxy: {said}")
+    assert check_line(output, "proxy").startswith(f"ok  proxy: {said}")
     assert "pass@" not in output
 
 

@@ -89,7 +89,7 @@ def test_three_processes_carry_one_conversation(user_path: Path) -> None:
         path.unlink()
     third = llm("-c", "What did you draw?")
     assert third.returncode == 0, third.stderr
-    assert f"Warning: the image {second} is gone" in third.stderr
+    assert f"Warning: {second} no longer exists" in third.stderr
     assert "What did you draw?" in third.stdout
 
 
@@ -238,7 +238,7 @@ def sse(*frames: str) -> Callable[[BackendRequest], BackendResponse]:
 
 
 ERRORS = [
-    pytest.param(["-m", "emby/qwen2.5-vision", "hi"], "There is no key for Emby", id="no key"),
+    pytest.param(["-m", "emby/qwen2.5-vision", "hi"], "No API key for Emby", id="no key"),
     pytest.param(["-m", "emby-mock", "hi", "-a", "gone.jpg"], "gone.jpg", id="missing file"),
     pytest.param(["-m", "emby-mock", "x", "--at", "empty.png", "image/png"], "empty", id="empty"),
     pytest.param(["-m", "emby-mock", "x", "--at", "fake.png", "image/png"], "no image", id="fake"),
@@ -295,18 +295,45 @@ def test_a_full_disk_finds_another_place(
     blocked.touch()
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", blocked / "sub" / "boat.png")
     assert result.exit_code == 0, result.output
-    assert "Warning: no image could be saved at" in result.stderr
+    assert "Warning: Could not save the image to" in result.stderr
     (path,) = paths(result.stdout)
     assert path.is_file()
 
 
-def test_output_names_files_and_never_overwrites(run: LLM, tmp_path: Path) -> None:
-    """A taken name gets a number, several images get one each, and the suffix is made right."""
-    target = tmp_path / "boat.jpg"
-    first = run("-m", "emby-mock", PAINT, "-o", "output", target)
-    again = run("-m", "emby-mock", PAINT, "-o", "output", target)
-    names = [path.name for path in paths(first.output) + paths(again.output)]
-    assert names == ["boat.png", "boat-2.png", "boat-3.png", "boat-4.png"]
+def test_output_names_files_and_numbers_them(run: LLM, tmp_path: Path) -> None:
+    """Several images get a number each, and a line says what the suffix was corrected to."""
+    result = run("-m", "emby-mock", PAINT, "-o", "output", tmp_path / "boat.jpg")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in paths(result.stdout)] == ["boat.png", "boat-2.png"]
+    assert "Note: Saved as boat.png, since the image is not .jpg." in result.stderr
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_output_that_exists_is_refused_or_replaced(
+    run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
+) -> None:
+    """It is refused before anything is paid for; `-o overwrite true` replaces it."""
+    target = tmp_path / "boat.png"
+    target.write_text("Yesterday's")
+    words = ("-m", "emby-mock", "Draw a boat", "-o", "output", target)
+    refused = run(*words, mode=mode)
+    assert refused.exit_code == 1
+    assert "already exists. Replace it with -o overwrite true" in refused.output
+    assert (target.read_text(), wire.requests) == ("Yesterday's", [])
+    replaced = run(*words, "-o", "overwrite", "true", mode=mode)
+    assert (replaced.exit_code, replaced.stderr) == (0, "")
+    assert Image.from_path(target).media_type == "image/png"
+    assert [path.name for path in tmp_path.glob("*.*")] == ["boat.png"]
+
+
+def test_a_name_that_is_taken_after_all_is_told(run: LLM, tmp_path: Path) -> None:
+    """The image is paid for, so it gets a number, and a warning says so."""
+    (tmp_path / "boat.png").write_text("Yesterday's")
+    result = run("-m", "emby-mock", "Draw a boat", "-o", "output", tmp_path / "boat.jpg")
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in paths(result.stdout)] == ["boat-2.png"]
+    assert "Warning: Saved as boat-2.png, because the file name was taken." in result.stderr
+    assert (tmp_path / "boat.png").read_text() == "Yesterday's"
 
 
 def test_output_may_be_a_folder(run: LLM, tmp_path: Path) -> None:

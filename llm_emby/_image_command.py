@@ -1,0 +1,267 @@
+"""`llm emby image`: its arguments become a job, checked before anything is paid for."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import llm
+from llm.cli import get_model_options, render_errors
+from pydantic import ValidationError
+
+from emby_plugins import DEFAULT_MODEL, Image, InvalidImageError
+from llm_emby._delivery import Delivery, Form
+from llm_emby._generation import ImageJob, generate_images
+from llm_emby._image_files import is_file_name, numbered_names
+from llm_emby._models import AsyncEmbyModel, llm_name
+from llm_emby._request import read_attachment
+
+_TIMEOUT = 300.0
+"""Seconds. Images are requested unstreamed, so nothing arrives before the image is finished."""
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@click.option("-m", "--model", "model_id", help="Model to use, with or without emby/")
+@click.option(
+    "-a",
+    "--attachment",
+    "images",
+    multiple=True,
+    metavar="PATH|URL|-",
+    help="Image to start from; - is standard input",
+)
+@click.option("--out", metavar="FILE|DIR|-", help="Where to save the images; - is standard output")
+@click.option("--force", is_flag=True, help="Replace existing files")
+@click.option(
+    "-n", "count", default=1, type=click.IntRange(1, 64), help="Number of images to request"
+)
+@click.option("--aspect-ratio", help="Aspect ratio, such as 16:9")
+@click.option("--size", help="1K, 2K or 4K")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    type=(str, str),
+    metavar="NAME VALUE",
+    help="Option of the model, as for 'llm -o'",
+)
+@click.option(
+    "--timeout",
+    type=float,
+    help=f"Seconds to wait for data  [default: {_TIMEOUT:.0f}]",
+)
+@click.option("--open", "open_", is_flag=True, help="Open the images")
+@click.option("--preview", is_flag=True, help="Show the images in the terminal")
+@click.option("--json", "as_json", is_flag=True, help="Print facts about the images as JSON")
+@click.option("--key", help="API key to use")
+def image(
+    prompt: str | None,
+    model_id: str | None,
+    images: tuple[str, ...],
+    out: str | None,
+    force: bool,
+    count: int,
+    aspect_ratio: str | None,
+    size: str | None,
+    options: tuple[tuple[str, str], ...],
+    timeout: float | None,
+    open_: bool,
+    preview: bool,
+    as_json: bool,
+    key: str | None,
+) -> None:
+    """Generate images, or edit those given with -a
+
+    Prints the path of each. Without PROMPT, or with -, the prompt is read from standard input.
+    Default options set with 'llm models options set' apply, and the default model if it is an
+    Emby model that generates images.
+
+    \b
+        llm emby image "a lighthouse at dusk" --out lighthouse.png
+        llm emby image "make it a watercolor" -a lighthouse.png
+        llm emby image "a fox" -n 4 --out foxes
+        cat idea.txt | llm emby image --out idea.png
+    """  # noqa: D301 - click wants the control character
+    _check_output(out, count, as_json=as_json)
+    model = find_image_model(model_id)
+    flags = {
+        "output": out if out != "-" else None,
+        "overwrite": force or None,
+        "aspect_ratio": aspect_ratio,
+        "image_size": size,
+        "timeout": timeout,
+    }
+    given = {name: value for name, value in flags.items() if value is not None}
+    chosen = _validated(model, dict(options) | given)
+    if out == "-":
+        chosen.pop("output", None)
+    job = ImageJob(
+        model=model,
+        prompt=_read_prompt(prompt, stdin_is_image="-" in images),
+        attachments=tuple(map(_read_attachment, images)),
+        options=chosen,
+        key=key,
+        count=count,
+    )
+    if "output" in chosen:
+        _check_files(chosen["output"], count, overwrite=bool(chosen.get("overwrite")))
+    show: list[Callable[[Path, Image], object]] = []
+    if preview:
+        show.append(_Preview())
+    if open_:
+        show.append(lambda path, _: click.launch(str(path)))
+    form: Form = "bytes" if out == "-" else "json" if as_json else "paths"
+    delivery = Delivery(form, count, show)
+    generate_images(job, delivery)
+    if delivery.has_failed:
+        sys.exit(1)
+
+
+def find_image_model(model_id: str | None) -> AsyncEmbyModel:
+    """The model with that name, with or without `emby/`, or the default.
+
+    Raises `click.ClickException`, which suggests the nearest name.
+    """
+    if model_id is None:
+        default = _find(llm.get_default_model())  # type: ignore[no-untyped-call]
+        if default is not None and default.generates_images is not False:
+            return default
+        model_id = llm_name(DEFAULT_MODEL)
+    model = _find(llm_name(model_id)) or _find(model_id)
+    if model is None:
+        names = [
+            name
+            for known in llm.get_async_models()
+            if isinstance(known, AsyncEmbyModel)
+            for name in (known.model_id, known.model_id.removeprefix("emby/"))
+        ]
+        near = get_close_matches(model_id, names, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        msg = f"{model_id!r} is not an Emby model. {hint}Run 'llm emby models' to list them."
+        raise click.ClickException(msg)
+    return model
+
+
+def _find(model_id: str) -> AsyncEmbyModel | None:
+    try:
+        model = llm.get_async_model(model_id)
+    except llm.UnknownModelError:
+        return None
+    return model if isinstance(model, AsyncEmbyModel) else None
+
+
+def _validated(model: AsyncEmbyModel, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a request: those given, then the defaults of the user, then our own."""
+    options = {"timeout": _TIMEOUT, "fresh": True, **get_model_options(model.model_id), **given}
+    try:
+        return {name: value for name, value in model.Options(**options) if value is not None}
+    except ValidationError as error:
+        names = model.Options.model_fields
+        hints = [
+            f"Did you mean {near[0]}?"
+            for name in options.keys() - names.keys()
+            if (near := get_close_matches(name, names, n=1))
+        ]
+        msg = render_errors(error.errors())  # type: ignore[no-untyped-call]
+        raise click.ClickException("\n".join([msg, *hints])) from None
+
+
+def _read_prompt(prompt: str | None, *, stdin_is_image: bool) -> str:
+    if prompt not in {None, "-"}:
+        assert prompt is not None
+        return prompt
+    if stdin_is_image or (prompt is None and sys.stdin.isatty()):
+        raise click.UsageError("Missing argument 'PROMPT'.")
+    text = sys.stdin.read().strip()
+    if not text:
+        raise click.UsageError("The prompt on standard input is empty.")
+    return text
+
+
+def _read_attachment(argument: str) -> llm.Attachment:
+    try:
+        return read_attachment(argument)
+    except InvalidImageError as error:
+        if argument == "-":
+            raise click.ClickException("Standard input is not an image.") from None
+        raise click.ClickException(str(error)) from None
+
+
+def _check_output(out: str | None, count: int, *, as_json: bool) -> None:
+    if out == "-" and (count > 1 or as_json):
+        msg = "--out - writes a single image and can't be combined with -n or --json."
+        raise click.UsageError(msg)
+    if out == "-" and sys.stdout.isatty():
+        msg = "An image can't be written to a terminal. Redirect it, or use --out FILE."
+        raise click.UsageError(msg)
+
+
+def _check_files(output: str, count: int, *, overwrite: bool) -> None:
+    """Check that the files can be written. Raises `click.ClickException`."""
+    target = Path(output).expanduser().absolute()
+    is_file = is_file_name(target)
+    names = list(islice(numbered_names(target), count)) if is_file else []
+    taken = next((name for name in names if name.exists()), None)
+    if taken is not None and not overwrite:
+        msg = f"{str(taken)!r} already exists. Replace it with --force, or choose another --out."
+        raise click.ClickException(msg)
+    folder = target.parent if is_file else target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise click.ClickException(f"Images can't be saved in {str(folder)!r}: {reason}.")
+
+
+class _Preview:
+    """Shows images on stderr, as standard output has the paths."""
+
+    def __init__(self) -> None:
+        if not sys.stderr.isatty():
+            msg = "--preview needs a terminal, but standard error is not one."
+            raise click.UsageError(msg)
+        try:
+            from rich.console import Console
+
+            self._render = _renderer()
+        except ImportError:
+            msg = "--preview needs an extra: pip install 'emby-plugins[preview]'"
+            raise click.ClickException(msg) from None
+        self._console = Console(stderr=True)
+
+    def __call__(self, _: Path, picture: Image) -> None:
+        with _terminal_on_stderr():
+            self._console.print(self._render(picture.to_pil(), width="auto", height="auto"))
+
+
+def _renderer() -> Any:  # the package types its choice as object
+    with _terminal_on_stderr():
+        from textual_image import renderable
+
+    return renderable.Image if sys.stdin.isatty() else renderable.HalfcellImage
+
+
+@contextmanager
+def _terminal_on_stderr() -> Iterator[None]:
+    """Have textual_image look for the terminal on stderr, as stdout may be a pipe.
+
+    It asks the terminal what it can draw and reads the answer from stdin, so if that is a pipe
+    it must not find the terminal.
+    """
+    stdout = sys.__stdout__
+    stream = sys.__stderr__ if sys.stdin.isatty() else StringIO()
+    sys.__stdout__ = stream  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        sys.__stdout__ = stdout  # type: ignore[misc]

@@ -1,0 +1,283 @@
+"""`llm emby image`: what is checked before paying, where arguments come from, what is told."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_help import LLM, Recorder, paths, terminal
+from support import answer, completion, photo, picture
+
+from emby_plugins import BackendRequest, BackendResponse, Image
+
+MOCK = ("-m", "emby-mock")
+
+
+def user_text(body: dict[str, Any]) -> str:
+    """The text of the last message of a request, without the white space of a fresh one."""
+    content = body["messages"][-1]["content"]
+    return str(content if isinstance(content, str) else content[0]["text"]).strip()
+
+
+# ---- the model
+
+
+@pytest.mark.parametrize("name", ["emby/qwen2.5-vision", "qwen2.5-vision"])
+def test_a_model_is_named_with_or_without_the_prefix(
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Both are the gateway's model."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    assert run("emby", "image", "a fox", "-m", name).exit_code == 0
+    assert wire.requests[0]["model"] == "qwen2.5-vision"
+
+
+@pytest.mark.parametrize(
+    ("default", "used"),
+    [
+        (None, "qwen2.5-vision"),
+        ("emby-mock-image", "emby-mock-image"),
+        ("emby-mock-text", "qwen2.5-vision"),  # generates no images
+        ("gpt-4o-mini", "qwen2.5-vision"),  # not ours
+    ],
+)
+def test_the_default_model(
+    run: LLM,
+    wire: Recorder,
+    user_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    default: str | None,
+    used: str,
+) -> None:
+    """That of `llm models default`, if it is an Emby model that may generate images."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    if default:
+        (user_path / "default_model.txt").write_text(default)
+    run("emby", "image", "a fox")
+    assert wire.requests[0]["model"] == used
+
+
+def test_a_typo_gets_a_suggestion(run: LLM) -> None:
+    """The nearest name is suggested, in the form that was used."""
+    result = run("emby", "image", "a fox", "-m", "qwen2.5-visoin")
+    assert result.exit_code == 1
+    assert "Did you mean qwen2.5-vision?" in result.output
+    result = run("emby", "image", "a fox", *MOCK, "-o", "aspect_ration", "1:1")
+    assert result.exit_code == 1
+    assert "Did you mean aspect_ratio?" in result.output
+
+
+# ---- options
+
+
+def test_options_by_precedence(run: LLM, wire: Recorder) -> None:
+    """A flag wins over `-o`, which wins over `llm models options set`."""
+    for name, value in (("image_size", "4K"), ("aspect_ratio", "1:1"), ("seed", "3")):
+        run("models", "options", "set", "emby-mock", name, value)
+    words = ("-o", "image_size", "2K", "-o", "aspect_ratio", "4:3", "--aspect-ratio", "16:9")
+    result = run("emby", "image", "a fox", *MOCK, *words)
+    assert result.exit_code == 0, result.output
+    expected = {"aspect_ratio": "16:9", "image_size": "2K", "seed": 3}
+    assert wire.requests[0]["image_config"] == expected
+
+
+def test_a_default_output_is_used(run: LLM, tmp_path: Path) -> None:
+    """`--out` wins over the folder that `llm models options set` names, and `-` over both."""
+    run("models", "options", "set", "emby-mock", "output", tmp_path / "images")
+    assert paths(run("emby", "image", "a fox", *MOCK).stdout)[0].parent == tmp_path / "images"
+    other = tmp_path / "fox.png"
+    assert paths(run("emby", "image", "a fox", *MOCK, "--out", other).stdout) == [other]
+    assert run("emby", "image", "a fox", *MOCK, "--out", "-").stdout_bytes == other.read_bytes()
+
+
+# ---- pipes
+
+
+@pytest.mark.parametrize("words", [[], ["-"]])
+def test_the_prompt_from_a_pipe(run: LLM, wire: Recorder, words: list[str]) -> None:
+    """Without an argument, or with `-`, it is read from standard input."""
+    result = run("emby", "image", *MOCK, *words, text="a red fox\n")
+    assert result.exit_code == 0, result.output
+    assert user_text(wire.requests[0]) == "a red fox"
+
+
+def test_an_argument_leaves_the_pipe_alone(run: LLM, wire: Recorder) -> None:
+    """As in `while read line; do llm emby image "$line"; done`."""
+    run("emby", "image", "a fox", *MOCK, text="another line")
+    assert user_text(wire.requests[0]) == "a fox"
+
+
+def test_an_image_from_a_pipe(run: LLM, wire: Recorder, tmp_path: Path) -> None:
+    """`-a -` reads the image from standard input, byte for byte."""
+    data = photo("rocket.jpg").read_bytes()
+    command = [sys.executable, "-m", "llm", "emby", "image", "make it gray", *MOCK, "-a", "-"]
+    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Image.from_path(done.stdout.decode().strip()).size == Image.from_bytes(data).size
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        ([], "", "The prompt on standard input is empty."),
+        (["-a", "-"], "x", "Missing argument 'PROMPT'."),
+        (["edit it", "-a", "-"], "x", "Standard input is not an image."),
+    ],
+)
+def test_a_pipe_without_what_is_needed(
+    run: LLM, wire: Recorder, words: list[str], text: str, said: str
+) -> None:
+    """One sentence, and nothing is sent."""
+    result = run("emby", "image", *MOCK, *words, text=text)
+    assert result.exit_code != 0
+    assert said in result.output
+    assert wire.requests == []
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("taken", ["fox.png", "fox-3.png"])
+def test_a_taken_name_is_refused_before_paying(
+    run: LLM, wire: Recorder, tmp_path: Path, taken: str
+) -> None:
+    """Any of the names to be written; `--force` replaces it, and no image of the same run."""
+    (tmp_path / taken).write_text("Yesterday's")
+    words = ("emby", "image", "a fox", *MOCK, "-n", "3", "--out", tmp_path / "fox.png")
+    result = run(*words)
+    assert result.exit_code == 1
+    assert f"{taken}' already exists. Replace it with --force" in result.output
+    assert ((tmp_path / taken).read_text(), wire.requests) == ("Yesterday's", [])
+    result = run(*words, "--force")
+    assert result.exit_code == 0, result.output
+    names = ["fox-2.png", "fox-3.png", "fox.png"]
+    assert sorted(path.name for path in paths(result.stdout)) == names
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 3
+
+
+def test_a_folder_that_can_not_be_written_is_refused_before_paying(
+    run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """As one that is a file."""
+    (tmp_path / "file").touch()
+    result = run("emby", "image", "a fox", *MOCK, "--out", tmp_path / "file" / "fox.png")
+    assert result.exit_code == 1
+    assert "Images can't be saved in" in result.output
+    assert wire.requests == []
+
+
+def test_no_image_is_written_to_a_terminal(tmp_path: Path) -> None:
+    """`--out -` needs a pipe or a file."""
+    with terminal() as (slave, read):
+        command = [sys.executable, "-m", "llm", "emby", "image", "a fox", *MOCK, "--out", "-"]
+        done = subprocess.run(command, stdout=slave, stderr=slave, check=False, timeout=60)
+        screen = read()
+    assert done.returncode == 2
+    assert "An image can't be written to a terminal." in screen
+    assert "PNG" not in screen
+
+
+# ---- several at once
+
+
+def test_a_missing_key_is_told_once(run: LLM) -> None:
+    """With `-n 8` one line says so, and nothing is sent."""
+    result = run("emby", "image", "a fox", "-n", "8")
+    assert result.exit_code == 1
+    first, last = result.stderr.splitlines()
+    assert first.startswith("Error: No API key for Emby.")
+    assert last == "0 of 8 requests succeeded."
+
+
+def refusing(status: int, message: str) -> BackendResponse:
+    """A gateway's refusal."""
+    body = json.dumps({"error": {"message": message}}).encode()
+    return BackendResponse(status, {"content-type": "application/json"}, iter([body]))
+
+
+@pytest.mark.parametrize(("status", "sent"), [(401, 8), (500, 20)])
+def test_what_can_not_succeed_is_not_sent(run: LLM, wire: Recorder, status: int, sent: int) -> None:
+    """After a refused key no request begins; other errors may be those of one request."""
+    wire.answer = lambda _: refusing(status, "No")
+    result = run("emby", "image", "a fox", *MOCK, "-n", "20")
+    assert len(wire.requests) <= sent
+    assert result.stderr.count("Error: ") == 1
+    assert result.stderr.endswith("0 of 20 requests succeeded.\n")
+
+
+def test_progress_counts_images_only(
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure does not move the bar."""
+    from llm_emby._delivery import Delivery
+
+    moved: list[int] = []
+    monkeypatch.setattr(Delivery, "advance", lambda _: moved.append(1))
+
+    def by(_: BackendRequest) -> BackendResponse:
+        is_first = len(wire.requests) == 1
+        return refusing(500, "No") if is_first else answer(completion("", picture()))
+
+    wire.answer = by
+    result = run("emby", "image", "a fox", *MOCK, "-n", "3")
+    assert result.exit_code == 1
+    assert len(moved) == 2
+
+
+def test_several_images_are_fresh_and_duplicates_are_told(
+    run: LLM, wire: Recorder, user_path: Path
+) -> None:
+    """No two requests are the same to a cache; equal bytes are a warning, not an error."""
+    wire.answer = lambda _: answer(completion("", picture()))
+    result = run("emby", "image", "a fox", *MOCK, "-n", "3", "--out", user_path / "x.png")
+    assert result.exit_code == 0, result.output
+    assert len({json.dumps(body["messages"]) for body in wire.requests}) == 3
+    assert all(headers["x-no-cache"] == "true" for headers in wire.headers)
+    assert result.stderr.count("has the same bytes as") == 2
+
+
+def test_a_cache_may_be_used(run: LLM, wire: Recorder) -> None:
+    """With `-o fresh false` the prompt is sent as it is."""
+    run("emby", "image", "a fox", *MOCK, "-o", "fresh", "false")
+    assert "x-no-cache" not in wire.headers[0]
+    assert wire.requests[0]["messages"][-1]["content"] == "a fox"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("source", ["stored", "environment", "flag"])
+def test_a_wrong_key_says_where_it_came_from(
+    run: LLM, wire: Recorder, user_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Llm's stored key, EMBY_API_KEY or --key, and never the key itself."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    wire.answer = lambda _: refusing(401, "Unauthorized")
+    said = {
+        "stored": "llm's stored key 'emby'",
+        "environment": "the environment variable EMBY_API_KEY",
+        "flag": "--key",
+    }
+    words: tuple[str, ...] = ()
+    if source == "stored":
+        (user_path / "keys.json").write_text('{"emby": "sk-secret-1"}')
+    elif source == "environment":
+        monkeypatch.setenv("EMBY_API_KEY", "sk-secret-1")
+    else:
+        words = ("--key", "sk-secret-1")
+    for command in (("emby", "image"), ("-m", "emby/qwen2.5-vision")):
+        result = run(*command, "a fox", *words)
+        assert result.exit_code == 1
+        assert f"The key came from {said[source]}" in result.output
+        assert "Check EMBY_API_KEY" not in result.output
+        assert "secret" not in result.output
+
+
+def test_an_environment_without_a_terminal(tmp_path: Path) -> None:
+    """With closed standard input the prompt of the argument is enough."""
+    command = [sys.executable, "-m", "llm", "emby", "image", "a fox", *MOCK]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert Path(os.fsdecode(done.stdout.strip())).is_file()
