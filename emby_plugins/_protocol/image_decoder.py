@@ -18,10 +18,10 @@ from emby_plugins._errors import ReplyTooLargeError
 from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
 
-_STARTS = (b";base64,", b"b64_json")
+_MARKS = (b";base64,", b"b64_json")
 # Where base64 may begin. Bounded, as it may be split over the tail and the next chunk.
-_MARK = re.compile(rb';base64,|"b64_json"[ \t\r\n]{0,32}:[ \t\r\n]{0,32}"')
-_MAX_MARK = 80
+_START = re.compile(rb';base64,|"b64_json"[ \t\r\n]{0,32}:[ \t\r\n]{0,32}"')
+_MAX_START = 80
 # Quotes within a JSON string are escaped, so this can only match a key, never text.
 _HEAD = re.compile(
     rb'(?<!\\)"(?:image_url"\s*:\s*(?:\{\s*"url"\s*:\s*)?"data:[^"\\,]{0,100};base64,'
@@ -96,7 +96,7 @@ class ImageDecoder:
 
     def feed(self, chunk: bytes) -> bytes:
         """Decode a chunk; return its JSON, with placeholders in place of images."""
-        if self._decoding is None and not self._tail and not any(s in chunk for s in _STARTS):
+        if not (self._decoding or self._tail or _MARKS[0] in chunk or _MARKS[1] in chunk):
             # The common case, a few words of text: no image starts in this chunk.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
@@ -150,9 +150,9 @@ class ImageDecoder:
         window = self._tail + chunk if self._tail else chunk
         offset = len(self._tail)
         # Finding bytes is many times faster than matching, and most chunks have no image.
-        has_mark = any(start in window for start in _STARTS)
-        for mark in _MARK.finditer(window, max(at, offset - _MAX_MARK)) if has_mark else ():
-            end = mark.end()
+        has_mark = _MARKS[0] in window or _MARKS[1] in window
+        for start in _START.finditer(window, max(at, offset - _MAX_START)) if has_mark else ():
+            end = start.end()
             # One that ended in the tail was examined with the previous chunk.
             if end > offset and _HEAD.search(window, max(at, end - _LOOK_BACK), end):
                 self._limits.check("images", self._count + 1)
