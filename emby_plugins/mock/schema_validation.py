@@ -1,7 +1,7 @@
-"""Validate a request body against a schema, and report what is wrong as the gateway does.
+"""Validate a request body against a schema, with issues in the form of the gateway's validator.
 
-The schemas are data (`request_schemas.json`, one a gateway state). The issues have the form of the
-gateway's validator, Zod 3: a union that nothing matches holds the issues of each of its options.
+The schemas are data (`request_schemas.json`, one for each gateway state and endpoint). The
+validator is Zod 3: a union that nothing matches has the issues of each of its options.
 """
 
 import re
@@ -19,15 +19,22 @@ Issue = dict[str, object]
 Schema = dict[str, Any]
 
 _MISSING = object()
-# Zod takes an option of a union whose only issues are of these kinds for the one that was meant.
+# Zod picks an option of a union whose only issues are of these kinds as the one that was meant.
 _REFINEMENTS = ("too_small", "too_big", "invalid_string", "custom")
+_BOUNDS = (
+    ("exclusiveMinimum", "too_small", "minimum", "greater than"),
+    ("minimum", "too_small", "minimum", "greater than or equal to"),
+    ("maximum", "too_big", "maximum", "less than or equal to"),
+)
+_KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array",
+          dict: "object", type(None): "null", object: "undefined"}  # fmt: skip
 
 
 @cache
-def request_schema(state: str) -> Schema:
-    """The schema of the chat bodies that a gateway state accepts."""
+def request_schema(name: str) -> Schema:
+    """The schema of the chat bodies of a gateway state, or of an endpoint's bodies."""
     text = files(__package__).joinpath("request_schemas.json").read_bytes()
-    schema: Schema = msgspec.json.decode(text)[state]
+    schema: Schema = msgspec.json.decode(text)[name]
     return schema
 
 
@@ -51,7 +58,10 @@ class _Validator:
             yield from self._check_union(value, schema["anyOf"], path)
         elif "const" in schema:
             if value != schema["const"]:
-                yield _wrong_literal(value, schema["const"], path)
+                received = {} if value is _MISSING else {"received": value}
+                message = f'Invalid literal value, expected "{schema["const"]}"'
+                more = received | {"expected": schema["const"]}
+                yield _issue("invalid_literal", message, path, **more)
         elif "enum" in schema:
             options = [option for option in schema["enum"] if option is not None]
             if value not in options:
@@ -74,14 +84,12 @@ class _Validator:
             if name in value or name in schema.get("required", ()):
                 issues += self.check(value.get(name, _MISSING), inner, (*path, name))
         yield from issues
-        # `anyOf` beside `type` tells what an object must have besides: a refinement of Zod's.
+        # `anyOf` beside `type` is what an object must have besides: a refinement of Zod's.
         variants = schema.get("anyOf", ())
-        if not issues and variants and all(self._fails(value, v, path) for v in variants):
-            wanted = " or ".join(name for v in variants for name in v.get("required", ()))
-            yield {"code": "custom", "message": f"Required: {wanted}", "path": list(path)}
-
-    def _fails(self, value: dict[str, object], schema: Schema, path: Path) -> bool:
-        return any(True for _ in self._check_object(value, schema, path))
+        fails = (any(self._check_object(value, variant, path)) for variant in variants)
+        if not issues and variants and all(fails):
+            names = " or ".join(name for v in variants for name in v.get("required", ()))
+            yield _issue("custom", f"Required: {names}", path)
 
     def _check_union(self, value: object, options: list[Schema], path: Path) -> Iterator[Issue]:
         if value is None and {"type": "null"} in options:
@@ -94,18 +102,16 @@ class _Validator:
         failures = [list(self.check(value, option, path)) for option in split]
         if not all(failures):
             return
-        refined = (f for f in failures if all(issue["code"] in _REFINEMENTS for issue in f))
-        meant = next(refined, None)
-        if meant is not None:
-            yield from meant
-            return
+        for issues in failures:
+            if all(issue["code"] in _REFINEMENTS for issue in issues):
+                yield from issues
+                return
         errors = [{"issues": issues, "name": "ZodError"} for issues in failures]
-        yield {
-            "code": "invalid_union",
-            "unionErrors": errors,
-            "path": list(path),
-            "message": "Invalid input",
-        }
+        yield _issue("invalid_union", "Invalid input", path, unionErrors=errors)
+
+
+def _issue(code: str, message: str, path: Path, **more: object) -> Issue:
+    return {"code": code, **more, "path": list(path), "message": message}
 
 
 def _is_a(value: object, kind: str) -> bool:
@@ -116,17 +122,7 @@ def _is_a(value: object, kind: str) -> bool:
 
 def _kind(value: object) -> str:
     """The JSON name of a value's type; `undefined` for none."""
-    if value is _MISSING:
-        return "undefined"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    if isinstance(value, str):
-        return "string"
-    return "array" if isinstance(value, list) else "object"
+    return _KINDS[type(value)]
 
 
 def _wrong_type(value: object, expected: str, path: Path) -> Issue:
@@ -134,37 +130,15 @@ def _wrong_type(value: object, expected: str, path: Path) -> Issue:
     if expected == "integer":
         expected, received = ("integer", "float") if received == "number" else ("number", received)
     message = "Required" if value is _MISSING else f"Expected {expected}, received {received}"
-    return {
-        "code": "invalid_type",
-        "expected": expected,
-        "received": received,
-        "path": list(path),
-        "message": message,
-    }
-
-
-def _wrong_literal(value: object, expected: str, path: Path) -> Issue:
-    issue: Issue = {} if value is _MISSING else {"received": value}
-    message = f'Invalid literal value, expected "{expected}"'
-    return issue | {
-        "code": "invalid_literal",
-        "expected": expected,
-        "path": list(path),
-        "message": message,
-    }
+    return _issue("invalid_type", message, path, expected=expected, received=received)
 
 
 def _wrong_option(value: object, options: list[str], path: Path) -> Issue:
-    wanted = " | ".join(f"'{option}'" for option in options)
+    expected = " | ".join(f"'{option}'" for option in options)
     if not isinstance(value, str):
-        return _wrong_type(value, wanted, path)
-    return {
-        "received": value,
-        "code": "invalid_enum_value",
-        "options": options,
-        "path": list(path),
-        "message": f"Invalid enum value. Expected {wanted}, received '{value}'",
-    }
+        return _wrong_type(value, expected, path)
+    message = f"Invalid enum value. Expected {expected}, received '{value}'"
+    return _issue("invalid_enum_value", message, path, received=value, options=options)
 
 
 def _check_range(value: object, schema: Schema, path: Path) -> Iterator[Issue]:
@@ -172,29 +146,16 @@ def _check_range(value: object, schema: Schema, path: Path) -> Iterator[Issue]:
         least = schema.get("minLength", 0)
         if len(value) < least:
             message = f"String must contain at least {least} character(s)"
-            yield _out_of_range("too_small", "minimum", least, "string", message, path)
+            about = {"type": "string", "inclusive": True, "exact": False}
+            yield _issue("too_small", message, path, minimum=least, **about)
         if not re.search(schema.get("pattern", ""), value):
-            yield {
-                "validation": "regex",
-                "code": "invalid_string",
-                "message": "Invalid",
-                "path": list(path),
-            }
+            yield _issue("invalid_string", "Invalid", path, validation="regex")
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        above, least = schema.get("exclusiveMinimum"), schema.get("minimum")
-        most = schema.get("maximum")
-        if above is not None and value <= above:
-            message = f"Number must be greater than {above}"
-            issue = _out_of_range("too_small", "minimum", above, "number", message, path)
-            yield issue | {"inclusive": False}
-        if least is not None and value < least:
-            message = f"Number must be greater than or equal to {least}"
-            yield _out_of_range("too_small", "minimum", least, "number", message, path)
-        if most is not None and value > most:
-            message = f"Number must be less than or equal to {most}"
-            yield _out_of_range("too_big", "maximum", most, "number", message, path)
-
-
-def _out_of_range(code: str, bound: str, limit: int, kind: str, message: str, path: Path) -> Issue:
-    about = {"type": kind, "inclusive": True, "exact": False, "message": message}
-    return {"code": code, bound: limit, **about, "path": list(path)}
+        for keyword, code, bound, words in _BOUNDS:
+            limit = schema.get(keyword, value)
+            is_below = value <= limit if keyword == "exclusiveMinimum" else value < limit
+            is_outside = value > limit if code == "too_big" else is_below
+            if keyword in schema and is_outside:
+                about = {"type": "number", "inclusive": "equal" in words, "exact": False}
+                message = f"Number must be {words} {limit}"
+                yield _issue(code, message, path, **{bound: limit}, **about)
