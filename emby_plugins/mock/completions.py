@@ -52,7 +52,7 @@ class Envelope:
 
     @property
     def is_marked(self) -> bool:
-        """Whether it is a cached reply and says so."""
+        """Whether it is a cached reply and marked as one."""
         return self.is_cached and self.profile.marks_cache
 
     def head(self, kind: str, model: str) -> JsonDict:

@@ -1,4 +1,4 @@
-"""Edits pictures as an instruction says, step by step in the order of its words."""
+"""Edit images by an instruction, step by step in the order of its words."""
 
 import re
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def _flip(image: Image.Image, match: re.Match[str]) -> Image.Image:
 
 
 def _crop(image: Image.Image, match: re.Match[str]) -> Image.Image:
-    """The middle three quarters, or the largest square when a square is asked for."""
+    """The middle three quarters, or the largest square if the instruction wants a square."""
     width, height = image.size
     wide, tall = max(1, width * 3 // 4), max(1, height * 3 // 4)
     if "square" in match[0].lower():

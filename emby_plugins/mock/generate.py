@@ -1,4 +1,4 @@
-"""Generates a picture from a prompt: its subject in its colors, on its land, at its hour.
+"""Generate an image of a prompt: its subject in its colors, on its land, at its hour.
 
 The same prompt gives the same picture, pixel for pixel: what it leaves open, its digest decides.
 """
@@ -34,7 +34,7 @@ _REQUEST = re.compile(
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a picture can show: its usual colors, where it is at home, how high it is and stands.
+    """A subject: its usual colors, the land it belongs to, its height and how high its foot is.
 
     `hat` is where one sits on it: x, y and width in heights of the subject.
     """
@@ -49,7 +49,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Land(msgspec.Struct, frozen=True):
-    """A kind of land: the colors of its ground, its layers, and where on it a subject stands."""
+    """A kind of land: the colors of its ground, its layers, and where a subject's foot is."""
 
     words: str
     ground: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Draws a landscape: a sky, then layers of sprites and hills. `scenes.toml` says of what."""
+"""Draw a landscape of `scenes.toml`: a sky, then layers of sprites and hills."""
 
 import math
 import random
@@ -14,14 +14,14 @@ from emby_plugins.mock.colors import Color, darker, lighter, mix, parse_color
 
 Choice = TypeVar("Choice")
 
-# A sprite's frame in heights of what it shows, and how far down in it that stands.
+# A sprite's frame in heights of what it shows, and how far down in it its foot is.
 _FRAME, _FOOT = 1.7, 1.37
 _HILL_STEPS = 64
 _TINT_OF_FIXED_COLORS = 0.35
 
 
 class Layer(msgspec.Struct, frozen=True):
-    """One kind of thing, scattered; scenes.toml says what the fields mean."""
+    """One kind of thing, scattered; `scenes.toml` explains the fields."""
 
     sprite: str
     y: tuple[float, float]
@@ -100,7 +100,7 @@ class Landscape:
         tint: float = _TINT_OF_FIXED_COLORS,
         haze: float = 0,
     ) -> None:
-        """Add a sprite that stands on `foot`, with shares of the hour's tint and of the haze."""
+        """Add a sprite with its foot at `foot`, and shares of the hour's tint and of the haze."""
         side = max(2, round(height * _FRAME * self.image.height))
         base, weight, mask = _load_resized(sprite, side)
         pixels = ImageChops.multiply(weight, Image.new("RGB", base.size, color))

@@ -43,8 +43,8 @@ _ASKS_FOR_MODELS = re.compile(r"\b(?:what|which|list)\b[^.?!]{0,40}\bmodels\b", 
 class Reply:
     """The content of a reply. `reported_usage` is what a scripted provider reports instead.
 
-    The mock's token is a word between spaces; images have fixed prices. `plan` is what the
-    reasoning says.
+    The mock's token is a word between spaces; images have fixed prices. `plan` goes into
+    the reasoning.
     """
 
     text: str | None = None

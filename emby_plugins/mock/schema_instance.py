@@ -186,7 +186,7 @@ class _Generator:
         if number is None:
             number = self._values.next_number(low, high, whole=whole)
         if number is None or (multiple and number % multiple):
-            # Of an image 0 says that nothing was measured.
+            # For an image, 0 means that nothing was measured.
             number = min(max(0.0 if self._values.measured else 1.0, low), high)
             number = math.ceil(number) if whole else number
             if multiple and math.isfinite(number / multiple):

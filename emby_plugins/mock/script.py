@@ -66,7 +66,7 @@ class MockRequest:
 
     @cached_property
     def body(self) -> Any:
-        """The parsed JSON, or the form of an image edit as the JSON it stands for; else None."""
+        """The parsed JSON, or an image edit's form as the equivalent JSON; else None."""
         if self.headers.get("content-type", "").startswith("multipart/form-data"):
             return _read_form(self.headers["content-type"], self.content)
         try:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
 
 from emby_plugins._protocol.backend import BackendRequest
@@ -18,7 +17,7 @@ from emby_plugins.mock.backend import MAX_BODY, MockBackend
 from emby_plugins.mock.responses import MockResponse, outside
 
 LINGER = 2.0
-"""How many seconds a server that stops gives to the replies it is sending."""
+"""How many seconds a stopping server waits for the replies it is sending."""
 
 _IDLE = 300.0
 _PIECE = 1 << 20
@@ -32,9 +31,9 @@ _log = logging.getLogger("emby_plugins.mock")
 class MockServer:
     """Serves a mock backend at `base_url` while it is open as a context manager.
 
-    `host` must be of this machine; `port` 0 takes a free one. `log` is given a line for each
+    `host` must be a loopback address; `port` 0 takes a free one. `log` receives a line for each
     request: method, path, model, status, milliseconds and bytes, never the key or the content.
-    Raises `ValueError` for a host that others could reach, `OSError` where the port is taken.
+    Raises `ValueError` for a host that others could reach, `OSError` if the port is taken.
     """
 
     def __init__(
@@ -46,7 +45,7 @@ class MockServer:
         log: Callable[[str], object] | None = None,
     ) -> None:
         if not _is_loopback(host):
-            raise ValueError(f"{host!r} is not of this machine: the mock serves 127.0.0.1 or ::1")
+            raise ValueError(f"{host!r} is not a loopback address: use 127.0.0.1 or ::1")
         self.backend = backend or MockBackend()
         self.served = 0
         self._address = (host, port)
@@ -68,12 +67,7 @@ class MockServer:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -113,13 +107,13 @@ class _Server(ThreadingHTTPServer):
             self._changed.notify_all()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        """A client that has left is no news; a reply that fails in its middle is."""
+        """Log a reply that fails, but not a client that has left."""
         if not isinstance(sys.exception(), OSError):
             _log.exception("The mock could not finish a reply.")
 
     def close_connections(self) -> None:
         """End the idle connections at once, and busy ones after their reply or `LINGER`."""
-        # A client that is read from no more has said its last; it can still be answered.
+        # Shut down reading only: pending replies can still be sent.
         self._shut(socket.SHUT_RD)
         with self._changed:
             self._changed.wait_for(lambda: not self._open, LINGER)
@@ -156,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "emby-mock"
 
     def log_message(self, *_: object) -> None:
-        """Ours is one line a request, and never what a client sent."""
+        """Nothing: `note` logs one line for each request, and nothing that a client sent."""
 
     def _serve(self) -> None:
         began = time.monotonic()
@@ -171,26 +165,25 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 method = "GET" if self.command == "HEAD" else self.command
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                asked = BackendRequest(method, path, headers, self._body())
-                response = self._answer(asked)
+                response = self._respond(BackendRequest(method, path, headers, self._body()))
                 outcome, model = str(response.status), response.model
                 self._send(response)
         except OSError:
             self.close_connection = True
             outcome = f"{outcome or '-'} (the client left)"
         milliseconds = (time.monotonic() - began) * 1000
-        told = f"{self.command} {path.partition('?')[0]:.200} {model or '-':.100} {outcome}"
-        self.server.mock.note(clean_text(f"{told} {milliseconds:.0f} ms {self._sent} bytes", 600))
+        line = f"{self.command} {path.partition('?')[0]:.200} {model or '-':.100} {outcome}"
+        self.server.mock.note(clean_text(f"{line} {milliseconds:.0f} ms {self._sent} bytes", 600))
 
     def _unreadable(self) -> int | None:
-        """The status that refuses a body whose length nobody knows."""
+        """The error status for a body of unknown length."""
         length = self.headers.get("content-length", "0")
         if "transfer-encoding" in self.headers:
             return 411
         return None if length.isascii() and length.isdecimal() and len(length) < 16 else 400
 
     def _body(self) -> bytes:
-        # What is over the limit is read and thrown away: a client still sending hears no answer.
+        # Read and discard what is over the limit: a client that is still sending reads no response.
         left = int(self.headers.get("content-length", "0"))
         body = bytearray()
         while left:
@@ -201,14 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
             body += piece[: MAX_BODY + 1 - len(body)]
         return bytes(body)
 
-    def _answer(self, request: BackendRequest) -> MockResponse:
+    def _respond(self, request: BackendRequest) -> MockResponse:
         if not self.path.startswith(f"{_PREFIX}/"):
             return outside(request.method, request.path)
         try:
             return self.server.mock.backend(request)
-        except Exception as error:  # noqa: BLE001 - whoever waits for a reply hears of it too
-            _log.exception("The mock could not answer.")
-            text = f"The mock could not answer: {error!r}".encode()
+        except Exception as error:  # noqa: BLE001 - the client gets it too
+            _log.exception("The mock failed to respond.")
+            text = f"The mock failed to respond: {error!r}".encode()
             return MockResponse(500, {"content-type": "text/plain"}, iter((text,)))
 
     def _send(self, response: MockResponse) -> None:

@@ -272,7 +272,7 @@ def test_a_failing_script_is_an_error_to_the_client(monkeypatch, caplog):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
 def test_only_this_machine(host):
     """A host that others could reach is refused before anything is opened."""
-    with pytest.raises(ValueError, match="not of this machine"):
+    with pytest.raises(ValueError, match="not a loopback address"):
         MockServer(host=host)
 
 
@@ -370,7 +370,7 @@ def test_the_command(ending):
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--host", "0.0.0.0"], 1, "not of this machine"),
+        (["--host", "0.0.0.0"], 1, "not a loopback address"),
         (["--port", "99999"], 2, "0 to 65535"),
         (["--delay", "nan"], 2, "seconds"),
         (["--profile", "2030-01"], 2, "invalid choice"),
