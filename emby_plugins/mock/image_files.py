@@ -16,10 +16,12 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from PIL import Image as Pillow, ImageOps, PngImagePlugin
+from PIL import Image as Pillow, PngImagePlugin
 
 from emby_plugins._errors import InvalidImageError
 from emby_plugins._images import Image, decode_data_url
+from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
+from emby_plugins._pixels import load_upright, open_image
 from emby_plugins.mock import intent
 from emby_plugins.mock.edit import edit, names_an_edit
 from emby_plugins.mock.errors import ApiError, InputImageError
@@ -96,12 +98,15 @@ class Opener:
         """The picture in a file's bytes."""
         if len(data) > MAX_BYTES:
             raise InputImageError(f"{len(data)} bytes, the limit is {MAX_BYTES}", where)
+        # The core opens more, and converts it before it is sent.
+        if sniff(data) not in ACCEPTED_MEDIA_TYPES:
+            raise InputImageError("not a PNG, JPEG, WebP or GIF", where)
         try:
-            image = Image(content=data)
-            self._spend(max(math.prod(image.size), _MIN_PRICE), where)
+            opened = open_image(data)
+            self._spend(max(math.prod(opened.size), _MIN_PRICE), where)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return _picture(image.to_pil())
+                return _picture(opened)
         except ApiError:
             raise
         except Exception as error:
@@ -178,7 +183,7 @@ def _decode(url: str, where: str) -> tuple[str, bytes]:
 
 
 def _picture(image: Pillow.Image) -> Picture:
-    upright = ImageOps.exif_transpose(image)
+    upright = load_upright(image)
     mode = "RGBA" if upright.has_transparency_data else "RGB"
     frames, kind = int(getattr(image, "n_frames", 1)), str(image.format)
     origin, prompt = None, image.info.get("prompt")
