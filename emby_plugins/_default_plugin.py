@@ -36,9 +36,9 @@ def emby_error_hint(error: EmbyError, models: list[ModelCard]) -> str | None:
         case UnreadableInputImageError():
             return "Send JPEG, PNG, WebP or GIF, inline or at a public https address."
         case ModelNotFoundError():
-            return "Emby().models() lists what there is."
+            return "Emby().models() lists the available models."
         case BadRequestError() if "vision" in error.message.lower() and seeing:
-            return f"Models that look at images: {seeing}."
+            return f"Models that accept images: {seeing}."
         case AuthenticationError():
             return "Check EMBY_API_KEY: the gateway does not accept this key."
         case BillingError():
@@ -54,10 +54,12 @@ def emby_error_hint(error: EmbyError, models: list[ModelCard]) -> str | None:
             return "Choose another model: the provider does not serve this one now."
         case RateLimitError():
             wait = error.retry_after
-            return f"Wait {wait:g} seconds and try again." if wait else "Wait, and try again."
+            return (
+                f"Retry after {wait:g} second{'s' * (wait != 1)}." if wait else "Wait, then retry."
+            )
         case EmbyConnectionError():
             return "Check the network, and the base URL (EMBY_BASE_URL)."
         case EmbyTimeoutError():
-            return "Give it longer with timeout= or deadline= (seconds)."
+            return "Increase timeout= or deadline= (seconds)."
         case _:
             return None

@@ -80,7 +80,7 @@ def _proxy(url: Secret, variable: str) -> Proxy:
     scheme, host, port = _address(url)
     if not host:
         msg = f"The proxy in {variable} can't be read."
-        raise ConfigurationError(msg, hint="It looks like http://proxy.example:8080.")
+        raise ConfigurationError(msg, hint="Expected something like http://proxy.example:8080.")
     if scheme not in {"http", "https", "socks5", "socks5h"}:
         msg = f"The proxy in {variable} has the scheme {scheme!r}."
         raise ConfigurationError(msg, hint="Schemes are http, https, socks5 and socks5h.")

@@ -43,8 +43,9 @@ def find_key(given: Secret | None) -> Secret:
     given = Secret(os.environ.get(KEY_VARIABLE, "")) if given is None else given
     for position, character in enumerate(given.reveal().strip(), 1):
         if not "!" <= character <= "~":
-            what = "a space or line break" if character.isspace() else "no plain ASCII"
-            msg = f"The API key can't be used: its character {position} is {what}."
+            is_space = character.isspace()
+            what = "a space or line break" if is_space else "a character that is not ASCII"
+            msg = f"The API key contains {what} (character {position})."
             raise ConfigurationError(msg, hint="Copy it again, without quotes.") from None
     return Secret(given.reveal().strip())
 
@@ -56,7 +57,7 @@ def find_base_url(given: str | None = None) -> str:
     """
     url = (given or os.environ.get(BASE_URL_VARIABLE, "") or DEFAULT_BASE_URL).strip().rstrip("/")
     if _split(url).username is not None:
-        msg = "The base URL holds a user name or password."
+        msg = "The base URL contains a user name or password."
         raise ConfigurationError(msg, hint="Give the key as api_key instead.")
     return url
 
@@ -69,12 +70,14 @@ def check_address(url: str, key: Secret) -> None:
     parts = _split(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         # A key that was given in its place has none of these.
-        shown = repr(url) if {":", "/", "."} & {*url} else "What was given"
-        msg = f"{shown} is no base URL."
-        hint = f"It looks like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
+        shown = f": {url!r}" if {":", "/", "."} & {*url} else ""
+        msg = f"Invalid base URL{shown}."
+        hint = (
+            f"Expected something like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
+        )
         raise ConfigurationError(msg, hint=hint)
     if parts.query or parts.fragment:
-        msg = "The base URL has a query or a fragment; paths are put behind it."
+        msg = "The base URL has a query or a fragment, but paths are appended to it."
         raise ConfigurationError(msg, hint="Give the key as api_key instead.")
     if key and parts.scheme == "http" and not is_loopback(url):
         msg = f"The key is not sent to {url!r}: over plain http anyone on the way could read it."
@@ -84,7 +87,7 @@ def check_address(url: str, key: Secret) -> None:
 def require_key(url: str, key: Secret) -> None:
     """Raise `MissingKeyError` where a key is needed and there is none."""
     if not key and not is_loopback(url):
-        msg = f"There is no API key for {url}."
+        msg = f"No API key for {url}."
         hint = f"Set {KEY_VARIABLE} or pass api_key=; base_url='mock:' needs none."
         raise MissingKeyError(msg, hint=hint)
 
@@ -104,6 +107,6 @@ def _split(url: str) -> SplitResult:
         _ = parts.port  # raises where it is no port
     except ValueError:
         # Its words may quote a password that stands where a port should.
-        hint = f"It looks like {DEFAULT_BASE_URL}."
+        hint = f"Expected something like {DEFAULT_BASE_URL}."
         raise ConfigurationError("The base URL can't be read.", hint=hint) from None
     return parts

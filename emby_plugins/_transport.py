@@ -101,7 +101,7 @@ class Call:
             silent.is_retryable = unsent
             return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return ConfigurationError(f"{self.url!r} can't be asked: {error}.")
+            return ConfigurationError(f"{self.url!r} can't be used: {error}.")
         reason = clean_text(str(error), 600) or type(error).__name__
         if isinstance(error, httpx.ProxyError):
             return proxy_refusal(proxy, reason)
@@ -115,7 +115,7 @@ class Call:
     def cut(self, error: Exception) -> EmbyError:
         """What a failure in the middle of the body means."""
         if isinstance(error, library_of(error).RemoteProtocolError):
-            hint = "What had arrived is in error.partial; asking again is a new, paid request."
+            hint = "What arrived is in error.partial; retrying is a new, paid request."
             return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
         return self.failure(error)
 
@@ -267,7 +267,7 @@ class _Transport(Generic[_HTTP]):
             if self._proxy is None:
                 raise
             msg = f"The proxy in {self._proxy.variable} can't be used."
-            hint = "It looks like http://proxy.example:8080."
+            hint = "Expected something like http://proxy.example:8080."
             raise ConfigurationError(msg, hint=hint) from None
 
 

@@ -100,7 +100,8 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes) ->
     if payload is not None:
         return error_from_payload(payload, status=status, headers=headers)
     said = _informs(body[:2000].decode("utf-8", "replace"))
-    message = f"The gateway answered {status}: {said or 'nothing more'!r}."
+    answered = f": {said!r}" if said else " with an empty body"
+    message = f"The gateway answered {status}{answered}."
     hint = ""
     if status == 404:
         hint = "Is the base URL right? Emby's ends in /v1."

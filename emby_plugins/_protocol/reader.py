@@ -317,7 +317,7 @@ def _is_stream(head: bytes, media_type: str) -> bool | None:
 
 
 def _truncated(message: str) -> TruncatedReplyError:
-    hint = "What had arrived is in error.partial; asking again is a new, paid request."
+    hint = "What arrived is in error.partial; retrying is a new, paid request."
     return TruncatedReplyError(message, hint=hint)
 
 

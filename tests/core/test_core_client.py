@@ -66,7 +66,7 @@ BAD_KEYS = ["sk-1\nEvil: 1", "\u201csk-1\u201d", "sk 1", "sk-1\x00", "sk\u20281"
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> None:
     """Line breaks, quotes and spaces: the error says where, and shows nothing of the key."""
-    with pytest.raises(ConfigurationError, match=r"its character \d+ is") as caught:
+    with pytest.raises(ConfigurationError, match=r"contains a .* \(character \d+\)") as caught:
         client(key)
     for word in key.split():
         assert word.strip("\u201c\u201d\x00") not in str(caught.value)
@@ -158,7 +158,7 @@ def test_impossible_settings_are_refused(client: Any, settings: dict[str, float]
 
 def test_an_address_httpx_can_not_use_is_a_typed_error(ask: Asker) -> None:
     """Whoever finds it out."""
-    with pytest.raises(ConfigurationError, match="can't be asked"):
+    with pytest.raises(ConfigurationError, match="can't be used"):
         ask("Hi", on={"api_key": KEY, "base_url": "https://\u2603\u200d.example/v1"})
 
 

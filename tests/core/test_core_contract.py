@@ -389,7 +389,7 @@ def test_max_retries_are_further_tries(ask: Asker, tries: int, requests: int) ->
     backend = ScriptedBackend(refusal(429))
     error = failure(ask, RateLimitError, on=backend.on | {"max_retries": tries})
     assert len(backend.requests) == requests
-    assert error.hint == "Wait, and try again."
+    assert error.hint == "Wait, then retry."
 
 
 @pytest.mark.parametrize("wait", ["60", "3600"])
@@ -398,7 +398,7 @@ def test_too_long_a_wait_is_left_to_the_caller(ask: Asker, wait: str) -> None:
     backend = ScriptedBackend(refusal(429, retry_after=wait))
     error = failure(ask, RateLimitError, on=backend.on)
     assert len(backend.requests) == 1
-    assert error.hint == f"Wait {wait} seconds and try again."
+    assert error.hint == f"Retry after {wait} seconds."
 
 
 def test_a_wait_beyond_the_deadline_is_not_begun(ask: Asker) -> None:

@@ -231,7 +231,7 @@ def test_plain_text_and_html() -> None:
     assert page.message.startswith("The gateway answered 502: '<html> <h1>Bad\ufffd[31m Gateway")
     assert len(page.message) < 700
     assert "final address" in fail(307, b"").hint
-    assert fail(500, b"").message == "The gateway answered 500: 'nothing more'."
+    assert fail(500, b"").message == "The gateway answered 500 with an empty body."
 
 
 @pytest.mark.parametrize(

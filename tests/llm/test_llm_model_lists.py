@@ -197,7 +197,7 @@ def test_a_lists_names_can_not_command_the_terminal(run: LLM, lists: Lists) -> N
     ("environment", "said"),
     [
         ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "Check the network, and the base URL"),
-        ({"EMBY_BASE_URL": "nonsense"}, "is no base URL"),
+        ({"EMBY_BASE_URL": "nonsense"}, "Invalid base URL"),
         ({"EMBY_API_KEY": "a b"}, "API key"),
     ],
 )
