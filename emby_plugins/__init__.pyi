@@ -78,13 +78,21 @@ from ._hookspecs import (
 )
 from ._images import (
     Image as Image,
+    PreparedImage as PreparedImage,
     Provenance as Provenance,
 )
 from ._images_endpoint import (
     Images as Images,
 )
+from ._media_types import (
+    IMAGE_MEDIA_TYPES as IMAGE_MEDIA_TYPES,
+)
 from ._plugins import (
     plugin_models as plugin_models,
+)
+from ._preparation import (
+    ImageFilter as ImageFilter,
+    OutgoingImage as OutgoingImage,
 )
 from ._protocol.backend import (
     Backend as Backend,

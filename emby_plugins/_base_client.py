@@ -32,6 +32,12 @@ from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
 from emby_plugins._plugins import Plugins
+from emby_plugins._preparation import (
+    MAX_IMAGE_BYTES,
+    ImageMetadata,
+    ImagePreparation,
+    prepare_request,
+)
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
 from emby_plugins._protocol.image_decoder import MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
@@ -77,6 +83,7 @@ class BaseClient(Generic[_HTTP]):
         limits: Limits | None = None,
         image_folder: str | os.PathLike[str] | None = None,
         http_client: _HTTP | None = None,
+        image_metadata: ImageMetadata = "reduce",
         plugins: Iterable[object] = (),
     ) -> None:
         given = None if api_key is None else Secret(api_key)
@@ -96,7 +103,7 @@ class BaseClient(Generic[_HTTP]):
         )
         self._new_sink: Callable[[], Sink] = self._folder.new_sink if self._folder else MemorySink
         self._key = find_key(given)
-        self._plugins = Plugins(plugins)
+        self._plugins = Plugins([ImagePreparation(image_metadata), *plugins])
         self._backend = self._plugins.backend(self.base_url)
         if self._backend is None:
             check_address(self.base_url, self._key)
@@ -212,6 +219,15 @@ class BaseClient(Generic[_HTTP]):
         return Exchange(
             self._settings.updated(options), partial(ModelsReader, most=self.limits.wire)
         )
+
+    def _prepare_images(self, exchange: Exchange) -> None:
+        """Convert and shrink the images of the request as needed. May take CPU seconds."""
+        request = exchange.request
+        assert request is not None
+        card = find_model(request.model, self._plugins.models()) or ModelCard(request.model)
+        most = min(card.max_image_bytes or MAX_IMAGE_BYTES, self.limits.request_image)
+        filters = self._plugins.image_filters(replace(card, max_image_bytes=most))
+        exchange.replace_images(*prepare_request(request, filters))
 
     def _begin(self, exchange: Exchange, path: str) -> None:
         """Make the call of an exchange. Raises errors of our tree; nothing is sent yet."""

@@ -21,8 +21,9 @@ class ModelCard:
     of None. `vision` means that the model accepts images; `text_output` and `image_output` are
     what it generates. `pricing` contains decimal strings, in US dollars per token (`prompt`,
     `completion`), image or request. `context_length` and `max_output` are in tokens.
+    `max_image_bytes` and `max_image_pixels` limit each input image; larger ones are shrunk.
     `deprecated_at` and `deactivated_at` are dates in the gateway's format. `plugin` is the name of
-    the plugin that the card is from, where no gateway listed it. None and an empty string mean
+    the plugin that defined the card, if no gateway listed it. None and an empty string mean
     "unknown".
 
     Emby, Vision Support page, "Vision-Enabled Models"; recordings, case `models` (all states).
@@ -41,6 +42,8 @@ class ModelCard:
     structured_output: bool | None = None
     context_length: int | None = None
     max_output: int | None = None
+    max_image_bytes: int | None = None
+    max_image_pixels: int | None = None
     pricing: Mapping[str, str] = field(default_factory=dict)
     created: int | None = None
     deprecated_at: str = ""

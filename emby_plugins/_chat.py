@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, TypeAlias, TypedDict
 from emby_plugins import _endings as endings
 from emby_plugins._errors import MalformedReplyError, RequestError
 from emby_plugins._files import read_file
-from emby_plugins._images import Image
+from emby_plugins._images import Image, PreparedImage
 from emby_plugins._suggestions import suggest_image
 
 DEFAULT_MODEL = "qwen2.5-vision"
@@ -273,8 +273,9 @@ class ChatReply:
     none was met, or where the gateway cut the text itself. `headers` are those of the response,
     under lower-case names, without the API key. `raw` is the parsed JSON, or the list of chunks of
     a stream, without the data of images: only with `keep_raw=True`. `unread` is what could not be
-    read, each piece as it was received: only in the `partial` of an error. Image Generation page,
-    "Response Format".
+    read, each piece as it was received: only in the `partial` of an error. `prepared_images` lists
+    the input images that were changed before they were sent. Image Generation
+    page, "Response Format".
     """
 
     text: str = ""
@@ -295,6 +296,7 @@ class ChatReply:
     stop_sequence: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     raw: Any = field(default=None, compare=False, repr=False)
+    prepared_images: tuple[PreparedImage, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def cached(self) -> bool:

@@ -64,6 +64,9 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         image_folder: a folder in which generated images are kept instead of in memory: each is a
             file from its first byte on, named by its digest, and `image.path` in the reply.
         http_client: an `httpx.Client` or `httpx2.Client`, used as it is and left open.
+        image_metadata: what happens to EXIF data of input images. `reduce`: if an image has to be
+            re-encoded, only the camera, the time and the exposure are kept, not the location.
+            `keep`: all of it is kept. `remove`: all of it is removed from every image.
         plugins: hook implementers for this client, besides the installed ones.
 
     A context manager; safe to share between threads. Raises `EmbyError` and its subclasses only.
@@ -181,6 +184,8 @@ class Emby(WithImages, BaseClient[HTTPClient]):
     @contextmanager
     def _open(self, exchange: Exchange, path: str = _CHAT) -> Iterator[ReplyStream]:
         with self._observed(exchange), self._error_context(exchange):
+            if exchange.has_images:
+                self._prepare_images(exchange)
             self._begin(exchange, path)
             with closing(self._events(exchange)) as events:
                 next(events)
@@ -326,6 +331,8 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
     @asynccontextmanager
     async def _open(self, exchange: Exchange, path: str = _CHAT) -> AsyncIterator[AsyncReplyStream]:
         with self._observed(exchange), self._error_context(exchange):
+            if exchange.has_images:
+                await asyncio.to_thread(self._prepare_images, exchange)
             self._begin(exchange, path)
             async with aclosing(self._events(exchange)) as events:
                 await anext(events)

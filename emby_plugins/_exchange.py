@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol
 
 import stamina
@@ -11,6 +12,8 @@ import stamina
 from emby_plugins._call_settings import CallSettings
 from emby_plugins._chat import ChatReply, ChatRequest, StreamEvent
 from emby_plugins._errors import EmbyError
+from emby_plugins._images import PreparedImage
+from emby_plugins._preparation import has_inline_images
 from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
@@ -66,6 +69,13 @@ class Exchange:
         self.is_observed = False
         self.new_reader = new_reader
 
+    def replace_images(
+        self, request: ChatRequest | ImagesRequest, prepared: tuple[PreparedImage, ...]
+    ) -> None:
+        """Replace the request by one with prepared images, which the reply will list."""
+        self.request = request
+        self.new_reader = partial(self.new_reader, prepared_images=prepared)
+
     def read(self, headers: Mapping[str, str]) -> Reader:
         """A reader for a successful response with these headers."""
         self.reader = self.new_reader(headers)
@@ -88,6 +98,11 @@ class Exchange:
             return events
 
         reader.feed = feed
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the request has images that are sent as bytes."""
+        return self.request is not None and has_inline_images(self.request)
 
     @property
     def reply(self) -> ChatReply:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emby_plugins._catalog import ModelCard
     from emby_plugins._chat import ChatReply, ChatRequest
     from emby_plugins._errors import EmbyError
+    from emby_plugins._preparation import ImageFilter
     from emby_plugins._protocol.backend import Backend
     from emby_plugins.mock.script import MockReply, MockRequest
 
@@ -51,6 +52,26 @@ def emby_models() -> "Iterable[ModelCard]":
         def emby_models():
             return [ModelCard(id="mycompany/custom-gpt-4", vision=True)]
     """
+    return ()
+
+
+@hookspec
+def emby_image_filters(model: "ModelCard") -> "Iterable[ImageFilter]":
+    """Steps that prepare an image before it is sent to `model`.
+
+    Called for each request with inline images. The filters of all plugins run together, sorted by
+    `order`; one with the name of another replaces it if its plugin was registered later. They run
+    outside of the event loop. An exception reaches the caller and nothing is sent: sending an image
+    without its filter could be worse.
+
+        @hookimpl
+        def emby_image_filters(model):
+            def gray(outgoing):
+                return outgoing.edit(lambda pixels: pixels.convert("L"), "converted to grayscale")
+
+            return [ImageFilter("gray", order=300, apply=gray)]
+    """
+    del model
     return ()
 
 

@@ -321,6 +321,18 @@ class Image:
         return {self.media_type: encoded, "text/plain": repr(self)}, {}
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """An image that was changed before it was sent, and the changes in words."""
+
+    original: Image
+    sent: Image
+    changes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Image prepared for sending: {'; '.join(self.changes)}."
+
+
 def decode_data_url(url: str | bytes | memoryview) -> bytes:
     """Decode a base64 data URL; extra parameters and white space are accepted.
 

@@ -4,7 +4,7 @@ The only module of the core that knows Pillow's modes and formats; Pillow is imp
 """
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from emby_plugins._errors import InvalidImageError
 from emby_plugins._media_types import SUPPORTED_HINT, sniff
@@ -42,7 +42,7 @@ def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> "PIL.Image.Image":
         msg = f"The image can't be opened: it is {sniff(data)}, or damaged."
         raise InvalidImageError(msg, hint=SUPPORTED_HINT) from None
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
-        raise InvalidImageError(f"The image can't be opened: {error}.") from error
+        raise InvalidImageError(f"The image can't be opened: {_reason(error)}.") from error
     if opened.width * opened.height > max_pixels:
         claimed = f"{opened.width} x {opened.height}"
         msg = f"The image is too large: {claimed} pixels; the limit is {max_pixels:,} in total."
@@ -55,7 +55,7 @@ def load_upright(opened: "PIL.Image.Image") -> "PIL.Image.Image":
     try:
         opened.load()
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise InvalidImageError(f"The image is damaged: {error}.") from error
+        raise InvalidImageError(f"The image is damaged: {_reason(error)}.") from error
     return upright(opened)
 
 
@@ -68,15 +68,15 @@ def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
 
 def orientation(image: "PIL.Image.Image") -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) if it is missing or the EXIF is damaged."""
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = image.getexif().get(0x0112, 1)
-    except Exception:  # noqa: BLE001 - Pillow parses EXIF data lazily, and raises many types
-        return 1
+    if image.format == "TIFF":
+        return 1  # Pillow rotates TIFF itself
+    exif = _exif(image)
+    value = 1 if exif is None else exif.get(_ORIENTATION, 1)
     return value if value in range(1, 9) else 1
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")
 
 
 def _open_heic(data: bytes) -> "PIL.Image.Image":
@@ -131,3 +131,165 @@ def as_uint8(array: Any) -> Any:
         return pixels.astype(np.uint8)
     hint = "Integers must be 0 to 255 and floats 0 to 1."
     raise InvalidImageError(f"Values out of range: {described}.", hint=hint)
+
+
+# ---- preparing images for sending
+
+_GPS_IFD, _EXIF_IFD, _ORIENTATION = 0x8825, 0x8769, 0x0112
+# What is kept of EXIF data: camera and time, then exposure and lens. An allow-list, since private
+# data hides in many tags: maker notes, serial numbers, owner names, comments, thumbnails.
+_KEPT_TAGS = (0x010F, 0x0110, 0x0132)
+_KEPT_EXIF_TAGS = (0x829A, 0x829D, 0x8827, 0x9003, 0x9004, 0x920A, 0xA405, 0xA434)
+_SERIAL_TAGS = {0xA430, 0xA431, 0xA435, 0x927C}
+_METADATA_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "comment", "photoshop"}
+_FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
+
+
+def to_web_mode(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    """Convert to L, LA, RGB or RGBA with 8 bits per channel, keeping colors and transparency."""
+    if image.mode == "CMYK":
+        return _from_cmyk(image)
+    if image.mode.startswith("I;16"):
+        return to_8_bit(image)
+    if image.mode in {"I", "F"}:
+        return _scaled_to_8_bit(image)
+    if image.mode in {"L", "LA", "RGB", "RGBA"} and "transparency" not in image.info:
+        return image
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _from_cmyk(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    from PIL import ImageCms
+
+    profile = image.info.get("icc_profile")
+    converted = None
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            converted = None
+    if converted is None:
+        converted = image.convert("RGB")
+    converted.info.pop("icc_profile", None)  # it described CMYK
+    return converted
+
+
+def _scaled_to_8_bit(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    """Scale integers of 16 bits, floats of 0 to 1, and anything else from its own range."""
+    low, high = cast("tuple[float, float]", image.getextrema())
+    if image.mode == "I" and low >= 0 and 255 < high <= 0xFFFF:
+        low, high = 0, 0xFFFF
+    elif low >= 0 and high <= 1 and image.mode == "F":
+        low, high = 0, 1
+    elif low >= 0 and high <= 255:
+        low, high = 0, 255
+    factor = 255 / (high - low or 1)
+    offset = -low * factor
+    return image.point(lambda value: value * factor + offset).convert("L")
+
+
+def scaled(image: "PIL.Image.Image", factor: float) -> "PIL.Image.Image":
+    """Scale both sides by a factor below 1."""
+    from PIL.Image import Resampling
+
+    size = (max(1, int(image.width * factor)), max(1, int(image.height * factor)))
+    smaller = image.resize(size, Resampling.LANCZOS, reducing_gap=3.0)
+    smaller.info = dict(image.info)
+    return smaller
+
+
+def encode(image: "PIL.Image.Image", media_type: str, quality: int, exif: bytes) -> bytes:
+    """Encode pixels with their color profile; empty if the format can't hold this size."""
+    options: dict[str, Any] = {"quality": quality} if quality else {}
+    if exif:
+        options["exif"] = exif
+    profile = image.info.get("icc_profile")
+    if profile:
+        options["icc_profile"] = profile
+    out = BytesIO()
+    image_format = _FORMATS[media_type]
+    clean = in_mode_of(image, image_format).copy()
+    clean.info = {}  # or Pillow would write comments, text and XMP of the original again
+    try:
+        clean.save(out, image_format, **options)
+    except (OSError, ValueError):
+        return b""
+    return out.getvalue()
+
+
+class Metadata(NamedTuple):
+    """The EXIF data of an image, the part of it that is harmless, and what the rest contains."""
+
+    exif: bytes
+    reduced_exif: bytes
+    private: tuple[str, ...]
+
+
+def read_metadata(image: "PIL.Image.Image") -> Metadata:
+    """Read the EXIF data of an image; damaged EXIF data counts as none."""
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exif = image.getexif()
+            details = exif.get_ifd(_EXIF_IFD)
+            private = ["location"] if exif.get_ifd(_GPS_IFD) else []
+            if not _SERIAL_TAGS.isdisjoint(details):
+                private.append("serial numbers")
+            reduced = _reduced(exif, details)
+            return Metadata(_without_orientation(image), reduced, tuple(private))
+    except Exception:  # noqa: BLE001 - Pillow parses EXIF data lazily, and raises many types
+        return Metadata(b"", b"", ())
+
+
+def _without_orientation(image: "PIL.Image.Image") -> bytes:
+    """Return the EXIF data for upright pixels."""
+    import PIL.Image
+
+    original = image.info.get("exif")
+    if not original:  # a TIFF's tags describe the layout of that very file as well
+        return b""
+    exif = PIL.Image.Exif()  # not `image.getexif()`, which is shared with the image
+    exif.load(original)
+    exif.pop(_ORIENTATION, None)
+    return exif.tobytes()
+
+
+def has_metadata(data: bytes) -> bool:
+    """Whether an image has EXIF data, XMP, comments or text."""
+    opened = open_image(data, max_pixels=4 * MAX_PIXELS)
+    return bool(opened.info.keys() & _METADATA_KEYS or getattr(opened, "text", None))
+
+
+def _reduced(exif: "PIL.Image.Exif", details: dict[int, Any]) -> bytes:
+    import PIL.Image
+
+    reduced = PIL.Image.Exif()
+    for tag in _KEPT_TAGS:
+        if tag in exif:
+            reduced[tag] = exif[tag]
+    kept = {tag: details[tag] for tag in _KEPT_EXIF_TAGS if tag in details}
+    if kept:
+        reduced[_EXIF_IFD] = kept
+    return reduced.tobytes() if len(reduced) else b""
+
+
+def frame_count(image: "PIL.Image.Image") -> int:
+    """The number of frames or pages. A JPEG counts as one: further images in it are previews."""
+    return 1 if image.format in {"JPEG", "MPO"} else int(getattr(image, "n_frames", 1))
+
+
+def _exif(image: "PIL.Image.Image") -> "PIL.Image.Exif | None":
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return image.getexif()
+    except Exception:  # noqa: BLE001 - Pillow parses EXIF data lazily, and raises many types
+        return None

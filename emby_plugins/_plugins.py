@@ -21,6 +21,7 @@ from emby_plugins._call_record import CallRecord
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import ChatReply, ChatRequest
 from emby_plugins._errors import EmbyError
+from emby_plugins._preparation import ImageFilter
 from emby_plugins._protocol.backend import Backend
 from emby_plugins.mock import plugin as mock_plugin
 
@@ -69,6 +70,11 @@ class Plugins:
             known = cards.get(card.id)
             cards[card.id] = card if known is None else known.updated_by(card)
         return list(cards.values())
+
+    def image_filters(self, model: ModelCard) -> list[ImageFilter]:
+        """Return the image filters for a model, those of the plugin registered first in front."""
+        by_plugin: list[Iterable[ImageFilter]] = self._manager.hook.emby_image_filters(model=model)
+        return [step for filters in reversed(by_plugin) for step in filters]
 
     def add_hint(self, error: EmbyError) -> None:
         """Give the error the hint of a plugin; else it keeps its own, or gets a built-in one."""

@@ -15,7 +15,7 @@ from emby_plugins._errors import (
     ReplyTooLargeError,
     TruncatedReplyError,
 )
-from emby_plugins._images import Provenance
+from emby_plugins._images import PreparedImage, Provenance
 from emby_plugins._protocol.accumulator import ReplyAccumulator
 from emby_plugins._protocol.body import Inflater, is_object
 from emby_plugins._protocol.errors import (
@@ -67,7 +67,9 @@ class ReplyReader:
         keep_raw: bool = False,
         of_images: bool = False,
         estimate: Callable[[Usage, str], Usage] | None = None,
+        prepared_images: tuple[PreparedImage, ...] = (),
     ) -> None:
+        self._prepared_images = prepared_images
         self.is_done = False
         self._headers = headers
         self._request_id = request_id_in(headers)
@@ -162,6 +164,7 @@ class ReplyReader:
             request_id=self._request_id,
             streamed=streamed,
             headers=self._headers,
+            prepared_images=self._prepared_images,
             raw=self._raw and self._raw.value(streamed=streamed),
         )
         if self._estimate and reply.usage is not None and reply.usage.cost is None:

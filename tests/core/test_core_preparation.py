@@ -1,0 +1,487 @@
+"""Images of every kind on their way to a model: what is sent, and what is said about it."""
+
+import asyncio
+import io
+import json
+import logging
+import random
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import image_files
+import numpy as np
+import PIL.Image
+import pytest
+from image_files import FILES, ImageFile, assert_upright, encoded, heic, photo, quarters
+from support import ScriptedBackend, completion
+
+from emby_plugins import (
+    AsyncEmby,
+    Emby,
+    FilePart,
+    Image,
+    ImageFilter,
+    InvalidImageError,
+    Limits,
+    Message,
+    ModelCard,
+    OutgoingImage,
+    PreparedImage,
+    hookimpl,
+)
+from emby_plugins._chat import ChatRequest
+from emby_plugins._errors import ConfigurationError
+from emby_plugins._preparation import ImageMetadata, ImagePreparation, prepare_request
+
+CARD = ModelCard("m", max_image_bytes=20_000_000)
+
+
+def prepare(
+    data: bytes, card: ModelCard = CARD, metadata: ImageMetadata = "reduce"
+) -> tuple[Image, str]:
+    """The image that is sent, and the changes in one text."""
+    request = ChatRequest("m", (Message.user(Image.from_bytes(data)),))
+    filters = ImagePreparation(metadata).emby_image_filters(card)
+    sent, prepared = prepare_request(request, filters)
+    changes = "; ".join(prepared[0].changes) if prepared else ""
+    assert (sent is request) == (not prepared)
+    return sent.messages[0].images[0], changes
+
+
+def exif_of(image: Image) -> PIL.Image.Exif:
+    """The EXIF data of the sent file."""
+    return PIL.Image.open(io.BytesIO(image.data)).getexif()
+
+
+# ---- the table
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
+def test_every_file_is_sent_in_an_accepted_type_and_the_right_way_up(file: ImageFile) -> None:
+    """Accepted files byte for byte, others converted, upright and without the location."""
+    data = file.make()
+    image, changes = prepare(data)
+    if file.is_untouched:
+        assert image.data == data
+        assert changes == ""
+        return
+    assert image.media_type == file.sent
+    assert image.size == image_files.SIZE
+    assert file.says in changes
+    assert changes.startswith("converted from ")
+    assert_upright(image.to_pil(), gray=file.gray, tolerance=file.tolerance)
+    assert not exif_of(image).get_ifd(0x8825)
+    assert prepare(data)[0].data == image.data
+
+
+@pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
+def test_every_file_reaches_pillow_the_right_way_up(file: ImageFile) -> None:
+    """`size` is the displayed size, `to_pil` is upright, and `from_pil` loses no orientation."""
+    image = Image.from_bytes(file.make())
+    assert image.size == image.to_pil().size == image_files.SIZE
+    if not file.gray:
+        assert_upright(image.to_pil())
+        assert_upright(Image.from_pil(image.to_pil()).to_pil())
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_pillow_image_with_an_orientation_is_sent_upright(turn: int) -> None:
+    """`from_pil` of what `PIL.Image.open` gives for a phone's photo."""
+    opened = PIL.Image.open(io.BytesIO(photo("JPEG", turn)))
+    assert_upright(Image.from_pil(opened).to_pil())
+    assert Image.from_pil(opened, "JPEG").size == image_files.SIZE
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["jpeg-1", "jpeg-5", "jpeg-6", "jpeg-cmyk", "webp-6", "webp-alpha", "png-6", "gif", "mpo"],
+)
+def test_what_is_too_large_is_sent_smaller(name: str) -> None:
+    """Fewer pixels than the card allows, never more bytes than before, upright, without GPS."""
+    data = FILES[name].make()
+    image, changes = prepare(data, ModelCard("m", max_image_bytes=10**6, max_image_pixels=1000))
+    width, height = image.size
+    assert 700 < width * height <= 1000
+    assert image.byte_size <= max(len(data), 1_500)
+    assert "scaled from 96x64 to 38x25" in changes
+    assert_upright(image.to_pil())
+    exif = exif_of(image)
+    assert not exif.get_ifd(0x8825)
+    assert 0x0112 not in exif
+    if name == "jpeg-6":
+        assert "rotated upright" in changes
+        assert "location and serial numbers removed" in changes
+        assert (exif[0x010F], exif[0x0132]) == ("Phone Inc.", "2026:11:25 10:00:00")
+        assert 0xA431 not in exif.get_ifd(0x8769)
+        assert exif.get_ifd(0x8769)[0x829A] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("name", ["gif-frames", "apng", "webp-frames"])
+def test_an_animation_is_kept_or_its_loss_is_said(name: str) -> None:
+    """Untouched where it fits; else its first frame, and a sentence about the others."""
+    data = FILES[name].make()
+    assert prepare(data)[0].data == data
+    image, changes = prepare(data, ModelCard("m", max_image_pixels=1000, max_image_bytes=10**6))
+    assert re.search("only the first frame of [23] sent", changes)
+    assert_upright(image.to_pil())
+
+
+# ---- large ones
+
+
+def noise(width: int, height: int) -> PIL.Image.Image:
+    """A picture that hardly compresses."""
+    return PIL.Image.frombytes(
+        "RGB", (width, height), random.Random(7).randbytes(3 * width * height)
+    )
+
+
+def test_quality_goes_before_size() -> None:
+    """A photo a bit over the limit keeps its pixels; one far over it gets smaller."""
+    data = encoded(noise(400, 300), "JPEG", quality=98)
+    image, changes = prepare(data, ModelCard("m", max_image_bytes=len(data) * 2 // 3))
+    assert image.size == (400, 300)
+    assert "compressed from 0.2 MB to 0.1 MB" in changes
+    image, changes = prepare(data, ModelCard("m", max_image_bytes=10_000))
+    assert image.byte_size <= 10_000
+    assert "scaled from 400x300 to" in changes
+    assert image.size[0] / image.size[1] == pytest.approx(4 / 3, rel=0.05)
+
+
+def test_a_png_of_30_megabytes_becomes_a_jpeg() -> None:
+    """Over the 20 MB that every model takes."""
+    data = encoded(noise(3400, 3000), "PNG", compress_level=0)
+    assert len(data) > 30_000_000
+    image, changes = prepare(data)
+    assert image.media_type == "image/jpeg"
+    assert image.size == (3400, 3000)
+    assert image.byte_size <= 20_000_000
+    assert changes.startswith("converted from PNG to JPEG; compressed from 30.6 MB to ")
+
+
+def test_transparency_is_kept_when_shrunk() -> None:
+    """A PNG with alpha becomes a WebP."""
+    cutout = noise(200, 200).convert("RGBA")
+    cutout.paste((0, 0, 0, 0), (0, 0, 100, 100))
+    image, _ = prepare(encoded(cutout, "PNG"), ModelCard("m", max_image_bytes=60_000))
+    assert image.media_type == "image/webp"
+    corner = image.to_pil().getpixel((10, 10))
+    assert isinstance(corner, tuple)
+    assert corner[3] == 0
+
+
+def test_a_jpeg_of_100_megapixels_travels_untouched_or_at_half_its_size() -> None:
+    """It is never decoded at full size: that is over the limit of pixels."""
+    data = encoded(
+        PIL.Image.new("L", (10_000, 10_000), 200), "JPEG", exif=image_files.camera_exif(6)
+    )
+    assert prepare(data)[0].data == data
+    image, changes = prepare(data, ModelCard("m", max_image_bytes=len(data) // 2))
+    assert image.size == (5_000, 5_000)
+    assert "scaled from 10000x10000 to 5000x5000" in changes
+
+
+def test_what_can_not_be_shrunk_enough_is_refused() -> None:
+    """With the limit, and what to do."""
+    with pytest.raises(InvalidImageError, match=r"limit of 10 bytes\. Send a smaller one"):
+        prepare(FILES["png"].make(), ModelCard("m", max_image_bytes=10))
+
+
+def test_pixel_bombs_are_refused() -> None:
+    """A small file that claims a billion pixels is not decoded, in any format."""
+    header = b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+    size = (30_000).to_bytes(4, "little")
+    bomb = header + (40).to_bytes(4, "little") + size + size + b"\1\0\x18\0" + bytes(24)
+    with pytest.raises(InvalidImageError, match=r"30000 x 30000|exceeds limit"):
+        prepare(bomb)
+    tiff = bytearray(encoded(PIL.Image.new("1", (9_000, 9_000)), "TIFF", compression="group4"))
+    with pytest.raises(InvalidImageError, match=r"9000 x 9000"):
+        prepare(bytes(tiff))
+
+
+@pytest.mark.parametrize("name", ["heic-1", "avif", "bmp", "tiff", "tiff-lzw"])
+def test_truncated_files_are_refused_in_one_sentence(name: str) -> None:
+    """They would have to be converted, and can't be."""
+    data = FILES[name].make()
+    with pytest.raises(InvalidImageError, match=r"The image (is damaged|can't be opened): .*\.$"):
+        prepare(data[: len(data) // 2])
+
+
+def test_a_truncated_file_of_an_accepted_type_travels_untouched() -> None:
+    """It is for the gateway to judge."""
+    data = FILES["jpeg-1"].make()[:-500]
+    assert prepare(data)[0].data == data
+
+
+def test_names_lie(tmp_path: Path) -> None:
+    """The bytes decide: a HEIC called .jpg is converted, a JPEG called .heic is not."""
+    (tmp_path / "photo.jpg").write_bytes(heic())
+    (tmp_path / "photo.heic").write_bytes(photo("JPEG"))
+    assert Image.from_path(tmp_path / "photo.jpg").media_type == "image/heic"
+    assert Image.from_path(tmp_path / "photo.heic").media_type == "image/jpeg"
+    (tmp_path / "text.heic").write_text("Dear diary")
+    with pytest.raises(InvalidImageError, match="Not a supported image"):
+        Image.from_path(tmp_path / "text.heic")
+
+
+# ---- metadata and color
+
+
+def test_metadata_is_reduced_kept_or_removed() -> None:
+    """As the setting says; `remove` treats files that would travel untouched, too."""
+    data = heic(6)
+    kept, _ = prepare(data, metadata="keep")
+    assert exif_of(kept).get_ifd(0x8825)
+    assert exif_of(kept).get(0x0112, 1) == 1
+    removed, changes = prepare(data, metadata="remove")
+    assert "metadata removed" in changes
+    assert not exif_of(removed)
+    for name in ("jpeg-6", "png-6", "webp-6"):
+        bare, changes = prepare(FILES[name].make(), metadata="remove")
+        assert "metadata removed" in changes
+        assert not exif_of(bare)
+        assert_upright(bare.to_pil())
+    plain = FILES["png"].make()
+    assert prepare(plain, metadata="remove")[0].data == plain
+    with pytest.raises(ConfigurationError, match="Use one of reduce, keep, remove"):
+        Emby(base_url="mock:", image_metadata="erase")  # type: ignore[arg-type]
+
+
+def test_damaged_exif_data_is_no_reason_to_fail() -> None:
+    """Neither for sizes, nor for pixels, nor for a conversion."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow reads what it writes
+        data = encoded(quarters(), "AVIF", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40)
+    image, _ = prepare(data)
+    assert image.size == Image(data).size == image_files.SIZE
+    broken = encoded(quarters(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12")
+    assert Image(broken).size == image_files.SIZE
+    assert_upright(Image(broken).to_pil())
+
+
+def test_a_color_profile_is_kept() -> None:
+    """Display P3 of a phone; that of CMYK is applied instead, as it says nothing about RGB."""
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image, _ = prepare(encoded(quarters(), "TIFF", icc_profile=profile))
+    assert image.to_pil().info["icc_profile"] == profile
+    image, _ = prepare(encoded(quarters().convert("CMYK"), "TIFF", icc_profile=profile))
+    assert "icc_profile" not in image.to_pil().info
+    assert_upright(image.to_pil())
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exact command."""
+    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    with pytest.raises(InvalidImageError, match=r"pip install 'emby-plugins\[heic\]'"):
+        prepare(heic())
+
+
+# ---- in a call
+
+
+class Stamp:
+    """A plugin that masks a corner, as one for badges or number plates would."""
+
+    def __init__(self, name: str = "mask", order: int = 300) -> None:
+        self.name, self.order = name, order
+        self.models: list[str] = []
+
+    @hookimpl
+    def emby_image_filters(self, model: ModelCard) -> Iterable[ImageFilter]:
+        """One filter."""
+        self.models.append(model.id)
+        return [ImageFilter(self.name, self.order, self.apply)]
+
+    def apply(self, outgoing: OutgoingImage) -> OutgoingImage:
+        """Paint a black corner."""
+
+        def mask(pixels: PIL.Image.Image) -> PIL.Image.Image:
+            masked = pixels.convert("RGB")
+            masked.paste((0, 0, 0), (0, 0, 20, 20))
+            return masked
+
+        return outgoing.edit(mask, "corner masked")
+
+
+def sent_images(backend: ScriptedBackend) -> list[Image]:
+    """The images of the last request."""
+    body = json.loads(backend.requests[-1].body)
+    blocks = [b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]]
+    return [Image.from_data_url(b["image_url"]["url"]) for b in blocks if "image_url" in b]
+
+
+@pytest.mark.parametrize("mode", ["sync", "async", "stream"])
+def test_the_reply_lists_what_was_changed(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Original, sent image and the changes; a line in the debug log; nothing for the untouched."""
+    backend = ScriptedBackend(completion())
+    caplog.set_level(logging.DEBUG, "emby_plugins")
+    images = [Image(FILES["png"].make()), Image(heic(6))]
+    options: dict[str, Any] = {"plugins": [backend], "base_url": "scripted:"}
+    options |= backend.on if isinstance(backend.on, dict) else {}
+    if mode == "async":
+
+        async def ask() -> Any:
+            async with AsyncEmby("k", **options) as emby:
+                return await emby.chat("What?", images=images)
+
+        reply = asyncio.run(ask())
+    else:
+        with Emby("k", **options) as emby:
+            if mode == "sync":
+                reply = emby.chat("What?", images=images)
+            else:
+                with emby.stream("What?", images=images) as stream:
+                    reply = [*stream] and stream.reply
+    (prepared,) = reply.prepared_images
+    assert isinstance(prepared, PreparedImage)
+    assert prepared.original == images[1]
+    first, second = sent_images(backend)
+    assert first == images[0]
+    assert second == prepared.sent
+    text = "converted from HEIC to JPEG; location and serial numbers removed"
+    assert str(prepared) == f"Image prepared for sending: {text}."
+    assert [text in record.message for record in caplog.records] == [True]
+
+
+def test_a_plugin_adds_and_replaces_filters() -> None:
+    """They run by order, on upright pixels; a filter of the same name replaces the built-in one."""
+    backend, stamp = ScriptedBackend(completion()), Stamp()
+    options = dict(backend.on)
+    options["plugins"] = [*options.get("plugins", []), stamp]
+    with Emby(**options) as emby:
+        reply = emby.chat("What?", images=[Image(photo("JPEG", 6))], model="qwen2.5-vl")
+    assert stamp.models == ["qwen2.5-vl"]
+    (image,) = sent_images(backend)
+    corner = image.to_pil().getpixel((5, 5))
+    assert isinstance(corner, tuple)
+    assert max(corner) < 30
+    assert image.size == image_files.SIZE
+    assert reply.prepared_images[0].changes == (
+        "rotated upright",
+        "corner masked",
+        "location and serial numbers removed",
+    )
+    options["plugins"] = [*backend.on["plugins"], Stamp("convert", 100)]
+    with Emby(**options) as emby:
+        emby.chat("What?", images=[Image(FILES["png"].make())])
+    assert sent_images(backend)[0] != Image(FILES["png"].make())
+
+
+def test_a_filter_that_fails_sends_nothing() -> None:
+    """An image without its mask must not leave."""
+    backend = ScriptedBackend(completion())
+    options = dict(backend.on)
+    stamp = Stamp()
+    stamp.apply = lambda outgoing: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+    options["plugins"] = [*options["plugins"], stamp]
+    with Emby(**options) as emby, pytest.raises(ZeroDivisionError):
+        emby.chat("What?", images=[Image(FILES["png"].make())])
+    assert backend.requests == []
+
+
+def test_images_of_tools_and_files_are_prepared_too() -> None:
+    """A tool's HEIC and a TIFF attached as a file travel as images that Emby takes."""
+    backend = ScriptedBackend(completion())
+    history = [
+        Message.user("Fetch it"),
+        Message.tool(Image(heic()), tool_call_id="1", name="camera"),
+        Message.user(FilePart.from_bytes(FILES["tiff"].make(), filename="scan.tif")),
+    ]
+    with Emby(**backend.on) as emby:
+        emby.chat(history)
+    assert [image.media_type for image in sent_images(backend)] == ["image/jpeg", "image/png"]
+
+
+def test_the_limit_of_the_card_counts_else_20_megabytes(caplog: pytest.LogCaptureFixture) -> None:
+    """And never more than the client's own limit."""
+
+    class Models:
+        @hookimpl
+        def emby_models(self) -> list[ModelCard]:
+            return [ModelCard("small", max_image_bytes=3_000)]
+
+    backend = ScriptedBackend(completion())
+    data = encoded(noise(60, 40), "PNG")
+    options = dict(backend.on)
+    options["plugins"] = [*options["plugins"], Models()]
+    with Emby(**options) as emby:
+        emby.chat("?", images=[Image(data)], model="small")
+        assert sent_images(backend)[0].byte_size <= 3_000
+        emby.chat("?", images=[Image(data)], model="qwen2.5-vl")
+        assert sent_images(backend)[0].data == data
+    with Emby(**backend.on, limits=Limits(request_image=3_000)) as emby:
+        emby.chat("?", images=[Image(data)])
+        assert sent_images(backend)[0].byte_size <= 3_000
+
+
+def test_untouched_images_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow is not even opened for them."""
+    monkeypatch.setattr("PIL.Image.open", lambda *_, **__: pytest.fail("opened"))
+    data = FILES["jpeg-6"].make()
+    assert prepare(data)[0].data == data
+
+
+# ---- arrays
+
+
+def test_arrays_in_and_out() -> None:
+    """`numpy.asarray(image)` is upright RGB(A) or gray; `from_array` takes what it gives."""
+    pixels = np.asarray(Image(photo("JPEG", 6)))
+    assert pixels.shape == (64, 96, 3)
+    assert_upright(PIL.Image.fromarray(pixels))
+    assert np.array_equal(np.asarray(Image.from_array(pixels)), pixels)
+    assert np.asarray(Image(FILES["png-palette-alpha"].make())).shape == (64, 96, 4)
+    assert np.asarray(Image(FILES["jpeg-cmyk"].make())).shape == (64, 96, 3)
+    assert np.asarray(Image(FILES["jpeg-gray"].make())).shape == (64, 96)
+    assert np.asarray(Image(FILES["png-16"].make())).max() > 255
+    floats = np.asarray(Image(FILES["png"].make()), dtype=np.float64)
+    assert floats.dtype == np.float64
+    assert np.array_equal(np.asarray(Image.from_array(floats / 255)), pixels_of("png"))
+
+
+def pixels_of(name: str) -> Any:
+    """The pixels of a file of the table."""
+    return np.asarray(Image(FILES[name].make()))
+
+
+@pytest.mark.parametrize(
+    ("array", "mode"),
+    [
+        (np.zeros((4, 5), np.uint8), "L"),
+        (np.zeros((4, 5, 1), np.uint8), "L"),
+        (np.zeros((4, 5, 2), np.uint8), "LA"),
+        (np.zeros((4, 5, 3), np.int64), "RGB"),
+        (np.ones((4, 5, 4), np.float32), "RGBA"),
+        (np.zeros((4, 5), np.uint16), "I;16"),
+        (np.zeros((4, 5), bool), "1"),
+        ([[0, 255], [255, 0]], "L"),
+    ],
+)
+def test_arrays_of_many_kinds(array: Any, mode: str) -> None:
+    """Gray, gray with alpha, RGB and RGBA; integers, floats of 0 to 1, bool."""
+    made = Image.from_array(array)
+    assert made.size == (np.shape(array)[1], np.shape(array)[0])
+    assert made.to_pil().mode == mode
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4,), np.uint8), r"shape \(4,\)"),
+        (np.zeros((3, 4, 5), np.uint8), r"shape \(3, 4, 5\)"),
+        (np.zeros((0, 5), np.uint8), r"shape \(0, 5\)"),
+        (np.full((4, 5), 300), "Integers must be 0 to 255 and floats 0 to 1"),
+        (np.full((4, 5), 1.5), "out of range"),
+        (np.full((4, 5), np.nan), "out of range"),
+        (np.array([["a"]]), "out of range"),
+    ],
+)
+def test_arrays_that_are_not_images(array: Any, message: str) -> None:
+    """The shape, the type and what is accepted are in the error."""
+    with pytest.raises(InvalidImageError, match=message):
+        Image.from_array(array)
