@@ -72,9 +72,7 @@ def check_address(url: str, key: Secret) -> None:
         # A key that was given in its place has none of these.
         shown = f": {url!r}" if {":", "/", "."} & {*url} else ""
         msg = f"Invalid base URL{shown}."
-        hint = (
-            f"Expected something like {DEFAULT_BASE_URL}, or mock: for the backend in this process."
-        )
+        hint = f"Expected something like {DEFAULT_BASE_URL}, or mock: for the in-process backend."
         raise ConfigurationError(msg, hint=hint)
     if parts.query or parts.fragment:
         msg = "The base URL has a query or a fragment, but paths are appended to it."
