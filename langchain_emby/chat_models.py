@@ -13,7 +13,11 @@ from langchain_core.prompt_values import ChatPromptValue, PromptValue, StringPro
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 
-from langchain_emby import _structured_output as structured, _translator as translator
+from langchain_emby import (
+    _notebooks as notebooks,
+    _structured_output as structured,
+    _translator as translator,
+)
 from langchain_emby._arguments import check_call_arguments
 from langchain_emby._base import BaseChatEmby
 from langchain_emby._errors import translate_errors
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from langchain_emby._arguments import ChatEmbyArguments
 
 translator.register()
+notebooks.register()
 
 
 class ChatEmby(BaseChatEmby):
@@ -86,7 +91,8 @@ class ChatEmby(BaseChatEmby):
 
             chat = ChatEmby(model="qwen2.5-vision", temperature=0)
 
-        LangChain offers no hook for `init_chat_model("emby:...")`: use the class.
+        LangChain has no registry that other packages can join, so `init_chat_model("emby:...")` and
+        `create_agent("emby:...")` raise `ValueError`: pass `ChatEmby(model="...")` instead.
 
     Invoke:
             chat.invoke("What is the tallest animal?").text
@@ -129,6 +135,9 @@ class ChatEmby(BaseChatEmby):
                 valid_namespaces=["langchain_emby"],
                 secrets_from_env=True,
             )
+
+        Load only what you trust: a stored model names the host that the key is sent to. The docs
+        show how to check it. `base_url` is stored if it was passed to the constructor.
 
     `response_metadata["finish_reason"]` is the gateway's finish reason. `["notice"]`, present only
     if the reply did not end normally, explains it: truncated, filtered, empty, or an image that
