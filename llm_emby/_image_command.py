@@ -227,9 +227,6 @@ class _Preview:
     """Shows images on stderr, as standard output has the paths."""
 
     def __init__(self) -> None:
-        if not sys.stderr.isatty():
-            msg = "--preview needs a terminal, but standard error is not one."
-            raise click.UsageError(msg)
         try:
             from rich.console import Console
 
@@ -248,7 +245,9 @@ def _renderer() -> Any:  # the package types its choice as object
     with _terminal_on_stderr():
         from textual_image import renderable
 
-    return renderable.Image if sys.stdin.isatty() else renderable.HalfcellImage
+    # Its own choice is for a terminal that it could ask, or plain characters without one.
+    is_unasked = sys.stderr.isatty() and not sys.stdin.isatty()
+    return renderable.HalfcellImage if is_unasked else renderable.Image
 
 
 @contextmanager
@@ -259,7 +258,8 @@ def _terminal_on_stderr() -> Iterator[None]:
     it must not find the terminal.
     """
     stdout = sys.__stdout__
-    stream = sys.__stderr__ if sys.stdin.isatty() else StringIO()
+    can_ask = sys.stderr.isatty() and sys.stdin.isatty()
+    stream = sys.__stderr__ if can_ask else StringIO()
     sys.__stdout__ = stream  # type: ignore[misc, assignment]
     try:
         yield
