@@ -241,7 +241,11 @@ ERRORS = [
     pytest.param(["-m", "emby/qwen2.5-vision", "hi"], "No API key for Emby", id="no key"),
     pytest.param(["-m", "emby-mock", "hi", "-a", "gone.jpg"], "gone.jpg", id="missing file"),
     pytest.param(["-m", "emby-mock", "x", "--at", "empty.png", "image/png"], "empty", id="empty"),
-    pytest.param(["-m", "emby-mock", "x", "--at", "fake.png", "image/png"], "no image", id="fake"),
+    pytest.param(
+        ["-m", "emby-mock", "x", "--at", "fake.png", "image/png"],
+        "Not a supported image",
+        id="fake",
+    ),
     pytest.param(["-m", "emby-mock", "x", "-o", "timeout", "-1"], "timeout", id="bad option"),
 ]
 
