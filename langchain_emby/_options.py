@@ -52,7 +52,7 @@ def to_core_arguments(arguments: Mapping[str, Any], stop: Sequence[str]) -> dict
 
 
 def rename(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments under the names of ChatEmby, where other chat models have others."""
+    """Replace the names that other chat models use by those of ChatEmby."""
     return {_NAMES.get(name, name): value for name, value in arguments.items()}
 
 

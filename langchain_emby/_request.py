@@ -195,7 +195,7 @@ def _part(block: Mapping[str, Any]) -> Iterator[Part]:
 
 
 def _detail(block: Mapping[str, Any]) -> Detail | None:
-    """The image's `detail`, from any of the places where providers keep it."""
+    """The image's `detail`, as the different providers store it."""
     target = block.get("image_url")
     places = (target, block, block.get("extras"))
     found = (place.get("detail") for place in places if isinstance(place, Mapping))
