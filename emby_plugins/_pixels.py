@@ -61,9 +61,18 @@ def load_upright(opened: "PIL.Image.Image") -> "PIL.Image.Image":
 
 def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
     """Apply the EXIF orientation to the pixels. Returns the image itself if it is upright."""
+    import warnings
+
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(image) if orientation(image) != 1 else image
+    if orientation(image) == 1:
+        return image
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001 - it also rewrites the EXIF data, which may be damaged
+        return image
 
 
 def orientation(image: "PIL.Image.Image") -> int:

@@ -117,18 +117,25 @@ class ReplyReader:
                 data = self._begin(data)
                 events = self._events
             if events is not None:
-                for event in events.feed(data):
-                    if self._raw is not None and event.data != _DONE:
-                        self._raw.add(event.data)
-                    # Nearly every event is a chunk of the documented form.
-                    parsed = parse_completion(event.data) if event.event == "message" else None
-                    if parsed is not None:
-                        self._has_begun = True
-                        yield from self._accumulator.add(parsed)
-                    else:
-                        yield from self._take(event)
-                        if self.is_done:
-                            return
+                decoded = events.feed(data)
+                try:
+                    for event in decoded:
+                        if self._raw is not None and event.data != _DONE:
+                            self._raw.add(event.data)
+                        # Nearly every event is a chunk of the documented form.
+                        is_message = event.event == "message"
+                        parsed = parse_completion(event.data) if is_message else None
+                        if parsed is not None:
+                            self._has_begun = True
+                            yield from self._accumulator.add(parsed)
+                        else:
+                            yield from self._take(event)
+                            if self.is_done:
+                                return
+                except EmbyError:
+                    # What follows in this chunk is ignored, as it would be in the next one.
+                    events.close()
+                    raise
             if self._decoder.error is not None:
                 raise self._decoder.error
             if self._inflate.is_packed:

@@ -601,3 +601,12 @@ def test_pillow_agrees_about_every_accepted_type() -> None:
         data = picture(format=kind.removeprefix("image/"))
         with PIL.Image.open(BytesIO(data)) as opened:
             assert opened.get_format_mimetype() == kind == sniff(data)
+
+
+def test_exif_data_that_breaks_off_turns_the_pixels_without_a_warning() -> None:
+    """The orientation that can still be read applies; Pillow's warnings don't reach the user."""
+    entry = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+    broken = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entry + b"\0\1"
+    file = BytesIO()
+    PIL.Image.new("RGB", (30, 20)).save(file, "JPEG", exif=broken)
+    assert Image.from_bytes(file.getvalue()).to_pil().size == (20, 30)
