@@ -14,7 +14,10 @@ from llm_emby._keys import find_key
 from llm_emby._models import llm_name
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from emby_plugins import Emby
+
 
 emby = click.Group()
 
@@ -132,6 +135,32 @@ def gallery(out: str | None, open_: bool) -> None:
     click.echo(path)
     if open_:
         click.launch(str(path))
+
+
+@emby.command()
+@click.option(
+    "--since", metavar="YYYY-MM-DD", type=click.DateTime(["%Y-%m-%d"]), help="Only from then on"
+)
+@click.option(
+    "--by", type=click.Choice(["model", "day", "conversation"]), default="model", show_default=True
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON; null means not known")
+def spend(since: "datetime | None", by: str, as_json: bool) -> None:
+    """Sum up calls, images, tokens and cost from the log
+
+    Costs are in US dollars, as the gateway gave them; "~" marks estimates by the model's prices
+    and "?" what is not known. Calls that failed are not in the log.
+
+    \b
+        llm emby spend --since 2026-11-01 --by day
+    """  # noqa: D301
+    from llm_emby._spend import read_spend
+
+    spent = read_spend(by, since)
+    if as_json:
+        click.echo(json.dumps(spent.as_json(), indent=2))
+    else:
+        click.echo("\n".join(spent.as_table()))
 
 
 @emby.command()

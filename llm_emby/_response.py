@@ -176,7 +176,8 @@ class ResponseWriter:
             response.set_usage(
                 input=reply.usage.prompt_tokens,
                 output=reply.usage.completion_tokens,
-                details={name: value for name, value in details.items() if value} or None,
+                # A cost of 0 is known to be 0.
+                details={n: v for n, v in details.items() if v or (n == "cost" and v == 0)} or None,
             )
         if reply.model and reply.model != response.model.wire_name:
             response.set_resolved_model(reply.model)

@@ -8,7 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,20 +74,26 @@ def read_images(database: Path, folder: Path) -> list[GeneratedImage]:
 
     Raises `click.ClickException` if the log can't be read.
     """
-    found: list[GeneratedImage] = []
-    if database.is_file():
-        try:
-            # Read-only: no lock, and no migration by llm.
-            with closing(
-                sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
-            ) as db:
-                db.row_factory = sqlite3.Row
-                found = _Log(db).images() if _has_turns(db) else []
-        except sqlite3.Error as error:
-            raise click.ClickException(
-                f"The log {database} can't be read: {error}. It must be from llm 0.36 or newer."
-            ) from None
+    with open_log(database) as db:
+        found = _Log(db).images() if db is not None else []
     return _with_unlogged(found, folder)
+
+
+@contextmanager
+def open_log(database: Path) -> Iterator[sqlite3.Connection | None]:
+    """The log, or None if there is none yet. Raises `click.ClickException` if it can't be read."""
+    if not database.is_file():
+        yield None
+        return
+    try:
+        # Read-only: no lock, and no migration by llm.
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            db.row_factory = sqlite3.Row
+            yield db if _has_turns(db) else None
+    except sqlite3.Error as error:
+        raise click.ClickException(
+            f"The log {database} can't be read: {error}. It must be from llm 0.36 or newer."
+        ) from None
 
 
 def _has_turns(db: sqlite3.Connection) -> bool:
@@ -109,7 +115,7 @@ class _Log:
             "select message_hash, payload from parts"
             " where type = 'text' and payload like '%\"emby\"%' order by message_hash, position"
         ):
-            metadata = image_files.from_metadata(_object(row["payload"]).get("provider_metadata"))
+            metadata = image_files.from_metadata(as_object(row["payload"]).get("provider_metadata"))
             if metadata:
                 self._metadata.setdefault(row["message_hash"], []).append(metadata)
         self._images: list[GeneratedImage] = []
@@ -191,7 +197,7 @@ class _Log:
             " where message_hash = ? and type = 'text' order by position"
         )
         rows = self._db.execute(query, [_MAX_PROMPT, message])
-        texts = [row["text"] or self._with_fragments(_object(row["payload"])) for row in rows]
+        texts = [row["text"] or self._with_fragments(as_object(row["payload"])) for row in rows]
         return "\n".join(filter(None, texts))[:_MAX_PROMPT].strip()
 
     def _with_fragments(self, payload: dict[str, Any]) -> str:
@@ -230,14 +236,14 @@ def _likeliest(candidates: list[GeneratedImage], turn: Turn) -> list[GeneratedIm
 
 
 def _turn(row: sqlite3.Row, prompt: str) -> Turn:
-    details = _object(row["token_details"])
+    details = as_object(row["token_details"])
     cost = details.get("cost")
     return Turn(
         id=str(row["id"]),
         thread=str(row["thread_id"] or ""),
         model=str(row["resolved_model"] or row["model"] or ""),
         prompt=prompt,
-        created=_date(row["datetime_utc"]),
+        created=as_date(row["datetime_utc"]),
         input_tokens=row["input_tokens"],
         output_tokens=row["output_tokens"],
         cost=float(cost) if isinstance(cost, int | float) else None,
@@ -287,7 +293,8 @@ def _with_unlogged(logged: list[GeneratedImage], folder: Path) -> list[Generated
     return images
 
 
-def _date(text: object) -> datetime | None:
+def as_date(text: object) -> datetime | None:
+    """A time of the log, in UTC if it says no zone; None for anything else."""
     try:
         date = datetime.fromisoformat(str(text))
     except ValueError:
@@ -295,7 +302,8 @@ def _date(text: object) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _object(text: str | None) -> dict[str, Any]:
+def as_object(text: str | None) -> dict[str, Any]:
+    """A JSON object of the log; empty for anything else."""
     try:
         found = json.loads(text or "{}")
     except (ValueError, RecursionError):

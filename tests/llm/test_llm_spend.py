@@ -1,0 +1,141 @@
+"""`llm emby spend`: what the log says of calls, images, tokens and cost."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_help import LLM, MODES, Recorder, paths
+from support import answer, completion
+
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
+
+
+@pytest.fixture
+def prompt(run: LLM, wire: Recorder) -> Callable[..., None]:
+    """Runs a prompt whose reply costs that much, or nothing that is known."""
+
+    def ask(*words: str, cost: float | None, text: str = "Hi") -> None:
+        said = USAGE if cost is None else {**USAGE, "cost": cost}
+        wire.answer = lambda _: answer(completion(text, usage=said))
+        assert run("-m", "emby-mock", "--no-stream", *words).exit_code == 0
+        wire.answer = None
+
+    return ask
+
+
+def spent(run: LLM, *words: str) -> Any:
+    """What it prints as JSON."""
+    result = run("emby", "spend", "--json", *words)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.output)
+
+
+def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
+    """Tokens and cost of each model, and in total; a cost of 0 is a known one."""
+    prompt("Hello", cost=0.25)
+    prompt("Hello again", cost=0)
+    prompt("And again", cost=None)
+    said = spent(run)
+    assert said["total"] == {
+        "calls": 3,
+        "images": 0,
+        "input_tokens": 3000,
+        "output_tokens": 300,
+        "cost": 0.25,
+        "cost_is_estimate": False,
+        "calls_without_cost": 1,
+    }
+    assert said["groups"] == [{"model": "emby-mock", **said["total"]}]
+    header, row, note = run("emby", "spend").output.splitlines()
+    assert header.split() == ["model", "calls", "images", "input", "output", "cost"]
+    assert row.split() == ["emby-mock", "3", "0", "3,000", "300", "$0.250000", "+", "?"]
+    assert note.startswith("? ")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_images_are_counted(run: LLM, mode: tuple[str, ...]) -> None:
+    """Each once, in its own turn of a conversation, however it was generated."""
+    shown = run("-m", "emby-mock", "Generate two images of a fox", mode=mode).output
+    shown += run("-c", "make it greyscale", mode=mode).output
+    run("emby", "image", "a lighthouse", "-m", "emby-mock-image")
+    groups = {group["model"]: group for group in spent(run)["groups"]}
+    assert {name: group["images"] for name, group in groups.items()} == {
+        "emby-mock": len(paths(shown)),
+        "emby-mock-image": 1,
+    }
+    assert len(paths(shown)) > 2
+    assert groups["emby-mock"]["calls"] == 2
+
+
+def test_a_conversation_is_a_group(run: LLM, prompt: Callable[..., None]) -> None:
+    """With its id and name."""
+    prompt("About foxes", cost=0.5)
+    prompt("-c", "And hens", cost=0.25)
+    prompt("About geese", cost=1)
+    groups = spent(run, "--by", "conversation")["groups"]
+    assert [group["cost"] for group in groups] == [0.75, 1]
+    assert groups[0]["conversation"].endswith(" About foxes")
+
+
+def test_days_are_groups_and_a_beginning(
+    run: LLM, prompt: Callable[..., None], user_path: Path
+) -> None:
+    """`--since` takes that day, too."""
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        prompt("Hello", cost=1)
+        with closing(sqlite3.connect(user_path / "logs.db")) as db:
+            query = "update turns set datetime_utc = ? where datetime_utc > '2026-01-04'"
+            db.execute(query, [f"{day}T12:00:00+00:00"])
+            db.commit()
+    groups = spent(run, "--by", "day")["groups"]
+    assert [group["day"] for group in groups] == ["2026-01-01", "2026-01-02", "2026-01-03"]
+    assert spent(run, "--since", "2026-01-02")["total"]["calls"] == 2
+    assert spent(run, "--since", "2026-01-04")["groups"] == []
+
+
+def test_an_estimate_is_marked(
+    run: LLM, logged: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the prices that `llm emby refresh` fetched, where the gateway gives no cost."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    run("-m", "emby/qwen2.5-vision", "Hello")
+    assert spent(run)["total"]["cost"] is None
+    run("emby", "refresh")
+    run("-m", "emby/qwen2.5-vision", "Hello")
+    assert logged()[-1]["token_details"] == '{"cost": 1e-08, "cost_is_estimate": true}'
+    total = spent(run)["total"]
+    assert (total["cost"], total["cost_is_estimate"]) == (1e-08, True)
+    _, row, *notes = run("emby", "spend").output.splitlines()
+    assert row.split()[-3:] == ["~<$0.000001", "+", "?"]
+    assert [note[0] for note in notes] == ["~", "?"]
+
+
+def test_other_models_are_not_counted(
+    run: LLM, prompt: Callable[..., None], user_path: Path
+) -> None:
+    """Those of other plugins are in the same log."""
+    prompt("Hello", cost=1)
+    with closing(sqlite3.connect(user_path / "logs.db")) as db:
+        db.execute("update turns set model = 'gpt-9'")
+        db.commit()
+    assert run("emby", "spend").output == "The log has no calls of Emby's models.\n"
+
+
+def test_without_a_log_there_is_nothing(run: LLM, user_path: Path) -> None:
+    """And none is made."""
+    assert run("emby", "spend").output == "The log has no calls of Emby's models.\n"
+    assert spent(run)["total"]["calls"] == 0
+    assert not (user_path / "logs.db").exists()
+
+
+def test_a_log_that_cannot_be_read_is_one_line(run: LLM, user_path: Path) -> None:
+    """It names the file."""
+    (user_path / "logs.db").write_bytes(b"no database, but long enough to look like one" * 50)
+    result = run("emby", "spend")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The log ")
+    assert str(user_path / "logs.db") in result.output
