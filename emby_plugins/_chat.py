@@ -110,7 +110,9 @@ class ToolCall:
             args = None
         if isinstance(args, dict):
             return args
-        msg = f"The arguments of the call to {self.name!r} are no JSON object: {self.arguments!r}."
+        msg = (
+            f"The arguments of the call to {self.name!r} are not a JSON object: {self.arguments!r}."
+        )
         raise MalformedReplyError(msg)
 
 

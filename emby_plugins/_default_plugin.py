@@ -44,11 +44,11 @@ def emby_error_hint(error: EmbyError, models: list[ModelCard]) -> str | None:
         case BillingError():
             return "Add credit to the account, then try again."
         case PermissionDeniedError():
-            return "The key is valid, but may not do this: ask whoever gave it out."
+            return "The key is valid, but may not do this: ask the person who issued it."
         case ProviderAccountError():
             return (
                 f"{error.provider or 'The provider'} refused the gateway's account, not your key: "
-                "choose a model of another provider, or tell whoever runs the gateway."
+                "choose a model of another provider, or tell the operator of the gateway."
             )
         case NotFoundError() if error.provider or "provider" in error.message:
             return "Choose another model: the provider does not serve this one now."

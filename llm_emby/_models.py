@@ -7,12 +7,14 @@ import llm
 from llm.models import _BaseModel
 from llm.parts import StreamEvent
 
-from emby_plugins import MOCK_MODELS, ModelCard
+from emby_plugins import IMAGE_MEDIA_TYPES, MOCK_MODELS, ModelCard
 from llm_emby import _model_list as model_list
 from llm_emby._options import Options
 
 PREFIX = "emby/"
-_IMAGES = frozenset({"image/jpeg", "image/png", "image/webp", "image/gif"})
+# llm detects types with puremagic, which takes HEIC for MP4 and has its own name for BMP. What the
+# file really contains is checked when it is read.
+_IMAGES = frozenset(IMAGE_MEDIA_TYPES) | {"image/heif", "image/x-ms-bmp", "video/mp4"}
 _FILES = frozenset({"application/pdf"})
 
 

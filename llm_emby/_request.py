@@ -144,11 +144,13 @@ def _read(attachment: llm.Attachment) -> Content:
             msg = f"The attachment {attachment.url} ({kind}) can't be sent as a URL."
             raise RequestError(msg, hint="Download it and attach the file.")
         return Image.from_url(attachment.url)
+    # puremagic, which llm detects types with, takes HEIC for MP4. The bytes decide.
+    is_image = kind.startswith("image/") or kind == "video/mp4"
     if attachment.path:
-        if kind.startswith("image/"):
+        if is_image:
             return Image.from_path(attachment.path)
         return FilePart.from_path(attachment.path)
-    if kind.startswith("image/"):
+    if is_image:
         return Image.from_bytes(attachment.content or b"")
     return FilePart.from_bytes(attachment.content or b"", filename="attachment", media_type=kind)
 

@@ -204,6 +204,9 @@ class ResponseWriter:
                 # That command prints it itself, and logs what was paid for.
                 response.response_json["missing_image"] = str(error)
                 return
+        if _command():
+            for prepared in reply.prepared_images:
+                self._say(str(prepared))
         if reply.notice and _command():
             self._warn(reply.notice)
 

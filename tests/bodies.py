@@ -39,7 +39,7 @@ KNOWN_REFUSALS = (
         "tool_choice",
         "required",
         "The gateway refuses tool_choice 'required'. From now on a single tool is named, and "
-        "with several the model is told to call one.",
+        "with several the model is instructed to call one.",
     ),
     KnownRefusal(
         ("2025-11", "2025-12", "2026-02"),

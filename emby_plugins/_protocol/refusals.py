@@ -59,7 +59,7 @@ class Dialect:
             self._takes_required = False
             _log.info(
                 "The gateway refuses tool_choice 'required'. From now on a single tool is "
-                "named, and with several the model is told to call one."
+                "named, and with several the model is instructed to call one."
             )
         return True
 

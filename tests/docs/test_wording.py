@@ -6,7 +6,7 @@ import pytest
 from wording import LIMITS, PACKAGES, ROOT, dialect, documentation, python_files, rates
 
 # Packages that are being rewritten; each is taken out of this set when it is clean.
-_PENDING = {"emby_plugins", "llm_emby", "langchain_emby"}
+_PENDING: set[str] = set()
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_the_check_finds_what_it_is_for(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert [piece.line for piece in dialect([source])] == [3, 4]
-    assert rates(documentation(source))[r"stands?"] == 10_000 / 9
+    assert rates(documentation(source))[r"stands?(?!-in)"] == 10_000 / 9

@@ -23,7 +23,7 @@ PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
 
 LIMITS = {
     r"said": 0.4,
-    r"stands?": 0.4,
+    r"stands?(?!-in)": 0.4,
     r"asked": 1.2,
     r"where": 14.0,
     r"(?:is|are) no": 2.0,
@@ -33,7 +33,7 @@ LIMITS = {
 
 _DIALECT = (
     r"(?<!there )(?:is|are) no (?!longer|more than|less than|different)",
-    r"stands?\b(?! for| in for)",
+    r"stands?\b(?! for| in for|-in)",
     r"wh(?:at|o)ever\b",
     r"anew\b",
     r"heed(?:s|ed|ing)?\b",

@@ -1,0 +1,63 @@
+"""Photos of every kind as attachments: converted and reported, or refused in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from image_files import FILES, SIZE, assert_upright, heic
+from llm_help import LLM, Recorder
+
+from emby_plugins import Image
+
+SENT = [
+    ("photo.heic", heic(6), "image/jpeg"),
+    ("photo.jpg", heic(6), "image/jpeg"),
+    ("photo.avif", FILES["avif-6"].make(), "image/jpeg"),
+    ("scan.tif", FILES["tiff-cmyk"].make(), "image/png"),
+    ("screen.bmp", FILES["bmp"].make(), "image/png"),
+    ("photo6.jpg", FILES["jpeg-6"].make(), ""),
+]
+
+
+def sent(wire: Recorder) -> Image:
+    """The one image of the last request."""
+    body: dict[str, Any] = wire.requests[-1]
+    blocks = [b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]]
+    (url,) = [block["image_url"]["url"] for block in blocks if "image_url" in block]
+    return Image.from_data_url(url)
+
+
+@pytest.mark.parametrize(("name", "data", "kind"), SENT, ids=[name for name, *_ in SENT])
+@pytest.mark.parametrize("command", [["prompt"], ["emby", "image"]], ids=["prompt", "image"])
+def test_photos_are_sent_in_a_type_that_emby_accepts(
+    command: list[str], name: str, data: bytes, kind: str, run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """What was changed is one line on standard error; an accepted file is sent byte for byte."""
+    path = tmp_path / name
+    path.write_bytes(data)
+    result = run(*command, "make it gray", "-m", "emby-mock", "-a", path)
+    assert result.exit_code == 0, result.output
+    image = sent(wire)
+    assert image.size == SIZE
+    assert_upright(image.to_pil())
+    said = result.stderr.count("Image prepared for sending: converted from ")
+    if kind:
+        assert (image.media_type, said) == (kind, 1)
+    else:
+        assert (image.data, said) == (data, 0)
+
+
+@pytest.mark.parametrize(
+    "data", [heic()[:300], b"\0\0\0\x18ftypmp42" + bytes(60)], ids=["cut", "mp4"]
+)
+def test_what_can_not_be_converted_is_refused(
+    data: bytes, run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """A truncated HEIC, and a film, which llm can't tell from HEIC: one line, nothing sent."""
+    path = tmp_path / "photo.heic"
+    path.write_bytes(data)
+    result = run("-m", "emby-mock", "What is it?", "-a", path)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert wire.requests == []
