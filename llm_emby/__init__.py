@@ -37,7 +37,16 @@ def register_models(register: Callable[..., None]) -> None:
 @llm.hookimpl
 def register_commands(cli: click.Group) -> None:
     """Register `llm emby ...`."""
-    cli.add_command(_Commands("emby", help="Generate images, list models, check the setup"))
+    text = "Generate images, list models, check the setup"
+    cli.add_command(_Commands("emby", help=text, epilog=_EXAMPLES))
+
+
+_EXAMPLES = """\b
+Three things to try, the first without a key:
+  llm emby image "a lighthouse at dusk" -m emby-mock --preview
+  llm -m emby/qwen2.5-vision "What is shown here?" -a photo.jpg
+  llm emby doctor
+"""
 
 
 class _Commands(click.Group):

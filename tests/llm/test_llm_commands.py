@@ -123,6 +123,13 @@ def test_images_are_logged_and_can_be_gone_on_from(
     assert edited.read_bytes() != path.read_bytes()
 
 
+def test_the_group_shows_what_to_try(run: LLM) -> None:
+    """`llm emby` alone lists the commands, and three lines that can be copied."""
+    output = run("emby").output
+    assert 'llm emby image "a lighthouse at dusk" -m emby-mock --preview\n' in output
+    assert "Commands:" in output
+
+
 def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--open` opens the file that standard output names."""
     opened: list[str] = []
