@@ -261,7 +261,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "empty image_url": ({"type": "image_url"}, RequestError, "URL of an image"),
     "broken base64": ({"type": "image", "base64": "a*b"}, InvalidImageError, "base64"),
-    "no image": ({"type": "image", "base64": b64(b"hello")}, InvalidImageError, "can't be sent"),
+    "no image": ({"type": "image", "base64": b64(b"hello")}, InvalidImageError, "can't be opened"),
     "ftp": ({"type": "image", "url": "ftp://example.com/a.png"}, InvalidImageError, "image URL"),
     "file url": ({"type": "file", "url": "https://example.com/a.pdf"}, RequestError, "by URL"),
     "empty file": ({"type": "file"}, RequestError, "no file"),

@@ -14,15 +14,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # Its blocks are signatures of hooks, which a test compares with the code.
 SIGNATURES = {"hooks.md"}
-# OpenTelemetry's SDK is the reader's choice; no extra or group of ours installs it.
 CONFIG = """
 [mypy]
 check_untyped_defs = True
 strict_optional = False
 allow_redefinition = True
-
-[mypy-opentelemetry.*]
-ignore_missing_imports = True
 """
 
 
