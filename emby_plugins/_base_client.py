@@ -333,3 +333,8 @@ def _random_spaces() -> str:
 @cache
 def _user_agent() -> str:
     return f"emby-plugins/{version('emby-plugins')}"
+
+
+def models_path(exclude_deprecated: bool) -> str:
+    """Where the model list is."""
+    return "/models?exclude_deprecated=true" if exclude_deprecated else "/models"

@@ -17,7 +17,7 @@ from contextlib import aclosing, asynccontextmanager, closing, contextmanager, s
 from contextvars import copy_context
 from typing import Self, Unpack, cast
 
-from emby_plugins._base_client import BaseClient
+from emby_plugins._base_client import BaseClient, models_path
 from emby_plugins._call_settings import CallOptions, ChatArguments, ImageArguments
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply, StreamEvent
@@ -161,12 +161,11 @@ class Emby(WithImages, BaseClient[HTTPClient]):
     ) -> list[ModelCard]:
         """The models the gateway lists, and those that plugins add (`ModelCard.plugin`).
 
-        Image Generation page, "Available Models".
-        `exclude_deprecated` asks to leave out those about to be withdrawn (case
+        Image Generation page, "Available Models". `exclude_deprecated` asks to leave out those about to be withdrawn (case
         `models-exclude-deprecated`: all states take it). `options` hold for this call only.
         """
         exchange = self._models_exchange(options)
-        with self._open(exchange, _models_path(exclude_deprecated)) as stream:
+        with self._open(exchange, models_path(exclude_deprecated)) as stream:
             for _ in stream:
                 pass
         return self._note_models(exchange.models.cards)
@@ -313,7 +312,7 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
     ) -> list[ModelCard]:
         """As `Emby.models`."""
         exchange = self._models_exchange(options)
-        async with self._open(exchange, _models_path(exclude_deprecated)) as stream:
+        async with self._open(exchange, models_path(exclude_deprecated)) as stream:
             async for _ in stream:
                 pass
         return self._note_models(exchange.models.cards)
@@ -398,7 +397,3 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
                 async for _ in events:
                     pass
         return reader.body if reader else b""
-
-
-def _models_path(exclude_deprecated: bool) -> str:
-    return "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
