@@ -161,8 +161,8 @@ class Emby(WithImages, BaseClient[HTTPClient]):
     ) -> list[ModelCard]:
         """The models the gateway lists, and those that plugins add (`ModelCard.plugin`).
 
-        Image Generation page, "Available Models". `exclude_deprecated` asks to leave out those about to be withdrawn (case
-        `models-exclude-deprecated`: all states take it). `options` hold for this call only.
+        `exclude_deprecated` leaves out those about to be withdrawn (all recorded states take it).
+        `options` hold for this call only. Image Generation page, "Available Models".
         """
         exchange = self._models_exchange(options)
         with self._open(exchange, models_path(exclude_deprecated)) as stream:
