@@ -1,0 +1,49 @@
+"""Photos of every kind in messages and tool results: converted when they are sent."""
+
+from typing import Any
+
+import pytest
+from image_files import FILES, SIZE, assert_upright, heic
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from lc_support import Script, b64
+
+from emby_plugins import Image, InvalidImageError
+
+SENT = [
+    (heic(6), "image/jpeg"),
+    (FILES["avif-6"].make(), "image/jpeg"),
+    (FILES["tiff-cmyk"].make(), "image/png"),
+    (FILES["jpeg-6"].make(), ""),
+]
+
+
+def history(place: str, data: bytes) -> list[BaseMessage]:
+    """A conversation with the image in a user message or in a tool's result."""
+    block: dict[str, Any] = {"type": "image", "base64": b64(data), "mime_type": "image/heic"}
+    if place == "user":
+        return [HumanMessage(["What?", block])]
+    call = {"name": "camera", "args": {}, "id": "1", "type": "tool_call"}
+    answer = ToolMessage([block], tool_call_id="1")
+    return [HumanMessage("Look."), AIMessage("", tool_calls=[call]), answer]
+
+
+@pytest.mark.parametrize("place", ["user", "tool"])
+@pytest.mark.parametrize(("data", "kind"), SENT, ids=["heic", "avif", "cmyk", "jpeg"])
+def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, kind: str) -> None:
+    """Upright, converted if needed, and otherwise byte for byte."""
+    script = Script("Fine.")
+    script.chat().invoke(history(place, data))
+    contents = [m["content"] for m in script.sent["messages"] if isinstance(m["content"], list)]
+    (url,) = [b["image_url"]["url"] for c in contents for b in c if "image_url" in b]
+    image = Image.from_data_url(url)
+    assert image.size == SIZE
+    assert_upright(image.to_pil())
+    assert image.media_type == kind if kind else image.data == data
+
+
+def test_a_truncated_photo_is_refused() -> None:
+    """Nothing is sent."""
+    script = Script("Fine.")
+    with pytest.raises(InvalidImageError, match=r"can't be opened|is damaged"):
+        script.chat().invoke(history("user", heic()[:300]))
+    assert script.requests == []
