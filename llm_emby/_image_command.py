@@ -100,7 +100,9 @@ def image(
         "timeout": timeout,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    chosen = _validated(model, dict(options) | given)
+    # The same prompt several times is what a cache answers with the same image.
+    defaults = {"timeout": _TIMEOUT, "fresh": True if count > 1 else None}
+    chosen = _validated(model, defaults, dict(options) | given)
     if out == "-":
         chosen.pop("output", None)
     job = ImageJob(
@@ -158,9 +160,11 @@ def _find(model_id: str) -> AsyncEmbyModel | None:
     return model if isinstance(model, AsyncEmbyModel) else None
 
 
-def _validated(model: AsyncEmbyModel, given: dict[str, Any]) -> dict[str, Any]:
+def _validated(
+    model: AsyncEmbyModel, defaults: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
     """The options of a request: those given, then the defaults of the user, then our own."""
-    options = {"timeout": _TIMEOUT, "fresh": True, **get_model_options(model.model_id), **given}
+    options = {**defaults, **get_model_options(model.model_id), **given}
     try:
         return {name: value for name, value in model.Options(**options) if value is not None}
     except ValidationError as error:

@@ -239,11 +239,22 @@ def test_several_images_are_fresh_and_duplicates_are_told(
     assert result.stderr.count("has the same bytes as") == 2
 
 
-def test_a_cache_may_be_used(run: LLM, wire: Recorder) -> None:
-    """With `-o fresh false` the prompt is sent as it is."""
-    run("emby", "image", "a fox", *MOCK, "-o", "fresh", "false")
-    assert "x-no-cache" not in wire.headers[0]
-    assert wire.requests[0]["messages"][-1]["content"] == "a fox"  # type: ignore[index]
+@pytest.mark.parametrize(
+    ("words", "is_fresh"),
+    [
+        ([], False),
+        (["-n", "2"], True),
+        (["-o", "fresh", "true"], True),
+        (["-n", "2", "-o", "fresh", "false"], False),
+    ],
+)
+def test_when_a_cache_is_bypassed(
+    run: LLM, wire: Recorder, words: list[str], is_fresh: bool
+) -> None:
+    """For several images, or if asked for; otherwise the prompt is sent as it is."""
+    run("emby", "image", "a fox", *MOCK, *words)
+    assert ("x-no-cache" in wire.headers[0]) is is_fresh
+    assert (wire.requests[0]["messages"][-1]["content"] != "a fox") is is_fresh  # type: ignore[index]
 
 
 @pytest.mark.parametrize("source", ["stored", "environment", "flag"])
