@@ -87,7 +87,7 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
         "page.jpg": "Not a supported image",
         "drawing.png": "Not a supported image",
         "print.png": "Not a supported image",
-        "a\0b": "null byte",
+        "a\0b": "null",  # its words change with Python
     }.items():
         with pytest.raises(InvalidImageError) as caught:
             Image.from_path(tmp_path / name)

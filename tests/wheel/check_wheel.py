@@ -78,7 +78,10 @@ CASES = (
     ),
     Case("langchain", (CORE, LANGCHAIN), ("llm",)),
     Case("otel", (CORE, TELEMETRY), ("llm", "langchain_core", "opentelemetry.sdk")),
-    Case("preview", (CORE,), ("llm", "langchain_core")),
+    *(
+        Case(extra, (CORE,), ("llm", "langchain_core"))
+        for extra in ("heic", "httpx2", "otel", "preview")
+    ),
 )
 
 
@@ -134,7 +137,9 @@ def run_suite(wheel: Path, folder: Path) -> None:
     """The tests of the packages on the installed wheel."""
     environment = Environment(folder)
     environment.install(
-        f"{wheel}[llm,langchain,preview]", "--group", f"{ROOT / 'pyproject.toml'}:test"
+        f"{wheel}[heic,httpx2,langchain,llm,otel,preview]",
+        "--group",
+        f"{ROOT / 'pyproject.toml'}:test",
     )
     for name in NEEDED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
