@@ -95,5 +95,5 @@ def advice(failure: Failure) -> str:
         "AuthenticationError": "llm keys set emby",
         "ModelNotFoundError": "llm emby models",
         "ProviderAccountError": "not your key",
-        "TruncatedReplyError": "asking again is a new, paid request",
+        "TruncatedReplyError": "Sending it again is a new, paid request",
     }.get(failure.kind.__name__, "")
