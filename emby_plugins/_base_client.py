@@ -162,7 +162,7 @@ class BaseClient(Generic[_HTTP]):
             new_sink=self._new_sink,
             stop=stop_sequences(options),
             keep_raw=arguments.get("keep_raw", False),
-            estimate=partial(self._estimate, request),
+            estimate=partial(_estimated, self._plugins, self._listed, request),
         )
         settings = self._settings.updated(of_call)
         if arguments.get("fresh"):
@@ -180,7 +180,7 @@ class BaseClient(Generic[_HTTP]):
             prompt=request.prompt,
             new_sink=self._new_sink,
             of_images=True,
-            estimate=partial(self._estimate, request.to_chat()),
+            estimate=partial(_estimated, self._plugins, self._listed, request.to_chat()),
         )
         settings = self._settings.updated(arguments)
         if fresh:
@@ -206,13 +206,6 @@ class BaseClient(Generic[_HTTP]):
         self._dialect.note_models(listed)
         self._listed[:] = listed
         return self._plugins.with_models(listed)
-
-    def _estimate(self, request: ChatRequest, usage: Usage, answered_by: str) -> Usage:
-        """Usage with a cost by the prices of the model that answered, or was asked for."""
-        cards = self._plugins.with_models(self._listed)
-        card = find_model(answered_by, cards) or find_model(request.model, cards)
-        sent = sum(len(message.images) for message in request.messages)
-        return with_estimated_cost(usage, card.pricing, sent) if card else usage
 
     def _models_exchange(self, options: CallOptions) -> Exchange:
         check_names(options)
@@ -338,3 +331,21 @@ def _user_agent() -> str:
 def models_path(exclude_deprecated: bool) -> str:
     """Where the model list is."""
     return "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
+
+
+def _estimated(
+    plugins: Plugins,
+    listed: list[ModelCard],
+    request: ChatRequest,
+    usage: Usage,
+    answered_by: str,
+) -> Usage:
+    """Usage with a cost by the prices of the model that answered, or was asked for.
+
+    Not a method: a reader that held the client would keep it in a reference cycle, and a client
+    that is dropped could no longer close its connections in time.
+    """
+    cards = plugins.with_models(listed)
+    card = find_model(answered_by, cards) or find_model(request.model, cards)
+    sent = sum(len(message.images) for message in request.messages)
+    return with_estimated_cost(usage, card.pricing, sent) if card else usage

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import ChatRequest, FilePart, ImagePart, Part
 from emby_plugins._errors import ConfigurationError, InvalidImageError
+from emby_plugins._files import MAX_FILE_BYTES
 from emby_plugins._hookspecs import hookimpl
 from emby_plugins._images import Image, PreparedImage
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, IMAGE_MEDIA_TYPES, sniff
@@ -190,6 +191,10 @@ def inline_image(part: Part) -> Image | None:
 
 
 def _prepare(image: Image, steps: Iterable[ImageFilter]) -> PreparedImage | None:
+    if image.byte_size > MAX_FILE_BYTES:
+        # Before any filter reads it: a file may be larger than memory.
+        msg = f"{image!r} is over the limit of {MAX_FILE_BYTES:,} bytes for an image to prepare."
+        raise InvalidImageError(msg, hint="Send a smaller image.")
     outgoing = OutgoingImage(image)
     for step in steps:
         outgoing = step.apply(outgoing)
