@@ -78,10 +78,7 @@ CASES = (
     ),
     Case("langchain", (CORE, LANGCHAIN), ("llm",)),
     Case("otel", (CORE, TELEMETRY), ("llm", "langchain_core", "opentelemetry.sdk")),
-    *(
-        Case(extra, (CORE,), ("llm", "langchain_core"))
-        for extra in ("heic", "httpx2", "otel", "preview")
-    ),
+    *(Case(extra, (CORE,), ("llm", "langchain_core")) for extra in ("heic", "httpx2", "preview")),
 )
 
 
