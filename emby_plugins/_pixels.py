@@ -166,7 +166,10 @@ def to_web_mode(image: "PIL.Image.Image") -> "PIL.Image.Image":
         return image
     if image.has_transparency_data:
         return image.convert("RGBA")
-    return image.convert("L" if image.mode == "1" else "RGB")
+    converted = image.convert("L" if image.mode == "1" else "RGB")
+    if image.mode == "LAB":
+        converted.info.pop("icc_profile", None)  # Pillow's sRGB profile, dated to the second
+    return converted
 
 
 def _from_cmyk(image: "PIL.Image.Image") -> "PIL.Image.Image":
