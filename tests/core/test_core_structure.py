@@ -21,6 +21,7 @@ SOURCES = [
     path
     for package in ("emby_plugins", *HOSTS)
     for path in sorted((PACKAGE.parent / package).rglob("*.py"))
+    if "_examples" not in path.parts  # a wheel has them inside; they are users' code
 ]
 CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE)]
 
