@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar, Unpack, cast
 
+from emby_plugins._call import Call
 from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
@@ -31,6 +32,7 @@ from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
+from emby_plugins._in_process import IN_PROCESS
 from emby_plugins._plugins import Plugins
 from emby_plugins._preparation import (
     MAX_IMAGE_BYTES,
@@ -51,12 +53,7 @@ from emby_plugins._protocol.usage import with_estimated_cost
 from emby_plugins._redaction import redact, redact_error
 from emby_plugins._settings import Secret, check_address, find_base_url, find_key, require_key
 from emby_plugins._sinks import ImageFolder
-from emby_plugins._transport import (
-    IN_PROCESS,
-    AsyncResponse,
-    Call,
-    Response,
-)
+from emby_plugins._transport import AsyncResponse, Response
 
 # 2026-08 heeds it; the others need another request (cases `cached-*`).
 _NO_CACHE: CallOptions = {"headers": {"x-no-cache": "true"}}

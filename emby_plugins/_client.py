@@ -18,6 +18,7 @@ from contextvars import copy_context
 from typing import Self, Unpack, cast
 
 from emby_plugins._base_client import BaseClient, models_path
+from emby_plugins._call import Call
 from emby_plugins._call_settings import CallOptions, ChatArguments, ImageArguments
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply, StreamEvent
@@ -32,13 +33,7 @@ from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.errors import error_from_response
 from emby_plugins._streams import AsyncReplyStream, ReplyStream
-from emby_plugins._transport import (
-    AsyncResponse,
-    AsyncTransport,
-    Call,
-    Response,
-    Transport,
-)
+from emby_plugins._transport import AsyncResponse, AsyncTransport, Response, Transport
 
 _MAX_ERROR_BODY = 64 * 1024
 _CHAT = "/chat/completions"

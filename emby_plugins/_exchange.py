@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import stamina
 
+from emby_plugins._call import Call
 from emby_plugins._call_settings import CallSettings
 from emby_plugins._chat import ChatReply, ChatRequest, StreamEvent
 from emby_plugins._errors import EmbyError
@@ -17,7 +18,6 @@ from emby_plugins._preparation import has_inline_images
 from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
-from emby_plugins._transport import Call
 
 # stamina logs every retry; without a handler Python would print it to stderr.
 logging.getLogger("stamina").addHandler(logging.NullHandler())

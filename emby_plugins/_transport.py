@@ -12,10 +12,10 @@ import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from emby_plugins._call import Call
 from emby_plugins._deadlines import (
     BodyOver,
     DeadlineBackend,
@@ -29,23 +29,17 @@ from emby_plugins._environment import (
     check_is_direct,
     find_proxy,
     proxied_scheme,
-    proxy_refusal,
     read_certificates,
 )
 from emby_plugins._errors import (
     ConfigurationError,
-    EmbyConnectionError,
     EmbyError,
     EmbyTimeoutError,
-    TruncatedReplyError,
 )
 from emby_plugins._http import LIBRARY, AsyncHTTPClient, HTTPClient, check_client, library_of
-from emby_plugins._protocol.backend import Backend, BackendRequest
+from emby_plugins._in_process import InProcessTransport
+from emby_plugins._protocol.backend import Backend
 from emby_plugins._settings import Secret, is_loopback
-from emby_plugins._text import clean_text
-
-IN_PROCESS = "http://in-process.invalid"
-"""The base URL under which a backend of this process is asked."""
 
 _HTTP = TypeVar("_HTTP")
 _MOMENT = 0.1
@@ -54,70 +48,6 @@ _QUIET = 2.0
 """Seconds without a byte after which a complete reply counts as ended."""
 _AFTER_END = 4
 """Chunks that may follow a reply's end on a connection that is used again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, and the time it has: `timeout` for a silence, `deadline` for all of it.
-
-    Both are seconds; `ends` is when the deadline falls on the monotonic clock, and holds for
-    all tries together.
-    """
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    timeout: float
-    deadline: float
-    ends: float
-
-    @property
-    def left(self) -> float:
-        """The seconds left before the deadline."""
-        return self.ends - time.monotonic()
-
-    def request(self, http: Any) -> Any:
-        """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
-        limits = TimeLimits(self.timeout, self.deadline, self.ends)
-        limits.check()
-        return http.build_request(
-            self.method,
-            self.url,
-            headers=self.headers,
-            content=self.body,
-            extensions={"timeout": limits},
-        )
-
-    def failure(self, error: Exception, proxy: Proxy | None = None) -> EmbyError:
-        """What a failure before the response means; `proxy` is what the request went through."""
-        httpx = library_of(error)
-        if isinstance(error, httpx.TimeoutException):
-            if self.left <= 0:
-                return TimeLimits(self.timeout, self.deadline, self.ends).late()
-            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
-            doing = "There was no connection" if unsent else "The gateway was silent"
-            silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
-            silent.is_retryable = unsent
-            return silent
-        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
-            return ConfigurationError(f"{self.url!r} can't be used: {error}.")
-        reason = clean_text(str(error), 600) or type(error).__name__
-        if isinstance(error, httpx.ProxyError):
-            return proxy_refusal(proxy, reason)
-        through = f" through {proxy}" if proxy else ""
-        broken = EmbyConnectionError(f"The connection to {self.url}{through} failed: {reason}.")
-        if proxy:
-            broken.hint = f"Check {proxy.variable}, or add the host to NO_PROXY."
-        broken.is_retryable = isinstance(error, httpx.ConnectError)
-        return broken
-
-    def cut(self, error: Exception) -> EmbyError:
-        """What a failure in the middle of the body means."""
-        if isinstance(error, library_of(error).RemoteProtocolError):
-            hint = "What arrived is in error.partial; retrying is a new, paid request."
-            return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
-        return self.failure(error)
 
 
 def _limits(request: Any) -> TimeLimits:
@@ -252,7 +182,7 @@ class _Transport(Generic[_HTTP]):
 
     def _fresh(self) -> _HTTP:
         if self._backend is not None:
-            return self._new(transport=_BackendTransport(self._backend))
+            return self._new(transport=InProcessTransport(self._backend))
         # What the environment says of proxies and certificates has been read, and understood.
         return self._new(transport=self._network(), trust_env=False)
 
@@ -398,41 +328,6 @@ class _Bearer:
 
 async def _close(response: Any) -> None:
     await response.aclose()
-
-
-class _BackendTransport(LIBRARY.BaseTransport, LIBRARY.AsyncBaseTransport):  # type: ignore[misc]
-    """Calls a backend of this process in place of the network."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def handle_request(self, request: Any) -> Any:
-        return self._answer(request, request.read())
-
-    async def handle_async_request(self, request: Any) -> Any:
-        # A backend may take its time, and must not hold up the loop meanwhile.
-        return await asyncio.to_thread(self._answer, request, await request.aread())
-
-    def _answer(self, request: Any, body: bytes) -> Any:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = BackendRequest(request.method, request.url.path, headers, body)
-        answer = self._backend(asked)
-        stream = _BackendStream(answer.body)
-        return LIBRARY.Response(answer.status, headers=dict(answer.headers), stream=stream)
-
-
-class _BackendStream(LIBRARY.SyncByteStream, LIBRARY.AsyncByteStream):  # type: ignore[misc]
-    """Passes a backend's chunks on one by one; the library's own transports collect them."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks:
-            yield chunk
 
 
 _transports: "weakref.WeakSet[_Transport[Any]]" = weakref.WeakSet()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from emby_plugins._transport import Call
+    from emby_plugins._call import Call
     from emby_plugins.mock import MockBackend
 
 _OPTION = "emby_block_network"
@@ -42,8 +42,9 @@ def emby_mock(monkeypatch: pytest.MonkeyPatch) -> "Iterator[MockBackend]":
 @contextmanager
 def block_network() -> Iterator[None]:
     """Raise `BlockedNetworkError` for requests to gateways on other machines."""
+    from emby_plugins._call import Call
+    from emby_plugins._in_process import IN_PROCESS
     from emby_plugins._settings import is_loopback
-    from emby_plugins._transport import IN_PROCESS, Call
 
     original = Call.request
 

@@ -87,7 +87,7 @@ class ImageSaver:
         for name in chain([requested], names):
             self._used.add(name)
             try:
-                path = _write(image, name, overwrite=self._overwrite and name == requested)
+                path = image.save(name, overwrite=self._overwrite and name == requested)
             except FileExistsError:
                 continue
             self._compare(requested, path)
@@ -184,12 +184,3 @@ def _locations(target: str | None) -> Iterator[Callable[[], Path]]:
     # New and private, because other users may write to the folder that contains it.
     yield lambda: Path(tempfile.mkdtemp(prefix="emby-images-"))
     yield Path.cwd
-
-
-def _write(image: Image, name: Path, *, overwrite: bool) -> Path:
-    if not overwrite:
-        return image.save(name)
-    # In the same folder, so that the old file is replaced at once by the whole new one.
-    with tempfile.TemporaryDirectory(prefix=".emby-", dir=name.parent) as folder:
-        draft = image.save(Path(folder) / name.name)
-        return draft.replace(name.with_name(draft.name))

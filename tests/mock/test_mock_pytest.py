@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emby_plugins import AsyncEmby, Emby, EmbyError
-from emby_plugins._transport import Call
+from emby_plugins._call import Call
 from emby_plugins.mock import MockServer
 from emby_plugins.pytest_plugin import BlockedNetworkError, block_network
 
@@ -135,7 +135,7 @@ def test_clients_made_before_are_blocked_too():
     emby = Emby(**ELSEWHERE)
     with block_network(), pytest.raises(BlockedNetworkError):
         emby.models()
-    assert Call.request.__module__ == "emby_plugins._transport"
+    assert Call.request.__module__ == "emby_plugins._call"
 
 
 def test_an_application_can_not_swallow_the_block():
@@ -170,4 +170,4 @@ def test_the_switch(suite):
 
 def test_the_switch_is_off():
     """By default nothing is blocked."""
-    assert Call.request.__module__ == "emby_plugins._transport"
+    assert Call.request.__module__ == "emby_plugins._call"

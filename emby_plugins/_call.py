@@ -1,0 +1,82 @@
+"""One request and the time it has, and what a failure to send it or to read the answer means."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emby_plugins._deadlines import TimeLimits
+from emby_plugins._environment import Proxy, proxy_refusal
+from emby_plugins._errors import (
+    ConfigurationError,
+    EmbyConnectionError,
+    EmbyError,
+    EmbyTimeoutError,
+    TruncatedReplyError,
+)
+from emby_plugins._http import library_of
+from emby_plugins._text import clean_text
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, and the time it has: `timeout` for a silence, `deadline` for all of it.
+
+    Both are seconds; `ends` is when the deadline falls on the monotonic clock, and holds for
+    all tries together.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout: float
+    deadline: float
+    ends: float
+
+    @property
+    def left(self) -> float:
+        """The seconds left before the deadline."""
+        return self.ends - time.monotonic()
+
+    def request(self, http: Any) -> Any:
+        """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
+        limits = TimeLimits(self.timeout, self.deadline, self.ends)
+        limits.check()
+        return http.build_request(
+            self.method,
+            self.url,
+            headers=self.headers,
+            content=self.body,
+            extensions={"timeout": limits},
+        )
+
+    def failure(self, error: Exception, proxy: Proxy | None = None) -> EmbyError:
+        """What a failure before the response means; `proxy` is what the request went through."""
+        httpx = library_of(error)
+        if isinstance(error, httpx.TimeoutException):
+            if self.left <= 0:
+                return TimeLimits(self.timeout, self.deadline, self.ends).late()
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            doing = "There was no connection" if unsent else "The gateway was silent"
+            silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
+            silent.is_retryable = unsent
+            return silent
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
+            return ConfigurationError(f"{self.url!r} can't be used: {error}.")
+        reason = clean_text(str(error), 600) or type(error).__name__
+        if isinstance(error, httpx.ProxyError):
+            return proxy_refusal(proxy, reason)
+        through = f" through {proxy}" if proxy else ""
+        broken = EmbyConnectionError(f"The connection to {self.url}{through} failed: {reason}.")
+        if proxy:
+            broken.hint = f"Check {proxy.variable}, or add the host to NO_PROXY."
+        broken.is_retryable = isinstance(error, httpx.ConnectError)
+        return broken
+
+    def cut(self, error: Exception) -> EmbyError:
+        """What a failure in the middle of the body means."""
+        if isinstance(error, library_of(error).RemoteProtocolError):
+            hint = "What arrived is in error.partial; retrying is a new, paid request."
+            return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
+        return self.failure(error)
