@@ -260,7 +260,7 @@ class BaseClient(Generic[_HTTP]):
 
     @contextmanager
     def _error_context(self, exchange: Exchange) -> Iterator[None]:
-        """The edge: every error leaves with its hint, and without the key."""
+        """The edge: every error leaves with its hint, and without the key or a chain of others."""
         try:
             yield
         except EmbyError as error:
@@ -270,7 +270,7 @@ class BaseClient(Generic[_HTTP]):
             redact_error(error, self._key)
             self._plugins.add_hint(error)
             self._save_unread(error)
-            raise
+            raise error.keep_cause(error.cause) from None
 
     def _observed(self, exchange: Exchange) -> AbstractContextManager[None]:
         """Tell the plugins when the call begins and ends, if any wants to know."""

@@ -30,7 +30,7 @@
 `str(error)` is one or two sentences: what happened, to what, and what to do about it.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from emby_plugins._chat import ChatReply
@@ -41,7 +41,8 @@ class EmbyError(Exception):
 
     `message` describes what happened, `hint` (may be empty) what to do next. `request_id` is the
     gateway's `x-request-id`, or None. `partial` is the part of the reply that was received, text
-    and images included, or None if nothing was received.
+    and images included, or None if nothing was received. A notebook shows only the caller's own
+    frames of the traceback (`%xmode Verbose` for all).
     """
 
     is_retryable = False
@@ -53,13 +54,34 @@ class EmbyError(Exception):
         self.hint = hint
         self.request_id = request_id
         self.partial: ChatReply | None = None
+        self._cause: BaseException | None = None
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The error of another library that led to this one, such as httpx's, or None.
+
+        Tracebacks leave it out once `message` says what it was. It is not pickled.
+        """
+        return self._cause or self.__cause__
+
+    def keep_cause(self, cause: BaseException | None) -> Self:
+        """Keep `cause` for the attribute, so that the error can be raised `from None`."""
+        self._cause = cause
+        return self
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of the whole traceback."""
+        from emby_plugins._tracebacks import render
+
+        return render(self)
 
     def __str__(self) -> str:
         text = f"{self.message} {self.hint}".rstrip()
         return f"{text} (request {self.request_id})" if self.request_id else text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__)
+        # What other libraries raise can hold sockets and locks.
+        return _rebuild, (type(self), self.args, self.__dict__ | {"_cause": None})
 
 
 def _rebuild(cls: type[EmbyError], args: tuple[object, ...], state: dict[str, object]) -> EmbyError:

@@ -196,7 +196,8 @@ def translate_errors() -> Iterator[None]:
         translated = to_langchain_error(error)
         if translated is error:
             raise
-        raise translated from error
+        # The same error with another class: one traceback, down to where the original was raised.
+        raise translated.keep_cause(error.cause).with_traceback(error.__traceback__) from None
 
 
 def _is_too_long(error: core.EmbyError) -> bool:

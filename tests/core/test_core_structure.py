@@ -27,6 +27,7 @@ CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE)]
 
 LAYERS: dict[str, int] = {
     "_errors": 0,
+    "_tracebacks": -1,
     "_files": 0,
     "_media_types": 0,
     "_pixels": 1,

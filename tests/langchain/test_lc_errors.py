@@ -62,7 +62,7 @@ async def test_both_trees_in_every_call(
         assert isinstance(error, lc.ModelError)
         assert error.is_retryable is retryable
         assert error.status == status
-        assert type(error.__cause__) is ours
+        assert error.cause is error.__cause__ is None
         assert "req-1" in str(error)
 
 
