@@ -303,7 +303,7 @@ class BaseClient(Generic[_HTTP]):
             self._plugins.call_finished(record, request, reply)
 
     def _save_unread(self, error: EmbyError) -> None:
-        """Write what of a reply can't be read to where images are kept, if that is a folder."""
+        """Write the unreadable parts of a reply to the image folder, if there is one."""
         if self._folder is None or error.partial is None or not error.partial.unread:
             return
         sink = self._folder.new_sink()
@@ -326,7 +326,7 @@ def _user_agent() -> str:
 
 
 def models_path(exclude_deprecated: bool) -> str:
-    """Where the model list is."""
+    """The path of the model list."""
     return "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
 
 
@@ -337,7 +337,7 @@ def _estimated(
     usage: Usage,
     answered_by: str,
 ) -> Usage:
-    """Usage with a cost by the prices of the model that answered, or was asked for.
+    """Usage with a cost by the prices of the model that answered, else of the requested one.
 
     Not a method: a reader that held the client would keep it in a reference cycle, and a client
     that is dropped could no longer close its connections in time.

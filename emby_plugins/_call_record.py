@@ -44,17 +44,17 @@ class CallRecord:
 
     Known from the start are `id` (the same when it has finished), `operation` (`chat`,
     `generate_images` or `list_models`), `model` as requested, `base_url`, `stream`, `output_type`
-    (`json` or `image` where the request names one), the sampling `parameters` and `images_in`.
+    (`json` or `image` if the request names one), the sampling `parameters` and `images_in`.
 
-    Known when it has finished: `images_out`; `usage`, with tokens and cost, None where the gateway
+    Known when it has finished: `images_out`; `usage`, with tokens and cost, or None if the gateway
     sent none; the `response_model`, `response_id` and `request_id`; the `provider` that the
     gateway chose; `is_cached`, whether the gateway says that the reply is from its cache;
     `finish_reason`; how many `retries` there were; `seconds`, and the `seconds_to_first_byte` of
     the reply's body, both from the start of the call.
 
-    `is_complete` is False where the reply did not arrive whole: `error_type` is then the class of
+    `is_complete` is False if the reply did not arrive whole: `error_type` is then the class of
     the exception that ended the call (`CancelledError` if it was cancelled), with its HTTP
-    `status` if there was one, or None where the caller stopped reading.
+    `status` if there was one, or None if the caller stopped reading.
     """
 
     id: str

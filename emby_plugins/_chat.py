@@ -1,4 +1,4 @@
-"""What is said and what is answered: messages, parts, requests, replies and stream events.
+"""The values of a conversation: messages, parts, requests, replies and stream events.
 
 Frozen values, and nothing of how they travel.
 """
@@ -44,7 +44,7 @@ class ImagePart:
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A file that is no image, such as a PDF: Image Generation page, `type: "file"`.
+    """A file other than an image, such as a PDF: Image Generation page, `type: "file"`.
 
     Either `data` (bytes) or the `file_id` of something uploaded elsewhere.
     """
@@ -78,7 +78,7 @@ class FilePart:
 
 Part: TypeAlias = TextPart | ImagePart | FilePart
 Content: TypeAlias = str | Image | Part
-"""What a message can be made of: a string stands for its text part, an image for its own."""
+"""What a message can be made of: a string becomes a text part, an image an image part."""
 
 
 def as_part(item: Content) -> Part:
@@ -103,7 +103,7 @@ class ToolCall:
 
     @property
     def args(self) -> dict[str, Any]:
-        """The arguments as a dict. Raises `MalformedReplyError` when they are no JSON object."""
+        """The arguments as a dict. Raises `MalformedReplyError` if they are not a JSON object."""
         try:
             args = json.loads(self.arguments or "{}")
         except ValueError:
@@ -121,8 +121,8 @@ class Message:
     """One message of a conversation: a role and its parts, in order.
 
     Sending back an assistant's message with images works. What form Emby accepts there is not
-    documented, so its images ride at the head of the next user message, where editing takes
-    them (Image Generation page, "Vision Support").
+    documented, so its images are prepended to the next user message, the place that image
+    editing reads them from (Image Generation page, "Vision Support").
     """
 
     role: Role
@@ -143,7 +143,7 @@ class Message:
 
     @classmethod
     def assistant(cls, *content: Content, tool_calls: Iterable[ToolCall] = ()) -> Self:
-        """What the model said; usually `reply.message`."""
+        """An answer of the model; usually `reply.message`."""
         return cls("assistant", tuple(map(as_part, content)), tuple(tool_calls))
 
     @classmethod
@@ -240,8 +240,8 @@ class ChatRequest:
 class Usage:
     """What a call used: tokens, and US dollars.
 
-    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`. Where the gateway does
-    not say what a call cost, `cost` is computed from the prices of the model, as far as they are
+    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`. If the gateway does
+    not report what a call cost, `cost` is computed from the prices of the model, as far as they are
     known, and `cost_is_estimate` is True. Prices are those of `Emby.models()`, if this client
     has called it, and of plugins (`emby_models`).
     """
@@ -269,10 +269,10 @@ class ChatReply:
     """What a model answered, the same whether it was streamed or not.
 
     `images` hold the very bytes that were sent. `finish_reason` is `stop`, `length`,
-    `tool_calls` or `content_filter`, None where the gateway gave none. `created` is in seconds
+    `tool_calls` or `content_filter`, or None if the gateway gave none. `created` is in seconds
     since 1970. `metadata` is what the gateway says of its routing. `streamed` is whether it came
-    as a stream. `stop_sequence` is the one of `stop` at which the text was cut here; None where
-    none was met, or where the gateway cut the text itself. `headers` are those of the response,
+    as a stream. `stop_sequence` is the one of `stop` at which the text was cut here; None if
+    none occurred, or if the gateway cut the text itself. `headers` are those of the response,
     under lower-case names, without the API key. `raw` is the parsed JSON, or the list of chunks of
     a stream, without the data of images: only with `keep_raw=True`. `unread` is what could not be
     read, each piece as it was received: only in the `partial` of an error. `prepared_images` lists

@@ -186,7 +186,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
                 yield ReplyStream(exchange, cast("Iterator[StreamEvent]", events))
 
     def _events(self, exchange: Exchange) -> Generator[StreamEvent | None, None, None]:
-        """None when a response has begun, then its events; tries again where that is safe."""
+        """None when a response has begun, then its events; retries if that is safe."""
         is_opened = False
         for attempt in exchange.attempts():
             with attempt, closing(self._send(exchange)) as response:
@@ -220,7 +220,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         return self._respond(exchange.call)
 
     def _respond(self, call: Call) -> Response:
-        """A successful response, its body unread. Raises the error that another one stands for."""
+        """A successful response, its body unread. Raises the error of an unsuccessful one."""
         response = self._transport.send(call)
         if response.is_success:
             return response

@@ -30,7 +30,7 @@ class TimeLimits(dict[str, float]):
     """The limits of one request, as the mapping that httpx takes for its timeouts.
 
     `timeout` bounds a silence, `ends` (on the monotonic clock) everything; `deadline` is what an
-    error says. `is_complete` is asked when nothing has come for `quiet` seconds: where it is true,
+    error says. `is_complete` is called after `quiet` seconds without data: if it returns True,
     the body is over, whether or not its peer says so.
     """
 
@@ -67,7 +67,7 @@ class TimeLimits(dict[str, float]):
             raise self.late()
 
     def check_quiet(self) -> None:
-        """Raise `BodyOver` where nothing has come for a while, and nothing need come."""
+        """Raise `BodyOver` if the body is complete, although the peer has not ended it."""
         if self.is_complete():
             raise BodyOver
 
@@ -161,7 +161,7 @@ class DeadlineStream:
 def ended_within(seconds: float, stream: Any) -> Iterator[None]:
     """End a read that takes longer, on a stream of httpcore's that knows no limits itself.
 
-    Those of the connections of a client that was given are such; None is no connection.
+    Those of the connections of a user's own client are such; None means not connected.
     """
     is_given = stream is not None and not isinstance(stream, DeadlineStream)
     under = stream.get_extra_info("socket") if is_given else None
@@ -195,7 +195,7 @@ def within(
     """What `step` comes to, if it does within its limits, and cleans up undisturbed if not.
 
     httpx loses a place in its pool when it is cancelled while it closes a connection, and anyio
-    cancels a task until it ends. So the step is cancelled once at most, and only where it waits
+    cancels a task until it ends. So the step is cancelled once at most, and only while it waits
     for a peer; `undo` is given what it came to all the same. A task of its own would do too, but
     takes longer than many a step. Raises `DeadlineExceededError` or `BodyOver`, besides what the
     step raises.

@@ -28,7 +28,7 @@ class Proxy:
 
 
 def find_proxy(url: str) -> Proxy | None:
-    """The proxy through which `url` is asked; None where it is asked directly.
+    """The proxy for requests to `url`; None if they are sent directly.
 
     A loopback address always is: its key may go unencrypted, because it stays on this machine.
     Raises `ConfigurationError` for a proxy that can't be used, and names its variable.
@@ -38,7 +38,7 @@ def find_proxy(url: str) -> Proxy | None:
 
 
 def proxied_scheme(url: str) -> str | None:
-    """For which scheme the environment names a proxy that `url` would be asked through."""
+    """The scheme of the environment's proxy setting that applies to `url`."""
     from urllib.request import getproxies, proxy_bypass
 
     parts, proxies = urlsplit(url), getproxies()
@@ -92,8 +92,8 @@ def _proxy(url: Secret, variable: str) -> Proxy:
 
 
 def _address(url: Secret) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what is no secret. Without a host where the URL can't be read."""
-    # The words of an error might quote a password that stands where a port should.
+    """Scheme, host and port, without credentials. The host is empty if the URL can't be parsed."""
+    # The parser's own error could quote a password that was put in place of a port.
     with suppress(ValueError):
         parts = urlsplit(url.reveal())
         return parts.scheme, parts.hostname or "", parts.port
@@ -103,7 +103,7 @@ def _address(url: Secret) -> tuple[str, str, int | None]:
 def proxy_refusal(proxy: Proxy | None, reason: str) -> EmbyConnectionError:
     """The error of a request that a proxy did not pass on; nothing reached the gateway.
 
-    `proxy` is None where a given client brought its own.
+    `proxy` is None if the user's own client configured it.
     """
     who = str(proxy or "the proxy of the http_client")
     error = EmbyConnectionError(f"{who[0].upper()}{who[1:]} refused the connection: {reason}.")
@@ -118,7 +118,7 @@ def proxy_refusal(proxy: Proxy | None, reason: str) -> EmbyConnectionError:
 def read_certificates(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
     """What `load` makes of the certificates that the environment names, or of the usual ones.
 
-    Raises `ConfigurationError` where those it names can't be read.
+    Raises `ConfigurationError` if those it names can't be read.
     """
     names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     try:
@@ -135,6 +135,6 @@ def read_certificates(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
 
 
 def _check_folders(folders: str) -> None:
-    # OpenSSL reads them with the first connection, and is silent where there is nothing to read.
+    # OpenSSL reads a folder at the first connection, and reports nothing if it is empty.
     if not [path for folder in folders.split(os.pathsep) for path in Path(folder).iterdir()]:
         raise FileNotFoundError(ENOENT, "The folder is empty")

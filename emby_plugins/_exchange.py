@@ -133,7 +133,7 @@ class Exchange:
         )
 
     def _wait_before_next(self, error: Exception) -> bool | float:
-        """Whether to try again; the seconds to wait before, where the gateway names them."""
+        """Whether to try again; the number of seconds to wait first, if the gateway names it."""
         if not isinstance(error, EmbyError) or not self._may_repeat(error):
             return False
         wait: float | None = getattr(error, "retry_after", None)

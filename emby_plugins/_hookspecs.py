@@ -28,10 +28,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec(firstresult=True)
 def emby_backend(url: str) -> "Backend | None":
-    """A backend in this process for a base URL that is no http address, such as `mock:`.
+    """A backend in this process for a base URL that is not an http address, such as `mock:`.
 
     Called once, when a client is made. The first that is not None is used; plugins registered
-    last are asked first. An exception reaches whoever makes the client.
+    last are called first. An exception reaches the code that makes the client.
 
         @hookimpl
         def emby_backend(url):
@@ -45,7 +45,7 @@ def emby_models() -> "Iterable[ModelCard]":
 
     They are added to `Emby().models()`, marked in `ModelCard.plugin`; what a card says of a model
     that the gateway lists too completes the gateway's own. Called whenever the list is needed.
-    Where two plugins name the same model, the one registered last wins. An exception costs that
+    If two plugins name the same model, the one registered last wins. An exception costs that
     plugin's models, with a warning in the log.
 
         @hookimpl
@@ -80,8 +80,8 @@ def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | Non
     """A sentence that tells the user what to do about an error.
 
     Called when an error is about to reach the caller; an answer replaces the hint that the error
-    has, `error.hint`. `models` are the known ones. The first answer is used; plugins registered
-    last are asked first. An exception is logged and the next plugin asked, so that it never hides
+    has, `error.hint`. `models` are the known ones. The first result is used; plugins registered
+    last are called first. An exception is logged and the next plugin called, so that it never hides
     the error itself.
 
         @hookimpl
@@ -96,9 +96,9 @@ def emby_mock_reply(request: "MockRequest") -> "MockReply | None":
     """What `base_url="mock:"` answers to a chat request: scripted replies for users' own tests.
 
     Called for each chat request that `MockBackend.reply` has scripted nothing for, before the
-    mock finds an answer of its own, in the thread of the call. The first answer that is not
-    None is used; plugins registered last are asked first. An exception reaches whoever made the
-    request, as it is: a test that asserts something here should fail by it.
+    mock finds an answer of its own, in the thread of the call. The first result that is not
+    None is used; plugins registered last are called first. An exception reaches the caller of the
+    request unchanged, so that a failed assertion here fails the test.
 
         @hookimpl
         def emby_mock_reply(request):

@@ -1,6 +1,6 @@
 """The HTTP library: the only module that imports one.
 
-`httpx2`, the maintained fork of `httpx`, is used where it is installed, else `httpx`. A client
+`httpx2`, the maintained fork of `httpx`, is used if it is installed, else `httpx`. A client
 that the user made works with either: its own library builds the requests and raises the errors.
 """
 

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 def image_arguments(
     n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
 ) -> ImageArguments:
-    """The arguments of each of the `n` calls: fresh unless said otherwise. `RequestError`."""
+    """The arguments of each of the `n` calls, fresh by default. Raises `RequestError`."""
     if not isinstance(n, int) or n < 1:
         raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
     config: dict[str, Any] = dict(arguments.get("image_config") or {})
@@ -51,7 +51,7 @@ def collect_images(outcomes: Sequence[ChatReply | EmbyError]) -> list[Image]:
     """The images of all calls.
 
     Raises the first error, or `MissingImageError` for the first reply without an image; the images
-    of the other calls are paid for, and in its `partial`. A warning is logged where two are equal.
+    of the other calls are paid for, and in its `partial`. A warning is logged if two are equal.
     """
     partials = [o.partial if isinstance(o, EmbyError) else o for o in outcomes]
     images = [image for reply in partials if reply is not None for image in reply.images]

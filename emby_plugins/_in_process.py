@@ -8,7 +8,7 @@ from emby_plugins._http import LIBRARY
 from emby_plugins._protocol.backend import Backend, BackendRequest
 
 IN_PROCESS = "http://in-process.invalid"
-"""The base URL under which a backend of this process is asked."""
+"""The base URL of requests to a backend in this process."""
 
 
 class InProcessTransport(LIBRARY.BaseTransport, LIBRARY.AsyncBaseTransport):  # type: ignore[misc]

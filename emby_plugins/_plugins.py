@@ -1,7 +1,7 @@
 """The hooks of one client, called through pluggy's own relay, wrappers included.
 
-pluggy lets one exception end the call of a hook. Where a faulty plugin is promised to cost only
-itself (`_CHECKS`), its functions are guarded when the plugin is registered.
+pluggy lets one exception end the call of a hook. For the hooks that promise to survive a faulty
+plugin (`_CHECKS`), a plugin's functions are guarded when it is registered.
 
 Only the list of entry points is kept for the process; each client has a manager of its own.
 """
@@ -59,7 +59,7 @@ class Plugins:
         return backend
 
     def models(self, *, built_in: bool = True) -> list[ModelCard]:
-        """The models known without asking the gateway, each once; of plugins alone if asked so."""
+        """The models known without a request, each once; `built_in=False` leaves out the core's."""
         hidden = () if built_in else (default_plugin,)
         return self._call("emby_models", _joined, hidden) or []
 

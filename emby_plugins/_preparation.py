@@ -146,7 +146,7 @@ def prepare_request(
 ) -> tuple[ChatRequest | ImagesRequest, tuple[PreparedImage, ...]]:
     """Run the filters on each inline image; return the request to send and what was changed.
 
-    Raises `InvalidImageError` for an image that can't be converted, and whatever a filter raises.
+    Raises `InvalidImageError` for an image that can't be converted, and anything a filter raises.
     """
     latest = {step.name: step for step in filters}
     steps = sorted(latest.values(), key=lambda step: step.order)

@@ -17,7 +17,7 @@ _MIN_PREFIX = 8
 
 
 def redact(text: str, key: Secret) -> str:
-    """Return the text without the key, and without the beginning of it where a text was cut."""
+    """Return the text without the key, or the beginning of it that a cut text ends with."""
     return _redact(text, key, is_cut=True)  # type: ignore[no-any-return]
 
 
@@ -46,7 +46,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _redact(value: Any, key: Secret, *, is_cut: bool) -> Any:
-    """Return a value with every text in it redacted; the value itself where there is no key."""
+    """Return a value with every text in it redacted; the value itself without a key."""
     if isinstance(value, str):
         return _without_prefixes(value, key) if is_cut else _without(value, key)
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Where the gateway is and with what key: found, checked, and kept from sight."""
+"""Find and check the gateway's address and API key, and keep the key from sight."""
 
 import ipaddress
 import os
@@ -36,7 +36,7 @@ class Secret:
 
 
 def find_key(given: Secret | None) -> Secret:
-    """The key that was given, else `EMBY_API_KEY`; empty where there is none.
+    """The key that was given, else `EMBY_API_KEY`, else an empty one.
 
     Raises `ConfigurationError` for one that no header can carry; no local variable shows it.
     """
@@ -83,7 +83,7 @@ def check_address(url: str, key: Secret) -> None:
 
 
 def require_key(url: str, key: Secret) -> None:
-    """Raise `MissingKeyError` where a key is needed and there is none."""
+    """Raise `MissingKeyError` if a key is needed and missing."""
     if not key and not is_loopback(url):
         msg = f"No API key for {url}."
         hint = f"Set {KEY_VARIABLE} or pass api_key=; base_url='mock:' needs none."
@@ -102,9 +102,9 @@ def is_loopback(url: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no port
+        _ = parts.port  # raises if it is not a port
     except ValueError:
-        # Its words may quote a password that stands where a port should.
+        # The parser's own error could quote a password that was put in place of a port.
         hint = f"Expected something like {DEFAULT_BASE_URL}."
         raise ConfigurationError("The base URL can't be read.", hint=hint) from None
     return parts

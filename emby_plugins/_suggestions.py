@@ -30,5 +30,5 @@ def suggest_image(value: object, *, name: str = "photo") -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like `name`; empty where none is."""
+    """The known name that is most like `name`; empty if none is similar."""
     return next(iter(get_close_matches(name, known, n=1)), "")

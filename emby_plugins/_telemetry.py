@@ -33,8 +33,8 @@ class EmbyTelemetry:
         Emby(plugins=[EmbyTelemetry()])
 
     Spans are children of the caller's current span. They hold no content: of each image its media
-    type, size and digest. `tracer_provider` and `meter_provider` are the global ones where they
-    are not given. Raises `ImportError` without the extra `otel`.
+    type, size and digest. `tracer_provider` and `meter_provider` default to the global
+    ones. Raises `ImportError` without the extra `otel`.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ def _received(record: CallRecord) -> dict[str, Any]:
 
 
 def _images(name: str, images: Sequence[ImageRecord]) -> dict[str, Any]:
-    """Lists of equal length, as attributes can't be objects; empty and 0 where unknown."""
+    """Lists of equal length, as attributes can't be objects; empty and 0 if unknown."""
     if not images:
         return {}
     return {

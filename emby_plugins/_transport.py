@@ -218,7 +218,7 @@ class Transport(_Transport[HTTPClient]):
     _opened: HTTPClient | None
 
     def send(self, call: Call) -> Response:
-        """The response to one try, whatever its status. Raises `TransportError`."""
+        """The response to one attempt, of any status. Raises `TransportError`."""
         http = self._http()
         try:
             request = self._request(call, http)

@@ -1,7 +1,8 @@
 """The v3 events of a stream, without base64 in events that only announce an image.
 
 LangChain's bridge from chunks to events sends each image twice: when its block starts and when it
-ends. This removes the first copy, and marks tool calls as invalid whose arguments are no object.
+ends. This removes the first copy, and marks tool calls as invalid if their arguments are not an
+object.
 """
 
 import json

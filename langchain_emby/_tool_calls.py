@@ -1,8 +1,8 @@
 """Whether a tool call may be executed: the same answer invoked, streamed and as v3 events.
 
 A call is valid only if its arguments are a complete JSON object. LangChain completes partial JSON
-when it merges chunks, so a call that the token limit cut off would be executed with whatever part
-of its arguments arrived.
+when it merges chunks, so a call that the token limit cut off would be executed with the part
+of its arguments that arrived.
 """
 
 from collections.abc import Iterable

@@ -15,7 +15,7 @@ a hook needs is imported when it is called.
     _delivery       what `llm emby image` prints
     _gallery        `llm emby gallery`: a page of all generated images
     _doctor         `llm emby doctor`
-    _keys           where the API key comes from
+    _keys           the API key and its source
     _errors         Emby's errors as `llm.ModelError`s
 """
 

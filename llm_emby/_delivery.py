@@ -1,4 +1,4 @@
-"""What `llm emby image` prints: each image as soon as it is saved, whatever else fails.
+"""What `llm emby image` prints: each image as soon as it is saved, even if something else fails.
 
 Images are paid for. A closed pipe, a full disk behind standard output or an encoding without
 the letters of a path must not prevent the others from being saved and printed.

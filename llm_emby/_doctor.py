@@ -46,7 +46,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The key that a prompt would use, and where it comes from."""
+    """The key that a prompt would use, and its source."""
 
     value: str
     source: str

@@ -1,4 +1,4 @@
-"""Where the API key comes from, by `llm`'s rules."""
+"""Find the API key and its source by `llm`'s rules."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def find_key(given: str | None) -> str:
 
 
 def key_source(key: str, given: str | None = None) -> str:
-    """Describe where a key comes from. Raises as `find_key` does."""
+    """Describe the source of a key. Raises as `find_key` does."""
     stored = llm.load_keys()  # type: ignore[no-untyped-call]
     variable = os.environ.get(VARIABLE)
     if given in stored:

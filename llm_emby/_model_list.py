@@ -31,7 +31,7 @@ def folder() -> Path:
 
 
 def images_folder() -> Path:
-    """Where generated images are saved by default."""
+    """The default folder of generated images."""
     return folder() / "images"
 
 

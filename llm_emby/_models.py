@@ -82,7 +82,7 @@ class _Shared(_BaseModel):
             "plugins": [Hints(key), KnownModel(self._card)],
         }
         if options.output is None:
-            # Decoded straight into the files where they stay, without holding them in memory.
+            # Decoded straight into their final files, without holding them in memory.
             settings["image_folder"] = model_list.images_folder()
         return {name: value for name, value in settings.items() if value is not None}
 

@@ -222,8 +222,9 @@ class ResponseWriter:
     def _requires_image(self) -> bool:
         """Whether the reply must have an image: for `llm emby image`, or `-o output`.
 
-        In `llm chat`, or as a default set by `llm models options set`, an output is only where
-        images go, if there are any. After a tool result, the image may be in an earlier reply.
+        In `llm chat`, or as a default set by `llm models options set`, an output is only the
+        target of images, if there are any. After a tool result, the image may be in an earlier
+        reply.
         """
         if _command() == _IMAGE:
             return True

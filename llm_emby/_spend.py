@@ -1,7 +1,7 @@
 """`llm emby spend`: calls, images, tokens and cost, summed up from llm's logs.db.
 
-The log is opened read-only. What a call cost was logged with it, as the gateway said or, where it
-said nothing, as an estimate by the prices of the model. Calls that failed are not in the log.
+The log is opened read-only. The cost of each call was logged with it, as the gateway reported it or
+else as an estimate by the prices of the model. Calls that failed are not in the log.
 """
 
 import sqlite3

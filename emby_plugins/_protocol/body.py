@@ -1,4 +1,4 @@
-"""The bytes of a body: decompressed where a proxy compressed them, and bounded.
+"""The bytes of a body: decompressed if a proxy compressed them, and bounded.
 
 Limits count what is held in memory: a gateway can pack a thousand bytes into one.
 """
@@ -40,7 +40,7 @@ class Inflater:
         self._left = most
 
     def __call__(self, chunk: bytes) -> Iterable[bytes]:
-        """The bytes that `chunk` stands for.
+        """The decompressed bytes of `chunk`.
 
         Raises `MalformedReplyError` when they are damaged, after what could be decompressed, and
         `ReplyTooLargeError`.
@@ -101,7 +101,7 @@ class BodyReader:
         self._body = bytearray()
 
     def feed(self, chunk: bytes) -> tuple[()]:
-        """Take these bytes; there are no events."""
+        """Take these bytes, without producing events."""
         for piece in self._inflate(chunk):
             self._body += piece
             if len(self._body) > self._most:
@@ -110,7 +110,7 @@ class BodyReader:
         return ()
 
     def close(self) -> tuple[()]:
-        """The body has ended; there are no events."""
+        """End the body, without producing events."""
         return ()
 
     @contextmanager
@@ -119,7 +119,7 @@ class BodyReader:
         yield
 
     def may_repeat(self, error: EmbyError) -> bool:
-        """Whether to ask again after this error: what is no reply costs nothing."""
+        """Whether to retry after this error: only a reply is paid for."""
         return error.is_retryable
 
     def is_complete(self) -> bool:

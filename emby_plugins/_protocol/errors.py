@@ -92,7 +92,7 @@ _NO_REASON = "The gateway gave no reason."
 
 
 def error_from_response(status: int, headers: Mapping[str, str], body: bytes) -> APIError:
-    """The error that a response with an error status stands for.
+    """The exception for a response with an error status.
 
     `headers` have lower-case names.
     """
@@ -111,7 +111,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes) ->
 
 
 def error_from_event(data: bytes) -> APIError:
-    """The error that came where a reply, or a piece of one, was due: under HTTP 200."""
+    """The error that arrived under HTTP 200, instead of a reply or a piece of one."""
     payload = _object(data)
     if payload is None:
         payload = {"message": data[:2000].decode("utf-8", "replace")}
@@ -121,10 +121,10 @@ def error_from_event(data: bytes) -> APIError:
 def error_from_payload(
     payload: Mapping[str, Any], *, status: int, headers: Mapping[str, str] = MappingProxyType({})
 ) -> APIError:
-    """The error that an error object stands for.
+    """The exception for an error object.
 
-    `status` is the response's own; the object may name a truer one: the provider's, or in
-    mid-stream, where the response was a 200 long before. Vision Support page, "Error Handling";
+    `status` is the response's own; the object may name a truer one: the provider's, or the actual
+    one when a stream that began with a 200 fails. Vision Support page, "Error Handling";
     recordings upstream-* and mid-stream-* of every state.
     """
     error = payload.get("error")
@@ -142,7 +142,7 @@ def error_from_payload(
     else:
         status = _status(fields, status)
         if answered and answered not in message:
-            message = f"{message} ({_said_by_provider(answered)})"
+            message = f"{message} ({_provider_message(answered)})"
     for name, keys in _ROUTE.items():
         found = (_word(fields.get(key)) for key in keys)
         words[name] = words.get(name) or next(filter(None, found), "")
@@ -156,7 +156,7 @@ def error_from_payload(
 def is_unpaid(error: APIError) -> bool:
     """Whether an error that came before any piece of a reply shows that nothing was paid.
 
-    True where the provider refused, or was never reached; not where its reply broke off (2026-08:
+    True if the provider refused, or was never reached; not if its reply broke off (2026-08:
     `stream_truncated`), which may have been billed.
     """
     refused = error.status in {429, 503, 529} or _PROVIDER.search(error.message) is not None
@@ -164,7 +164,7 @@ def is_unpaid(error: APIError) -> bool:
 
 
 def request_id_in(headers: Mapping[str, str]) -> str | None:
-    """The gateway's id of a request, safe to print; None where it gave none."""
+    """The gateway's id of a request, safe to print; None if it gave none."""
     return _informs(headers.get("x-request-id", "")) or None
 
 
@@ -175,7 +175,7 @@ def _error(
     words: Mapping[str, str],
     headers: Mapping[str, str],
 ) -> APIError:
-    """The one place where an error response gets its class, and all that it carries."""
+    """Build the exception for an error response; nothing else chooses its class."""
     cls = _BY_STATUS.get(status, ServerError)
     unusable_image = cls is BadRequestError and _IMAGE.search(message)
     if words.get("type") == "invalid_image_input" or unusable_image:
@@ -210,13 +210,13 @@ def _retold(match: re.Match[str], message: str, fields: Mapping[str, Any], answe
         phrase = match["phrase"].strip()
         said = message[match.end() :].strip() or answered
     head = f"Error from provider{name and ' ' + name}: {match['status']} {phrase}".rstrip()
-    said = _said_by_provider(said)
+    said = _provider_message(said)
     # Some answer with the reason phrase and nothing else.
     return f"{head}: {said}" if said and said != phrase else head
 
 
-def _said_by_provider(answered: str) -> str:
-    """The message out of what a provider answered, or all of it where it is in no known form."""
+def _provider_message(answered: str) -> str:
+    """The message in a provider's answer, or all of the answer if its form is unknown."""
     payload = _parsed(answered.encode("utf-8", "replace"))
     if not isinstance(payload, dict):
         return answered

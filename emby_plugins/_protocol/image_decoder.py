@@ -19,7 +19,7 @@ from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
 
 _MARKS = (b";base64,", b"b64_json")
-# Where base64 may begin. Bounded, as it may be split over the tail and the next chunk.
+# What precedes base64. Bounded, as it may be split over the tail and the next chunk.
 _START = re.compile(rb';base64,|"b64_json"[ \t\r\n]{0,32}:[ \t\r\n]{0,32}"')
 _MAX_START = 80
 # Quotes within a JSON string are escaped, so this can only match a key, never text.

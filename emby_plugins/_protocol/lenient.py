@@ -83,7 +83,7 @@ class LenientReader:
         self._document.check_end()
 
     def _image_data(self) -> Iterator[StreamEvent]:
-        """The images of `data`; what else is said of them is metadata (OpenAI, Images API)."""
+        """The images of `data`; their other fields are metadata (OpenAI, Images API)."""
         found = self._document.root.members("data", *_IMAGE_FACTS)
         data = found.pop("data", None)
         if data is None or data.kind != "[":

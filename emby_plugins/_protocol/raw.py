@@ -11,7 +11,7 @@ from emby_plugins._protocol.limits import Limits
 class RawJSON:
     """Keeps the JSON of a reply without the data of its images, as much as `Limits(text=)` allows.
 
-    What is no JSON is kept as text.
+    Anything that is not JSON is kept as text.
     """
 
     def __init__(self, decoder: ImageDecoder, limits: Limits) -> None:
@@ -32,7 +32,7 @@ class RawJSON:
         self._values.append(value)
 
     def value(self, *, streamed: bool) -> Any:
-        """The list of chunks of a stream; else the one value, None where there is none."""
+        """The list of a stream's chunks, or the one value of a whole reply, if there is one."""
         if streamed:
             return list(self._values)
         return self._values[0] if self._values else None

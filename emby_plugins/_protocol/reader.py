@@ -200,7 +200,7 @@ class ReplyReader:
     def may_repeat(self, error: EmbyError) -> bool:
         """Whether the request may be sent again after this error, since nothing can have been paid.
 
-        Every state answers 200 and an error event where a provider refuses a stream
+        Every state answers 200 and an error event when a provider refuses a stream
         (upstream-503-stream): as the first thing that came, it is as good as an error status.
         """
         return not self._has_begun and isinstance(error, APIError) and is_unpaid(error)

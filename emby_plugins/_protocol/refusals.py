@@ -1,7 +1,7 @@
 """What to make of a refused request: another form of it that the gateway takes, or a hint.
 
 Only refusals of the gateway's own schema are answered with another form: it checks that before
-anything is asked of a provider, so nothing can have been paid.
+it calls a provider, so nothing can have been paid.
 """
 
 import logging
@@ -65,7 +65,7 @@ class Dialect:
 
 
 def hint_for(request: ChatRequest | ImagesRequest, error: EmbyError) -> str:
-    """What to do about a refusal of this request; empty where the request tells nothing."""
+    """What to do about a refusal of this request; empty if the request gives no clue."""
     if not isinstance(error, APIError) or error.provider:
         return ""
     if isinstance(request, ImagesRequest):

@@ -71,7 +71,7 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
     """The JSON body of `POST /chat/completions`.
 
     Raises `InvalidImageError` for an image that Emby does not take, and `RequestError` for what
-    is no JSON.
+    is not JSON.
     """
     options = request.options
     body: dict[str, Any] = {
@@ -172,8 +172,8 @@ def _checked_name(name: str, value: object) -> str:
 def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Message]:
     """The messages, with images moved out of assistant and tool messages.
 
-    They ride at the head of the next user message, or in one of their own where the assistant
-    speaks again first or nobody does. One that the user shows again there is not sent twice.
+    They are prepended to the next user message. If the assistant comes first or nothing follows,
+    a user message is added for them. One that the user shows again there is not sent twice.
     """
     moved: list[Part] = []
     for message in messages:

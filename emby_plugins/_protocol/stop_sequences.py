@@ -21,7 +21,7 @@ def cut(text: str, stop: Sequence[str]) -> tuple[str, str | None]:
 
 
 def cut_reply(reply: ChatReply, stop: Sequence[str]) -> ChatReply:
-    """The reply with its text cut; it then ended by a stop sequence, whatever cut it off later."""
+    """The reply with its text cut; its finish reason is then the stop sequence."""
     text, sequence = cut(reply.text, stop)
     if sequence is None:
         return reply

@@ -68,7 +68,7 @@ def _count(counts: dict[str, Any], name: str) -> int:
 
 
 def with_estimated_cost(usage: Usage, pricing: Mapping[str, str], images: int = 0) -> Usage:
-    """Usage with its cost by a model's prices, where the gateway gave none.
+    """Usage with its cost by a model's prices, if the gateway gave none.
 
     `pricing` is that of a `ModelCard`; `images` is how many were sent, which some models charge
     for apiece (`image`). Generated images are part of `completion_tokens`. Usage stays as it is
@@ -84,7 +84,7 @@ def with_estimated_cost(usage: Usage, pricing: Mapping[str, str], images: int = 
     cached = min(usage.cached_tokens, usage.prompt_tokens)
     cost = (
         prompt * (usage.prompt_tokens - cached)
-        # 0 is what gateways list where they don't know of a discount.
+        # Gateways list 0 if they don't know of a discount.
         + (_price(pricing, "input_cache_read") or prompt) * cached
         + completion * usage.completion_tokens
         + image * images

@@ -55,7 +55,7 @@ class _Call:
 
 
 class MockBackend:
-    """A deterministic stand-in for Emby: the same request always gets the same bytes.
+    """A deterministic substitute for Emby: the same request always gets the same bytes.
 
     With a key, requests to a model must bear it; without one, anything is accepted. The model list
     needs no key, as at the gateway. `profile` is the dialect. `faults` are applied to the first

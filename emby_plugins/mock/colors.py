@@ -16,7 +16,7 @@ _HEX = {
     "beige": "#e2ceaa", "cream": "#f6ead0",
 }  # fmt: skip
 
-# Upper bounds of hue in degrees. Red ends where it began.
+# Upper bounds of hue in degrees. Red is at both ends of the circle.
 _HUES = (
     (14, "red"), (42, "orange"), (66, "yellow"), (158, "green"), (194, "turquoise"),
     (254, "blue"), (292, "purple"), (342, "pink"), (361, "red"),

@@ -1,7 +1,7 @@
 """Serialize a reply as JSON bodies and server-sent events, by profile and provider.
 
 Image generation page, Response Format and Streaming Support; otherwise the recordings, whose cases
-are named where a form is odd.
+are named next to each odd form.
 """
 
 import re
@@ -112,7 +112,7 @@ class Envelope:
         return about if streamed else {"request_id": log, **about}
 
     def log_entry(self) -> JsonDict:
-        """Where the newest gateway logged the request."""
+        """The newest gateway's reference to its log of the request."""
         ids = {"log_id": f"mock-{self.digest}", "organization_id": "mock", "project_id": "mock"}
         return {**ids, "discount": None, **({"cached": True} if self.is_cached else {})}
 
@@ -167,7 +167,7 @@ def _events(reply: Reply, envelope: Envelope, ending: Ending | None) -> Iterator
     limit = profile.max_streamed_image
     for delta in deltas:
         if limit is None or _longest_url(delta) <= limit:
-            # A Google model's chunks state early that there is no usage yet.
+            # The first chunks of a Google model contain a usage of null.
             yield None, envelope.chunk(_choice(delta)) | ({"usage": None} if is_google else {})
     last = envelope.chunk(_choice({}))
     final: JsonDict = {"usage": _usage(reply, envelope, "final")}
@@ -304,7 +304,7 @@ def _usage(
         usage |= {key: value for key, value in reported.items() if key.endswith("_details")}
         if thought and not (place == "reported" and profile.details_usage):
             usage.setdefault("completion_tokens_details", {"reasoning_tokens": thought})
-    # Documented (Reasoning page); the newest gateway has it where it counted itself.
+    # Documented (Reasoning page); the newest gateway sends it if it did the counting.
     counted = profile.details_usage and (place != "whole" or is_google)
     if counted and place != "reported" and thought:
         thought = max(1, round(len(reply.reasoning or "") / _CHARACTERS_PER_TOKEN))

@@ -127,7 +127,7 @@ def _upstream_error(message: str, code: str, text: str) -> JsonDict:
 def _provider_error(
     failure: ProviderFailure, route: Route, profile: Profile
 ) -> tuple[int, JsonDict | None]:
-    """The status and the error object; None where the gateway itself fails to read the reply."""
+    """The status and the error object; None if the gateway itself fails to read the reply."""
     status, text = failure.status, failure.message
     about: JsonDict = {
         "requestedProvider": route.requested_provider,

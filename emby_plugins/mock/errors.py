@@ -70,7 +70,7 @@ class SchemaError(ErrorResponse):
 
 
 class ProviderFailure(ErrorResponse):
-    """The provider responded with `status` and the body `message`; status 0 is no response.
+    """The provider responded with `status` and the body `message`; status 0: no response.
 
     A status below 400 is a body that the gateway can't read.
     """

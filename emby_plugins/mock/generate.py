@@ -49,7 +49,7 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Land(msgspec.Struct, frozen=True):
-    """A kind of land: the colors of its ground, its layers, and where a subject's foot is."""
+    """A kind of land: the colors of its ground, its layers, and the height of a subject's foot."""
 
     words: str
     ground: tuple[str, ...]

@@ -75,7 +75,7 @@ class Landscape:
         self.width = size[0] / size[1]
         self._hour, self._ground, self._chance = hour, ground, chance
         self._tint, self._haze = parse_color(hour.tint), stops[-1]
-        # Drawn here, so that the sun is where its glow is.
+        # Drawn here, so that the sun is at the center of its glow.
         self._side = chance.random()
 
     def draw(self, layers: Sequence[Layer]) -> None:
@@ -114,7 +114,7 @@ class Landscape:
         self.image.paste(pixels, (x - side // 2, y - round(side * _FOOT / _FRAME)), mask)
 
     def _spots(self, layer: Layer) -> list[tuple[float, float, float]]:
-        """Where the sprites of a layer stand and how high they are, the farthest first."""
+        """The positions and heights of a layer's sprites, the farthest first."""
         if layer.x:
             place = layer.x[int(self._side * len(layer.x))]
             return [(place * self.width, layer.y[0], layer.size[0])]

@@ -56,7 +56,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 class Route:
     """A requested model, and who replies.
 
-    `requested_provider` is None where the gateway chose.
+    `requested_provider` is None if the gateway chose.
     """
 
     requested: str

@@ -95,7 +95,7 @@ class ImageConfig(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float | None:
-        """Width by height, None where it is the model's choice."""
+        """Width by height, None if it is the model's choice."""
         match = _ASPECT_RATIO.fullmatch(self.aspect_ratio)
         ratio = int(match[1]) / int(match[2]) if match else 0
         return ratio if 1 / _STEEPEST <= ratio <= _STEEPEST else None
@@ -155,8 +155,8 @@ def read_chat_request(body: Any, schema: Schema) -> ChatRequest:
     issues = validate(body, schema)
     if issues:
         raise SchemaError(issues)
-    # Real providers draw another picture each time. The mock's draw by a seed, also where a gateway
-    # drops it: else a client that requests three pictures gets the same one three times.
+    # Real providers draw another picture each time. The mock's draw by a seed, even if the gateway
+    # drops it: otherwise a client that requests three pictures gets the same one three times.
     config = body.get("image_config")
     config = config if isinstance(config, dict) else {}
     seed, known = config.get("seed"), schema["properties"].get("image_config", {})

@@ -1,4 +1,4 @@
-"""Generate an instance of a JSON schema, from the request's values where they fit.
+"""Generate an instance of a JSON schema, from the request's values if they fit.
 
 Bounded for every schema: depth, number of values, lengths. Past a bound only what is required is
 generated. A schema that nothing satisfies gets the nearest thing to an instance.

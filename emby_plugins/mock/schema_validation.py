@@ -94,7 +94,7 @@ class _Validator:
     def _check_union(self, value: object, options: list[Schema], path: Path) -> Iterator[Issue]:
         if value is None and {"type": "null"} in options:
             return
-        # The validator knows literals one by one where the schema joins them into an `enum`.
+        # The validator reports literals one by one; the schema joins them into an `enum`.
         split: list[Schema] = []
         for option in options:
             if option != {"type": "null"}:

@@ -136,7 +136,7 @@ def _arguments(tool: Tool, text: str, image_ids: list[object]) -> list[object]:
     values.measured = [{name: [image_ids] for name in keep}] if keep else []
     schema = {**_without_defaults(tool.parameters, keep), "type": "object"}
     count = _joined_values(schema, values) if " and " in text else 1
-    # Each call reads on where the one before stopped.
+    # Each call takes up the values that the one before left.
     return [instance(schema, values) for _ in range(min(count, _MAX_CALLS))]
 
 
