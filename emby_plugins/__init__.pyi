@@ -20,20 +20,14 @@ from ._chat import (
     ChatReply as ChatReply,
     ChatRequest as ChatRequest,
     Citation as Citation,
-    Content as Content,
-    FilePart as FilePart,
     Finished as Finished,
     ImageConfig as ImageConfig,
-    ImagePart as ImagePart,
     ImageReceived as ImageReceived,
     JSONSchema as JSONSchema,
-    Message as Message,
     ReasoningDelta as ReasoningDelta,
     StreamEvent as StreamEvent,
     TextDelta as TextDelta,
-    TextPart as TextPart,
     Tool as Tool,
-    ToolCall as ToolCall,
     ToolCallDelta as ToolCallDelta,
     Usage as Usage,
 )
@@ -86,6 +80,14 @@ from ._images_endpoint import (
 )
 from ._media_types import (
     IMAGE_MEDIA_TYPES as IMAGE_MEDIA_TYPES,
+)
+from ._messages import (
+    Content as Content,
+    FilePart as FilePart,
+    ImagePart as ImagePart,
+    Message as Message,
+    TextPart as TextPart,
+    ToolCall as ToolCall,
 )
 from ._plugins import (
     plugin_models as plugin_models,

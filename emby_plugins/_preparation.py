@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from emby_plugins._catalog import ModelCard
-from emby_plugins._chat import ChatRequest, FilePart, ImagePart, Part
+from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import ConfigurationError, InvalidImageError
 from emby_plugins._files import MAX_FILE_BYTES
 from emby_plugins._hookspecs import hookimpl
 from emby_plugins._images import Image, PreparedImage
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, IMAGE_MEDIA_TYPES, sniff
+from emby_plugins._messages import FilePart, ImagePart, Part
 from emby_plugins._pixels import (
     MAX_PIXELS,
     Metadata,

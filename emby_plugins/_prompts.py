@@ -8,24 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from emby_plugins._chat import (
-    ChatOptions,
-    ChatReply,
-    ChatRequest,
+from emby_plugins._chat import ChatOptions, ChatReply, ChatRequest, ImageConfig, JSONSchema, Tool
+from emby_plugins._errors import RequestError
+from emby_plugins._images import Image, decode_data_url
+from emby_plugins._messages import (
     Detail,
     FilePart,
-    ImageConfig,
     ImagePart,
-    JSONSchema,
     Message,
     Part,
     Role,
     TextPart,
-    Tool,
     ToolCall,
 )
-from emby_plugins._errors import RequestError
-from emby_plugins._images import Image, decode_data_url
 from emby_plugins._suggestions import nearest, suggest_image
 
 Turn: TypeAlias = str | Message | ChatReply | Mapping[str, Any]

@@ -21,7 +21,6 @@ from emby_plugins._chat import (
     ReasoningDelta,
     StreamEvent,
     TextDelta,
-    ToolCall,
     ToolCallDelta,
 )
 from emby_plugins._errors import (
@@ -31,6 +30,7 @@ from emby_plugins._errors import (
     ReplyTooLargeError,
 )
 from emby_plugins._images import Image, Provenance
+from emby_plugins._messages import ToolCall
 from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.image_entry import HINT, ImageReader
 from emby_plugins._protocol.limits import Limits

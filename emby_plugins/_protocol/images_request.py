@@ -12,9 +12,10 @@ from typing import Any, Self
 
 import msgspec
 
-from emby_plugins._chat import ChatRequest, ImagePart, Message, TextPart
+from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import RequestError
 from emby_plugins._images import Image
+from emby_plugins._messages import ImagePart, Message, TextPart
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.request import image_block
 

@@ -8,8 +8,9 @@ import logging
 from dataclasses import replace
 
 from emby_plugins._catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard, find_model
-from emby_plugins._chat import ChatRequest, FilePart, Message, as_part
+from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import APIError, BadRequestError, EmbyError, NotFoundError
+from emby_plugins._messages import FilePart, Message, as_part
 from emby_plugins._protocol.images_request import ImagesRequest
 
 _log = logging.getLogger("emby_plugins")

@@ -14,18 +14,11 @@ from typing import Any
 import msgspec
 import pybase64
 
-from emby_plugins._chat import (
-    ChatRequest,
-    ImagePart,
-    JSONSchema,
-    Message,
-    Part,
-    TextPart,
-    Tool,
-)
+from emby_plugins._chat import ChatRequest, JSONSchema, Tool
 from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
 from emby_plugins._images import Image
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
+from emby_plugins._messages import ImagePart, Message, Part, TextPart
 from emby_plugins._protocol.limits import Limits
 
 _PLAIN_OPTIONS = (

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from emby_plugins._chat import ToolCall
 from emby_plugins._images import Image
+from emby_plugins._messages import ToolCall
 from emby_plugins.mock.error_responses import Event, JsonDict, broken_stream, encode_json, event
 from emby_plugins.mock.faults import Ending
 from emby_plugins.mock.models import Route

@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from emby_plugins._chat import ToolCall, Usage
+from emby_plugins._chat import Usage
 from emby_plugins._images import Image
+from emby_plugins._messages import ToolCall
 from emby_plugins.mock import intent
 from emby_plugins.mock.describe import describe, describe_file, measure, measurements
 from emby_plugins.mock.edit import names_an_edit

@@ -31,7 +31,8 @@ from emby_plugins import (
     TruncatedReplyError,
     hookimpl,
 )
-from emby_plugins._chat import ChatRequest, Message
+from emby_plugins._chat import ChatRequest
+from emby_plugins._messages import Message
 from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.reader import ReplyReader

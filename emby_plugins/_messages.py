@@ -1,0 +1,155 @@
+"""What is in a conversation: messages, their parts, and tool calls. Frozen values."""
+
+import json
+import mimetypes
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias
+
+from emby_plugins._errors import MalformedReplyError, RequestError
+from emby_plugins._files import read_file
+from emby_plugins._images import Image
+from emby_plugins._suggestions import suggest_image
+
+Role = Literal["system", "user", "assistant", "tool"]
+Detail = Literal["low", "high", "auto"]
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Text inside a message: Vision Support page, "Content Format (Mixed Input)", text block."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image inside a message: Vision Support page, "Content Format (Mixed Input)", image block.
+
+    `detail` tells the model how closely to look; None leaves it to the model.
+    """
+
+    image: Image
+    detail: Detail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A file other than an image, such as a PDF: Image Generation page, `type: "file"`.
+
+    Either `data` (bytes) or the `file_id` of something uploaded elsewhere.
+    """
+
+    filename: str = ""
+    media_type: str = "application/octet-stream"
+    data: bytes | None = field(default=None, repr=False)
+    file_id: str | None = None
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> Self:
+        """A file read now; its media type is guessed from its name.
+
+        Raises `RequestError` for anything but a regular file of at most 100 MiB.
+        """
+        try:
+            path = Path(path).expanduser()
+            data = read_file(path)
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            msg = f"The file {str(path)!r} can't be read: {reason}."
+            raise RequestError(msg, hint="Check the path.") from error
+        return cls.from_bytes(data, filename=path.name)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, filename: str, media_type: str | None = None) -> Self:
+        """A file from its bytes; without a media type it is guessed from `filename`."""
+        guessed = media_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
+        return cls(filename=filename, media_type=guessed, data=data)
+
+
+Part: TypeAlias = TextPart | ImagePart | FilePart
+Content: TypeAlias = str | Image | Part
+"""What a message can be made of: a string becomes a text part, an image an image part."""
+
+
+def as_part(item: Content) -> Part:
+    """A content part: text from a string, an image part from an `Image`."""
+    if isinstance(item, str):
+        return TextPart(item)
+    if isinstance(item, Image):
+        return ImagePart(item)
+    if isinstance(item, TextPart | ImagePart | FilePart):
+        return item
+    hint = suggest_image(item) or "Give text, an Image, or a TextPart, ImagePart or FilePart."
+    raise RequestError(f"A {type(item).__name__} can't be part of a message.", hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to have a tool run. `arguments` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The arguments as a dict. Raises `MalformedReplyError` if they are not a JSON object."""
+        try:
+            args = json.loads(self.arguments or "{}")
+        except ValueError:
+            args = None
+        if isinstance(args, dict):
+            return args
+        msg = (
+            f"The arguments of the call to {self.name!r} are not a JSON object: {self.arguments!r}."
+        )
+        raise MalformedReplyError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation: a role and its parts, in order.
+
+    Sending back an assistant's message with images works. What form Emby accepts there is not
+    documented, so its images are prepended to the next user message, the place that image
+    editing reads them from (Image Generation page, "Vision Support").
+    """
+
+    role: Role
+    content: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+
+    @classmethod
+    def system(cls, *content: Content) -> Self:
+        """Instructions for the whole conversation."""
+        return cls("system", tuple(map(as_part, content)))
+
+    @classmethod
+    def user(cls, *content: Content) -> Self:
+        """What the user says and shows: strings, `Image`s, parts."""
+        return cls("user", tuple(map(as_part, content)))
+
+    @classmethod
+    def assistant(cls, *content: Content, tool_calls: Iterable[ToolCall] = ()) -> Self:
+        """An answer of the model; usually `reply.message`."""
+        return cls("assistant", tuple(map(as_part, content)), tuple(tool_calls))
+
+    @classmethod
+    def tool(cls, *content: Content, tool_call_id: str, name: str = "") -> Self:
+        """What a tool answered to the call with that id."""
+        return cls("tool", tuple(map(as_part, content)), tool_call_id=tool_call_id, name=name)
+
+    @property
+    def text(self) -> str:
+        """The text of all text parts, a line each."""
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images of all image parts, in order."""
+        return tuple(part.image for part in self.content if isinstance(part, ImagePart))
