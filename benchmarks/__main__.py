@@ -39,7 +39,7 @@ class Worker:
         self.is_ready = self._read() == "ready"
 
     def once(self) -> Row | None:
-        """Measure once; None where the client failed."""
+        """Measure once; None if the client failed."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write("\n")

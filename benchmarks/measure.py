@@ -1,8 +1,8 @@
 """Runs one kind of work in a process of its own, once for every line on its standard input.
 
 `python -m benchmarks.measure CLIENT BASE_URL MODEL STREAM` answers each line with one of JSON:
-seconds, seconds of CPU, the peak of memory above where it stood, in bytes, and the bytes of
-images that arrived.
+seconds, seconds of CPU, the growth of peak memory in bytes, and the bytes of images that
+arrived.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def _reset_peak() -> None:
 
 
 def main(client: str, base: str, model: str, stream: str) -> None:
-    """Make the client, warm it up on a short call, then measure as often as asked."""
+    """Make the client, warm it up on a short call, then measure once for each line of input."""
     make = getattr(peers, client)
     if client != "chat_nothing":
         make(base, "short-0", stream == "stream")()

@@ -39,7 +39,7 @@ def tables(rows: Rows, starts: Mapping[str, float]) -> str:
 
 
 def page(rows: Rows, starts: Mapping[str, float]) -> str:
-    """The same, with when and where it was measured."""
+    """The same, with the date and the machine of the measurement."""
     when = datetime.now(UTC).date().isoformat()
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     python = platform.python_version()

@@ -33,7 +33,7 @@ def _objects(obj: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def _parameters(obj: griffe.Object) -> dict[str, tuple[str, str]]:
-    """The type and the default of each parameter; of a model's fields, where a class has those."""
+    """The type and the default of each parameter, or of each field of a model class."""
     if isinstance(obj, griffe.Function):
         return {one.name: (str(one.annotation), str(one.default or "")) for one in obj.parameters}
     if not isinstance(obj, griffe.Class):

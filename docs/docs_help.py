@@ -27,7 +27,7 @@ def _sections() -> Iterator[str]:
 
 
 def _help(command: click.Command, name: str) -> str:
-    # A width of its own, whatever terminal this runs in.
+    # A fixed width, independent of the terminal.
     runner = CliRunner()
     result = runner.invoke(
         command, ["--help"], prog_name=f"llm emby {name}", terminal_width=80, max_content_width=80

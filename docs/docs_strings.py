@@ -31,7 +31,7 @@ def _paragraphs(lines: list[str], parameters: Mapping[str, tuple[str, str]]) -> 
 
 
 def described(body: str) -> Iterator[tuple[str, str]]:
-    """Each parameter and what it means: `name, name: meaning`, indented where it goes on."""
+    """Each parameter and what it means: `name, name: meaning`, with continuation lines indented."""
     for item in re.split(r"\n(?=\S)", dedent(body).strip()):
         names, _, meaning = " ".join(item.split()).partition(": ")
         yield from ((name, meaning) for name in names.split(", "))

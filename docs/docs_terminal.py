@@ -25,10 +25,10 @@ from rich.text import Text
 SESSION = (
     'llm -m emby-mock "What is shown in this image?" -a photo.png',
     'llm -m emby-mock "Generate an image of a puppy in a meadow" -o output puppy.png',
-    'llm -c "make it greyscale" -o output grey.png',
+    'llm -c "make it grayscale" -o output gray.png',
     'llm emby image "a sailing boat at dusk" -m emby-mock --out boat.png',
 )
-PICTURES = ("photo.png", "puppy.png", "grey.png", "boat.png")
+PICTURES = ("photo.png", "puppy.png", "gray.png", "boat.png")
 COLUMNS, LINES = 87, 20
 _CELL, _LINE, _EDGE, _BAR, _GAP = 8.4, 20, 20, 36, 16
 _TMUX = shutil.which("tmux") or "tmux"

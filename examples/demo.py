@@ -29,7 +29,7 @@ def on_the_command_line(photo: Path) -> None:
     for arguments in (
         ["-m", "emby-mock", "What is shown in this image?", "-a", str(photo)],
         ["-m", "emby-mock", PROMPT, "-o", "output", str(OUTPUT / "puppy.png")],
-        ["-c", "make it greyscale", "-o", "output", str(OUTPUT / "grey-puppy.png")],
+        ["-c", "make it grayscale", "-o", "output", str(OUTPUT / "gray-puppy.png")],
     ):
         print(f"\n$ llm {shlex.join(arguments)}", flush=True)
         environment = {**os.environ, "LLM_USER_PATH": str(OUTPUT / "llm")}
@@ -64,7 +64,7 @@ def in_langchain(photo: Path) -> None:
 
 
 def main() -> None:
-    """Run both, and say where the pictures are."""
+    """Run both, and list the saved pictures."""
     OUTPUT.mkdir(exist_ok=True)
     for old in OUTPUT.glob("*puppy*.png"):
         old.unlink()

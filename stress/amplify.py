@@ -2,8 +2,8 @@
 
     python -m stress.amplify [--few]
 
-Each is read in a process of its own, forked from this one. Whatever a gateway sends, but for
-images, reading it may take no more than 64 MB and four times what came over the wire.
+Each is read in a process of its own, forked from this one. Reading a reply, apart from its
+images, may take no more than 64 MB and four times what came over the wire.
 """
 
 import os

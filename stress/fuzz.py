@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes and fails by raising what is no error of ours.
+"""What is fuzzed: each target takes any bytes, and fails if it raises a foreign exception.
 
 `hypothesis` and `atheris` drive the same targets, and tests replay what they once found
 (`corpus/`, a folder for each target).
@@ -159,7 +159,7 @@ def _laid_out(layout: int, made: list[bytes]) -> tuple[bytes, Mapping[str, str]]
 
 
 def _cuts(data: bytes) -> tuple[list[int], bytes]:
-    """Where to cut, as the first three bytes say, and the rest."""
+    """The places to cut, from the first three bytes, and the rest."""
     return sorted(byte * (1 + len(data) // 256) for byte in data[:3]), data[3:]
 
 

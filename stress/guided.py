@@ -2,7 +2,7 @@
 
     python -m stress.guided SECONDS [TARGET ...]
 
-What a target fails on is written to `stress/corpus/TARGET/`, where `make test` replays it.
+What a target fails on is written to `stress/corpus/TARGET/`, and `make test` replays it.
 """
 
 import hashlib

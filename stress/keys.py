@@ -15,7 +15,7 @@ _MAY_HOLD_IT = {
 def told(error: BaseException, *, variables: bool = True) -> str:
     """All that an error can show: words, pickle, a traceback, with local variables or without.
 
-    A variable shows what the gateway sent, so where that is the key there is no helping it.
+    Variables hold what the gateway sent; a key that it echoes can't be hidden there.
     """
     shown = [str(error), repr(error), repr(vars(error))]
     found: BaseException | None = error

@@ -94,7 +94,7 @@ STRANGE = {
     "zip": b"PK\x03\x04" + bytes(30),
     "zeros": bytes(64),
 }
-"""No image at all, whatever its name says."""
+"""Not an image at all, despite its name."""
 
 
 def flipped(data: bytes, at: int) -> bytes:

@@ -1,7 +1,7 @@
 """The table of faults: what goes wrong, what must come of it. Tests and docs/faults.md read it.
 
-A fault is asked of the mock in the words of its request header, or is a server of its own that
-misbehaves where HTTP libraries look away.
+A fault is requested from the mock in its header's syntax, or is a server of its own that
+misbehaves in ways that HTTP libraries tolerate.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,8 +43,8 @@ Kind = type[EmbyError] | None
 class Row:
     """A fault, and what it must come to: an error, or `OK` for the whole reply.
 
-    `whole` is for replies that are not streamed, where that differs. `over` is where it happens:
-    in this process, over a socket, or both. `arrived` is what a streamed error carries.
+    `whole` is for replies that are not streamed, if that differs. `over` is the route: in this
+    process, over a socket, or both. `arrived` is what a streamed error carries.
     `seconds` bounds the call, `megabytes` its memory. `echoes`: what httpcore logs of the reply's
     headers, and local variables with the reply in them, hold the key as the gateway sent it. `on`
     are settings of the client.

@@ -1,4 +1,4 @@
-"""Where fuzzing begins: replies, errors, lists and images as they really look."""
+"""The seeds of the fuzzers: replies, errors, lists and images as they really are."""
 
 import gzip
 import io

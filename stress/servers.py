@@ -17,7 +17,7 @@ def silent(_: Asked, __: Wire) -> bool:
 
 
 def another_protocol(_: Asked, wire: Wire) -> bool:
-    """What listens there is no gateway."""
+    """The listener is not a gateway."""
     wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     return False
 
@@ -52,7 +52,7 @@ def slow_complaint(_: Asked, wire: Wire) -> bool:
 
 
 def brotli(_: Asked, wire: Wire) -> None:
-    """An encoding nobody asked for."""
+    """An encoding that the request did not accept."""
     wire.whole(b"\x0b\x02\x80{}\x03", JSON, "content-encoding: br")
 
 
@@ -85,7 +85,7 @@ def escapes_in_error(_: Asked, wire: Wire) -> None:
 
 
 def escapes_in_id(_: Asked, wire: Wire) -> None:
-    """The same in a header, where only those below space are forbidden."""
+    """The same in a header, which may hold all but those below space."""
     head = "HTTP/1.1 500 No\r\ncontent-length: 2\r\nx-request-id: a\u202e\x9b31mb\r\n\r\n{}"
     wire.send(head.encode())
 

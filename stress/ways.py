@@ -28,7 +28,7 @@ PROMPT = "Generate an image of a red boat"
 
 
 class Way(NamedTuple):
-    """A host, and how it is asked."""
+    """A host, and how it is called."""
 
     host: str
     is_async: bool

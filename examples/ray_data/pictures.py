@@ -3,9 +3,9 @@
     python pictures.py describe PHOTOS OUT
     python pictures.py paint PROMPTS.txt OUT
 
-Nothing that was paid for is lost: each answer is a file of its own the moment it is there, named
-by the digest of what was asked. Another run asks only for what is missing. What failed is noted
-with its error, and asked again.
+Nothing that was paid for is lost: each answer is saved to its own file as soon as it arrives, named
+by the digest of its request. Another run sends only the requests that have no answer. A failed
+request is recorded with its error, and sent again by the next run.
 """
 
 import argparse
@@ -96,7 +96,7 @@ def put(path: Path, text: str) -> None:
 
 
 def key_of(model: str, prompt: str, picture: bytes = b"") -> str:
-    """The digest of what is asked: the same question about the same bytes is asked once."""
+    """The digest of a request: the same question about the same bytes is sent once."""
     parts = (model.encode(), prompt.encode(), picture)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
@@ -122,8 +122,8 @@ def missing(items: Iterable[Item], store: Store) -> list[Item]:
 class Asker:
     """An actor: one client, and as many questions at once as a batch has.
 
-    The client is made where it is used; it can't travel. It tries again by itself after a 429
-    or a broken connection; a batch whose worker dies is given to another one by Ray.
+    The client is made in the worker, since it can't be pickled. It retries by itself after a 429
+    or a broken connection; if a worker dies, Ray gives its batch to another one.
     """
 
     def __init__(self, folder: str, base_url: str | None, max_retries: int) -> None:

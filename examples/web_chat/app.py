@@ -65,7 +65,7 @@ class Conversation(msgspec.Struct):
 
 
 def base_url() -> str | None:
-    """The gateway: `EMBY_BASE_URL`, else Emby where there is a key, else the mock."""
+    """The gateway: `EMBY_BASE_URL`, else Emby if there is a key, else the mock."""
     chosen = os.environ.get("EMBY_BASE_URL", "").strip()
     return chosen or (None if os.environ.get("EMBY_API_KEY", "").strip() else "mock:")
 
@@ -129,7 +129,7 @@ async def chat(request: Request) -> Response:
     A request that can't be used is a 4xx; what goes wrong later is a line of the stream.
     """
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-        # A page of another origin can't send this type without being asked first.
+        # A page of another origin can't send this type without a CORS preflight.
         raise HTTPException(415, "Send application/json.")
     conversation = read_conversation(await read_body(request))
     messages = [read_message(turn) for turn in conversation.messages]
@@ -209,7 +209,7 @@ def tell(event: StreamEvent) -> dict[str, Any] | None:
 
 
 def tell_image(image: Image) -> dict[str, Any]:
-    """An image as a data URL with its size; another kind than the four is said, not shown."""
+    """An image as a data URL with its size; for other than the four kinds, only its type."""
     if image.content is None:
         return {"type": "address", "url": image.url}
     if image.media_type not in SHOWN:

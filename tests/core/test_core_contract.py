@@ -92,7 +92,7 @@ def edit(ask: Asker) -> ChatReply:
     """A second turn about the picture of the first."""
     first = paint(ask)
     history = [Message.user("Generate an image of a puppy"), first.message]
-    return ask([*history, Message.user("Make it greyscale")], on=MOCK)
+    return ask([*history, Message.user("Make it grayscale")], on=MOCK)
 
 
 def reason(ask: Asker) -> ChatReply:

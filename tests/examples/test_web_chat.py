@@ -307,7 +307,7 @@ def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) ->
         painted = page.locator(".theirs .edit img")
         painted.click()
         assert page.locator("#attached img").get_attribute("src") == painted.get_attribute("src")
-        page.keyboard.type("make it greyscale")
+        page.keyboard.type("make it grayscale")
         page.locator("#send").click()
         page.locator(".theirs .facts").nth(1).wait_for()
         edited = Image.from_data_url(painted.nth(1).get_attribute("src")).to_pil()

@@ -119,7 +119,7 @@ def look_and_edit(body: dict[str, Any]) -> Script:
     seen = mock().invoke([HumanMessage(["What is shown?", image_block(the_image(body))])])
     told = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
     assert told is not None
-    script = calling("generate_image", prompt="make it greyscale", images=[told[0]])
+    script = calling("generate_image", prompt="make it grayscale", images=[told[0]])
     script._message["content"] = seen.text
     return script
 
@@ -135,7 +135,7 @@ def test_an_agent_draws_looks_and_edits_in_one_run(make: Any) -> None:
     brain = Turns(draw, look_and_edit, say)
     state = make(brain.chat(), PAINTER).invoke(asked("A grey fox, please."), LIMIT)
     drawn = painted("Generate an image: a red fox in the snow")
-    edited = painted("Edit this image: make it greyscale", drawn)
+    edited = painted("Edit this image: make it grayscale", drawn)
     first, look, second, said = state["messages"][2:]
     assert (images_of(first), images_of(second)) == ([drawn], [edited])
     assert first.artifact[0]["id"] == image_id(drawn)
@@ -203,14 +203,14 @@ def test_a_foreign_model_draws_and_edits(make: Any) -> None:
     drawn = painted("Generate an image: a red fox")
     brain = foreign(
         tool_call(prompt="a red fox"),
-        tool_call(prompt="make it greyscale", images=[image_id(drawn)]),
+        tool_call(prompt="make it grayscale", images=[image_id(drawn)]),
         AIMessage("There."),
     )
     state = make(brain, PAINTER).invoke(asked("A grey fox, please."), LIMIT)
     results = [m for m in state["messages"] if isinstance(m, ToolMessage)]
     assert [images_of(result) for result in results] == [
         [drawn],
-        [painted("Edit this image: make it greyscale", drawn)],
+        [painted("Edit this image: make it grayscale", drawn)],
     ]
 
 
@@ -218,10 +218,10 @@ def test_a_foreign_model_draws_and_edits(make: Any) -> None:
 def test_a_user_s_photograph_is_edited(make: Any) -> None:
     """An image that the user sent is found by the word `latest`."""
     photo = Image.from_bytes(PNG)
-    brain = foreign(tool_call(prompt="make it greyscale", images=["latest"]), AIMessage("There."))
+    brain = foreign(tool_call(prompt="make it grayscale", images=["latest"]), AIMessage("There."))
     message = HumanMessage(["In grey, please.", image_block(photo)])
     state = make(brain, PAINTER).invoke({"messages": [message]}, LIMIT)
-    edited = painted("Edit this image: make it greyscale", photo)
+    edited = painted("Edit this image: make it grayscale", photo)
     assert images_of(state["messages"][2]) == [edited]
 
 
@@ -250,7 +250,7 @@ def test_images_survive_checkpoints(
     brain = foreign(
         tool_call(prompt="a red fox"),
         AIMessage("There."),
-        tool_call(prompt="make it greyscale", images=[image_id(drawn)]),
+        tool_call(prompt="make it grayscale", images=[image_id(drawn)]),
         AIMessage("There."),
     )
     agent = make(brain, painter, checkpointer=saver())
@@ -261,7 +261,7 @@ def test_images_survive_checkpoints(
     assert images_of(kept) == [drawn]
     assert images_of(kept)[0].provenance == images_of(state["messages"][2])[0].provenance
     assert images_of(kept)[0].provenance.model == "qwen2.5-vision"
-    edited = painted("Edit this image: make it greyscale", drawn)
+    edited = painted("Edit this image: make it grayscale", drawn)
     assert images_of(state["messages"][6]) == [edited]
     assert not [r for r in caplog.records if "serde" in r.name]
     close = getattr(getattr(agent.checkpointer, "conn", None), "close", None)

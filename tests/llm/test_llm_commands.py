@@ -119,7 +119,7 @@ def test_images_are_logged_and_can_be_gone_on_from(
     (row,) = logged()
     assert row["prompt"] == "a fox"
     assert str(path) in row["response"]
-    edited = paths(run("-c", "make it greyscale").stdout)[0]
+    edited = paths(run("-c", "make it grayscale").stdout)[0]
     assert edited.read_bytes() != path.read_bytes()
 
 

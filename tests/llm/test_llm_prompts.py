@@ -64,11 +64,11 @@ def test_a_conversation_goes_on_from_its_picture(
 ) -> None:
     """`llm -c` sends the generated picture back, so that it can be edited, and edited again."""
     first = paths(run("-m", "emby-mock", "Draw a red boat", mode=mode).output)[0]
-    second = paths(run("-c", "make it greyscale", mode=mode).output)[0]
+    second = paths(run("-c", "make it grayscale", mode=mode).output)[0]
     run("-c", "rotate it left", mode=mode)
     sent = wire.requests[1]["messages"][-1]["content"]  # type: ignore[index]
     assert Image.from_data_url(sent[0]["image_url"]["url"]).data == first.read_bytes()
-    assert sent[1]["text"] == "make it greyscale"
+    assert sent[1]["text"] == "make it grayscale"
     picture = Image.from_path(second).to_pil().convert("RGB")
     assert all(r == g == b for _, (r, g, b) in picture.getcolors(2**24) or [])
     sent = wire.requests[2]["messages"][-1]["content"]  # type: ignore[index]
@@ -83,7 +83,7 @@ def test_three_processes_carry_one_conversation(user_path: Path) -> None:
         return subprocess.run(command, capture_output=True, text=True, check=False, input="")
 
     first = paths(llm("-m", "emby-mock", "Draw a red boat").stdout)[0]
-    second = paths(llm("-c", "now in greyscale").stdout)[0]
+    second = paths(llm("-c", "now in grayscale").stdout)[0]
     assert Image.from_path(second).size == Image.from_path(first).size
     for path in (first, second):
         path.unlink()
@@ -105,7 +105,7 @@ def test_a_changed_file_is_not_sent_as_the_models_own(run: LLM, wire: Recorder) 
 def test_no_image_gets_into_the_log(run: LLM, user_path: Path) -> None:
     """logs.db keeps the prompt, the text and the path; no data URL and no base64."""
     path = paths(run("-m", "emby-mock", "Draw a red boat").output)[0]
-    run("-c", "make it greyscale", "--no-stream")
+    run("-c", "make it grayscale", "--no-stream")
     kept = (user_path / "logs.db").read_bytes()
     assert b"base64" not in kept
     assert Image.from_path(path).data_url[22:80].encode() not in kept

@@ -60,7 +60,7 @@ def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
 def test_images_are_counted(run: LLM, mode: tuple[str, ...]) -> None:
     """Each once, in its own turn of a conversation, however it was generated."""
     shown = run("-m", "emby-mock", "Generate two images of a fox", mode=mode).output
-    shown += run("-c", "make it greyscale", mode=mode).output
+    shown += run("-c", "make it grayscale", mode=mode).output
     run("emby", "image", "a lighthouse", "-m", "emby-mock-image")
     groups = {group["model"]: group for group in spent(run)["groups"]}
     assert {name: group["images"] for name, group in groups.items()} == {

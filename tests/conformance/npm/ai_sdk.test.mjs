@@ -135,7 +135,7 @@ for (const [name, connect] of Object.entries(providers)) {
       const messages = [
         { role: "user", content: painter },
         ...first.response.messages,
-        { role: "user", content: "Make it greyscale" },
+        { role: "user", content: "Make it grayscale" },
       ];
       const { files, text } = await generateText({ model, messages });
       assert.equal(files.length, 0);

@@ -139,7 +139,7 @@ def test_tools(on: dict[str, Any], mode: str) -> None:
 
 def test_an_edit(on: dict[str, Any], painted: tuple[Image, ...]) -> None:
     """Images go in, and what comes back is valid input."""
-    reply = Asker("sync")("Make it greyscale", on=on, images=[painted[0]])
+    reply = Asker("sync")("Make it grayscale", on=on, images=[painted[0]])
     assert reply.image not in painted
 
 
