@@ -67,6 +67,9 @@ from ._errors import (
     TruncatedReplyError as TruncatedReplyError,
     UnreadableInputImageError as UnreadableInputImageError,
 )
+from ._files import (
+    replace_file as replace_file,
+)
 from ._hookspecs import (
     hookimpl as hookimpl,
 )

@@ -7,12 +7,10 @@ otherwise.
 
 import sys
 import time
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from importlib import import_module
-from io import BytesIO
 from threading import RLock, Timer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -243,21 +241,11 @@ def _figure(image: "Image") -> _Figure:
             return "", label, 0
         width, height = image.size
         data = image.data
-        source = image.data_url if len(data) <= _MAX_INLINE else _preview(image)
+        source = image.data_url if len(data) <= _MAX_INLINE else image.thumbnail(_PREVIEW).data_url
     except EmbyError:
         return "", f"{label} can't be shown: it is damaged or no longer exists.", 0
     kind = str(image.media_type).removeprefix("image/").upper()
     return source, f"{width} &times; {height} {kind}, {_format_size(len(data))}", width
-
-
-def _preview(image: "Image") -> str:
-    picture = image.to_pil()
-    if picture.mode not in {"RGB", "RGBA"}:
-        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-    picture.thumbnail((_PREVIEW, _PREVIEW))
-    out = BytesIO()
-    picture.save(out, format="WEBP", quality=80)
-    return f"data:image/webp;base64,{b64encode(out.getvalue()).decode()}"
 
 
 def _format_size(size: int) -> str:

@@ -151,6 +151,7 @@ _KEPT_TAGS = (0x010F, 0x0110, 0x0132)
 _KEPT_EXIF_TAGS = (0x829A, 0x829D, 0x8827, 0x9003, 0x9004, 0x920A, 0xA405, 0xA434)
 _SERIAL_TAGS = {0xA430, 0xA431, 0xA435, 0x927C}
 _METADATA_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "comment", "photoshop"}
+_SCALABLE_MODES = {"L", "RGB", "RGBA", "CMYK"}
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 
 
@@ -289,6 +290,23 @@ def _reduced(exif: "PIL.Image.Exif", details: dict[int, Any]) -> bytes:
     if kept:
         reduced[_EXIF_IFD] = kept
     return reduced.tobytes() if len(reduced) else b""
+
+
+def thumbnail(data: bytes, side: int) -> bytes:
+    """Return a small upright copy as WebP. Raises `InvalidImageError`."""
+    opened = open_image(data)
+    small = opened if opened.mode in _SCALABLE_MODES else to_web_mode(load_upright(opened))
+    try:
+        # A JPEG is decoded at a half, a quarter or an eighth of its size, if that is enough.
+        small.thumbnail((side, side), reducing_gap=1.5)
+        small = to_web_mode(upright(small))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise InvalidImageError(f"The image is damaged: {_reason(error)}.") from error
+    out = BytesIO()
+    # Three times as fast as the default, and a tenth larger.
+    profile = small.info.get("icc_profile")
+    small.save(out, "WEBP", quality=80, method=1, exif=b"", icc_profile=profile)
+    return out.getvalue()
 
 
 def frame_count(image: "PIL.Image.Image") -> int:

@@ -1,11 +1,10 @@
 """`llm emby gallery`: one page of all generated images, from llm's log and our files.
 
 log         reads the images and their lineage from logs.db
-thumbnails  makes them once, and keeps them
+thumbnails  makes them once, and keeps them as files
 page        puts the page together, from page.html, page.css and page.js
 """
 
-import secrets
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 from llm.cli import logs_db_path
 
+from emby_plugins import replace_file
 from llm_emby import _model_list as model_list
 from llm_emby._gallery.log import read_images
 from llm_emby._gallery.page import GENERATOR, render
@@ -21,6 +21,8 @@ from llm_emby._gallery.thumbnails import make_thumbnails
 
 def make_gallery(out: str | None) -> Path:
     """Write the page to `out`, a file or folder, and return its path; the default is in our folder.
+
+    A page of few images contains their thumbnails, one of many refers to the kept files.
 
     An existing gallery is replaced atomically. Any other file is kept: raises
     `click.ClickException`, also if the page can't be written.
@@ -32,7 +34,8 @@ def make_gallery(out: str | None) -> Path:
     with _progress(len(found)) as bar:
         small = make_thumbnails(found, folder / "thumbnails", lambda: bar.update(1))
     try:
-        _replace(target, render(found, small))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(target, render(found, small, target.parent))
     except OSError as error:
         reason = error.strerror or error
         raise click.ClickException(f"Could not write the gallery to {target}: {reason}.") from None
@@ -56,16 +59,6 @@ def _is_gallery(path: Path) -> bool:
     except OSError:
         return False
     return not head or GENERATOR.encode() in head
-
-
-def _replace(target: Path, page: str) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        draft.write_text(page, encoding="utf-8", errors="replace", newline="\n")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _progress(count: int) -> Any:

@@ -119,8 +119,7 @@ class _Log:
             if metadata:
                 self._metadata.setdefault(row["message_hash"], []).append(metadata)
         self._images: list[GeneratedImage] = []
-        self._by_message: dict[str, list[GeneratedImage]] = {}
-        self._by_digest: dict[str, list[GeneratedImage]] = {}
+        self._latest: dict[tuple[str, str | None], list[GeneratedImage]] = {}
 
     def images(self) -> list[GeneratedImage]:
         """The images, oldest first, with their lineage."""
@@ -147,9 +146,22 @@ class _Log:
             for parent in parents:
                 parent.children.append(image)
             self._images.append(image)
-            self._by_message.setdefault(message, []).append(image)
+            self._note(message, image)
             if image.digest:
-                self._by_digest.setdefault(image.digest[:_DIGEST_PREFIX], []).append(image)
+                self._note(image.digest[:_DIGEST_PREFIX], image)
+
+    def _note(self, origin: str, image: GeneratedImage) -> None:
+        """Make `image` one of the latest that a message or a digest stands for."""
+        assert image.turn is not None
+        for thread in (image.turn.thread, None):
+            same = self._latest.setdefault((origin, thread), [])
+            if same and same[0].turn is not image.turn:
+                same.clear()
+            same.append(image)
+
+    def _find(self, origin: str, turn: Turn) -> list[GeneratedImage]:
+        """Of identical images, the latest of this conversation, else the latest of all."""
+        return self._latest.get((origin, turn.thread)) or self._latest.get((origin, None), [])
 
     def _lineage(
         self, turn: Turn, request: str | None, attached: list[sqlite3.Row]
@@ -158,15 +170,14 @@ class _Log:
         parents: list[GeneratedImage] = []
         sources: list[Source] = []
         for attachment in attached:
-            same = self._by_digest.get(str(attachment["id"])[:_DIGEST_PREFIX])
+            same = self._find(str(attachment["id"])[:_DIGEST_PREFIX], turn)
             if same:
-                parents.append(_likeliest(same, turn)[-1])
+                parents.append(same[-1])
             else:
                 sources.append(_source(attachment))
         if not attached:
             for message in self._ancestors(request):
-                if message in self._by_message:
-                    parents = _likeliest(self._by_message[message], turn)
+                if parents := self._find(message, turn).copy():
                     break
         return parents, sources
 
@@ -222,17 +233,6 @@ class _Log:
             seen.add(message)
             yield message
             message = self._messages[message][0]
-
-
-def _likeliest(candidates: list[GeneratedImage], turn: Turn) -> list[GeneratedImage]:
-    """Of identical images, those of this conversation, else the latest."""
-    for one in ("thread", "id"):
-        wanted = getattr(turn if one == "thread" else candidates[-1].turn, one)
-        matching = [image for image in candidates if getattr(image.turn, one) == wanted]
-        if matching:
-            latest = matching[-1].turn
-            return [image for image in matching if image.turn is latest]
-    return candidates[-1:]
 
 
 def _turn(row: sqlite3.Row, prompt: str) -> Turn:

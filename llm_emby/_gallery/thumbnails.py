@@ -1,11 +1,11 @@
-"""Thumbnails: made once, kept on disk by the image's digest, returned as data URLs."""
+"""Thumbnails: small files, named by the image's digest, made once and kept."""
 
 import os
-import secrets
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
 
@@ -14,6 +14,7 @@ from llm_emby._gallery.log import GeneratedImage
 
 _SIDE = 320
 _MAX_FILE_BYTES = 100 * 1024 * 1024
+_BATCH = 256
 
 _MISSING = "File not found"
 _CHANGED = "The file has changed since"
@@ -23,9 +24,12 @@ _DAMAGED = "The file can't be displayed"
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small image as a data URL, or None; `problem` says what is wrong with the file."""
+    """A small image, or None; `problem` says what is wrong with the image's file.
 
-    data_url: str | None
+    `image` is a file, or in memory if the folder of thumbnails can't be written.
+    """
+
+    image: Image | None
     problem: str = ""
 
 
@@ -34,7 +38,7 @@ def make_thumbnails(
 ) -> dict[int, Thumbnail]:
     """The thumbnail of each image, by its number. `done` is called once for each image.
 
-    `folder` keeps them from run to run.
+    `folder` keeps them from run to run; only new ones are made.
     """
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,18 +47,20 @@ def make_thumbnails(
     for image in images:
         files.setdefault((image.digest, image.path), []).append(image)
     found: dict[int, Thumbnail] = {}
-    # Pillow releases the GIL while it decodes.
+    todo = iter(files.items())
+    # Pillow releases the GIL while it decodes and encodes.
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        try:
-            answers = pool.map(lambda file: _thumbnail(file[0], file[1], folder), files)
-            for same, thumbnail in zip(files.values(), answers, strict=True):
-                for image in same:
-                    found[image.number] = thumbnail
-                    done()
-        except BaseException:
-            # Ctrl-C: what is done stays on disk, and nothing new is started.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        while batch := list(islice(todo, _BATCH)):
+            thumbnails = pool.map(lambda file: _thumbnail(file[0][0], file[0][1], folder), batch)
+            try:
+                for (_, same), thumbnail in zip(batch, thumbnails, strict=True):
+                    for image in same:
+                        found[image.number] = thumbnail
+                        done()
+            except BaseException:
+                # Ctrl-C: what is done stays on disk, and nothing new is started.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     return found
 
 
@@ -64,35 +70,29 @@ def _thumbnail(digest: str, path: Path | None, folder: Path) -> Thumbnail:
     kept = folder / f"{digest}.webp" if digest else None
     status = _status(path)
     if status is None:
-        return Thumbnail(_read(kept), _MISSING)
-    if kept is not None and _is_newer(kept, status.st_mtime) and (url := _read(kept)):
-        return Thumbnail(url)
+        return Thumbnail(_kept(kept), _MISSING)
+    if (thumbnail := _kept(kept, newer_than=status.st_mtime)) is not None:
+        return Thumbnail(thumbnail)
     if status.st_size > _MAX_FILE_BYTES:
         return Thumbnail(None, f"{_DAMAGED}: it is too large")
     try:
         image = Image.from_path(path)
         if digest and not image.sha256.startswith(digest):
-            return Thumbnail(_read(kept), _CHANGED)
-        small = _small(image)
+            return Thumbnail(_kept(kept), _CHANGED)
+        small = image.thumbnail(_SIDE)
     except InvalidImageError:
         return Thumbnail(None, _DAMAGED)
-    if kept is not None:
-        _write(kept, small.data)
-    return Thumbnail(small.data_url)
+    place = kept or folder / f"{image.sha256}.webp"
+    with suppress(OSError):
+        small = Image(path=small.save(place, overwrite=True))
+    return Thumbnail(small)
 
 
-def _small(image: Image) -> Image:
-    from PIL import ImageOps
-
-    picture = image.to_pil()
-    try:
-        picture = ImageOps.exif_transpose(picture)
-        if picture.mode == "P":
-            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
-        picture.thumbnail((_SIDE, _SIDE))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InvalidImageError(f"The image is damaged: {error}.") from error
-    return Image.from_pil(picture, "WEBP")
+def _kept(kept: Path | None, newer_than: float = 0) -> Image | None:
+    status = _status(kept) if kept else None
+    if status is None or not status.st_size or status.st_mtime < newer_than:
+        return None
+    return Image(path=kept)
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -102,29 +102,3 @@ def _status(path: Path) -> os.stat_result | None:
     except (OSError, ValueError):
         return None
     return status if S_ISREG(status.st_mode) else None
-
-
-def _is_newer(kept: Path, changed: float) -> bool:
-    try:
-        return kept.stat().st_mtime >= changed
-    except OSError:
-        return False
-
-
-def _read(kept: Path | None) -> str | None:
-    try:
-        image = Image.from_path(kept) if kept else None
-    except InvalidImageError:
-        return None
-    return image.data_url if image and image.media_type == "image/webp" else None
-
-
-def _write(kept: Path, data: bytes) -> None:
-    draft = kept.with_name(f".{kept.name}.{secrets.token_hex(4)}.part")
-    # Without room for thumbnails there is still a gallery.
-    with suppress(OSError):
-        try:
-            draft.write_bytes(data)
-            draft.replace(kept)
-        finally:
-            draft.unlink(missing_ok=True)

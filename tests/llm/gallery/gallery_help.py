@@ -1,5 +1,6 @@
 """Helpers of the gallery's tests: its page as a browser reads it, and rows of a log."""
 
+import base64
 import hashlib
 import json
 import re
@@ -35,28 +36,31 @@ class Page(HTMLParser):
         self.html = path.read_text(encoding="utf-8")
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str]] = []
-        self.cards: list[Card] = []
         self.code = re.findall(r"<(?:style|script)>(.*?)</", self.html, re.DOTALL)
         self.text = ""
         self.feed(self.html)
+        (packed,) = re.findall(r'<script id="data"[^>]*>([^<]*)</script>', self.html)
+        data = zlib.decompress(base64.b64decode(packed, validate=True)).decode()
+        self.cards = [_card(json.loads(line)) for line in data.split("\n")[:-1]]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
         self.tags.append(tag)
-        self.attributes += given.items()
-        if tag == "li" and given.get("class") == "card":
-            self.cards.append(Card(given["id"]))
-        elif tag == "a" and given.get("class") == "tile":
-            self.cards[-1].href = given["href"]
-        elif tag == "a" and self.cards:
-            self.cards[-1].links.append(given["href"])
-        elif tag == "img" and given.get("src", "").startswith("data:"):
-            self.cards[-1].image = given["src"]
+        self.attributes += ((name, value or "") for name, value in attrs)
 
     def handle_data(self, data: str) -> None:
         self.text += data
-        if self.cards:
-            self.cards[-1].text += data
+
+
+def _card(record: list[Any]) -> Card:
+    number, source, href, problem, *texts, rows, made_from, used_for = record
+    families = {"Made from": made_from, "Used for": used_for}
+    members = [member for family in families.values() for member in family]
+    named = [member for member in members if isinstance(member, list)]
+    titles = [title for title, family in families.items() if family]
+    words = [problem, *texts, *titles, *(row[1] for row in rows), *(name for name, _ in named)]
+    links = [f"#p{member}" if isinstance(member, int) else member[1] for member in members]
+    links += [row[2] for row in rows if len(row) == 3]
+    return Card(f"p{number}", href or f"#p{number}", source, "\n".join(words), links)
 
 
 def made(
