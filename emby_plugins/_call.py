@@ -14,7 +14,8 @@ from emby_plugins._errors import (
     EmbyTimeoutError,
     TruncatedReplyError,
 )
-from emby_plugins._http import library_of
+from emby_plugins._http import library_of, stream_of
+from emby_plugins._protocol.request_body import StreamedBody
 from emby_plugins._text import clean_text
 
 
@@ -29,7 +30,7 @@ class Call:
     method: str
     url: str
     headers: Mapping[str, str]
-    body: bytes | None
+    body: bytes | StreamedBody | None
     timeout: float
     deadline: float
     ends: float
@@ -43,13 +44,19 @@ class Call:
         """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
         limits = TimeLimits(self.timeout, self.deadline, self.ends)
         limits.check()
-        return http.build_request(
+        headers = self.headers
+        if isinstance(self.body, StreamedBody):
+            headers = {**headers, "content-length": str(len(self.body))}
+        request = http.build_request(
             self.method,
             self.url,
-            headers=self.headers,
+            headers=headers,
             content=self.body,
             extensions={"timeout": limits},
         )
+        if isinstance(self.body, StreamedBody):
+            request.stream = stream_of(self.body, library_of(http))
+        return request
 
     def failure(self, error: Exception, proxy: Proxy | None = None) -> EmbyError:
         """What a failure before the response means; `proxy` is what the request went through."""

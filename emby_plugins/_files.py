@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 try:
     import fcntl
@@ -127,12 +127,56 @@ def open_regular(path: Path) -> BinaryIO:
     return file
 
 
+class FileVersion(NamedTuple):
+    """What tells, without reading it, that a file is still the same."""
+
+    size: int
+    modified: int
+    inode: int
+
+
+def version_of(file: BinaryIO) -> FileVersion:
+    """The version of an open file."""
+    status = os.fstat(file.fileno())
+    return FileVersion(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def read_pieces(file: BinaryIO, size: int, version: FileVersion | None) -> Iterator[bytes]:
+    """Yield the bytes of a file in pieces of `size`; only the last one is shorter.
+
+    With a version, raises `OSError` unless it is the file's from the first byte to the last: then
+    instead of yielding the last piece, so that what was yielded is never taken for a whole file.
+    """
+    if version is None:
+        while piece := file.read(size):
+            yield piece
+        return
+    _require_version(file, version)
+    left = version.size
+    while left > 0:
+        piece = file.read(min(size, left))
+        left = left - len(piece) if piece else 0
+        if not left:
+            _require_version(file, version)
+        yield piece
+
+
+def check_size(size: int, most: int) -> None:
+    """Raise `OSError` for a file of more than `most` bytes."""
+    if size > most:
+        raise OSError(errno.EFBIG, f"It has {size:,} bytes; the limit is {most:,}")
+
+
+def _require_version(file: BinaryIO, version: FileVersion) -> None:
+    if version_of(file) != version:
+        raise OSError(errno.ESTALE, "It has changed since it was opened")
+
+
 def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """Return the bytes of a regular file. Raises `OSError`, also for more than `most` bytes."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise OSError(errno.EFBIG, f"It has {size:,} bytes; the limit is {most:,}")
+        check_size(size, most)
         data = file.read(size + 1)
         if len(data) > size:
             # The file is growing, or its file system reports no size (such as /proc).

@@ -5,6 +5,8 @@ that the user made works with either: its own library builds the requests and ra
 """
 
 import sys
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from emby_plugins._errors import ConfigurationError
@@ -48,3 +50,28 @@ def check_client(client: object, kind: str) -> None:
     if client is not None and not isinstance(client, getattr(library_of(client), kind)):
         msg = f"http_client is {type(client).__module__}.{type(client).__qualname__}."
         raise ConfigurationError(msg, hint=f"Expected an httpx.{kind} or an httpx2.{kind}.")
+
+
+def stream_of(body: Iterable[bytes], library: Any) -> Any:
+    """Return the body of a request as a stream of the library, for both kinds of clients.
+
+    The libraries' own streams of an iterable are for one kind, and hooks and test transports read
+    a body of either.
+    """
+    return _stream_class(library)(body)
+
+
+@cache
+def _stream_class(library: Any) -> Any:
+    class BodyStream(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc]
+        def __init__(self, body: Iterable[bytes]) -> None:
+            self._body = body
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self._body)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for piece in self._body:
+                yield piece
+
+    return BodyStream

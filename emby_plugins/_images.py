@@ -4,7 +4,9 @@ Bytes are never changed. The media type is detected from the bytes, not from a n
 pixels are decoded on demand. The only wire format known here is the data URL.
 """
 
+import errno
 import hashlib
+import operator
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +19,17 @@ from urllib.parse import urlsplit
 
 from emby_plugins._errors import InvalidImageError
 from emby_plugins._files import (
+    MAX_FILE_BYTES,
+    FileVersion,
     check_close,
+    check_size,
     commit,
     open_regular,
     read_file,
+    read_pieces,
     replace_with,
     temporary_file,
+    version_of,
     write_all,
 )
 from emby_plugins._media_types import (
@@ -47,6 +54,8 @@ if TYPE_CHECKING:
     import PIL.Image
 
 _PIECE = 1 << 20
+_HEAD = 64
+_GONE_HINT = "It may have been moved or deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,8 @@ class Image:
     provenance: Provenance | None = field(default=None, compare=False)
     _sha256: str = field(default="", compare=False)
     """The digest, if it is known: an image is hashed once."""
+    _version: FileVersion | None = field(default=None, compare=False)
+    """The version of the file that this is an image of; None for any."""
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -84,8 +95,12 @@ class Image:
         return cls(content=_checked(bytes(data), "these bytes"))
 
     @classmethod
-    def from_path(cls, path: str | os.PathLike[str]) -> Self:
+    def from_path(cls, path: str | os.PathLike[str], *, lazy: bool = False) -> Self:
         """Read an image file.
+
+        With `lazy`, only its first bytes are read now, and the rest when it is needed: a request
+        sends it piece by piece, so it is never in memory as a whole. Until then the file must
+        stay as it is; one that has changed or is gone raises `InvalidImageError`.
 
         Besides JPEG, PNG, WebP and GIF, which Emby accepts, HEIC, AVIF, TIFF and BMP can be read;
         a client converts them when it sends them. Raises `InvalidImageError` if the file is not
@@ -94,12 +109,22 @@ class Image:
         """
         try:
             path = Path(path).expanduser()
+            if lazy:
+                return cls._of_file(path.absolute())
             data = read_file(path)
         except (OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             msg = f"The image file {str(path)!r} can't be read: {reason}."
             raise InvalidImageError(msg, hint="Check the path.") from error
         return cls(content=_checked(data, f"the file {str(path)!r}"))
+
+    @classmethod
+    def _of_file(cls, path: Path) -> Self:
+        with open_regular(path) as file:
+            version = version_of(file)
+            check_size(version.size, MAX_FILE_BYTES)
+            _checked(file.read(_HEAD), f"the file {str(path)!r}")
+        return cls(path=path, _version=version)
 
     @classmethod
     def from_pil(cls, image: "PIL.Image.Image", format: str = "PNG") -> Self:  # noqa: A002
@@ -162,7 +187,7 @@ class Image:
 
         Raises `InvalidImageError` if the image is a URL, or its file can't be read.
         """
-        return b"".join(self._pieces()) if self.content is None else self.content
+        return b"".join(self.pieces()) if self.content is None else self.content
 
     @property
     def media_type(self) -> str | None:
@@ -191,9 +216,9 @@ class Image:
         if self._sha256:
             return self._sha256
         digest = hashlib.sha256()
-        for piece in self._pieces():
+        for piece in self.pieces():
             digest.update(piece)
-        if self.content is not None:  # not for a file, which may change
+        if self.content is not None or self._version is not None:  # else the file may change
             object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
 
@@ -202,6 +227,8 @@ class Image:
         """The number of bytes, without reading a file. Raises like `data`."""
         if self.content is not None:
             return len(self.content)
+        if self._version is not None:
+            return self._version.size
         with self._open_file() as file:
             return os.fstat(file.fileno()).st_size
 
@@ -211,6 +238,28 @@ class Image:
         import pybase64
 
         return f"data:{self.media_type};base64,{pybase64.b64encode_as_string(self.data)}"
+
+    def pieces(self, size: int = _PIECE) -> Iterator[bytes | memoryview]:
+        """Yield the bytes in pieces of `size`, of which only the last one may be shorter.
+
+        A file is never in memory as a whole. Raises like `data`.
+        """
+        if self.content is not None:
+            view = memoryview(self.content)
+            yield from (view[at : at + size] for at in range(0, len(view), size))
+            return
+        with self._open_file() as file:
+            yield from read_pieces(file, size, self._version)
+
+    def pinned(self) -> Self:
+        """Return the same image, and if it is a file, as it is now.
+
+        Reading it raises `InvalidImageError` once the file has changed.
+        """
+        if self.path is None or self._version is not None:
+            return self
+        with self._open_file() as file:
+            return replace(self, _version=version_of(file))
 
     def with_provenance(self, provenance: Provenance) -> Self:
         """Return the same image with `provenance`."""
@@ -262,7 +311,7 @@ class Image:
         else:
             path = self._with_suffix(path)
         with temporary_file(path.parent) as (file, written):
-            for piece in self._pieces():
+            for piece in self.pieces():
                 write_all(file, piece)
             check_close(file)
             if overwrite:
@@ -282,16 +331,10 @@ class Image:
         return SUFFIXES[sniff(self._head())]
 
     def _head(self) -> bytes:
-        return next(self._pieces(), b"")[:64] if self.content is None else self.content[:64]
-
-    def _pieces(self) -> Iterator[bytes]:
-        """Yield the bytes in pieces, so that a large file is never in memory as a whole."""
         if self.content is not None:
-            yield self.content
-            return
+            return self.content[:_HEAD]
         with self._open_file() as file:
-            while piece := file.read(_PIECE):
-                yield piece
+            return file.read(_HEAD)
 
     @contextmanager
     def _open_file(self) -> Iterator[BinaryIO]:
@@ -303,14 +346,20 @@ class Image:
                 yield file
         except OSError as error:
             msg = f"The image file {str(self.path)!r} can't be read: {error.strerror}."
-            raise InvalidImageError(msg, hint="It may have been moved or deleted.") from error
+            is_changed = error.errno == errno.ESTALE
+            hint = "Leave it alone until it is sent." if is_changed else _GONE_HINT
+            raise InvalidImageError(msg, hint=hint) from error
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
             return NotImplemented
         if self.url is not None or other.url is not None:
             return self.url == other.url
-        return self.data == other.data
+        if self.content is not None and other.content is not None:
+            return self.content == other.content
+        if self.byte_size != other.byte_size:
+            return False
+        return all(map(operator.eq, self.pieces(), other.pieces()))
 
     def __hash__(self) -> int:
         return hash(self.url or self._head())

@@ -162,7 +162,7 @@ def load(found: dict[str, Any]) -> Image | None:
         return Image.from_url(found["url"])
     path = found.get("path", "")
     try:
-        image = Image.from_path(path)
+        image = Image.from_path(path, lazy=True)
     except InvalidImageError:
         click.echo(f"Warning: {path} no longer exists; continuing without it.", err=True)
         return None

@@ -148,7 +148,7 @@ def _read(attachment: llm.Attachment) -> Content:
     is_image = kind.startswith("image/") or kind == "video/mp4"
     if attachment.path:
         if is_image:
-            return Image.from_path(attachment.path)
+            return Image.from_path(attachment.path, lazy=True)
         return FilePart.from_path(attachment.path)
     if is_image:
         return Image.from_bytes(attachment.content or b"")
@@ -167,7 +167,7 @@ def read_attachment(argument: str) -> llm.Attachment:
         # llm requires a type to check; only the gateway will see what the URL really serves.
         kind = mimetypes.guess_type(urlsplit(argument).path)[0] or "image/jpeg"
         return llm.Attachment(type=kind, url=Image.from_url(argument).url)
-    image = Image.from_path(argument)
+    image = Image.from_path(argument, lazy=True)
     return llm.Attachment(type=image.media_type, path=str(Path(argument).expanduser().resolve()))
 
 

@@ -11,6 +11,7 @@ from emby_plugins import _base_client as client
 from emby_plugins._chat import ChatRequest
 from emby_plugins._protocol import request
 from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.request_body import StreamedBody
 
 
 class KnownRefusal(NamedTuple):
@@ -63,7 +64,7 @@ class BodyCheck:
 
     def __init__(self) -> None:
         self.refused: list[Refused] = []
-        self._chat_body = client.chat_body
+        self.unchecked = client.chat_body
         self.schemas = {state: request_schema(state) for state in SCHEMA_STATES}
 
     def install(self) -> None:
@@ -75,10 +76,10 @@ class BodyCheck:
         refused, self.refused = self.refused, []
         return refused
 
-    def checked(self, asked: ChatRequest, limits: Limits) -> bytes:
+    def checked(self, asked: ChatRequest, limits: Limits) -> bytes | StreamedBody:
         """The body of a request, looked at."""
-        body = self._chat_body(asked, limits)
-        self.look_at(msgspec.json.decode(body))
+        body = self.unchecked(asked, limits)
+        self.look_at(msgspec.json.decode(body if isinstance(body, bytes) else b"".join(body)))
         return body
 
     def look_at(self, body: Any) -> None:

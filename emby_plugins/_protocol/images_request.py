@@ -10,14 +10,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import msgspec
-
 from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import RequestError
 from emby_plugins._images import Image
 from emby_plugins._messages import ImagePart, Message, TextPart
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.request import image_block
+from emby_plugins._protocol.request_body import (
+    Base64,
+    Plain,
+    StreamedBody,
+    body_of,
+    json_body,
+)
 
 MAX_N = 10
 
@@ -84,8 +89,8 @@ class ImagesRequest:
         """Below the base URL."""
         return "/images/edits" if self.images else "/images/generations"
 
-    def encode(self, limits: Limits) -> tuple[str, bytes]:
-        """The content type and the body.
+    def encode(self, limits: Limits) -> tuple[str, bytes | StreamedBody]:
+        """The content type and the body, which is streamed if it has large images.
 
         JSON, as 2026-08 reads all images of it, and of a form one; but a mask only of a form.
         Raises `InvalidImageError` for an image that Emby does not take.
@@ -98,22 +103,25 @@ class ImagesRequest:
         if blocks:
             fields["images"] = [{"image_url": block["url"]} for block in blocks]
         try:
-            return "application/json", msgspec.json.encode(fields)
+            return "application/json", json_body(fields)
         except (TypeError, ValueError) as error:
             raise RequestError(f"The request can't be written as JSON: {error}.") from None
 
 
-def _form(fields: Mapping[str, object], files: Mapping[str, Image]) -> tuple[str, bytes]:
+def _form(
+    fields: Mapping[str, object], files: Mapping[str, Image]
+) -> tuple[str, bytes | StreamedBody]:
     """A multipart form; names and media types are ours, so they need no escaping."""
     head = "Content-Disposition: form-data; name="
-    parts = [f'{head}"{n}"\r\n\r\n{value}'.encode() for n, value in fields.items()]
-    for name, image in files.items():
+    texts = [f'{head}"{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    images = {name: image.pinned() for name, image in files.items()}
+    digests = [image.sha256 for image in images.values()]
+    # Made of all that is in it, the boundary can't be in it; the same form has the same bytes.
+    boundary = f"emby-{hashlib.sha256(''.join(texts + digests).encode()).hexdigest()}"
+    parts: list[bytes | Base64 | Plain] = [f"--{boundary}\r\n{t}\r\n".encode() for t in texts]
+    for name, image in images.items():
         file = f'{head}"{name}"; filename="{name}{image.suffix}"'
         kind = f"Content-Type: {image.media_type}"
-        parts.append(f"{file}\r\n{kind}\r\n\r\n".encode() + image.data)
-    digest = hashlib.sha256(b"".join(parts)).hexdigest()
-    # Made of all that is in it, the boundary can't be in it; the same form has the same bytes.
-    boundary = f"emby-{digest}".encode()
-    body = b"".join(b"--%b\r\n%b\r\n" % (boundary, part) for part in parts)
-    kind = f"multipart/form-data; boundary={boundary.decode()}"
-    return kind, body + b"--%b--\r\n" % boundary
+        parts += [f"--{boundary}\r\n{file}\r\n{kind}\r\n\r\n".encode(), Plain(image), b"\r\n"]
+    parts.append(f"--{boundary}--\r\n".encode())
+    return f"multipart/form-data; boundary={boundary}", body_of(parts)

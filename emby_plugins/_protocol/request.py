@@ -11,15 +11,13 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
-import pybase64
-
 from emby_plugins._chat import ChatRequest, JSONSchema, Tool
 from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
 from emby_plugins._images import Image
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
 from emby_plugins._messages import ImagePart, Message, Part, TextPart
 from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.request_body import DataURL, StreamedBody, json_body
 
 _PLAIN_OPTIONS = (
     "temperature",
@@ -60,8 +58,8 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def chat_body(request: ChatRequest, limits: Limits) -> bytes:
-    """The JSON body of `POST /chat/completions`.
+def chat_body(request: ChatRequest, limits: Limits) -> bytes | StreamedBody:
+    """The JSON body of `POST /chat/completions`, streamed if it has large images.
 
     Raises `InvalidImageError` for an image that Emby does not take, and `RequestError` for what
     is not JSON.
@@ -94,7 +92,7 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes:
         )
     body |= options.get("extra_body") or {}
     try:
-        return msgspec.json.encode(body)
+        return json_body(body)
     except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"The request can't be written as JSON: {error}.") from None
 
@@ -221,7 +219,7 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
     if sniff(part.data) in ACCEPTED_MEDIA_TYPES:
         # Not every gateway takes `file`, so an image always travels as one.
         return image_block(Image(part.data), None, limits)
-    file: dict[str, Any] = {"file_data": _data_url(part.media_type, part.data)}
+    file: dict[str, Any] = {"file_data": DataURL(part.media_type, Image(part.data))}
     if part.filename:
         file["filename"] = part.filename
     return {"type": "file", "file": file}
@@ -229,11 +227,11 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
 
 def image_block(image: Image, detail: str | None, limits: Limits) -> dict[str, Any]:
     """An image block: Vision Support page, "Using HTTPS URLs" and "Base64 Inline Data"."""
-    url: str | msgspec.Raw
+    url: str | DataURL
     if image.url is not None:
         url = image.url
     else:
-        # Type and size first: an image in a file is not read before it is known to be small.
+        image = image.pinned()
         kind = image.media_type or ""
         if kind not in ACCEPTED_MEDIA_TYPES:
             hint = "Emby takes JPEG, PNG, WebP and GIF; Image.from_pil() converts."
@@ -242,17 +240,11 @@ def image_block(image: Image, detail: str | None, limits: Limits) -> dict[str, A
             most = limits.request_image
             hint = "Send a smaller one, or set Limits(request_image=...) if your model takes it."
             raise InvalidImageError(f"{image!r} is over the limit of {most:,} bytes.", hint=hint)
-        url = _data_url(kind, image.data)
+        url = DataURL(kind, image)
     block: dict[str, Any] = {"url": url}
     if detail:
         block["detail"] = detail
     return {"type": "image_url", "image_url": block}
-
-
-def _data_url(media_type: str, data: bytes) -> msgspec.Raw:
-    # Base64 needs no escaping, so it is put into the JSON as it is: no copy as text.
-    head = msgspec.json.encode(f"data:{media_type};base64,")
-    return msgspec.Raw(b"".join((head[:-1], pybase64.b64encode(data), b'"')))
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
