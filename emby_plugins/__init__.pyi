@@ -25,6 +25,8 @@ from ._chat import (
     ImageReceived as ImageReceived,
     JSONSchema as JSONSchema,
     ReasoningDelta as ReasoningDelta,
+    RefusalDelta as RefusalDelta,
+    ServerTool as ServerTool,
     StreamEvent as StreamEvent,
     TextDelta as TextDelta,
     Tool as Tool,
@@ -89,6 +91,7 @@ from ._messages import (
     FilePart as FilePart,
     ImagePart as ImagePart,
     Message as Message,
+    Reasoning as Reasoning,
     TextPart as TextPart,
     ToolCall as ToolCall,
 )

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from emby_plugins import _endings as endings
 from emby_plugins._images import Image, PreparedImage
-from emby_plugins._messages import Message, ToolCall
+from emby_plugins._messages import Message, Reasoning, ToolCall
 
 DEFAULT_MODEL = "qwen2.5-vision"
 """The model in the examples of both of Emby's pages: it looks at images and makes them."""
@@ -23,6 +23,19 @@ class Tool:
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     strict: bool | None = None
+    cache_control: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTool:
+    """A tool that the gateway runs itself, such as `ServerTool("web_search", {"max_uses": 3})`.
+
+    The states from 2026-02 on take `web_search` (`user_location`, `search_context_size`,
+    `max_uses`), 2026-08 also `tool_search`; earlier ones refuse all of them, free of charge.
+    """
+
+    type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +74,7 @@ class ChatOptions(TypedDict, total=False):
     frequency_penalty: float | None
     presence_penalty: float | None
     reasoning_effort: str | None
-    tools: Sequence[Tool] | None
+    tools: Sequence[Tool | ServerTool] | None
     tool_choice: str | None
     response_format: JSONSchema | Literal["text", "json_object"] | None
     image_config: ImageConfig | None
@@ -93,10 +106,13 @@ class ChatRequest:
 class Usage:
     """What a call used: tokens, and US dollars.
 
-    `reasoning_tokens` and `image_tokens` are parts of `completion_tokens`. If the gateway does
-    not report what a call cost, `cost` is computed from the prices of the model, as far as they are
-    known, and `cost_is_estimate` is True. Prices are those of `Emby.models()`, if this client
-    has called it, and of plugins (`emby_models`).
+    `cached_tokens`, `cache_write_tokens`, `input_image_tokens` and `input_audio_tokens` are parts
+    of `prompt_tokens`; `reasoning_tokens`, `image_tokens` and `audio_tokens` are parts of
+    `completion_tokens`. `cost_details` are the parts of the cost that the gateway lists, under the
+    names of 2026-08, such as `input_cost`. Where the gateway does not say what a call cost, `cost`
+    is computed from the prices of the model, as far as they are known, and `cost_is_estimate` is
+    True. Prices are those of `Emby.models()`, if this client has called it, and of plugins
+    (`emby_models`).
     """
 
     prompt_tokens: int = 0
@@ -107,14 +123,25 @@ class Usage:
     image_tokens: int = 0
     cost: float | None = None
     cost_is_estimate: bool = False
+    cache_write_tokens: int = 0
+    input_image_tokens: int = 0
+    input_audio_tokens: int = 0
+    audio_tokens: int = 0
+    cost_details: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A page the model refers to."""
+    """A page the model refers to: the text from `start_index` to `end_index` is based on it.
+
+    `cited_text` is the passage of the page. All but the URL may be missing.
+    """
 
     url: str
     title: str = ""
+    start_index: int | None = None
+    end_index: int | None = None
+    cited_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +149,16 @@ class ChatReply:
     """What a model answered, the same whether it was streamed or not.
 
     `images` hold the very bytes that were sent. `finish_reason` is `stop`, `length`,
-    `tool_calls` or `content_filter`, or None if the gateway gave none. `created` is in seconds
-    since 1970. `metadata` is what the gateway says of its routing. `streamed` is whether it came
-    as a stream. `stop_sequence` is the one of `stop` at which the text was cut here; None if
-    none occurred, or if the gateway cut the text itself. `headers` are those of the response,
+    `tool_calls` or `content_filter`, None if the gateway gave none. `created` is in seconds
+    since 1970. `metadata` is the gateway's record of its routing. `streamed` is whether it came
+    as a stream. `stop_sequence` is the one of `stop` at which the text was cut here; None where
+    none was met, or where the gateway cut the text itself. `headers` are those of the response,
     under lower-case names, without the API key. `raw` is the parsed JSON, or the list of chunks of
     a stream, without the data of images: only with `keep_raw=True`. `unread` is what could not be
     read, each piece as it was received: only in the `partial` of an error. `prepared_images` lists
-    the input images that were changed before they were sent. Image Generation
-    page, "Response Format".
+    the input images that were changed before they were sent. `refusal` is the part of the text
+    that the provider marks as a refusal to answer. `thoughts` is the reasoning in the form in
+    which `message` takes it back to the model. Image Generation page, "Response Format".
     """
 
     text: str = ""
@@ -152,6 +180,8 @@ class ChatReply:
     headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     raw: Any = field(default=None, compare=False, repr=False)
     prepared_images: tuple[PreparedImage, ...] = field(default=(), compare=False, repr=False)
+    refusal: str = ""
+    thoughts: Reasoning | None = field(default=None, repr=False)
 
     @property
     def cached(self) -> bool:
@@ -188,7 +218,9 @@ class ChatReply:
     def message(self) -> Message:
         """The reply as a message of the history, to send back with the next turn."""
         text = (self.text,) if self.text else ()
-        return Message.assistant(*text, *self.images, tool_calls=self.tool_calls)
+        return Message.assistant(
+            *text, *self.images, tool_calls=self.tool_calls, reasoning=self.thoughts
+        )
 
     def show(self, title: str = "") -> None:
         """Show the reply below the cell of a notebook, or print it; `title` is a line above it.
@@ -210,6 +242,11 @@ class TextDelta:
     """A further piece of the reply's text."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDelta(TextDelta):
+    """A further piece of text that the provider marks as a refusal to answer."""
 
 
 @dataclass(frozen=True, slots=True)

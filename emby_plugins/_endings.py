@@ -85,6 +85,8 @@ def image_count_error(reply: "ChatReply") -> ImageCountError:
 
 def _finish(reply: "ChatReply") -> str:
     reason = reply.finish_reason
+    if reply.refusal:
+        return "The model refused to answer; its text is the refusal."
     if reason in _KNOWN:
         return _KNOWN[reason]
     if reason is not None and reason not in _NORMAL:

@@ -3,7 +3,7 @@
 import json
 import mimetypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -19,9 +19,14 @@ Detail = Literal["low", "high", "auto"]
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """Text inside a message: Vision Support page, "Content Format (Mixed Input)", text block."""
+    """Text inside a message: Vision Support page, "Content Format (Mixed Input)", text block.
+
+    `cache_control` marks the end of a prefix for the provider's cache, such as
+    `{"type": "ephemeral"}`: 2026-08 takes it, earlier states drop it.
+    """
 
     text: str
+    cache_control: Mapping[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +115,44 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Reasoning:
+    """The reasoning behind a message, in the form in which the model takes it back.
+
+    `model` is the model that was requested; no other model gets the reasoning, since it may be
+    encrypted or signed. `fields` are those of the message as they were received, such as
+    `reasoning_details`, the pieces of a stream joined. `calls` has what came with tool calls, such
+    as Google's thought signatures, by the id of the call.
+    """
+
+    model: str
+    fields: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+    calls: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON values, to be stored with a message."""
+        return {"model": self.model, "fields": dict(self.fields), "calls": dict(self.calls)}
+
+    @classmethod
+    def from_dict(cls, stored: object) -> Self | None:
+        """The reasoning that `to_dict` stored; None for anything else."""
+        if not isinstance(stored, Mapping) or not isinstance(stored.get("model"), str):
+            return None
+        fields, calls = (stored.get(name) for name in ("fields", "calls"))
+        return cls(
+            stored["model"],
+            fields if isinstance(fields, Mapping) else {},
+            calls if isinstance(calls, Mapping) else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation: a role and its parts, in order.
 
     Sending back an assistant's message with images works. What form Emby accepts there is not
     documented, so its images are prepended to the next user message, the place that image
-    editing reads them from (Image Generation page, "Vision Support").
+    editing reads them from (Image Generation page, "Vision Support"). Its reasoning is sent back
+    to the model that it came from.
     """
 
     role: Role
@@ -123,6 +160,7 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     name: str = ""
+    reasoning: Reasoning | None = None
 
     @classmethod
     def system(cls, *content: Content) -> Self:
@@ -135,9 +173,15 @@ class Message:
         return cls("user", tuple(map(as_part, content)))
 
     @classmethod
-    def assistant(cls, *content: Content, tool_calls: Iterable[ToolCall] = ()) -> Self:
+    def assistant(
+        cls,
+        *content: Content,
+        tool_calls: Iterable[ToolCall] = (),
+        reasoning: Reasoning | None = None,
+    ) -> Self:
         """An answer of the model; usually `reply.message`."""
-        return cls("assistant", tuple(map(as_part, content)), tuple(tool_calls))
+        parts, calls = tuple(map(as_part, content)), tuple(tool_calls)
+        return cls("assistant", parts, calls, reasoning=reasoning)
 
     @classmethod
     def tool(cls, *content: Content, tool_call_id: str, name: str = "") -> Self:

@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
-from emby_plugins._chat import ChatOptions, ChatReply, ChatRequest, ImageConfig, JSONSchema, Tool
+from emby_plugins._chat import (
+    ChatOptions,
+    ChatReply,
+    ChatRequest,
+    ImageConfig,
+    JSONSchema,
+    ServerTool,
+    Tool,
+)
 from emby_plugins._errors import RequestError
 from emby_plugins._images import Image, decode_data_url
 from emby_plugins._messages import (
@@ -252,7 +260,7 @@ def _check_options(options: ChatOptions) -> None:
             raise TypeError(f"unknown key {name!r} in image_config; {hint}")
     tools: Any = options.get("tools") or ()
     for at, tool in enumerate(tools):
-        if not isinstance(tool, Tool):
+        if not isinstance(tool, Tool | ServerTool):
             hint = "Use Tool(name, description, parameters), where parameters is a JSON schema."
             raise RequestError(f"tools[{at}] is {_named(tool)}; expected a Tool.", hint=hint)
     shape: Any = options.get("response_format")

@@ -22,7 +22,7 @@ class KnownRefusal(NamedTuple):
 
     states: tuple[str, ...]
     path: str
-    value: str
+    value: str | None
     told: str
 
     def covers(self, state: str, violation: Violation) -> bool:
@@ -34,6 +34,10 @@ class KnownRefusal(NamedTuple):
         )
 
 
+NO_WEB_SEARCH = (
+    "This gateway does not run 'web_search' itself: leave out the server-side tool, or define a "
+    "function tool."
+)
 KNOWN_REFUSALS = (
     KnownRefusal(
         ("2025-11",),
@@ -47,6 +51,17 @@ KNOWN_REFUSALS = (
         r"messages\.\d+\.content\.\d+\.type",
         "file",
         "This gateway takes no files: send the text, or pages as images.",
+    ),
+    KnownRefusal(
+        ("2025-11", "2025-12", "2026-02"),
+        r"messages\.\d+\.content\.\d+\.type",
+        "input_audio",
+        "This gateway takes no audio: send a transcript.",
+    ),
+    KnownRefusal(("2025-11", "2025-12"), r"tools\.\d+\.function", None, NO_WEB_SEARCH),
+    KnownRefusal(("2025-11", "2025-12"), r"tools\.\d+\.type", "web_search", NO_WEB_SEARCH),
+    KnownRefusal(
+        ("2025-11", "2025-12", "2026-02"), r"tool_choice\.type", "web_search", NO_WEB_SEARCH
     ),
 )
 

@@ -9,7 +9,6 @@ the reader raises at the end. Only an exceeded limit raises immediately.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from emby_plugins._chat import (
     Citation,
     ImageReceived,
     ReasoningDelta,
+    RefusalDelta,
     StreamEvent,
     TextDelta,
     ToolCallDelta,
@@ -30,12 +30,23 @@ from emby_plugins._errors import (
     ReplyTooLargeError,
 )
 from emby_plugins._images import Image, Provenance
-from emby_plugins._messages import ToolCall
+from emby_plugins._protocol.citations import parse_citation
 from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.image_entry import HINT, ImageReader
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import parse_small
-from emby_plugins._protocol.schema import Completion, ImagePart, ImageURL, TextPart, ToolCallItem
+from emby_plugins._protocol.pieces import Pieces
+from emby_plugins._protocol.reasoning import OpaqueReasoning
+from emby_plugins._protocol.schema import (
+    Completion,
+    ImagePart,
+    ImageURL,
+    MessageItem,
+    RefusalPart,
+    TextPart,
+    ToolCallItem,
+)
+from emby_plugins._protocol.tool_calls import Fragment, ToolCalls
 from emby_plugins._protocol.usage import amended, parse_usage
 from emby_plugins._text import clean_text
 
@@ -44,46 +55,8 @@ _MAX_CITATIONS = 1000
 _MOST_UNREAD = 1000
 # Memory of a tool call or an unread piece besides its text, so that empty ones count as well.
 _OVERHEAD = 512
-_MANY = 4096
-
-
-class _Text(list[str]):
-    """Text in pieces. Joined in blocks: a small `str` takes many times the memory of its text."""
-
-    __slots__ = ("_full",)
-
-    def __init__(self) -> None:
-        self._full = _MANY
-
-    def add(self, piece: str) -> None:
-        """Add a piece."""
-        self.append(piece)
-        if len(self) >= self._full:
-            # Only the pieces since the last join, so that each piece is copied once.
-            first = self._full - _MANY
-            self[first:] = ["".join(self[first:])]
-            self._full += 1
-
-
-class _Call:
-    """A tool call that is still being received."""
-
-    __slots__ = ("arguments", "id", "name")
-
-    def __init__(self, id: str) -> None:  # noqa: A002 - its name on the wire
-        self.id = id
-        self.name = ""
-        self.arguments = _Text()
-
-
-@dataclass(slots=True)
-class Fragment:
-    """A tool call, or a fragment of one, as received."""
-
-    index: int | None
-    id: str
-    name: str
-    arguments: str
+# The memory of a small Python object; JSON has one for each bracket or comma.
+_OBJECT = 64
 
 
 class ReplyAccumulator:
@@ -104,15 +77,15 @@ class ReplyAccumulator:
         self.problem: EmbyError | None = None
         self.size = 0
         """Approximate memory of the text, reasoning, tool calls and unread pieces, in bytes."""
+        self._entries = 0
         self._limits = limits
         self._provenance = provenance
         self._decoder = decoder
         self._image_reader = ImageReader(decoder, limits)
-        self._text, self._reasoning = _Text(), _Text()
+        self._text, self._reasoning, self._refusal = Pieces(), Pieces(), Pieces()
+        self._opaque = OpaqueReasoning()
         self._images: list[Image] = []
-        self._calls: dict[int, _Call] = {}
-        self._index_by_id: dict[str, int] = {}
-        self._last_index = -1
+        self._calls = ToolCalls()
         self._citations: list[Citation] = []
         self._unread: list[bytes] = []
         self._usage: dict[str, Any] | None = None
@@ -127,13 +100,15 @@ class ReplyAccumulator:
         Raises `ReplyTooLargeError`; what was added before is kept.
         """
         self._add_envelope(chunk)
-        for choice in chunk.choices or ():
+        choices = chunk.choices or ()
+        if len(choices) > 1:
+            self.count(len(choices) - 1)
+        for choice in choices:
             self.has_choice = True
             message = choice.delta or choice.message
             if message is not None:
-                reasoning = message.reasoning or message.reasoning_content
-                if reasoning:
-                    yield self.reason(reasoning)
+                if message.reasoning or message.reasoning_content or message.reasoning_details:
+                    yield from self._think(message, is_delta=choice.delta is not None)
                 content = message.content
                 if isinstance(content, str):
                     if content:
@@ -141,26 +116,31 @@ class ReplyAccumulator:
                 elif content:
                     yield from self._parts(content)
                 if message.refusal:
-                    yield self.say(message.refusal)
+                    yield self.refuse(message.refusal)
                 for image in message.images or ():
                     yield from self._add_image(image.image_url)
-                for item in message.tool_calls or ():
-                    yield self._add_tool_call(item)
+                if message.tool_calls:
+                    self.count(len(message.tool_calls) - 1)
+                    for item in message.tool_calls:
+                        yield self._add_tool_call(item)
                 if message.annotations:
                     self.cite(bytes(message.annotations))
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
 
-    def reply(self, **received: Any) -> ChatReply:
-        """Return the reply received so far; `received` are fields that do not come in chunks."""
+    def reply(self, requested_model: str = "", **received: Any) -> ChatReply:
+        """Return the reply received so far; `received` are fields that do not come in chunks.
+
+        Its reasoning is for `requested_model`.
+        """
+        reasoning = "".join(self._reasoning)
         return ChatReply(
             text="".join(self._text),
+            refusal="".join(self._refusal),
             images=tuple(self._images),
-            reasoning="".join(self._reasoning),
-            tool_calls=tuple(
-                ToolCall(call.id, call.name, "".join(call.arguments) or "{}")
-                for _, call in sorted(self._calls.items())
-            ),
+            reasoning=reasoning,
+            thoughts=self._opaque.value(reasoning, requested_model),
+            tool_calls=self._calls.value(),
             citations=tuple(self._citations),
             usage=None if self._usage is None else parse_usage(self._usage),
             finish_reason=self.finish_reason,
@@ -179,11 +159,25 @@ class ReplyAccumulator:
         self._text.add(text)
         return TextDelta(text)
 
-    def reason(self, text: str) -> ReasoningDelta:
-        """Append reasoning."""
+    def reason(self, text: str, name: str = "") -> ReasoningDelta:
+        """Append reasoning, which came in the field `name` if it can be sent back in it."""
         self._grow(text)
         self._reasoning.add(text)
+        if name:
+            self._opaque.note_name(name)
         return ReasoningDelta(text)
+
+    def refuse(self, text: str) -> RefusalDelta:
+        """Append text that is a refusal."""
+        self._grow(text)
+        self._text.add(text)
+        self._refusal.add(text)
+        return RefusalDelta(text)
+
+    def keep_opaque(self, name: str, value: bytes, *, is_delta: bool) -> str:
+        """Keep a field of the message for its model; return the text that can be read in it."""
+        self._charge_objects(value)
+        return self._opaque.add(name, self._decoder.restore(value), is_delta=is_delta)
 
     def show(
         self,
@@ -216,25 +210,27 @@ class ReplyAccumulator:
 
     def call(self, fragment: Fragment) -> ToolCallDelta:
         """Add a tool call, or a fragment of one."""
-        name, arguments = fragment.name, fragment.arguments
-        self._grow(arguments)
-        index = self._index_of(fragment)
-        call = self._calls.get(index)
-        new = call is None
-        if call is None:
-            call = self._new_call(index, fragment.id or f"call_{index}")
-        # Some gateways repeat the name in every fragment. Hosts concatenate names, so emit it once.
-        name = "" if call.name else name
-        call.name = call.name or name
-        call.arguments.add(arguments)
-        return ToolCallDelta(index, call.id if new else "", name, arguments)
+        self._grow(fragment.arguments)
+        delta = self._calls.add(fragment)
+        if delta.id:
+            self._charge(_OVERHEAD)
+        if fragment.extra:
+            self._charge_objects(fragment.extra)
+            self._opaque.add_to_call(self._calls.id_at(delta.index), fragment.extra)
+        return delta
 
     def cite(self, annotations: bytes) -> None:
         """Add citations, at most a thousand. They only inform, so malformed ones are ignored."""
         entries = parse_small(annotations)
         if isinstance(entries, list):
             free = max(0, _MAX_CITATIONS - len(self._citations))
-            self._citations += map(_citation, entries[:free])
+            self._citations += map(parse_citation, entries[:free])
+
+    def count(self, entries: int = 1) -> None:
+        """Count entries of lists against the limit."""
+        self._entries += entries
+        if self._entries > self._limits.entries:
+            self._limits.check("entries", self._entries)
 
     def keep_unread(self, raw: bytes, problem: EmbyError) -> None:
         """Keep unreadable content as received; the first problem is raised at the end."""
@@ -283,10 +279,26 @@ class ReplyAccumulator:
         if chunk.usage:
             self.note_usage(bytes(chunk.usage))
 
-    def _parts(self, parts: list[TextPart | ImagePart]) -> Iterator[StreamEvent]:
+    def _think(self, message: MessageItem, *, is_delta: bool) -> Iterator[StreamEvent]:
+        text = name = ""
+        if message.reasoning:
+            text, name = message.reasoning, "reasoning"
+        elif message.reasoning_content:
+            text, name = message.reasoning_content, "reasoning_content"
+        if message.reasoning_details:
+            details = bytes(message.reasoning_details)
+            readable = self.keep_opaque("reasoning_details", details, is_delta=is_delta)
+            text = text or readable
+        if text:
+            yield self.reason(text, name)
+
+    def _parts(self, parts: list[TextPart | ImagePart | RefusalPart]) -> Iterator[StreamEvent]:
+        self.count(len(parts) - 1)
         for part in parts:
             if isinstance(part, ImagePart):
                 yield from self._add_image(part.image_url)
+            elif isinstance(part, RefusalPart):
+                yield self.refuse(part.refusal)
             else:
                 yield self.say(part.text)
 
@@ -312,7 +324,8 @@ class ReplyAccumulator:
     def _add_tool_call(self, item: ToolCallItem) -> ToolCallDelta:
         function = item.function
         name, arguments = (function.name, function.arguments) if function else ("", "")
-        return self.call(Fragment(item.index, item.id or "", name or "", arguments or ""))
+        extra = bytes(item.extra_content)
+        return self.call(Fragment(item.index, item.id or "", name or "", arguments or "", extra))
 
     def _grow(self, text: str) -> None:
         # A single character beyond U+FFFF makes CPython store the string in 4 bytes each.
@@ -320,34 +333,14 @@ class ReplyAccumulator:
         if self.size > self._limits.text:
             self._limits.check("text", self.size)
 
+    def _charge_objects(self, raw: bytes) -> None:
+        """Charge for JSON that is kept as Python objects."""
+        self._charge(len(raw) + _OBJECT * sum(raw.count(byte) for byte in (b"{", b"[", b",")))
+
     def _charge(self, size: int) -> None:
         self.size += size
         if self.size > self._limits.text:
             self._limits.check("text", self.size)
-
-    def _index_of(self, fragment: Fragment) -> int:
-        """Return the index of the call that a fragment belongs to.
-
-        The fragment's own index counts, unless it has a name and another id than the call at that
-        index: then it is a new call, since some gateways give all calls index 0. A fragment
-        without an index belongs to the call with its id. Otherwise a named one starts a new call
-        and an unnamed one continues the last.
-        """
-        index = fragment.index
-        if index is not None:
-            there = self._calls.get(index)
-            if there is None or not fragment.name or fragment.id in ("", there.id):
-                return index
-        if fragment.id:
-            return self._index_by_id.get(fragment.id, self._last_index + 1)
-        return self._last_index + 1 if fragment.name else max(self._last_index, 0)
-
-    def _new_call(self, index: int, id: str) -> _Call:  # noqa: A002
-        self._charge(_OVERHEAD)
-        call = self._calls[index] = _Call(id)
-        self._index_by_id[id] = index
-        self._last_index = max(self._last_index, index)
-        return call
 
 
 def _whole(number: float) -> int | None:
@@ -355,10 +348,3 @@ def _whole(number: float) -> int | None:
         return int(number)
     except (ValueError, OverflowError):
         return None
-
-
-def _citation(annotation: object) -> Citation:
-    cited = annotation.get("url_citation") if isinstance(annotation, dict) else None
-    if not isinstance(cited, dict):
-        return Citation(url="", title=str(annotation)[:200])
-    return Citation(url=str(cited.get("url") or ""), title=str(cited.get("title") or ""))

@@ -12,13 +12,15 @@ import msgspec
 
 from emby_plugins._chat import StreamEvent
 from emby_plugins._errors import MalformedReplyError
-from emby_plugins._protocol.accumulator import Fragment, ReplyAccumulator
+from emby_plugins._protocol.accumulator import ReplyAccumulator
 from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.loose_json import Document, Value
+from emby_plugins._protocol.reasoning import OPAQUE
+from emby_plugins._protocol.tool_calls import Fragment
 
-_TEXT_TYPES = {"", "text", "output_text", "input_text", "refusal"}
+_TEXT_TYPES = {"", "text", "output_text", "input_text"}
 _REASONING_TYPES = {"thinking", "reasoning", "reasoning_text", "summary_text"}
 _SILENT_TYPES = {"redacted_thinking", "step-start", "ping"}
 _TEXT_KEYS = ("text", "thinking", "reasoning", "content", "summary")
@@ -90,7 +92,9 @@ class LenientReader:
             return
         self._into.has_choice = True
         facts = {name: value.plain() for name, value in found.items()}
-        revised = (item.members("revised_prompt").get("revised_prompt") for item in data.items())
+        revised = (
+            item.members("revised_prompt").get("revised_prompt") for item in self._entries(data)
+        )
         prompts = [str(value.plain()).strip() for value in revised if value is not None]
         # The newest gateway repeats the prompt as it was sent.
         if any(prompt not in ("None", self._images_for) for prompt in prompts):
@@ -106,7 +110,7 @@ class LenientReader:
     def _choices(self, choices: Value) -> Iterator[StreamEvent]:
         if choices.kind != "[":
             self._unread(choices, "The choices are not a list.")
-        for item in choices.items():
+        for item in self._entries(choices):
             if item.kind == "{":
                 yield from self._choice(item)
             else:
@@ -120,26 +124,25 @@ class LenientReader:
             return
         self._into.has_choice = True
         message = found.get("delta")
-        if message is None or message.is_null:
+        is_delta = message is not None and not message.is_null
+        if not is_delta:
             message = found.get("message")
         if message is not None:
-            yield from self._message(message)
+            yield from self._message(message, is_delta=is_delta)
         reason = found.get("finish_reason")
         if reason is not None and reason.is_whole and not reason.is_empty:
             self._into.finish_reason = str(reason.plain())[:_MAX_WORD]
 
-    def _message(self, message: Value) -> Iterator[StreamEvent]:
+    def _message(self, message: Value, *, is_delta: bool) -> Iterator[StreamEvent]:
         if message.kind != "{":
             self._unread(message, "A message is not an object.")
             return
         found = {name: value for name, value in message.all_members() if name in _MESSAGE}
-        reasoning = [found[n] for n in ("reasoning", "reasoning_content") if n in found]
-        for value in [value for value in reasoning if not value.is_empty][:1]:
-            yield from self._reasoning(value)
+        yield from self._thoughts(found, is_delta=is_delta)
         if "content" in found:
             yield from self._content(found["content"])
         if "refusal" in found:
-            yield from self._content(found["refusal"])
+            yield from self._refusal(found["refusal"])
         for name in ("images", "image", "image_url"):
             if name in found:
                 yield from self._images(found[name])
@@ -150,11 +153,32 @@ class LenientReader:
         if "audio" in found:
             self._unread(found["audio"], "It has audio, which is not supported.")
 
-    def _reasoning(self, value: Value) -> Iterator[StreamEvent]:
+    def _thoughts(self, found: dict[str, Value], *, is_delta: bool) -> Iterator[StreamEvent]:
+        readable = ""
+        for name in OPAQUE:
+            if name in found and found[name].is_whole and not found[name].is_empty:
+                kept = self._into.keep_opaque(name, found[name].raw, is_delta=is_delta)
+                readable = kept or readable
+        texts = [n for n in ("reasoning", "reasoning_content") if n in found]
+        name = next((name for name in texts if not found[name].is_empty), "")
+        if name:
+            yield from self._reasoning(found[name], name if found[name].kind == '"' else "")
+        elif readable:
+            yield self._into.reason(readable)
+
+    def _reasoning(self, value: Value, name: str = "") -> Iterator[StreamEvent]:
         # Reasoning without text, such as encrypted reasoning, is ignored.
-        for text in _texts(value):
+        for text in self._texts(value):
             for piece in self._pieces(text):
-                yield self._into.reason(piece)
+                yield self._into.reason(piece, name)
+
+    def _refusal(self, value: Value) -> Iterator[StreamEvent]:
+        if value.kind == '"':
+            for piece in self._pieces(value):
+                if piece:
+                    yield self._into.refuse(piece)
+        else:
+            yield from self._content(value)
 
     def _content(self, content: Value) -> Iterator[StreamEvent]:
         if content.kind == '"':
@@ -162,7 +186,7 @@ class LenientReader:
                 if piece:
                     yield self._into.say(piece)
         elif content.kind == "[":
-            for part in content.items():
+            for part in self._entries(content):
                 yield from self._part(part)
         elif content.kind == "{":
             yield from self._part(content)
@@ -175,8 +199,11 @@ class LenientReader:
             return
         found = part.members("type", *_TEXT_KEYS, "refusal")
         kind = found["type"].plain() if "type" in found else ""
-        text = found.get("refusal") or found.get("text")
-        if kind in _REASONING_TYPES:
+        text = found.get("text")
+        refusal = found.get("refusal") or text
+        if kind == "refusal" and refusal is not None and refusal.kind in '"n':
+            yield from self._refusal(refusal)
+        elif kind in _REASONING_TYPES:
             yield from self._reasoning(part)
         elif kind in _TEXT_TYPES and text is not None and text.kind in '"n':
             yield from self._content(text)
@@ -192,7 +219,7 @@ class LenientReader:
 
     def _images(self, images: Value) -> Iterator[StreamEvent]:
         if images.kind == "[":
-            for item in images.items():
+            for item in self._entries(images):
                 yield from self._image(item)
         elif not images.is_empty:
             yield from self._image(images)
@@ -205,7 +232,7 @@ class LenientReader:
         yield from self._into.show(raw, is_whole=entry.is_whole, otherwise=otherwise)
 
     def _tool_calls(self, calls: Value) -> Iterator[StreamEvent]:
-        items = [calls] if calls.kind == "{" else calls.items()
+        items = [calls] if calls.kind == "{" else self._entries(calls)
         if calls.kind not in "[{" and not calls.is_empty:
             self._unread(calls, "The tool calls are not a list.")
         for item in items:
@@ -217,7 +244,7 @@ class LenientReader:
 
     def _fragment(self, item: Value) -> Fragment | None:
         """Parse a tool call with a `function` object, as OpenAI's, or with its fields inline."""
-        found = item.members("index", "id", "call_id", "function", "name", "arguments", "input")
+        found = item.members(*_CALL)
         function = found.get("function")
         if function is not None and function.kind == "{":
             found |= function.members("name", "arguments", "input")
@@ -227,7 +254,10 @@ class LenientReader:
         id_ = id_ or self._plain(found.get("call_id"))
         if not isinstance(name, str | None) or not isinstance(id_, str | int | None):
             return None
-        return Fragment(_index(index), str(id_ or ""), name or "", self._arguments(found))
+        extra = found.get("extra_content")
+        is_extra = extra is not None and extra.is_whole and not extra.is_empty
+        raw = extra.raw if extra is not None and is_extra else b""
+        return Fragment(_index(index), str(id_ or ""), name or "", self._arguments(found), raw)
 
     def _arguments(self, found: dict[str, Value]) -> str:
         value = found.get("arguments") or found.get("input")
@@ -236,6 +266,25 @@ class LenientReader:
         if value.kind == '"':
             return "".join(self._pieces(value))
         return self._decoder.restore(value.raw).decode("utf-8", "replace")
+
+    def _texts(self, value: Value, depth: int = 0) -> Iterator[Value]:
+        """The strings of reasoning: a string, a part or a list of parts."""
+        if value.kind == '"':
+            yield value
+        elif depth < _MAX_DEPTH:
+            for item in self._entries(value):
+                yield from self._texts(item, depth + 1)
+            found = value.members(*_TEXT_KEYS)
+            for key in _TEXT_KEYS:
+                if key in found:
+                    yield from self._texts(found[key], depth + 1)
+                    return
+
+    def _entries(self, values: Value) -> Iterator[Value]:
+        """The items of a list; all but the first count against the limit."""
+        for number, item in enumerate(values.items()):
+            self._into.count(min(number, 1))
+            yield item
 
     def _pieces(self, value: Value) -> Iterator[str]:
         if value.size > _LARGE:
@@ -252,22 +301,9 @@ class LenientReader:
 
 _MESSAGE = {
     *("reasoning", "reasoning_content", "content", "refusal", "images", "image", "image_url"),
-    *("tool_calls", "annotations", "audio"),
+    *("tool_calls", "annotations", "audio", *OPAQUE),
 }
-
-
-def _texts(value: Value, depth: int = 0) -> Iterator[Value]:
-    """Yield the strings of reasoning: a string, a part or a list of parts."""
-    if value.kind == '"':
-        yield value
-    elif depth < _MAX_DEPTH:
-        for item in value.items():
-            yield from _texts(item, depth + 1)
-        found = value.members(*_TEXT_KEYS)
-        for key in _TEXT_KEYS:
-            if key in found:
-                yield from _texts(found[key], depth + 1)
-                return
+_CALL = ("index", "id", "call_id", "function", "name", "arguments", "input", "extra_content")
 
 
 def _index(value: Any) -> int | None:

@@ -14,8 +14,12 @@ from typing import Any
 import msgspec
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-# Matches short strings as a whole; only the quote of a longer one, for `_end_of_string`.
-_STRUCTURE = re.compile(rb'"[^"\\]{0,256}+"|(")|([\[{])|([\]}])')
+# Matches runs of small containers and short strings as a whole, so that a million empty lists cost
+# little; only the quote of a longer string, for `_end_of_string`.
+_STRUCTURE = re.compile(
+    rb'(?:[\[{](?:"[^"\\]{0,256}+"|[^\[\]{}"])*+[\]}][\s,]*+)++'
+    rb'|"[^"\\]{0,256}+"|(")|([\[{])|([\]}])'
+)
 _STRING, _OPENING = 1, 2
 _SCALAR = re.compile(rb"(?:true|false|null|NaN|-?Infinity|-?[0-9][0-9eE.+-]*+)(?=[\s,\]}]|\Z)")
 _WORDS = (b"true", b"false", b"null", b"NaN", b"Infinity", b"-Infinity")
@@ -98,7 +102,7 @@ class Document:
         return -1
 
     def _end_of_container(self, at: int) -> int:
-        depth = 0
+        depth, at = 1, at + 1
         while at >= 0:
             for found in _STRUCTURE.finditer(self.data, at):
                 kind = found.lastindex

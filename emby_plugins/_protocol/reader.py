@@ -35,7 +35,7 @@ from emby_plugins._protocol.stop_sequences import StopFilter, cut_reply
 from emby_plugins._text import clean_text
 
 _DONE = b"[DONE]"
-_CONTENT = ("text", "images", "reasoning", "tool_calls", "unread")
+_CONTENT = ("text", "images", "reasoning", "thoughts", "tool_calls", "unread")
 _EVENT_STREAM = "text/event-stream"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
@@ -129,6 +129,7 @@ class ReplyReader:
                             self._has_begun = True
                             yield from self._accumulator.add(parsed)
                         else:
+                            self._accumulator.count()
                             yield from self._take(event)
                             if self.is_done:
                                 return
@@ -168,6 +169,7 @@ class ReplyReader:
         """The reply as far as it has arrived."""
         streamed = self._events is not None
         reply = self._accumulator.reply(
+            self._model,
             request_id=self._request_id,
             streamed=streamed,
             headers=self._headers,

@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from emby_plugins._catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard, find_model
-from emby_plugins._chat import ChatRequest
+from emby_plugins._chat import ChatRequest, ServerTool, Tool
 from emby_plugins._errors import APIError, BadRequestError, EmbyError, NotFoundError
 from emby_plugins._messages import FilePart, Message, as_part
 from emby_plugins._protocol.images_request import ImagesRequest
@@ -73,10 +73,19 @@ def hint_for(request: ChatRequest | ImagesRequest, error: EmbyError) -> str:
         has_none = isinstance(error, NotFoundError) and error.status == 404
         return "This gateway has no images endpoint: use emby.image()." if has_none else ""
     parts = [part for message in request.messages for part in message.content]
-    has_file = any(isinstance(part, FilePart) for part in parts)
-    if isinstance(error, BadRequestError) and has_file and error.param.endswith(".type"):
-        # file-part, 2025-11 and 2025-12.
+    files = [part for part in parts if isinstance(part, FilePart)]
+    if isinstance(error, BadRequestError) and files and error.param.endswith(".type"):
+        # file-part and part-input-audio, 2025-11 and 2025-12.
+        if all(file.media_type.startswith("audio/") for file in files):
+            return "This gateway takes no audio: send a transcript."
         return "This gateway takes no files: send the text, or pages as images."
+    types = [t.type for t in request.options.get("tools") or () if isinstance(t, ServerTool)]
+    if isinstance(error, BadRequestError) and types and error.param.startswith("tool"):
+        # The schemas of 2025-11 and 2025-12 have functions only; nothing was billed.
+        return (
+            f"This gateway does not run {' or '.join(map(repr, types))} itself: leave out the "
+            "server-side tool, or define a function tool."
+        )
     urls = [image.url for m in request.messages for image in m.images if image.url]
     if error.status == 500 and urls:
         # edit-https-unfetchable of every state: no word of the image.
@@ -96,7 +105,7 @@ def _without_required(request: ChatRequest) -> ChatRequest:
     tools = request.options.get("tools") or ()
     if not _is_required(request) or not tools:
         return request
-    names = [tool.name for tool in tools]
+    names = [tool.name if isinstance(tool, Tool) else tool.type for tool in tools]
     if len(names) == 1:
         return replace(request, options={**request.options, "tool_choice": names[0]})
     instruction = (

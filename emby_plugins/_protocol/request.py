@@ -6,17 +6,20 @@ Work".
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from emby_plugins._chat import ChatRequest, JSONSchema, Tool
+import pybase64
+
+from emby_plugins._chat import ChatRequest, JSONSchema, ServerTool, Tool
 from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
 from emby_plugins._images import Image
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
-from emby_plugins._messages import ImagePart, Message, Part, TextPart
+from emby_plugins._messages import ImagePart, Message, Part, TextPart, ToolCall
 from emby_plugins._protocol.limits import Limits
+from emby_plugins._protocol.reasoning import sendable_fields
 from emby_plugins._protocol.request_body import DataURL, StreamedBody, json_body
 
 _PLAIN_OPTIONS = (
@@ -34,6 +37,8 @@ _PLAIN_OPTIONS = (
     "logprobs",
 )
 _TOOL_CHOICES = {"auto", "none", "required"}
+# Names of media types for which the 2026-08 schema has others.
+_AUDIO_FORMATS = {"vnd.wave": "wav", "wave": "wav", "mp4a-latm": "m4a"}
 _TOKEN = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -67,7 +72,10 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes | StreamedBody:
     options = request.options
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(m, limits) for m in _move_images_to_user_messages(request.messages)],
+        "messages": [
+            _message(message, limits, request.model)
+            for message in _move_images_to_user_messages(request.messages)
+        ],
     }
     if request.stream:
         body["stream"] = True
@@ -83,8 +91,7 @@ def chat_body(request: ChatRequest, limits: Limits) -> bytes | StreamedBody:
         body["tools"] = [_tool(tool) for tool in tools]
     choice = options.get("tool_choice")
     if choice is not None:
-        named = {"type": "function", "function": {"name": choice}}
-        body["tool_choice"] = choice if choice in _TOOL_CHOICES else named
+        body["tool_choice"] = _tool_choice(choice, tools or ())
     shape = options.get("response_format")
     if shape is not None:
         body["response_format"] = (
@@ -186,29 +193,39 @@ def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Messa
         yield Message("user", tuple(moved))
 
 
-def _message(message: Message, limits: Limits) -> dict[str, Any]:
-    plain = all(isinstance(part, TextPart) for part in message.content)
+def _message(message: Message, limits: Limits, model: str) -> dict[str, Any]:
+    plain = all(isinstance(p, TextPart) and p.cache_control is None for p in message.content)
     content = message.text if plain else [_part(part, limits) for part in message.content]
     wire: dict[str, Any] = {"role": message.role, "content": content}
     if message.name:
         wire["name"] = message.name
     if message.role == "tool":
         wire["tool_call_id"] = message.tool_call_id
+    thoughts = message.reasoning
+    if thoughts is None or message.role != "assistant" or not _is_same(thoughts.model, model):
+        thoughts = None
+    if thoughts is not None:
+        wire |= sendable_fields(thoughts)
     if message.tool_calls:
-        wire["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
+        extra = thoughts.calls if thoughts is not None else {}
+        wire["tool_calls"] = [_tool_call(call, extra.get(call.id)) for call in message.tool_calls]
     return wire
+
+
+def _is_same(model: str, other: str) -> bool:
+    return model.removeprefix("emby/") == other.removeprefix("emby/")
+
+
+def _tool_call(call: ToolCall, extra: Any) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    wire: dict[str, Any] = {"id": call.id, "type": "function", "function": function}
+    return {**wire, "extra_content": extra} if extra else wire
 
 
 def _part(part: Part, limits: Limits) -> dict[str, Any]:
     if isinstance(part, TextPart):
-        return {"type": "text", "text": part.text}
+        text: dict[str, Any] = {"type": "text", "text": part.text}
+        return text | ({"cache_control": part.cache_control} if part.cache_control else {})
     if isinstance(part, ImagePart):
         return image_block(part.image, part.detail, limits)
     if part.data is None:
@@ -219,6 +236,8 @@ def _part(part: Part, limits: Limits) -> dict[str, Any]:
     if sniff(part.data) in ACCEPTED_MEDIA_TYPES:
         # Not every gateway takes `file`, so an image always travels as one.
         return image_block(Image(part.data), None, limits)
+    if part.media_type.partition("/")[0] == "audio":
+        return _audio_block(part.data, part.media_type)
     file: dict[str, Any] = {"file_data": DataURL(part.media_type, Image(part.data))}
     if part.filename:
         file["filename"] = part.filename
@@ -247,14 +266,32 @@ def image_block(image: Image, detail: str | None, limits: Limits) -> dict[str, A
     return {"type": "image_url", "image_url": block}
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
+def _audio_block(data: bytes, media_type: str) -> dict[str, Any]:
+    """Audio, as 2026-08 takes it; its `data` is base64 without the head of a data URL."""
+    name = media_type.partition(";")[0].partition("/")[2].removeprefix("x-").lower()
+    audio = {"data": pybase64.b64encode_as_string(data), "format": _AUDIO_FORMATS.get(name, name)}
+    return {"type": "input_audio", "input_audio": audio}
+
+
+def _tool(tool: Tool | ServerTool) -> dict[str, Any]:
+    if isinstance(tool, ServerTool):
+        return {"type": tool.type, **tool.settings}
     function: dict[str, Any] = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
     if tool.strict is not None:
         function["strict"] = tool.strict
-    return {"type": "function", "function": function}
+    wire = {"type": "function", "function": function}
+    return {**wire, "cache_control": tool.cache_control} if tool.cache_control else wire
+
+
+def _tool_choice(choice: str, tools: Sequence[Tool | ServerTool]) -> str | dict[str, Any]:
+    if choice in _TOOL_CHOICES:
+        return choice
+    if any(isinstance(tool, ServerTool) and tool.type == choice for tool in tools):
+        return {"type": choice}
+    return {"type": "function", "function": {"name": choice}}
 
 
 def _response_format(shape: JSONSchema) -> dict[str, Any]:

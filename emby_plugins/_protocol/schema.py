@@ -43,6 +43,12 @@ class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
     image_url: ImageURL | str
 
 
+class RefusalPart(msgspec.Struct, tag_field="type", tag="refusal"):
+    """A refusal in an array `content` (OpenAI, chat API)."""
+
+    refusal: str
+
+
 class FunctionItem(msgspec.Struct):
     """The function of a tool call; both fields may arrive in fragments."""
 
@@ -56,6 +62,7 @@ class ToolCallItem(msgspec.Struct):
     index: int | None = None
     id: str | None = None
     function: FunctionItem | None = None
+    extra_content: msgspec.Raw = _NOTHING
     name: None = None
     arguments: None = None
     input: None = None
@@ -68,9 +75,10 @@ class MessageItem(msgspec.Struct):
     that the lenient reader handles it.
     """
 
-    content: str | list[TextPart | ImagePart] | None = None
+    content: str | list[TextPart | ImagePart | RefusalPart] | None = None
     reasoning: str | None = None
     reasoning_content: str | None = None
+    reasoning_details: msgspec.Raw = _NOTHING
     images: list[ImageItem] | None = None
     tool_calls: list[ToolCallItem] | None = None
     annotations: msgspec.Raw = _NOTHING
@@ -78,6 +86,10 @@ class MessageItem(msgspec.Struct):
     image: None = None
     image_url: None = None
     audio: None = None
+    thinking_blocks: None = None
+    reasoning_signature: None = None
+    reasoning_opaque: None = None
+    extra_content: None = None
 
 
 class Choice(msgspec.Struct):

@@ -23,7 +23,7 @@ def cut(text: str, stop: Sequence[str]) -> tuple[str, str | None]:
 def cut_reply(reply: ChatReply, stop: Sequence[str]) -> ChatReply:
     """The reply with its text cut; its finish reason is then the stop sequence."""
     text, sequence = cut(reply.text, stop)
-    if sequence is None:
+    if sequence is None or reply.refusal:
         return reply
     reason = "stop" if reply.finish_reason == "length" else reply.finish_reason
     return replace(reply, text=text, stop_sequence=sequence, finish_reason=reason)
@@ -41,7 +41,7 @@ class StopFilter:
     def apply(self, events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
         """The events, without the text that comes after a stop sequence."""
         for event in events:
-            if isinstance(event, TextDelta):
+            if type(event) is TextDelta:  # a refusal is never cut
                 text = self._feed(event.text)
                 if text:
                     yield TextDelta(text)

@@ -3,17 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from emby_plugins._chat import Usage
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+_COST_USD = "cost_usd_"
 _NAMES = {
     *("prompt_tokens", "completion_tokens", "total_tokens", "reasoning_tokens"),
-    *("prompt_tokens_details", "completion_tokens_details", "cost", "cost_usd_total"),
+    *("prompt_tokens_details", "completion_tokens_details", "cost", "cost_details"),
+    *(_COST_USD + part for part in ("total", "input", "output", "cached_input", "request")),
     # The names of OpenAI's images endpoint.
     *("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"),
 }
-_DETAILS = {"reasoning_tokens", "cached_tokens", "image_tokens"}
+_DETAILS = {
+    *("reasoning_tokens", "cached_tokens", "cache_write_tokens", "image_tokens", "audio_tokens"),
+    # LiteLLM's name.
+    "cache_creation_tokens",
+}
+_MOST_COSTS = 64
+_MOST = 1e15
 
 
 def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +38,9 @@ def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
         if name not in _NAMES:
             continue  # or many chunks could accumulate any number of names
         known = merged.get(name)
-        if isinstance(value, dict):
+        if name == "cost_details" and isinstance(value, dict):
+            value = dict(list(value.items())[:_MOST_COSTS])  # noqa: PLW2901
+        elif isinstance(value, dict):
             value = {k: v for k, v in value.items() if k in _DETAILS}  # noqa: PLW2901
         if isinstance(known, dict) and isinstance(value, dict):
             merged[name] = known | {k: v for k, v in value.items() if v or k not in known}
@@ -41,7 +54,7 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
     prompt = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
     completion = _details(usage, "completion_tokens_details")
     completion = completion or _details(usage, "output_tokens_details")
-    costs = [usage.get("cost"), usage.get("cost_usd_total")]
+    costs = [usage.get("cost"), usage.get(f"{_COST_USD}total")]
     input_tokens = _count(usage, "prompt_tokens") or _count(usage, "input_tokens")
     output_tokens = _count(usage, "completion_tokens") or _count(usage, "output_tokens")
     return Usage(
@@ -53,8 +66,30 @@ def parse_usage(usage: dict[str, Any]) -> Usage:
         or _count(completion, "reasoning_tokens"),
         cached_tokens=_count(prompt, "cached_tokens"),
         image_tokens=_count(completion, "image_tokens"),
-        cost=next((float(c) for c in costs if isinstance(c, int | float) and 0 <= c < 1e15), None),
+        cost=next((float(c) for c in costs if _is_amount(c)), None),
+        cache_write_tokens=_count(prompt, "cache_write_tokens")
+        or _count(prompt, "cache_creation_tokens"),
+        input_image_tokens=_count(prompt, "image_tokens"),
+        input_audio_tokens=_count(prompt, "audio_tokens"),
+        audio_tokens=_count(completion, "audio_tokens"),
+        cost_details=_cost_details(usage),
     )
+
+
+def _cost_details(usage: dict[str, Any]) -> dict[str, float]:
+    """The parts of the cost, under the names of 2026-08: `cost_usd_input` is `input_cost`."""
+    named = {
+        f"{name.removeprefix(_COST_USD)}_cost": value
+        for name, value in usage.items()
+        if name.startswith(_COST_USD)
+    }
+    listed = named | _details(usage, "cost_details")
+    return {name: float(value) for name, value in listed.items() if _is_amount(value)}
+
+
+def _is_amount(value: object) -> "TypeIs[int | float]":
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= cast("float", value) < _MOST
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
@@ -64,7 +99,7 @@ def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _count(counts: dict[str, Any], name: str) -> int:
     count = counts.get(name)
-    return int(count) if isinstance(count, int | float) and 0 <= count < 1e15 else 0
+    return int(count) if _is_amount(count) else 0
 
 
 def with_estimated_cost(usage: Usage, pricing: Mapping[str, str], images: int = 0) -> Usage:

@@ -3,14 +3,15 @@
 import logging
 
 import pytest
-from bodies import KNOWN_REFUSALS, BodyCheck
+from bodies import KNOWN_REFUSALS, NO_WEB_SEARCH, BodyCheck
 from recordings.recordings import STATES, recordings, request_schema
 from recordings.validation import violations
 from support import ScriptedBackend, answer, completion
 
-from emby_plugins import BadRequestError, Emby, FilePart, Message, Tool
+from emby_plugins import BadRequestError, Emby, FilePart, Message, ServerTool, Tool
+from emby_plugins.mock import PROFILES, MockBackend, activate
 
-REQUIRED, FILE = KNOWN_REFUSALS
+REQUIRED, FILE, AUDIO, *_ = KNOWN_REFUSALS
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -81,3 +82,19 @@ def test_the_exception_for_files_is_said() -> None:
     with Emby(**backend.on) as emby, pytest.raises(BadRequestError) as caught:
         emby.chat(Message.user("Read it.", pdf))
     assert str(caught.value).endswith(FILE.told)
+
+
+@pytest.mark.parametrize("state", ["2025-11", "2025-12"])
+def test_the_exceptions_for_audio_and_server_tools_are_said(state: str) -> None:
+    """Both are refused free of charge by states without them, and the error says what to do."""
+    sound = FilePart.from_bytes(b"RIFF", filename="a.wav", media_type="audio/wav")
+    with (
+        activate(MockBackend(profile=PROFILES[state])),
+        Emby(base_url="mock:") as emby,
+    ):
+        with pytest.raises(BadRequestError) as caught:
+            emby.chat(Message.user("What is this?", sound))
+        assert str(caught.value).endswith(AUDIO.told)
+        with pytest.raises(BadRequestError) as caught:
+            emby.chat("News?", tools=[ServerTool("web_search")])
+        assert str(caught.value).endswith(NO_WEB_SEARCH)

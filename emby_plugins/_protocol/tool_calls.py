@@ -1,0 +1,88 @@
+"""Put the fragments of tool calls together."""
+
+from dataclasses import dataclass
+
+from emby_plugins._chat import ToolCallDelta
+from emby_plugins._messages import ToolCall
+from emby_plugins._protocol.pieces import Pieces
+
+
+@dataclass(slots=True)
+class Fragment:
+    """A tool call, or a fragment of one, as received. `extra` is JSON that came with it."""
+
+    index: int | None
+    id: str
+    name: str
+    arguments: str
+    extra: bytes = b""
+
+
+class _Call:
+    """A tool call that is still being received."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self, id: str) -> None:  # noqa: A002 - its name on the wire
+        self.id = id
+        self.name = ""
+        self.arguments = Pieces()
+
+
+class ToolCalls:
+    """The tool calls of one reply."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, _Call] = {}
+        self._index_by_id: dict[str, int] = {}
+        self._last_index = -1
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def add(self, fragment: Fragment) -> ToolCallDelta:
+        """Add a fragment, and return it as an event; the first one of a call has its id."""
+        index = self._index_of(fragment)
+        call = self._calls.get(index)
+        new = call is None
+        if call is None:
+            call = self._new_call(index, fragment.id or f"call_{index}")
+        # Some gateways repeat the name in every fragment. Hosts concatenate names, so emit it once.
+        name = "" if call.name else fragment.name
+        call.name = call.name or name
+        call.arguments.add(fragment.arguments)
+        return ToolCallDelta(index, call.id if new else "", name, fragment.arguments)
+
+    def id_at(self, index: int) -> str:
+        """The id of the call at an index that an event had."""
+        return self._calls[index].id
+
+    def value(self) -> tuple[ToolCall, ...]:
+        """The calls so far, in order."""
+        return tuple(
+            ToolCall(call.id, call.name, "".join(call.arguments) or "{}")
+            for _, call in sorted(self._calls.items())
+        )
+
+    def _index_of(self, fragment: Fragment) -> int:
+        """Return the index of the call that a fragment belongs to.
+
+        The fragment's own index counts, unless it has a name and another id than the call at that
+        index: then it is a new call, since some gateways give all calls index 0. A fragment
+        without an index belongs to the call with its id. Otherwise a named one starts a new call
+        and an unnamed one continues the last.
+        """
+        index = fragment.index
+        if index is not None:
+            there = self._calls.get(index)
+            if there is None or not fragment.name or fragment.id in ("", there.id):
+                return index
+        if fragment.id:
+            return self._index_by_id.get(fragment.id, self._last_index + 1)
+        return self._last_index + 1 if fragment.name else max(self._last_index, 0)
+
+    def _new_call(self, index: int, id: str) -> _Call:  # noqa: A002
+        call = self._calls[index] = _Call(id)
+        self._index_by_id[id] = index
+        self._last_index = max(self._last_index, index)
+        return call
