@@ -81,6 +81,7 @@ class BaseClient(Generic[_HTTP]):
         image_folder: str | os.PathLike[str] | None = None,
         http_client: _HTTP | None = None,
         image_metadata: ImageMetadata = "reduce",
+        max_connections: int | None = None,
         plugins: Iterable[object] = (),
     ) -> None:
         given = None if api_key is None else Secret(api_key)
@@ -109,7 +110,11 @@ class BaseClient(Generic[_HTTP]):
             raise ConfigurationError(msg)
         self._dialect = Dialect()
         self._listed: list[ModelCard] = []
-        self._transport = self._new_transport(self.base_url, self._key, self._backend, http_client)
+        if max_connections is not None and max_connections < 1:
+            raise ConfigurationError(f"max_connections must be at least 1, got {max_connections}.")
+        self._transport = self._new_transport(
+            self.base_url, self._key, self._backend, http_client, max_connections
+        )
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
         """A client with other settings, which uses the same connections.

@@ -40,9 +40,13 @@ class Call:
         """The seconds left before the deadline."""
         return self.ends - time.monotonic()
 
+    def limits(self) -> TimeLimits:
+        """The time limits of one attempt."""
+        return TimeLimits(self.timeout, self.deadline, self.ends)
+
     def request(self, http: Any) -> Any:
         """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
-        limits = TimeLimits(self.timeout, self.deadline, self.ends)
+        limits = self.limits()
         limits.check()
         headers = self.headers
         if isinstance(self.body, StreamedBody):
@@ -63,7 +67,7 @@ class Call:
         httpx = library_of(error)
         if isinstance(error, httpx.TimeoutException):
             if self.left <= 0:
-                return TimeLimits(self.timeout, self.deadline, self.ends).late()
+                return self.limits().late()
             unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
             doing = "There was no connection" if unsent else "The gateway was silent"
             silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")

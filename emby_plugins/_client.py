@@ -62,6 +62,9 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         image_metadata: what happens to EXIF data of input images. `reduce`: if an image has to be
             re-encoded, only the camera, the time and the exposure are kept, not the location.
             `keep`: all of it is kept. `remove`: all of it is removed from every image.
+        max_connections: how many calls are on the way at once, 100 by default, or as many as the
+            `http_client` has connections; further calls wait in line, within their deadline. In
+            `AsyncEmby` each event loop has as many.
         plugins: hook implementers for this client, besides the installed ones.
 
     A context manager; safe to share between threads. Raises `EmbyError` and its subclasses only.

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from emby_plugins._errors import ConfigurationError
 
 try:
+    import httpcore2 as _core
     import httpx2 as _preferred
 except ImportError:
+    import httpcore as _core  # type: ignore[no-redef]
     import httpx as _preferred  # type: ignore[no-redef]
 
 LIBRARY: Any = _preferred
 """The library whose clients we make ourselves."""
+CORE: Any = _core
+"""What it makes connections with; its errors are those that the library understands."""
 
 if TYPE_CHECKING:
     import httpx

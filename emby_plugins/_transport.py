@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from emby_plugins._asyncio_network import AsyncioBackend
 from emby_plugins._call import Call
 from emby_plugins._deadlines import (
     BodyOver,
@@ -36,7 +37,8 @@ from emby_plugins._errors import (
     EmbyError,
     EmbyTimeoutError,
 )
-from emby_plugins._http import LIBRARY, AsyncHTTPClient, HTTPClient, check_client, library_of
+from emby_plugins._gates import AsyncGate, Gate, Place, pool_size
+from emby_plugins._http import CORE, LIBRARY, AsyncHTTPClient, HTTPClient, check_client, library_of
 from emby_plugins._in_process import InProcessTransport
 from emby_plugins._protocol.backend import Backend
 from emby_plugins._settings import Secret, is_loopback
@@ -57,8 +59,9 @@ def _limits(request: Any) -> TimeLimits:
 
 
 class _BaseResponse:
-    def __init__(self, call: Call, limits: TimeLimits, response: Any) -> None:
+    def __init__(self, call: Call, limits: TimeLimits, response: Any, place: Place) -> None:
         self._errors = library_of(response).HTTPError
+        self._place = place
         self._call = call
         self._limits = limits
         self._response = response
@@ -112,7 +115,10 @@ class Response(_BaseResponse):
 
     def close(self) -> None:
         """Give the connection back, or close it when the body was not read to its end."""
-        self._response.close()
+        try:
+            self._response.close()
+        finally:
+            self._place.give_up()
 
 
 class AsyncResponse(_BaseResponse):
@@ -137,7 +143,10 @@ class AsyncResponse(_BaseResponse):
 
     async def aclose(self) -> None:
         """As `Response.close`. Being cancelled meanwhile does not keep it from being done."""
-        await undisturbed(self._response.aclose())
+        try:
+            await undisturbed(self._response.aclose())
+        finally:
+            self._place.give_up()
 
 
 async def _next(pieces: AsyncIterator[bytes]) -> bytes | None:
@@ -149,13 +158,22 @@ class _Transport(Generic[_HTTP]):
 
     _new: Callable[..., _HTTP]
     _over: Callable[..., Any]
+    _new_gate: Callable[[int], Any]
     _opened: Any
     _kind: str
     _errors: tuple[type[Exception], ...]
     _trace: Callable[..., Any]
 
-    def __init__(self, url: str, key: Secret, backend: Backend | None, given: _HTTP | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: Secret,
+        backend: Backend | None,
+        given: _HTTP | None,
+        max_connections: int | None,
+    ) -> None:
         self._url = url
+        self._size = max_connections or pool_size(given)
         self._proxy: Proxy | None = None
         self._is_traced = bool(
             getattr(given, "trust_env", False) and is_loopback(url) and proxied_scheme(url)
@@ -172,6 +190,7 @@ class _Transport(Generic[_HTTP]):
     def _start(self) -> None:
         """Begin without connections; in a forked child anew, as its parent goes on using them."""
         self._lock = threading.Lock()
+        self._gate = self._new_gate(self._size)
         self._opened = None
 
     def _request(self, call: Call, http: _HTTP) -> Any:
@@ -191,8 +210,12 @@ class _Transport(Generic[_HTTP]):
         is_plain = self._url.startswith("http://")
         certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else _certificates()
         self._proxy = find_proxy(self._url)
+        # All that are open may be kept: there are no more than calls on the way.
+        size = LIBRARY.Limits(max_connections=self._size, max_keepalive_connections=self._size)
         try:
-            return self._over(verify=certificates, proxy=self._proxy and self._proxy.url.reveal())
+            return self._over(
+                verify=certificates, limits=size, proxy=self._proxy and self._proxy.url.reveal()
+            )
         except (LIBRARY.InvalidURL, ValueError, ImportError):
             if self._proxy is None:
                 raise
@@ -201,11 +224,17 @@ class _Transport(Generic[_HTTP]):
             raise ConfigurationError(msg, hint=hint) from None
 
 
+# A pool takes a network backend when it is made, but httpx lets none through to it.
 def _on_limited_connections(**options: Any) -> Any:
     transport = LIBRARY.HTTPTransport(**options)
-    # The pool takes a backend when it is made, but httpx lets none through to it.
     pool: Any = transport._pool  # noqa: SLF001
     pool._network_backend = DeadlineBackend(pool._network_backend)  # noqa: SLF001
+    return transport
+
+
+def _on_asyncio_connections(**options: Any) -> Any:
+    transport = LIBRARY.AsyncHTTPTransport(**options)
+    transport._pool._network_backend = AsyncioBackend(CORE)  # noqa: SLF001
     return transport
 
 
@@ -213,6 +242,7 @@ class Transport(_Transport[HTTPClient]):
     """Sends calls; safe to share between threads."""
 
     _kind = "Client"
+    _new_gate = Gate
     _new = LIBRARY.Client
     _over = staticmethod(_on_limited_connections)
     _opened: HTTPClient | None
@@ -220,12 +250,16 @@ class Transport(_Transport[HTTPClient]):
     def send(self, call: Call) -> Response:
         """The response to one attempt, of any status. Raises `TransportError`."""
         http = self._http()
+        place = self._gate.enter(call.limits())
         try:
             request = self._request(call, http)
             response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
-        except self._errors as error:
-            raise call.failure(error, self._proxy) from error
-        return Response(call, _limits(request), response)
+        except BaseException as error:
+            place.give_up()
+            if isinstance(error, self._errors):
+                raise call.failure(error, self._proxy) from error
+            raise
+        return Response(call, _limits(request), response, place)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         check_is_direct(self._url, event, info)
@@ -250,8 +284,9 @@ class AsyncTransport(_Transport[AsyncHTTPClient]):
     """As `Transport`, for any number of event loops, each with connections of its own."""
 
     _kind = "AsyncClient"
+    _new_gate = AsyncGate
     _new = LIBRARY.AsyncClient
-    _over = LIBRARY.AsyncHTTPTransport
+    _over = staticmethod(_on_asyncio_connections)
     _opened: "dict[asyncio.AbstractEventLoop, _LoopClient]"
 
     def _start(self) -> None:
@@ -261,13 +296,17 @@ class AsyncTransport(_Transport[AsyncHTTPClient]):
     async def send(self, call: Call) -> AsyncResponse:
         """As `Transport.send`."""
         http = await self._http()
+        place = await self._gate.enter(call.limits())
         try:
             request = self._request(call, http)
             sending = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
             response = await within(_limits(request), sending, _close)
-        except self._errors as error:
-            raise call.failure(error, self._proxy) from error
-        return AsyncResponse(call, _limits(request), response)
+        except BaseException as error:
+            place.give_up()
+            if isinstance(error, self._errors):
+                raise call.failure(error, self._proxy) from error
+            raise
+        return AsyncResponse(call, _limits(request), response, place)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         check_is_direct(self._url, event, info)

@@ -34,6 +34,7 @@ class ChatSettings(TypedDict, total=False):
     timeout: float | None
     deadline: float | None
     max_retries: int | None
+    max_connections: int | None
     temperature: float | None
     max_tokens: int | None
     top_p: float | None
@@ -141,6 +142,7 @@ _OPENAI = "configures OpenAI's client and has no equivalent here."
 REFUSED = {
     **dict.fromkeys(("api_key", "emby_api_key", "base_url", "emby_api_base"), _FIXED),
     **dict.fromkeys(("http_client", "http_async_client", "limits", "plugins"), _FIXED),
+    "max_connections": _FIXED,
     **dict.fromkeys(("disable_streaming", "output_version", "profile", "cache"), _FIXED),
     **dict.fromkeys(("rate_limiter", "custom_get_token_ids", "name", "verbose"), _FIXED),
     **dict.fromkeys(("include", "input", "instructions", "previous_response_id"), _RESPONSES),

@@ -46,6 +46,7 @@ class BaseChatEmby(BaseChatModel):
     timeout: float | None = None
     deadline: float | None = None
     max_retries: int | None = None
+    max_connections: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
     top_p: float | None = None
@@ -194,6 +195,7 @@ class BaseChatEmby(BaseChatModel):
             "source": self.source,
             "headers": self.default_headers,
             "limits": self.limits,
+            "max_connections": self.max_connections,
             "plugins": self.plugins,
             **{name: value for name, value in timing.items() if value is not None},
         }

@@ -67,6 +67,8 @@ class ChatEmby(BaseChatEmby):
         deadline: seconds that a whole call may take, with its retries and its stream (600).
         max_retries: how often a request that was not billed is retried (2). `.with_retry()`
             multiplies retries: set `max_retries=0` when you use it.
+        max_connections: how many calls are on the way at once (100); `batch` and `abatch` take any
+            number of inputs, and the others wait in line.
         emby_metadata, source: sent as `X-Emby-*` and `X-Source` headers.
         default_headers: sent with each request. They are stored with the model, so headers that
             carry credentials are refused: set those on `http_client`.

@@ -71,6 +71,7 @@ class ReplyReader:
     ) -> None:
         self._prepared_images = prepared_images
         self.is_done = False
+        self._whole_reply: ChatReply | None = None
         self._headers = headers
         self._request_id = request_id_in(headers)
         self._limits = limits
@@ -167,6 +168,9 @@ class ReplyReader:
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived."""
+        return self._whole_reply or self._reply_so_far()
+
+    def _reply_so_far(self) -> ChatReply:
         streamed = self._events is not None
         reply = self._accumulator.reply(
             self._model,
@@ -288,7 +292,8 @@ class ReplyReader:
 
     def _finished(self) -> Finished:
         self.is_done = True
-        return Finished(self.reply)
+        self._whole_reply = self._reply_so_far()
+        return Finished(self._whole_reply)
 
     def _failure(self, data: bytes, error: bytes) -> APIError:
         """The gateway's error in `data`; nothing large is parsed for it."""
