@@ -1,3 +1,9 @@
+from ._batch import (
+    BatchItem as BatchItem,
+    BatchRecord as BatchRecord,
+    batch_record as batch_record,
+    run_batch_item as run_batch_item,
+)
 from ._call_record import (
     CallRecord as CallRecord,
     ImageRecord as ImageRecord,

@@ -11,6 +11,11 @@ a hook needs is imported when it is called.
     _model_list     the known models, and the files that list them
     _commands       `llm emby ...`
     _image_command  `llm emby image`: its arguments, checked before anything is paid for
+    _map_command    `llm emby map`: its arguments, checked before anything is paid for
+    _map            runs the requests of `llm emby map`
+    _map_file       its results: lines of JSON, from which a run is resumed
+    _map_progress   what it says while it runs
+    _model_choice   the model and the options of a command
     _generation     runs the requests of `llm emby image`
     _delivery       what `llm emby image` prints
     _gallery        `llm emby gallery`: a page of all generated images

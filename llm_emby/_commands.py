@@ -11,6 +11,7 @@ from emby_plugins import MOCK_MODELS, APIError, EmbyError, ModelCard
 from llm_emby import _model_list as model_list
 from llm_emby._image_command import image
 from llm_emby._keys import find_key
+from llm_emby._map_command import map_
 from llm_emby._models import llm_name
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ emby = click.Group()
 
 
 emby.add_command(image)
+emby.add_command(map_)
 
 
 @emby.command()

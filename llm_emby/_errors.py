@@ -9,22 +9,35 @@ import llm
 
 from emby_plugins import (
     AuthenticationError,
+    BillingError,
+    ConfigurationError,
     EmbyError,
     EmbyTimeoutError,
     MissingKeyError,
     ModelCard,
     ModelNotFoundError,
+    PermissionDeniedError,
     TruncatedReplyError,
     hookimpl,
 )
 from llm_emby._keys import key_source
 from llm_emby._response import ResponseWriter
 
-_NO_KEY = (
-    "No API key for Emby. Run 'llm keys set emby' or set EMBY_API_KEY (get a key: docs.emby.ai). "
+_KEY_HINT = (
+    "Run 'llm keys set emby' or set EMBY_API_KEY (get a key: docs.emby.ai). "
     "To try without one: llm -m emby-mock."
 )
+_NO_KEY = f"No API key for Emby. {_KEY_HINT}"
 
+
+FATAL_ERRORS = (
+    ConfigurationError,
+    AuthenticationError,
+    BillingError,
+    PermissionDeniedError,
+    ModelNotFoundError,
+)
+"""Every further request would fail in the same way."""
 
 # A hint for a program, such as "Increase timeout=" or "Message.user() takes them".
 _PYTHON = re.compile(r"\w\(|[a-z]=|\berror\.")
@@ -42,6 +55,8 @@ class Hints:
         match error:
             case ModelNotFoundError():
                 return "'llm emby models' lists the models, 'llm emby refresh' updates the list."
+            case MissingKeyError():
+                return _KEY_HINT
             case AuthenticationError():
                 source = f"The key came from {key_source(self._key)}." if self._key else ""
                 return f"{source} Run 'llm keys set emby' to store another key.".strip()

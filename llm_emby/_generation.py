@@ -15,29 +15,14 @@ import sqlite_utils
 from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
 
-from emby_plugins import (
-    AuthenticationError,
-    BillingError,
-    ConfigurationError,
-    Image,
-    InvalidImageError,
-    ModelNotFoundError,
-    PermissionDeniedError,
-)
+from emby_plugins import Image, InvalidImageError
 from llm_emby import _image_files as image_files, _model_list as model_list
 from llm_emby._delivery import Delivery
+from llm_emby._errors import FATAL_ERRORS
 
 _CONCURRENT = 8
 # A chat model may answer a bare description with text.
 _INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
-# Every further request would fail in the same way.
-_FATAL = (
-    ConfigurationError,
-    AuthenticationError,
-    BillingError,
-    PermissionDeniedError,
-    ModelNotFoundError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +122,7 @@ class _Run:
             except image_files.UnsavedImageError as error:
                 self._delivery.unsaved(error.image, str(error))
             except llm.ModelError as error:
-                self._is_hopeless = self._is_hopeless or isinstance(error.__cause__, _FATAL)
+                self._is_hopeless = self._is_hopeless or isinstance(error.__cause__, FATAL_ERRORS)
                 self._delivery.fail(str(error))
             except Exception as error:  # noqa: BLE001 - the others have been paid for
                 self._delivery.fail(f"{type(error).__name__}: {error}")

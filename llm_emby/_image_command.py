@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -12,14 +11,12 @@ from typing import Any
 
 import click
 import llm
-from llm.cli import get_model_options, render_errors
-from pydantic import ValidationError
 
-from emby_plugins import DEFAULT_MODEL, Image, InvalidImageError
+from emby_plugins import Image, InvalidImageError
 from llm_emby._delivery import Delivery, Form
 from llm_emby._generation import ImageJob, generate_images
 from llm_emby._image_files import is_file_name, numbered_names
-from llm_emby._models import AsyncEmbyModel, llm_name
+from llm_emby._model_choice import find_model, validated_options
 from llm_emby._request import read_attachment
 
 _TIMEOUT = 300.0
@@ -91,7 +88,7 @@ def image(
         cat idea.txt | llm emby image --out idea.png
     """  # noqa: D301 - click wants the control character
     _check_output(out, count, as_json=as_json)
-    model = find_image_model(model_id)
+    model = find_model(model_id, "generates_images")
     flags = {
         "output": out if out != "-" else None,
         "overwrite": force or None,
@@ -102,7 +99,7 @@ def image(
     given = {name: value for name, value in flags.items() if value is not None}
     # The same prompt several times is what a cache answers with the same image.
     defaults = {"timeout": _TIMEOUT, "fresh": True if count > 1 else None}
-    chosen = _validated(model, defaults, dict(options) | given)
+    chosen = validated_options(model, defaults, dict(options) | given)
     if out == "-":
         chosen.pop("output", None)
     job = ImageJob(
@@ -125,57 +122,6 @@ def image(
     generate_images(job, delivery)
     if delivery.has_failed:
         sys.exit(1)
-
-
-def find_image_model(model_id: str | None) -> AsyncEmbyModel:
-    """The model with that name, with or without `emby/`, or the default.
-
-    Raises `click.ClickException`, which suggests the nearest name.
-    """
-    if model_id is None:
-        default = _find(llm.get_default_model())  # type: ignore[no-untyped-call]
-        if default is not None and default.generates_images is not False:
-            return default
-        model_id = llm_name(DEFAULT_MODEL)
-    model = _find(llm_name(model_id)) or _find(model_id)
-    if model is None:
-        names = [
-            name
-            for known in llm.get_async_models()
-            if isinstance(known, AsyncEmbyModel)
-            for name in (known.model_id, known.model_id.removeprefix("emby/"))
-        ]
-        near = get_close_matches(model_id, names, n=1)
-        hint = f"Did you mean {near[0]}? " if near else ""
-        msg = f"{model_id!r} is not an Emby model. {hint}Run 'llm emby models' to list them."
-        raise click.ClickException(msg)
-    return model
-
-
-def _find(model_id: str) -> AsyncEmbyModel | None:
-    try:
-        model = llm.get_async_model(model_id)
-    except llm.UnknownModelError:
-        return None
-    return model if isinstance(model, AsyncEmbyModel) else None
-
-
-def _validated(
-    model: AsyncEmbyModel, defaults: dict[str, Any], given: dict[str, Any]
-) -> dict[str, Any]:
-    """The options of a request: those given, then the defaults of the user, then our own."""
-    options = {**defaults, **get_model_options(model.model_id), **given}
-    try:
-        return {name: value for name, value in model.Options(**options) if value is not None}
-    except ValidationError as error:
-        names = model.Options.model_fields
-        hints = [
-            f"Did you mean {near[0]}?"
-            for name in options.keys() - names.keys()
-            if (near := get_close_matches(name, names, n=1))
-        ]
-        msg = render_errors(error.errors())  # type: ignore[no-untyped-call]
-        raise click.ClickException("\n".join([msg, *hints])) from None
 
 
 def _read_prompt(prompt: str | None, *, stdin_is_image: bool) -> str:

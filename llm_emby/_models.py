@@ -48,6 +48,7 @@ class _Shared(_BaseModel):
         self.wire_name = card.id
         self.needs_key = None if base_url else "emby"
         self.generates_images = card.image_output
+        self.reads_images = card.vision
         # Unknown abilities are allowed: the gateway refuses what a model can't do, free of charge.
         self.attachment_types = _FILES if card.vision is False else _IMAGES | _FILES
         self.supports_tools = card.tools is not False

@@ -66,6 +66,7 @@ LAYERS: dict[str, int] = {
     "_images_endpoint": 11,
     "_base_client": 11,
     "_client": 12,
+    "_batch": 13,
     "pytest_plugin": 13,
 }
 """`errors, images, chat -> protocol -> transport, client`: a module imports from lower layers."""

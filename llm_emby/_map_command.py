@@ -1,0 +1,120 @@
+"""`llm emby map`: its arguments become a job, checked before anything is paid for."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import llm
+
+from emby_plugins import BatchItem
+from llm_emby._map import MapJob, MapRun
+from llm_emby._map_file import MapFile
+from llm_emby._map_progress import Progress
+from llm_emby._model_choice import find_model, validated_options
+from llm_emby._models import AsyncEmbyModel
+from llm_emby._request import chat_arguments
+
+_TIMEOUT = 300.0
+_NOT_OURS = ("output", "overwrite")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
+
+
+@click.command("map")
+@click.argument("prompt")
+@click.argument("inputs", nargs=-1, required=True, metavar="FILE|FOLDER|URL...")
+@click.option("--out", required=True, type=Path, metavar="FILE", help="File for the results")
+@click.option("-m", "--model", "model_id", help="Model to use, with or without emby/")
+@click.option("-s", "--system", help="System prompt")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    type=(str, str),
+    metavar="NAME VALUE",
+    help="Option of the model, as for 'llm -o'",
+)
+@click.option(
+    "--jobs", default=8, show_default=True, type=click.IntRange(1, 64), help="Requests at a time"
+)
+@click.option("--limit", type=click.IntRange(1), help="Send at most this many requests")
+@click.option("--timeout", type=float, help=f"Seconds to wait for data  [default: {_TIMEOUT:.0f}]")
+@click.option("--key", help="API key to use")
+def map_(
+    prompt: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    model_id: str | None,
+    system: str | None,
+    options: tuple[tuple[str, str], ...],
+    jobs: int,
+    limit: int | None,
+    timeout: float | None,
+    key: str | None,
+) -> None:
+    """Send a prompt with each of many images
+
+    Writes a line of JSON for each image: its text, usage and cost, or the error. Generated images
+    are saved beside the file. Run the same command again to continue: only images without a result
+    are sent, and those that failed. --limit tries a prompt on a few of them.
+
+    \b
+        llm emby map "Describe it" photos/*.jpg --out captions.jsonl
+        llm emby map "Make it a watercolor" photos --out art.jsonl --limit 3
+    """  # noqa: D301 - click wants the control character
+    model = find_model(model_id, "reads_images")
+    if model.reads_images is False:
+        raise click.ClickException(f"{model.model_id} does not accept images.")
+    given = dict(options) | ({"timeout": timeout} if timeout is not None else {})
+    chosen = validated_options(model, {"timeout": _TIMEOUT}, given)
+    asked = _prompt(model, prompt, system, chosen)
+    names = tuple(dict.fromkeys(name for given in inputs for name in _expand(given)))
+    out = out.expanduser().absolute()
+    client = model.client_settings(asked, model.get_key(key))
+    client["image_folder"] = out.with_name(f"{out.stem}-images")
+    item = BatchItem(
+        prompt,
+        model=model.wire_name,
+        detail=chosen.get("image_detail"),
+        options=_chat_options(asked, system),
+    )
+    progress = Progress(len(names))
+    with MapFile(out, item.task) as file:
+        run = MapRun(MapJob(item, names, jobs, limit, client), file, progress)
+        run.run()
+    progress.finish(out.name, len(names) - progress.done)
+    if run.is_stopped or progress.failed:
+        sys.exit(1)
+
+
+def _prompt(
+    model: AsyncEmbyModel, prompt: str, system: str | None, options: dict[str, Any]
+) -> llm.Prompt:
+    kept = {name: value for name, value in options.items() if name not in _NOT_OURS}
+    return llm.Prompt(  # type: ignore[no-untyped-call]
+        prompt, model, system=system, options=model.Options(**kept)
+    )
+
+
+def _chat_options(prompt: llm.Prompt, system: str | None) -> dict[str, Any]:
+    arguments = {"system": system, **chat_arguments(prompt, stream=False)}
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def _expand(given: str) -> Iterator[str]:
+    """A file or a URL as it is, and of a folder its images. Raises `click.ClickException`."""
+    if given.startswith(("https://", "http://")):
+        yield given
+        return
+    path = Path(given).expanduser()
+    if not path.exists():
+        raise click.ClickException(f"{given!r} does not exist.")
+    if not path.is_dir():
+        yield str(path)
+        return
+    images = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    if not images:
+        raise click.ClickException(f"The folder {given!r} has no images.")
+    yield from map(str, images)
