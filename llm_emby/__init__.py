@@ -19,6 +19,7 @@ a hook needs is imported when it is called.
     _generation     runs the requests of `llm emby image`
     _delivery       what `llm emby image` prints
     _gallery        `llm emby gallery`: a page of all generated images
+    _templates      the prompts of `llm -t emby:NAME`
     _doctor         `llm emby doctor`
     _keys           the API key and its source
     _errors         Emby's errors as `llm.ModelError`s
@@ -66,6 +67,19 @@ class _Commands(click.Group):
         from llm_emby._commands import emby
 
         return emby.get_command(ctx, cmd_name)
+
+
+@llm.hookimpl
+def register_template_loaders(register: Callable[..., None]) -> None:
+    """Register the prompts `llm -t emby:NAME`."""
+    register("emby", _load_template)
+
+
+def _load_template(name: str) -> llm.Template:
+    """A prompt for images: describe, compare, ocr, variations or edit, such as emby:describe"""
+    from llm_emby._templates import load_template
+
+    return load_template(name)
 
 
 @llm.hookimpl

@@ -14,6 +14,7 @@ from emby_plugins import (
     AsyncEmby,
     BatchItem,
     BatchRecord,
+    EmbyConnectionError,
     EmbyError,
     Image,
     InvalidImageError,
@@ -25,7 +26,8 @@ from llm_emby._image_files import ImageSaver, UnsavedImageError
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
 
-_FATAL = frozenset(error.__name__ for error in FATAL_ERRORS)
+# A record has the name of its error.
+_FATAL = {kind.__name__ for base in FATAL_ERRORS for kind in (base, *base.__subclasses__())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class MapRun:
         self._file = file
         self._progress = progress
         self._started = 0
+        self._has_answer = False
         self._under_way = 0
         self._todo = iter(job.inputs)
         self._locks: dict[str, asyncio.Lock] = {}
@@ -138,17 +141,22 @@ class MapRun:
 
     def _add(self, record: BatchRecord, *, is_new: bool = True) -> None:
         error = record["error"]
-        if error and error["type"] in _FATAL:
+        if error and self._concerns_all(error["type"]):
             if not self.is_stopped:
                 self.is_stopped = True
                 self._progress.fail(error["message"])
             return
+        self._has_answer = self._has_answer or not error
         try:
             self._file.add(record)
         except OSError as failure:
             self.is_stopped = True
             self._progress.fail(f"{str(self._file.path)!r} can't be written: {failure.strerror}.")
         self._progress.advance(record, is_new=is_new)
+
+    def _concerns_all(self, error: str) -> bool:
+        # Without a network, or at a wrong address, there is no answer at all.
+        return error in _FATAL or (error == EmbyConnectionError.__name__ and not self._has_answer)
 
     def _save(self, image: Image) -> str:
         folder = self._job.image_folder
