@@ -4,6 +4,7 @@ Text after the template is added to the prompt; `edit` needs it.
 """
 
 from difflib import get_close_matches
+from typing import Any
 
 import llm
 
@@ -24,6 +25,22 @@ TEMPLATES = {
 }
 
 
+class _Template(llm.Template):
+    """A template that is complete without text: llm would insert "None"."""
+
+    def evaluate(
+        self,
+        input: str | None,  # noqa: A002 - its name in llm
+        params: dict[str, Any] | None = None,
+    ) -> tuple[str | None, str | None]:
+        if self.name == "emby:edit" and not input:
+            raise self.MissingVariables(
+                'Nothing to change. Add it: llm -t emby:edit "make it grayscale" -a photo.jpg'
+            )
+        prompt, system = super().evaluate(input or "", params)
+        return (prompt or "").strip(), system
+
+
 def load_template(name: str) -> llm.Template:
     """The template with that name, for the default model if that is an Emby model, else for Emby's.
 
@@ -37,4 +54,4 @@ def load_template(name: str) -> llm.Template:
         raise ValueError(f"There is no template {name!r}. {hint}Available: {known}")
     generates = name in {"variations", "edit"}
     model = find_model(None, "generates_images" if generates else "reads_images")
-    return llm.Template(name=f"emby:{name}", prompt=prompt, model=model.model_id)
+    return _Template(name=f"emby:{name}", prompt=prompt, model=model.model_id)

@@ -69,6 +69,8 @@ def make_photographs(folder: Path) -> None:
     for name in ("photo.jpg", "one.jpg", "two.jpg", "photo.png", "scan.bmp"):
         picture.save(folder / name)
         picture = picture.rotate(90)
+    (folder / "photos").mkdir(exist_ok=True)
+    picture.save(folder / "photos" / "three.jpg")
     (folder / "paper.pdf").write_bytes(b"%PDF-1.4\n%%EOF\n")
 
 

@@ -212,7 +212,11 @@ def test_errors_are_lines_and_are_retried(
 
 @pytest.mark.parametrize(
     ("base_url", "message"),
-    [("", "No API key"), ("http://127.0.0.1:1", "connection to http://127.0.0.1:1"), ("ftp://x", "'ftp://x'")],
+    [
+        ("", "No API key"),
+        ("http://127.0.0.1:1", "connection to http://127.0.0.1:1"),
+        ("ftp://x", "'ftp://x'"),
+    ],
 )
 def test_an_error_of_all_requests_stops_the_run(
     run: LLM,
