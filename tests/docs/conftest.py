@@ -5,6 +5,7 @@ import os
 # Read when llm is imported: only our plugin is loaded, as its installed entry point.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def reader(tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reader's folder, where commands and examples run."""
-    for picture in photographs.iterdir():
-        (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    shutil.copytree(photographs, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "llm"))
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
