@@ -30,7 +30,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-httpx2 lint types wording test-lowest test-newest test-wheel wheel \
-	release-check browser notebooks ray bench stress fuzz docs help-texts fault-table record conformance-npm \
+	release-check browser notebooks ray bench bench-quick stress fuzz docs help-texts fault-table record conformance-npm \
 	conformance-servers clean
 
 ## help: list the targets
@@ -108,6 +108,10 @@ ray: .venv-ray/.ready
 ## bench: speed and memory beside peers, in one run; writes docs/performance/
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks --write
+
+## bench-quick: what is worth watching while one works, in under a minute
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick
 
 ## stress: the fault matrix, the fuzzers and the soak (about five minutes)
 stress: .venv/.fuzz

@@ -1,4 +1,7 @@
-"""`make bench`: measure everything side by side, print the figures, write table and plot."""
+"""`make bench`: measure everything side by side, print the figures, write table and plot.
+
+`make bench-quick` measures what is worth watching while one works, in under a minute.
+"""
 
 import argparse
 import json
@@ -10,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.figures import JOBS, Job, Row
+from benchmarks.jobs import JOBS, Job, Row
 
 OUTPUT = Path("docs/performance")
 
@@ -58,14 +61,15 @@ class Worker:
         return self._process.stdout.readline().strip()
 
 
-def run(job: Job, base: str) -> dict[tuple[str, str], Row]:
+def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str], Row]:
     """The medians of every client at a job, their rounds interleaved so that noise meets all."""
     found: dict[str, list[Row]] = {}
+    clients = [client for client in job.clients if not (is_quick and _is_peer(client))]
     with ExitStack() as stack:
-        workers = [Worker(client, base, job) for client in job.clients]
+        workers = [Worker(client, base, job) for client in clients]
         for worker in workers:
             stack.callback(worker.close)
-        for _ in range(job.rounds + 1):
+        for _ in range((job.rounds // 2 if is_quick else job.rounds) + 1):
             for worker in workers:
                 row = worker.once() if worker.is_ready else None
                 if row is not None:
@@ -73,15 +77,20 @@ def run(job: Job, base: str) -> dict[tuple[str, str], Row]:
     return {(job.name, client): _median(rows) for client, rows in found.items()}
 
 
+def _is_peer(client: str) -> bool:
+    return any(name in client for name in ("openai", "openrouter"))
+
+
 def _median(rows: list[Row]) -> Row:
     # The first round still loads and compiles; its memory is the truest, for no allocator has
     # kept anything back yet.
     later = rows[1:]
+    # Replies that are missing in any round are missing.
     return Row(
         seconds=statistics.median(row.seconds for row in later),
         cpu=statistics.median(row.cpu for row in later),
         peak=rows[0].peak,
-        arrived=rows[0].arrived,
+        arrived=min(row.arrived for row in rows),
     )
 
 
@@ -89,17 +98,19 @@ def main() -> None:
     """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", help="only the jobs whose name holds this")
+    parser.add_argument("--quick", action="store_true", help="the main jobs, without peers")
     parser.add_argument("--write", action="store_true", help="write the table and the plot")
     arguments = parser.parse_args()
     rows: dict[tuple[str, str], Row] = {}
     with server() as base:
         for job in JOBS:
-            if arguments.job and arguments.job not in job.name:
+            if (arguments.job or "") not in job.name or (arguments.quick and not job.is_quick):
                 continue
             print(f"{job.name} ...", file=sys.stderr, flush=True)
-            rows |= run(job, base)
-    starts = {} if arguments.job else report.start_up()
-    print(report.tables(rows, starts))
+            rows |= run(job, base, is_quick=arguments.quick)
+    is_whole = not arguments.job and not arguments.quick
+    starts = report.start_up() if is_whole else {}
+    print(report.tables(rows, starts, is_whole=is_whole))
     if arguments.write:
         OUTPUT.mkdir(exist_ok=True)
         (OUTPUT / "figures.md").write_text(report.page(rows, starts), encoding="utf-8")

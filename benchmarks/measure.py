@@ -1,18 +1,21 @@
 """Runs one kind of work in a process of its own, once for every line on its standard input.
 
 `python -m benchmarks.measure CLIENT BASE_URL MODEL STREAM` answers each line with one of JSON:
-seconds, seconds of CPU, the growth of peak memory in bytes, and the bytes of images that
-arrived.
+seconds, seconds of CPU, the growth of peak memory in bytes, and what arrived: bytes of images, or
+the number of replies. Work that starts processes of its own has their CPU, and the largest one's
+whole memory.
 """
 
 import contextlib
 import gc
 import json
+import resource
 import sys
 import time
 from pathlib import Path
 
-from benchmarks import peers
+from benchmarks import hosts, many, peers, sending
+from benchmarks.peers import Make
 
 _STATUS = Path("/proc/self/status")
 
@@ -31,22 +34,42 @@ def _reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
+def _make(client: str) -> Make:
+    (found,) = {
+        getattr(module, client)
+        for module in (peers, many, sending, hosts)
+        if hasattr(module, client)
+    }
+    make: Make = found
+    return make
+
+
+def _cpu() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _peak(before: int) -> int:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    return children or max(0, _memory("VmHWM") - before)
+
+
 def main(client: str, base: str, model: str, stream: str) -> None:
     """Make the client, warm it up on a short call, then measure once for each line of input."""
-    make = getattr(peers, client)
-    if client != "chat_nothing":
+    make = _make(client)
+    if client != "chat_nothing" and make.__module__ != hosts.__name__:
         make(base, "short-0", stream == "stream")()
     work = make(base, model, stream == "stream")
     print("ready", flush=True)
     for _ in sys.stdin:
         gc.collect()
         _reset_peak()
-        before, cpu, wall = _memory("VmRSS"), time.process_time(), time.perf_counter()
+        before, cpu, wall = _memory("VmRSS"), _cpu(), time.perf_counter()
         arrived = work()
         result = {
             "seconds": time.perf_counter() - wall,
-            "cpu": time.process_time() - cpu,
-            "peak": max(0, _memory("VmHWM") - before),
+            "cpu": _cpu() - cpu,
+            "peak": _peak(before),
             "arrived": arrived,
         }
         print(json.dumps(result), flush=True)

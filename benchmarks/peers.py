@@ -6,7 +6,6 @@ returns the number of bytes of images that reached its user, so that losing them
 
 # ruff: noqa: D103 - the names say it, and there are two dozen
 
-import asyncio
 import base64
 import json
 import os
@@ -15,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 Work = Callable[[], int]
+Make = Callable[[str, str, bool], Work]
 KEY = "bench-key"
+
+
+def _decoded(images: list[dict[str, dict[str, str]]] | None) -> int:
+    urls = [image["image_url"]["url"] for image in images or ()]
+    return sum(len(base64.b64decode(url.partition(",")[2])) for url in urls)
 
 
 def httpx_bare(base: str, model: str, stream: bool) -> Work:
@@ -25,12 +30,8 @@ def httpx_bare(base: str, model: str, stream: bool) -> Work:
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
     url = f"{base}/chat/completions"
 
-    def decode(images: list[dict[str, dict[str, str]]] | None) -> int:
-        urls = [image["image_url"]["url"] for image in images or ()]
-        return sum(len(base64.b64decode(url.partition(",")[2])) for url in urls)
-
     def whole() -> int:
-        return decode(client.post(url, json=body).json()["choices"][0]["message"].get("images"))
+        return _decoded(client.post(url, json=body).json()["choices"][0]["message"].get("images"))
 
     def streamed() -> int:
         text, size = [], 0
@@ -40,7 +41,7 @@ def httpx_bare(base: str, model: str, stream: bool) -> Work:
                     delta = json.loads(line[6:])["choices"][0]["delta"]
                     if delta.get("content"):
                         text.append(delta["content"])
-                    size += decode(delta.get("images"))
+                    size += _decoded(delta.get("images"))
         "".join(text)
         return size
 
@@ -64,6 +65,25 @@ def emby_core(base: str, model: str, stream: bool) -> Work:
     return streamed if stream else whole
 
 
+def emby_core_unobserved(base: str, model: str, stream: bool) -> Work:
+    """The core without the one check on which telemetry hangs: what is left of it when off."""
+    from contextlib import nullcontext
+
+    from emby_plugins._base_client import BaseClient
+
+    BaseClient._observed = lambda self, exchange: nullcontext()  # type: ignore  # noqa: SLF001
+    return emby_core(base, model, stream)
+
+
+def emby_core_telemetry(base: str, model: str, stream: bool) -> Work:
+    """The core with telemetry, into the tracer that does nothing."""
+    from emby_plugins import Emby
+    from emby_plugins._telemetry import EmbyTelemetry
+
+    emby = Emby(KEY, base, plugins=[EmbyTelemetry()])
+    return lambda: len(emby.chat("Hi", model=model).images)
+
+
 def emby_core_to_file(base: str, model: str, stream: bool) -> Work:
     from emby_plugins import Emby
 
@@ -85,47 +105,6 @@ def emby_core_to_file(base: str, model: str, stream: bool) -> Work:
         return size
 
     return run
-
-
-def emby_core_100_at_once(base: str, model: str, stream: bool) -> Work:
-    from emby_plugins import AsyncEmby
-
-    async def one(emby: AsyncEmby) -> int:
-        async with emby.stream("Hi", model=model) as events:
-            async for _ in events:
-                pass
-        return sum(len(image.data) for image in events.reply.images)
-
-    async def all_of_them() -> int:
-        async with AsyncEmby(KEY, base) as emby:
-            return sum(await asyncio.gather(*(one(emby) for _ in range(100))))
-
-    return lambda: asyncio.run(all_of_them())
-
-
-def httpx_100_at_once(base: str, model: str, stream: bool) -> Work:
-    import httpx
-
-    body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    url = f"{base}/chat/completions"
-
-    async def one(client: httpx.AsyncClient) -> int:
-        text = []
-        async with client.stream("POST", url, json=body) as response:
-            async for line in response.aiter_lines():
-                if line.startswith("data: ") and line != "data: [DONE]":
-                    delta = json.loads(line[6:])["choices"][0]["delta"]
-                    if delta.get("content"):
-                        text.append(delta["content"])
-        "".join(text)
-        return 0
-
-    async def all_of_them() -> int:
-        headers = {"Authorization": f"Bearer {KEY}"}
-        async with httpx.AsyncClient(headers=headers, timeout=60) as client:
-            return sum(await asyncio.gather(*(one(client) for _ in range(100))))
-
-    return lambda: asyncio.run(all_of_them())
 
 
 def openai_sdk(base: str, model: str, stream: bool) -> Work:
@@ -221,6 +200,19 @@ def llm_emby(base: str, model: str, stream: bool) -> Work:
         for path in paths:
             path.unlink()
         return size
+
+    return run
+
+
+def llm_openrouter(base: str, model: str, stream: bool) -> Work:
+    from llm_openrouter import OpenRouterChat
+
+    chat = OpenRouterChat(model_id="bench", model_name=model, api_base=base)
+    chat.key = KEY
+
+    def run() -> int:
+        chat.prompt("Hi", stream=stream).text()
+        return 0
 
     return run
 

@@ -1,7 +1,9 @@
 """A stub gateway: answers at once, with bytes made beforehand. Run in a process of its own.
 
-`python -m benchmarks.server` prints its port. The model's name says what to answer:
-`deltas-2000`, `short-0`, `image-20` (megabytes); `stream` in the request says in which form.
+`python -m benchmarks.server` prints its port. The model's name says what to answer: `short-0`,
+`deltas-2000`, `image-20` (megabytes; a third number makes it another image), `slow-8` (a delta
+every quarter of a second). `stream` in the request says in which form. Further numbers are for
+the client that measures.
 """
 
 import asyncio
@@ -13,12 +15,13 @@ from functools import cache
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\nx-request-id: bench\r\n"
 MEGABYTE = 1_000_000
 SLICE = 1 << 18
+PAUSE = 0.25
 
 
 @cache
-def picture(megabytes: int) -> bytes:
+def picture(megabytes: int, variant: int = 0) -> bytes:
     """Bytes that begin like a PNG, the same in every process."""
-    body = random.Random(megabytes).randbytes(megabytes * MEGABYTE)
+    body = random.Random(f"{megabytes} {variant}").randbytes(megabytes * MEGABYTE)
     return b"\x89PNG\r\n\x1a\n" + body[8:]
 
 
@@ -36,21 +39,22 @@ def _frame(delta: dict[str, object], finish: str | None = None, **more: object) 
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-USAGE = {"prompt_tokens": 9, "completion_tokens": 2000, "total_tokens": 2009}
-
-
 @cache
-def answer(kind: str, size: int, stream: bool) -> tuple[bytes, ...]:
+def answer(kind: str, size: int, variant: int, stream: bool) -> tuple[bytes, ...]:
     """The pieces of one response, head and all."""
-    text = [f"word{i} " for i in range(size)] if kind == "deltas" else ["Hello."]
+    is_long = kind in {"deltas", "slow"}
+    text = [f"word{i} " for i in range(size)] if is_long else ["Hello."]
+    # As many tokens as there are: for more than the text can have, a client warns of lost images.
+    tokens = len(text)
+    usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
     images = []
     if kind == "image":
-        url = "data:image/png;base64," + base64.b64encode(picture(size)).decode()
+        url = "data:image/png;base64," + base64.b64encode(picture(size, variant)).decode()
         images = [{"type": "image_url", "image_url": {"url": url}}]
     if stream:
         frames = [_frame({"role": "assistant", "content": piece}) for piece in text]
         frames += [_frame({"images": [image]}) for image in images]
-        frames += [_frame({}, "stop", usage=USAGE), b"data: [DONE]\n\n"]
+        frames += [_frame({}, "stop", usage=usage), b"data: [DONE]\n\n"]
         head = HEAD % b"text/event-stream" + b"transfer-encoding: chunked\r\n\r\n"
         chunks = [b"%x\r\n%s\r\n" % (len(frame), frame) for frame in frames]
         return (head, *chunks, b"0\r\n\r\n")
@@ -65,7 +69,7 @@ def answer(kind: str, size: int, stream: bool) -> tuple[bytes, ...]:
             "model": "bench",
             "system_fingerprint": None,
             "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-            "usage": USAGE,
+            "usage": usage,
         }
     ).encode()
     return (HEAD % b"application/json" + b"content-length: %d\r\n\r\n" % len(body) + body,)
@@ -78,8 +82,12 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
             request = json.loads(await reader.readexactly(length))
-            kind, _, size = request["model"].partition("-")
-            for piece in answer(kind, int(size), bool(request.get("stream"))):
+            kind, *numbers = request["model"].split("-")
+            size, variant, *_ = [*map(int, numbers), 0, 0]
+            variant = variant if kind == "image" else 0
+            for piece in answer(kind, size, variant, bool(request.get("stream"))):
+                if kind == "slow":
+                    await asyncio.sleep(PAUSE)
                 # Small writes: asyncio takes more than linear time over what it has to hold back.
                 for start in range(0, len(piece), SLICE):
                     writer.write(piece[start : start + SLICE])
@@ -93,7 +101,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def main() -> None:
     """Serve until stopped."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=256 * MEGABYTE)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=256 * MEGABYTE, backlog=8192)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

@@ -1,0 +1,223 @@
+"""Whole programs, and what hosts keep: processes of `llm`, checkpoints, galleries.
+
+Processes are counted with the CPU and the peak of the child. Returns bytes: on disk, or of images.
+"""
+
+# ruff: noqa: D103 - the names say it
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers import KEY, Work
+from benchmarks.server import picture
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="emby-bench-"))
+
+
+def _run(arguments: list[str], **environment: str) -> None:
+    own = {"EMBY_API_KEY": KEY, "OPENAI_API_KEY": KEY, **environment}
+    command = [sys.executable, *arguments]
+    subprocess.run(command, env={**os.environ, **own}, capture_output=True, check=True)
+
+
+class _LLM:
+    """`llm` with a folder of its own, in which both plugins know the model."""
+
+    def __init__(self, base: str, model: str) -> None:
+        self.folder = _folder()
+        self.base = base
+        models = f"- model_id: openai-bench\n  model_name: {model}\n  api_base: {base}\n"
+        (self.folder / "extra-openai-models.yaml").write_text(models)
+        self("emby", "add", model)
+
+    def __call__(self, *arguments: str) -> None:
+        _run(
+            ["-m", "llm", *arguments],
+            LLM_USER_PATH=str(self.folder),
+            LLM_LOAD_PLUGINS="emby-plugins",
+            EMBY_BASE_URL=self.base,
+        )
+
+
+def _process(base: str, model: str, *arguments: str) -> Work:
+    llm = _LLM(base, model)
+
+    def run() -> int:
+        llm(*arguments)
+        return 0
+
+    return run
+
+
+def llm_alone_process(base: str, model: str, stream: bool) -> Work:
+    return _process(base, model, "logs", "path")
+
+
+def llm_emby_process(base: str, model: str, stream: bool) -> Work:
+    return _process(base, model, "-m", f"emby/{model}", "Hi")
+
+
+def llm_openai_process(base: str, model: str, stream: bool) -> Work:
+    return _process(base, model, "-m", "openai-bench", "Hi")
+
+
+def llm_conversation(base: str, model: str, stream: bool) -> Work:
+    """`llm -c` in a conversation with as many images of two megabytes as the model says."""
+    llm, number = _LLM(base, model), int(model.rpartition("-")[2])
+    for first in range(0, number, 5):
+        paths = [llm.folder / f"{variant}.png" for variant in range(first, first + 5)]
+        for variant, path in enumerate(paths, first):
+            path.write_bytes(picture(2, variant))
+        attached = [word for path in paths for word in ("-a", str(path))]
+        llm("-m", f"emby/{model}", *(["-c"] if first else []), "Hi", *attached)
+    if not number:
+        llm("-m", f"emby/{model}", "Hi")
+
+    def run() -> int:
+        llm("-c", "And now?")
+        return number * 2_000_000
+
+    return run
+
+
+def _cold(code: str) -> Work:
+    def run() -> int:
+        _run(["-c", code])
+        return 0
+
+    return run
+
+
+def python_process(base: str, model: str, stream: bool) -> Work:
+    return _cold("pass")
+
+
+def emby_cold(base: str, model: str, stream: bool) -> Work:
+    """A process that makes one call, with certificates loaded as for https."""
+    return _cold(
+        "import emby_plugins, emby_plugins._transport as t; t._certificates();"
+        f"emby_plugins.Emby('{KEY}', '{base}').chat('Hi', model='{model}')"
+    )
+
+
+def httpx_cold(base: str, model: str, stream: bool) -> Work:
+    return _cold(
+        f"import httpx; httpx.Client().post('{base}/chat/completions', json="
+        f"{{'model': '{model}', 'messages': [{{'role': 'user', 'content': 'Hi'}}]}}).json()"
+    )
+
+
+def openai_cold(base: str, model: str, stream: bool) -> Work:
+    return _cold(
+        f"import openai; openai.OpenAI(api_key='{KEY}', base_url='{base}').chat.completions.create("
+        f"model='{model}', messages=[{{'role': 'user', 'content': 'Hi'}}])"
+    )
+
+
+def emby_clients(base: str, model: str, stream: bool) -> Work:
+    """A thousand clients that are made, used once in ten and dropped, without the collector."""
+    import gc
+
+    from emby_plugins import Emby
+
+    def run() -> int:
+        gc.disable()
+        for number in range(1000):
+            emby = Emby(KEY, base)
+            if not number % 10:
+                emby.chat("Hi", model="short-0")
+        gc.enable()
+        return 0
+
+    return run
+
+
+def chat_emby_checkpoints(base: str, model: str, stream: bool) -> Work:
+    return _checkpoints(base, model, lambda folder: {})
+
+
+def chat_emby_checkpoints_by_reference(base: str, model: str, stream: bool) -> Work:
+    return _checkpoints(base, model, lambda folder: {"image_dir": str(folder / "images")})
+
+
+def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work:
+    """Turns of a graph that generate an image each, kept by SQLite; returns bytes on disk."""
+    from langchain_emby import ChatEmby
+
+    kind, size, turns, *_ = [*model.split("-"), "0"]
+
+    def run() -> int:
+        from langgraph.checkpoint.sqlite import SqliteSaver
+        from langgraph.graph import START, MessagesState, StateGraph
+
+        folder = _folder()
+        chat = ChatEmby(model=model, base_url=base, api_key=KEY, **settings(folder))
+
+        def answer(state: MessagesState) -> Any:
+            turn = len(state["messages"]) // 2
+            return {"messages": chat.invoke(state["messages"], model=f"{kind}-{size}-{turn}")}
+
+        graph: Any = StateGraph(MessagesState).add_node("answer", answer)
+        with SqliteSaver.from_conn_string(str(folder / "checkpoints.db")) as saver:
+            app = graph.add_edge(START, "answer").compile(checkpointer=saver)
+            for _ in range(int(turns)):
+                app.invoke({"messages": [("user", "Hi")]}, {"configurable": {"thread_id": "1"}})
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    return run
+
+
+def llm_gallery(base: str, model: str, stream: bool) -> Work:
+    """The page of as many images as the model says, for the first time; returns its bytes."""
+    number = int(model.rpartition("-")[2])
+    llm = _LLM(base, "short-0")
+    llm("-m", "emby/short-0", "Hi")
+    _log_images(llm.folder, number)
+
+    def run() -> int:
+        llm("emby", "gallery")
+        return (llm.folder / "emby" / "gallery.html").stat().st_size
+
+    return run
+
+
+def _log_images(folder: Path, number: int) -> None:
+    """Log small images as `llm` would have."""
+    import hashlib
+    import json
+
+    import PIL.Image
+
+    log = sqlite3.connect(folder / "logs.db")
+    images = folder / "emby" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    for n in range(number):
+        path = images / f"{n}.png"
+        PIL.Image.new("RGB", (8, 8), (n % 256, n // 256 % 256, 9)).save(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        image = {"path": str(path), "sha256": digest, "media_type": "image/png"}
+        payload = json.dumps({"provider_metadata": {"emby": {"image": image}}})
+        log.executemany(
+            "insert into messages (hash, parent_hash, role) values (?, ?, ?)",
+            [(f"asked-{n}", None, "user"), (f"answered-{n}", f"asked-{n}", "assistant")],
+        )
+        log.executemany(
+            "insert into parts (message_hash, position, type, text, payload)"
+            " values (?, 0, 'text', ?, ?)",
+            [(f"asked-{n}", f"picture {n}", None), (f"answered-{n}", str(path), payload)],
+        )
+        log.execute(
+            "insert into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
+            " datetime_utc) values (?, 'thread', ?, ?, 'emby/short-0', '2026-01-01T00:00:00')",
+            [f"turn-{n:06}", f"asked-{n}", f"answered-{n}"],
+        )
+    log.commit()
+    log.close()
