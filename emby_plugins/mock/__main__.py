@@ -58,17 +58,17 @@ def _options() -> argparse.Namespace:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("0 to 65535")
-    return port
+    return int(_at_most(65535, int(text)))
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("0 to 3600 seconds")
-    return seconds
+    return _at_most(3600, float(text), " seconds")
+
+
+def _at_most(limit: int, number: float, unit: str = "") -> float:
+    if not 0 <= number <= limit:
+        raise argparse.ArgumentTypeError(f"expected 0 to {limit}{unit}")
+    return number
 
 
 def _greet(server: MockServer, profile: str, *, has_key: bool) -> None:

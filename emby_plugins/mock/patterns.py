@@ -4,14 +4,13 @@ The pattern is parsed and never run, so a hostile one costs no time.
 """
 
 import re
-from re import _parser  # type: ignore[attr-defined]  # as rstr and hypothesis do: no public parser
+
+# As rstr and hypothesis do: there is no public parser.
+from re import _compiler, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 _MAX_LENGTH = 256
 _CANDIDATES = "aA0-_ .:/@#xyz"
-_CLASSES = {"DIGIT": "0", "WORD": "a", "SPACE": " ", "NOT_DIGIT": "a", "NOT_WORD": "-",
-            "NOT_SPACE": "a"}  # fmt: skip
-_TESTS = {"DIGIT": str.isdigit, "WORD": lambda c: c.isalnum() or c == "_", "SPACE": str.isspace}
 
 
 def example_of(pattern: str) -> str | None:
@@ -22,18 +21,14 @@ def example_of(pattern: str) -> str | None:
         return None
 
 
-def _example(tokens: object) -> str:
+def _example(tokens: Any) -> str:
     text = ""
-    for kind, value in tokens:  # type: ignore[attr-defined]
+    for kind, value in tokens:
         match str(kind):
             case "LITERAL":
                 text += chr(value)
-            case "ANY":
-                text += "a"
-            case "NOT_LITERAL":
-                text += _outside([("LITERAL", value)])
-            case "IN":
-                text += _outside(value[1:]) if str(value[0][0]) == "NEGATE" else _member(*value[0])
+            case "ANY" | "NOT_LITERAL" | "IN":
+                text += _character(kind, value)
             case "BRANCH":
                 text += _example(value[1][0])
             case "SUBPATTERN":
@@ -55,22 +50,10 @@ def _example(tokens: object) -> str:
     return text
 
 
-def _member(kind: object, value: Any) -> str:
-    """A character of one item of a set."""
-    if str(kind) == "CATEGORY":
-        return _CLASSES[str(value).removeprefix("CATEGORY_")]
-    return chr(value[0] if isinstance(value, tuple) else value)
-
-
-def _outside(members: list[tuple[object, object]]) -> str:
-    """A character that is in none of the items of a set."""
-    return next(c for c in _CANDIDATES if not any(_matches(c, *member) for member in members))
-
-
-def _matches(char: str, kind: object, value: object) -> bool:
-    if isinstance(value, tuple):
-        return value[0] <= ord(char) <= value[1]  # type: ignore[no-any-return]
-    if str(kind) == "LITERAL":
-        return ord(char) == value
-    name = str(value).removeprefix("CATEGORY_")
-    return _TESTS[name.removeprefix("NOT_")](char) is not name.startswith("NOT_")
+def _character(kind: object, value: Any) -> str:
+    """A character that one token accepts: a usual one, or else one that the token names."""
+    one: re.Pattern[str] = _compiler.compile(_parser.SubPattern(_parser.State(), [(kind, value)]))
+    members = [member for _, member in value] if isinstance(value, list) else []
+    named = (m[0] if isinstance(m, tuple) else m for m in members)
+    characters: list[str] = [*_CANDIDATES, *(chr(c) for c in named if type(c) is int)]
+    return next(c for c in characters if one.match(c))

@@ -7,7 +7,10 @@ Emby's pages document, and `2025-11` wherever they are silent.
 
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Literal
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
 
 from emby_plugins.mock.schema_validation import Schema, request_schema
 
@@ -74,54 +77,18 @@ def _documented() -> Schema:
     return schema
 
 
-_BUFFER = 10 * 2**20
-"""The fork's buffer for streams, in characters."""
+def _load() -> dict[str, Profile]:
+    text = files(__package__).joinpath("profiles.toml").read_bytes()
+    return {
+        name: Profile(
+            name=name, schema=_documented() if name == "emby" else request_schema(name), **values
+        )
+        for name, values in msgspec.toml.decode(text, type=dict[str, dict[str, Any]]).items()
+    }
 
-EMBY = Profile(
-    name="emby",
-    is_emby=True,
-    schema=_documented(),
-    max_streamed_image=_BUFFER,
-    has_images_endpoint=True,
-)
-"""What Emby documents (Image Generation, Vision Support and Reasoning pages), on the fork."""
 
-PROFILES = {
-    profile.name: profile
-    for profile in (
-        EMBY,
-        Profile(name="2025-11", schema=request_schema("2025-11"), max_streamed_image=_BUFFER),
-        Profile(
-            name="2025-12",
-            schema=request_schema("2025-12"),
-            cost="cost_usd",
-            lists_structured_outputs=True,
-        ),
-        Profile(
-            name="2026-08",
-            schema=request_schema("2026-08"),
-            takes_x_api_key=True,
-            key_before_capabilities=True,
-            flat_errors=False,
-            names_prefixes=False,
-            names_provider=True,
-            passes_client_errors=True,
-            reports_truncation=True,
-            streams_provider_model=False,
-            fills_empty_text=True,
-            image_safety="content_filter",
-            details_usage=True,
-            streams_metadata=True,
-            cost="cost",
-            ping=15.0,
-            marks_cache=True,
-            has_images_endpoint=True,
-            auto_image_model="gemini-3-pro-image-preview",
-            auto_model="claude-haiku-4-5",
-            provider_model_key="externalId",
-            lists_structured_outputs=True,
-            lists_limits=True,
-        ),
-    )
-}
+PROFILES = _load()
 """The profiles by name: `emby`, `2025-11`, `2025-12`, `2026-08`."""
+
+EMBY = PROFILES["emby"]
+"""What Emby documents, and the fork wherever its pages are silent."""
