@@ -83,7 +83,7 @@ class BodyCheck:
         self.schemas = {state: request_schema(state) for state in SCHEMA_STATES}
 
     def install(self) -> None:
-        """From now on every body is looked at."""
+        """Check every body from now on."""
         client.chat_body = request.chat_body = self.checked
 
     def take(self) -> list[Refused]:
@@ -92,7 +92,7 @@ class BodyCheck:
         return refused
 
     def checked(self, asked: ChatRequest, limits: Limits) -> bytes | StreamedBody:
-        """The body of a request, looked at."""
+        """The body of a request, checked."""
         body = self.unchecked(asked, limits)
         self.look_at(msgspec.json.decode(body if isinstance(body, bytes) else b"".join(body)))
         return body

@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests marked `browser`; where there is none they are skipped."""
+"""A headless Chromium for the tests marked `browser`; without one they are skipped."""
 
 import shutil
 from collections.abc import Iterator

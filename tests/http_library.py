@@ -1,6 +1,6 @@
 """Choose the HTTP library that the suite runs on: `httpx`, or what EMBY_TEST_HTTP names.
 
-The package prefers httpx2 where it is installed, and packages of the test group install it. It is
+The package prefers httpx2 if it is installed, and packages of the test group install it. It is
 hidden while the package decides, and then shown again to those that need it.
 """
 

@@ -1,4 +1,4 @@
-"""What the tests share: real photographs, replies as they stand on the wire, backends, servers."""
+"""What the tests share: real photographs, replies as on the wire, backends, servers."""
 
 import asyncio
 import base64
@@ -98,7 +98,7 @@ def chunk(
     delta: Mapping[str, Any] | None = None,
     **top: Any,
 ) -> dict[str, Any]:
-    """A chunk of a streamed reply; `delta` joins what is said and shown, `top` the chunk."""
+    """A chunk of a streamed reply; `delta` joins text and images, `top` the chunk."""
     said: dict[str, Any] = {} if text is None else {"content": text}
     if images:
         said["images"] = [image_item(image) for image in images]
@@ -107,7 +107,7 @@ def chunk(
 
 
 def sse(*chunks: object, done: bool = True) -> bytes:
-    """A stream of those chunks: bytes stand as they are, all else as a frame of JSON."""
+    """A stream of those chunks: bytes are sent as they are, all else as a frame of JSON."""
     frames = [c if isinstance(c, bytes) else b"data: " + as_json(c) + b"\n\n" for c in chunks]
     return b"".join(frames) + (b"data: [DONE]\n\n" if done else b"")
 
@@ -128,7 +128,7 @@ def answer(
 
 
 def as_asked(whole: object, stream: bytes) -> Callable[[BackendRequest], BackendResponse]:
-    """A backend's function: answers with `stream` where a stream is asked for, else `whole`."""
+    """A backend's function: answers with `stream` if a stream is requested, else `whole`."""
 
     def by(request: BackendRequest) -> BackendResponse:
         return answer(stream if json.loads(request.body).get("stream") else whole)
@@ -277,7 +277,7 @@ class Wire:
 class Loopback:
     """A server on 127.0.0.1 that answers by `by(asked, wire)`; `False` ends the connection.
 
-    A handler that has nothing to say waits for `wire.is_over()`.
+    A handler with nothing to send waits for `wire.is_over()`.
     """
 
     def __init__(self, by: Callable[[Asked, Wire], bool | None]) -> None:

@@ -1,7 +1,7 @@
-"""Where two recordings of the same requests differ: status, content type, form of JSON, stream.
+"""How two recordings of the same requests differ: status, content type, form of JSON, stream.
 
-Values are not compared: two gateways never say the same words. What is, is which fields there are,
-of which types, and in which order a stream tells what.
+Values are not compared: two gateways never answer in the same words. The fields are, their types,
+and the order of a stream's contents.
 """
 
 import json
@@ -34,7 +34,7 @@ def report(mock: Path, real: Path) -> str:
 
 
 def differences(mock: list[dict[str, Any]], real: list[dict[str, Any]]) -> list[str]:
-    """What differs between two recordings, a line each; empty where their forms are the same."""
+    """The differences between two recordings, a line each; empty if their forms are the same."""
     if len(mock) != len(real):
         return [f"{len(mock)} exchanges with the mock, {len(real)} with the other"]
     found = []
@@ -63,7 +63,7 @@ def _shapes(mock: Shape, real: Shape) -> Iterator[str]:
     for path in sorted(mock.keys() | real.keys()):
         ours, theirs = mock.get(path), real.get(path)
         above = path.rpartition(".")[0]
-        # Where an object is missing as a whole, that is said once.
+        # An object that is missing as a whole is reported once.
         if above and (above in mock) != (above in real):
             continue
         if ours is None or theirs is None:
@@ -102,7 +102,7 @@ def shape_of(response: dict[str, Any]) -> Shape:
 
 
 def events(stream: str) -> Iterator[tuple[str, Any]]:
-    """Each event of a stream: its name, and its JSON, or its text where it is none."""
+    """Each event of a stream: its name, and its JSON, or its text if it is not JSON."""
     for frame in stream.replace("\r\n", "\n").split("\n\n"):
         fields = [line.partition(":") for line in frame.split("\n") if not line.startswith(":")]
         told = {name: value.strip() for name, _, value in fields if name}
@@ -114,7 +114,7 @@ def events(stream: str) -> Iterator[tuple[str, Any]]:
 
 
 def order(stream: str) -> list[str]:
-    """What a stream tells, in its order; what comes several times in a row is said once."""
+    """The contents of a stream in order; consecutive repetitions are reported once."""
     told = [kind for event, data in events(stream) for kind in _kinds(event, data)]
     return [kind for kind, _ in groupby(told)]
 

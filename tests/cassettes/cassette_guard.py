@@ -11,7 +11,7 @@ LARGEST = 256 * 1024
 """Bytes a cassette may have."""
 
 HOSTS: frozenset[str] = frozenset()
-"""Hosts that may stand in a cassette besides those of this machine."""
+"""Hosts that a cassette may contain besides those of this machine."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _SECRET = re.compile(

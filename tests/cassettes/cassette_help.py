@@ -1,4 +1,4 @@
-"""How HTTP is recorded and replayed: where, what is kept of it, and who answers meanwhile."""
+"""How HTTP is recorded and replayed: the files, the fields that are kept, and the server."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from emby_plugins import Image
 from emby_plugins.mock import PROFILES, Fault, MockBackend, MockServer
 
 CASSETTES = Path(__file__).resolve().parents[2] / "cassettes"
-"""Where recorded HTTP is kept, in a folder for each test module."""
+"""The folder of recorded HTTP, with a folder for each test module."""
 
 REAL = "real"
 """The folder in it for what was recorded from a real gateway; git ignores it."""
@@ -49,7 +49,7 @@ _KEY_LIKE = re.compile(rb"\b(sk-|Bearer +)[A-Za-z0-9_\-.]{8,}")
 
 @dataclass(frozen=True)
 class Recording:
-    """Where to put what is recorded, and from whom; without an address the mock is recorded."""
+    """The target of recordings and their source; without an address the mock is recorded."""
 
     folder: Path = CASSETTES
     base_url: str = ""
@@ -84,9 +84,9 @@ class Gateway:
     def __call__(
         self, profile: str = "emby", *faults: Fault | None, script: Callable[..., Any] | None = None
     ) -> dict[str, Any]:
-        """A gateway of that profile; with anything else asked for, only the mock can be it.
+        """A gateway of that profile; with any other option, only the mock can be it.
 
-        `script` is given the backend, to say what it shall answer.
+        `script` is given the backend, to script its answers.
         """
         if self._recording is None:
             return {"base_url": _NOBODY, "api_key": KEY}

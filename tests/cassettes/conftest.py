@@ -1,4 +1,4 @@
-"""Replays cassettes, and records them anew when `record_cassettes.py` says so."""
+"""Replays cassettes, and re-records them when run by `record_cassettes.py`."""
 
 import os
 import re
@@ -76,7 +76,7 @@ def _all_is_played(vcr: Any, recording: Recording | None) -> Iterator[None]:
 
 @pytest.fixture
 def gateway(vcr: Any, recording: Recording | None) -> Iterator[Gateway]:
-    """Who is asked."""
+    """The server that is called."""
     with ExitStack() as servers:
         yield Gateway(recording, servers)
 

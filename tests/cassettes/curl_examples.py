@@ -22,7 +22,7 @@ def commands() -> dict[str, str]:
 
 
 def filled(command: str) -> str:
-    """A command with an image where the page leaves a place for one."""
+    """A command with an image in the place that the page leaves for one."""
     assert RED.content is not None
     return _PLACEHOLDER.sub(pybase64.b64encode_as_string(RED.content), command)
 

@@ -1,10 +1,10 @@
-"""Records the cassettes anew: from the mock, or from the gateway of EMBY_BASE_URL and EMBY_API_KEY.
+"""Re-record the cassettes: from the mock, or from the gateway of EMBY_BASE_URL and EMBY_API_KEY.
 
     python tests/cassettes/record_cassettes.py [-k NAME and other options of pytest]
 
 EMBY_CASSETTES names another folder. Of a real gateway the recordings land in a folder of their own,
-`cassettes/real/`, without secrets, and what is told in the end is where they differ from the
-mock's. Tests that fail against it are findings too, and no failure of the command.
+`cassettes/real/`, without secrets, and a report of how they differ from the mock's
+comes at the end. Tests that fail against it are findings too, not failures of the command.
 """
 
 import os
@@ -44,7 +44,7 @@ def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
 
 
 def told(recording: Recording) -> int:
-    """Print where a gateway differs from the mock; 1 where a secret was recorded."""
+    """Print how a gateway differs from the mock; return 1 if a secret was recorded."""
     print(report(CASSETTES, recording.folder))
     leaks = secrets(recording.folder, recording.key)
     for leak in leaks:

@@ -105,7 +105,7 @@ def test_both_ends_of_a_stream_were_recorded() -> None:
     ],
 )
 def test_a_planted_secret_is_found(copy: Path, planted: str) -> None:
-    """Wherever it stands."""
+    """In any place."""
     with (copy / ONE).open("a") as file:
         file.write(f"# {planted}\n")
     (found,) = secrets(copy)
@@ -113,7 +113,7 @@ def test_a_planted_secret_is_found(copy: Path, planted: str) -> None:
 
 
 def test_a_secret_beside_the_cassettes_is_found(copy: Path) -> None:
-    """A real gateway's recordings are looked at as well."""
+    """A real gateway's recordings are checked as well."""
     (copy / REAL).mkdir()
     (copy / REAL / "any.yaml").write_text("x: Bearer abcdefgh\n")
     assert [found.split()[0] for found in secrets(copy)] == ["real/any.yaml"]
@@ -201,7 +201,7 @@ def test_a_key_in_a_body_is_scrubbed() -> None:
 
 
 def test_an_unused_exchange_fails_a_test(copy: Path, tmp_path: Path) -> None:
-    """A cassette that holds more than is asked for is noticed, as `conftest.py` sees to."""
+    """A cassette with unused interactions is noticed, as `conftest.py` ensures."""
     text = (copy / ONE).read_text("utf-8")
     head, exchange = text.split("interactions:\n")
     body, version = exchange.rsplit("version:", 1)

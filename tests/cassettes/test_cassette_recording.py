@@ -1,4 +1,4 @@
-"""Recording anew: from the mock, and from a gateway that is not it, with what differs told."""
+"""Re-recording: from the mock, and from another gateway, with a report of the differences."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ def record(folder: Path, tests: str, **environment: str) -> subprocess.Completed
 
 
 def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
-    """Recorded anew, nothing differs in form."""
+    """A new recording has the same form."""
     ran = record(tmp_path, "test_replay_models or test_two_images or test_text or bad_image")
     assert ran.returncode == 0, ran.stdout
     recorded = [path.relative_to(tmp_path) for path in cassettes(tmp_path)]
@@ -109,7 +109,7 @@ def test_statuses_are_compared() -> None:
 
 
 def test_content_types_are_compared() -> None:
-    """Where they differ, the bodies are not."""
+    """The bodies are not, even if they differ."""
     pair = ("test_an_unknown_route", "test_an_unknown_model")
     mock, other = (load(CASSETTES / f"test_replay_errors/{name}[emby].yaml") for name in pair)
     assert differences(mock, other) == [

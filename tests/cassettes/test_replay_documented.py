@@ -18,7 +18,7 @@ PHOTOS = [Image.from_url(f"https://example.com/img{number}.jpg") for number in (
 
 
 def assert_sent(vcr: Any, heading: str) -> None:
-    """What went over the wire is what stands on the page."""
+    """The bytes on the wire are those of the page."""
     (request,) = vcr.requests
     assert request.path == "/v1/chat/completions"
     assert json.loads(request.body) == curl_examples.body(heading)

@@ -30,7 +30,7 @@ SHAPE = JSONSchema(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_reasoning(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """The thoughts, and their tokens, which stand at one place or another."""
+    """The thoughts, and their tokens, which can be in one of two places."""
     reply = ask("How many legs has a dog?", on=gateway(profile), reasoning_effort="low")
     assert reply.reasoning
     assert reply.text
@@ -73,7 +73,7 @@ def test_two_tools_at_once(ask: Asker, gateway: Gateway) -> None:
 
 
 def test_a_schema(ask: Asker, gateway: Gateway) -> None:
-    """JSON of the shape that was asked for."""
+    """JSON of the requested shape."""
     reply = ask("Describe a dog", on=gateway(), response_format=SHAPE)
     assert json.loads(reply.text).keys() == {"subject", "count"}
 
@@ -101,7 +101,7 @@ def test_an_image_of_the_assistant_is_edited(ask: Asker, gateway: Gateway) -> No
 
 
 def test_an_image_left_at_an_address(ask: Asker, gateway: Gateway) -> None:
-    """Where the gateway could not fetch a picture, it leaves its https address."""
+    """If the gateway could not fetch a picture, its https address stays."""
     address = Image.from_url("https://example.com/made.png")
     reply = ask(
         "A picture, please", on=gateway(script=lambda mock: mock.reply("Here:", images=[address]))
@@ -135,14 +135,14 @@ def test_wishes_for_an_image(ask: Asker, gateway: Gateway) -> None:
 
 
 def test_a_file(ask: Asker, gateway: Gateway) -> None:
-    """A file that is no image is taken along."""
+    """A file other than an image is sent too."""
     notes = FilePart.from_bytes(b"The answer is 42.", filename="notes.txt")
     assert ask(Message.user("What does it say?", notes), on=gateway()).text
 
 
 def test_a_custom_provider(ask: Asker, gateway: Gateway) -> None:
     """`company/model` is answered under that name."""
-    # Only a gateway where that company is set up knows it.
+    # Only a gateway with that company's provider knows it.
     reply = ask("Hello", on=gateway(script=lambda _: None), model="acme/model-1")
     assert reply.model == "acme/model-1"
 

@@ -43,7 +43,7 @@ def kinds(ask: Asker) -> list[type]:
 
 
 def wire(vcr: Any) -> str:
-    """The stream as it stands in the cassette."""
+    """The stream as the cassette has it."""
     (response,) = vcr.responses
     text: str = response["body"]["string"].decode()
     return text
@@ -99,7 +99,7 @@ def test_a_tool_call(ask_stream: Asker, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
-    """An event of that name, under status 200, after something was said."""
+    """An event of that name, under status 200, after some content."""
     with pytest.raises(ServerError) as caught:
         ask_stream("Hello there", on=gateway(profile, Fault(error=True)))
     assert caught.value.partial

@@ -71,7 +71,7 @@ def test_stream(chat: ChatOpenAI, server: MockServer) -> None:
 
 
 def test_tools(chat: ChatOpenAI) -> None:
-    """The call, whole or streamed; its result only where a gateway takes null beside a call."""
+    """The call, whole or streamed; its result only if a gateway takes null beside a call."""
     able, question = chat.bind_tools([get_weather]), "What is the weather in Paris?"
     reply, streamed = able.invoke(question), merged(able.stream(question))
     (call,) = reply.tool_calls

@@ -99,7 +99,7 @@ def test_whole_images_are_only_base64_in_the_log(llm: LLM) -> None:
 
 
 def test_ours_shows_what_it_loses(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our model prints where the picture is, and logs no base64."""
+    """Our model prints the path of the picture, and logs no base64."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     ran = llm("prompt", "-m", "emby/qwen2.5-vision", PUPPY)
     assert Path(ran.output.strip().splitlines()[-1]).is_file()

@@ -75,7 +75,7 @@ def test_stream(profile: str) -> None:
 
 
 def test_a_generated_image_is_an_extra_field(client: openai.OpenAI, server: MockServer) -> None:
-    """`images` is no attribute the SDK knows: its users dig for the same bytes as ours."""
+    """The SDK has no attribute `images`: its users dig for the same bytes as ours."""
     message = client.chat.completions.create(model=MODEL, messages=user(PUPPY)).choices[0].message
     assert "images" not in type(message).model_fields
     assert opened((message.model_extra or {})["images"]) == list(ours(server, PUPPY).images)
@@ -162,7 +162,7 @@ def test_parse(client: openai.OpenAI) -> None:
 
 
 def test_reasoning_is_an_extra_field(client: openai.OpenAI) -> None:
-    """So is the reasoning; its tokens are where the SDK looks for them."""
+    """So is the reasoning; its tokens are in the field that the SDK reads."""
     reply = client.chat.completions.create(
         model=MODEL, messages=user("Why?"), reasoning_effort="low"
     )
@@ -246,7 +246,7 @@ def test_flat_errors_lose_all_but_the_status() -> None:
 
 
 def test_a_rate_limit_is_waited_for(server: MockServer, backend: MockBackend) -> None:
-    """The SDK heeds `Retry-After` and asks again."""
+    """The SDK obeys `Retry-After` and retries."""
     backend.reply(fault=Fault(status=429, retry_after=0))
     with openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=1) as client:
         client.chat.completions.create(model=MODEL, messages=user("Hello"))

@@ -73,7 +73,7 @@ def test_an_image_url_may_be_a_bare_string(form: object) -> None:
 
 
 def test_an_https_image_is_left_where_it_is() -> None:
-    """Where the gateway's own download failed there is an address, and it stays one."""
+    """If the gateway's own download failed there is an address, and it stays one."""
     reply = good(read(chunk(None, "https://example.com/dog.png"), FINISH))
     assert reply.image.url == "https://example.com/dog.png"
     assert reply.image.content is None
@@ -229,7 +229,7 @@ NOTHING_MUCH: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("delta", NOTHING_MUCH.values(), ids=NOTHING_MUCH)
 def test_an_empty_delta_is_no_event(delta: dict[str, Any]) -> None:
-    """Null, empty and absent fields are the same: nothing was said."""
+    """Null, empty and absent fields are the same: no content."""
     result = read(chunk(delta=delta), chunk("Hi"), FINISH)
     assert result.events == [TextDelta("Hi"), Finished(good(result))]
 

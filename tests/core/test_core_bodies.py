@@ -52,7 +52,7 @@ def test_a_refused_body_is_found(body: object, states: int) -> None:
 
 
 def test_a_client_is_under_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a client is asked to send is looked at, whatever answers it."""
+    """Whatever a client is about to send is checked, for every backend."""
     check = BodyCheck()
     monkeypatch.setattr("emby_plugins._base_client.chat_body", check.checked)
     with Emby(**ScriptedBackend(completion()).on) as emby:

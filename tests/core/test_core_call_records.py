@@ -136,7 +136,7 @@ def test_a_call_that_a_retry_saved_is_no_failure(ask: Asker) -> None:
 
 
 def test_what_arrived_before_an_error_is_recorded(ask: Asker) -> None:
-    """An image that was paid for counts, whatever came after it."""
+    """An image that was paid for counts, even if the call failed later."""
     cut = sse(chunk("Look:", delta={"images": [image_item(RED)]}), done=False)
     observer, on = observed(ScriptedBackend(cut))
     with pytest.raises(EmbyError):
@@ -279,7 +279,7 @@ def test_nothing_is_recorded_where_nobody_listens(
 
 
 def test_the_base_url_is_recorded_without_the_key() -> None:
-    """Where somebody put it there."""
+    """If somebody put it there."""
     backend = ScriptedBackend(completion("Hi"))
     backend.emby_backend = hookimpl(lambda url: backend)  # type: ignore[method-assign]
     observer = Observer()

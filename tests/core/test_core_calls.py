@@ -1,4 +1,4 @@
-"""What a call takes: where each keyword goes, and what is refused before it is paid."""
+"""What a call takes: the place of each keyword, and what is refused before it is paid."""
 
 import asyncio
 import io
@@ -84,7 +84,7 @@ ELSEWHERE = {"system", "tools", "extra_body"}
 
 
 def reply_to(request: Any) -> BackendResponse:
-    """A reply in the form that was asked for."""
+    """A reply in the requested form."""
     return as_asked(completion("Hi"), sse(chunk("Hi", finish="stop")))(request)
 
 
@@ -316,7 +316,7 @@ def test_a_cached_reply_says_so(
 
 
 def test_the_json_of_a_reply_is_kept_on_request(ask: Asker) -> None:
-    """The chunks of a stream, or the one object; no image's data, and nothing unless asked."""
+    """The chunks of a stream, or the one object; no image's data, and nothing by default."""
     large = picture("red", (64, 64))
     backend = ScriptedBackend(
         by=as_asked(
@@ -643,7 +643,7 @@ def test_an_order_without_an_image_says_why(mode: str) -> None:
 
 
 def test_a_fresh_chat_varies_the_last_text_of_the_user(ask: Asker) -> None:
-    """Not an image, not what the assistant said; each call in another way."""
+    """Not an image, not an assistant's message; each call in another way."""
     backend = ScriptedBackend(by=reply_to)
     history = ["A fox", Message.assistant("Here"), Message.user("Bigger", PHOTO)]
     for _ in range(2):

@@ -93,7 +93,7 @@ def test_a_field_of_tomorrow_is_left_out(tmp_path: Path) -> None:
 
 
 def test_odd_and_hostile_values_of_a_file(tmp_path: Path) -> None:
-    """An ability that is not a boolean is not said, and texts are cleaned as those of a list."""
+    """An ability that is not a boolean is unknown, and texts are cleaned as those of a list."""
     path = tmp_path / "models.json"
     path.write_text('{"models": [{"id": "a\\u001b[2J", "vision": "no", "tools": false}]}')
     (card,) = load_cards(path)

@@ -50,7 +50,7 @@ CLIENTS = pytest.mark.parametrize("client", [Emby, AsyncEmby])
 
 
 def test_no_key_sends_nothing(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is connected to; the error says where to put a key, or how to do without."""
+    """Nothing is connected to; the error tells how to set a key, or how to do without."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked a host up"))
     for on in ({}, {"base_url": "https://api.emby.dev/v1", "api_key": "  "}):
         with pytest.raises(MissingKeyError) as caught:
@@ -65,7 +65,7 @@ BAD_KEYS = ["sk-1\nEvil: 1", "\u201csk-1\u201d", "sk 1", "sk-1\x00", "sk\u20281"
 @CLIENTS
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> None:
-    """Line breaks, quotes and spaces: the error says where, and shows nothing of the key."""
+    """Line breaks, quotes and spaces: the error gives the position, and none of the key."""
     with pytest.raises(ConfigurationError, match=r"contains a .* \(character \d+\)") as caught:
         client(key)
     for word in key.split():
@@ -75,7 +75,7 @@ def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> Non
 
 @CLIENTS
 def test_a_key_is_stripped(client: Any) -> None:
-    """A line break at its end comes with copying, and is no part of it."""
+    """A line break at its end comes from copying, and is dropped."""
     assert client(f" {KEY}\n")._key.reveal() == KEY
 
 
@@ -137,7 +137,7 @@ def test_no_secret_goes_into_the_address(client: Any, url: str) -> None:
 @CLIENTS
 @pytest.mark.parametrize("url", ["https://a.b/v1?key=sk-1", "https://a.b/v1#sk-1"])
 def test_an_address_ends_with_its_path(client: Any, url: str) -> None:
-    """Paths are put behind it; and a query is where keys are put, so it is not shown."""
+    """Paths are appended to it; and a query may hold a key, so it is not shown."""
     with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
         client(KEY, url)
     assert "sk-1" not in str(caught.value)
@@ -201,7 +201,7 @@ def test_a_client_can_always_be_shown(client: Any) -> None:
 @CLIENTS
 @pytest.mark.parametrize("url", [KEY, f"https://me:{KEY}#@a.b", f"https://a.b:{KEY}"])
 def test_what_is_no_base_url_may_be_a_key(client: Any, url: str) -> None:
-    """Arguments are swapped, and passwords stand where ports should; neither is quoted."""
+    """Swapped arguments, and a password in place of a port; neither is quoted."""
     with pytest.raises(ConfigurationError) as caught:
         client("https-key", url)
     assert "secret" not in str(caught.value)
@@ -217,7 +217,7 @@ def test_a_key_of_the_wrong_name_is_no_argument() -> None:
 
 @pytest.mark.parametrize("key", ["a", "test", "gateway"])
 def test_a_short_key_shreds_no_message(ask: Asker, key: str) -> None:
-    """Fewer than eight characters are no secret worth a text; eight are."""
+    """A key of fewer than eight characters is not redacted; one of eight is."""
     message = "At a test gateway: test-key1 is not what a test takes."
     for given, expected in ((key, message), ("test-key1", message.replace("test-key1", "[key]"))):
         backend = ScriptedBackend(answer({"error": {"message": message}}, status=400))
@@ -316,7 +316,7 @@ def test_the_mocks_models_are_listed(client: Any) -> None:
 
 @CLIENTS
 def test_the_list_is_asked_for_without_a_body(client: Any) -> None:
-    """`GET /models`, with the key where there is one."""
+    """`GET /models`, with the key if there is one."""
     backend = ScriptedBackend({"data": [{"id": "a"}]})
     assert models(client, api_key=KEY, **backend.on) == [ModelCard("a")]
     (request,) = backend.requests
@@ -390,7 +390,7 @@ def test_every_field_of_a_model() -> None:
 
 @CLIENTS
 def test_deprecated_models_can_be_left_out(client: Any) -> None:
-    """The gateway is asked to, in a query that all recorded states take; else there is none."""
+    """The gateway's own filter is used, in a query that all recorded states take."""
     asked: list[str] = []
 
     def gateway(request: httpx.Request) -> httpx.Response:
@@ -501,7 +501,7 @@ def test_known_models_are_joined_and_the_last_registered_wins(
 def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     ask: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last registered is asked first; one that raises is logged and the next asked."""
+    """The last registered is called first; one that raises is logged and the next called."""
     seen: list[tuple[EmbyError, list[ModelCard]]] = []
 
     def raises(error: EmbyError) -> str:
@@ -524,7 +524,7 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
 
 
 def test_a_plugin_s_hint_wins_over_the_core_s(ask: Asker) -> None:
-    """Also where the core has one; a plugin that has none leaves it."""
+    """Even if the core has one; a plugin that has none leaves it."""
     on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
     with pytest.raises(MissingKeyError, match=r"Ask Ann\."):
         ask("Hi", on=on)
@@ -622,7 +622,7 @@ def test_models_of_plugins_are_listed_and_marked(client: Any) -> None:
 
 
 def test_a_closed_client_opens_again() -> None:
-    """Closing gives the connections back; using it again is no error."""
+    """Closing gives the connections back; using it again is not an error."""
     backend = ScriptedBackend(completion("Hi"))
     emby = Emby(**backend.on)
     for _ in range(2):
@@ -641,7 +641,7 @@ async def test_a_closed_async_client_opens_again() -> None:
 
 
 def handler(request: httpx.Request) -> httpx.Response:
-    """An httpx mock that says who asked."""
+    """An httpx mock that tells which client called."""
     return httpx.Response(200, json=completion(request.headers["authorization"]))
 
 

@@ -74,7 +74,7 @@ def describe(ask: Asker) -> ChatReply:
 
 
 def compare(ask: Asker) -> ChatReply:
-    """How two images differ, one of them with its detail asked for."""
+    """How two images differ, one of them with a `detail`."""
     return ask(Message.user("Compare:", ROCKET, "with", TINY), on=MOCK)
 
 
@@ -149,7 +149,7 @@ def test_the_conversations_are_about_something(expected: dict[str, ChatReply]) -
 
 
 def test_a_generated_image_is_valid_input(ask: Asker) -> None:
-    """Output is input: a painted picture is described, and knows where it came from."""
+    """Output is input: a generated image is described, and knows its origin."""
     painted = paint(ask).image
     assert painted.provenance
     assert painted.provenance.prompt == "Generate an image of a puppy in a meadow"
@@ -199,7 +199,7 @@ def test_without_a_key_no_authorization_is_sent(ask: Asker) -> None:
 
 
 def test_the_environment_gives_the_key(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`EMBY_API_KEY` and `EMBY_BASE_URL` serve where nothing is given; what is given wins."""
+    """`EMBY_API_KEY` and `EMBY_BASE_URL` are the defaults; arguments win."""
     backend = ScriptedBackend(completion())
     monkeypatch.setenv("EMBY_API_KEY", "sk-env\n")
     monkeypatch.setenv("EMBY_BASE_URL", "test:/")
@@ -211,7 +211,7 @@ def test_the_environment_gives_the_key(ask: Asker, monkeypatch: pytest.MonkeyPat
 
 
 def test_two_images_arrive_as_the_very_bytes_sent(ask: Asker) -> None:
-    """A reply with two images: two images, in order, to the byte, whatever they are."""
+    """A reply with two images: two images, in order, to the byte, in any format."""
     rocket = ROCKET.data
     backend = ScriptedBackend(
         by=as_asked(
@@ -239,7 +239,7 @@ def test_a_photograph_is_sent_to_the_byte(ask: Asker) -> None:
 
 
 def test_a_gateway_that_never_streams_is_understood(ask: Asker) -> None:
-    """JSON where a stream was asked for, and a stream where it was not."""
+    """JSON instead of a stream, and a stream instead of JSON."""
     assert ask("Hi", on=ScriptedBackend(completion("Hi", RED)).on).image.data == RED
     stream = sse(chunk("Hi"), chunk(None, RED), chunk(finish="stop"))
     assert ask("Hi", on=ScriptedBackend(stream).on).image.data == RED
@@ -287,14 +287,14 @@ def test_a_wrong_key(ask: Asker) -> None:
 
 
 def test_an_unknown_model(ask: Asker) -> None:
-    """The error names it and says where the models are listed."""
+    """The error names it and tells how to list the models."""
     error = failure(ask, ModelNotFoundError, on=MOCK, model="gpt-9")
     assert "gpt-9" in error.message
     assert "models()" in error.hint
 
 
 def test_a_text_only_model_sent_an_image(ask: Asker) -> None:
-    """The error names models that look at images."""
+    """The error names models that accept images."""
     error = failure(ask, BadRequestError, on=MOCK, model="emby-mock-text", images=[TINY])
     assert "qwen2.5-vision" in error.hint
 
@@ -319,7 +319,7 @@ def test_an_image_that_can_not_be_sent_sends_nothing(ask: Asker) -> None:
 
 
 def test_a_reply_without_choices(ask: Asker) -> None:
-    """Malformed, and not asked for again: it may have been paid."""
+    """Malformed, and not retried: it may have been paid."""
     backend = ScriptedBackend({"object": "chat.completion", "choices": []})
     failure(ask, MalformedReplyError, on=backend.on)
     assert len(backend.requests) == 1

@@ -1,4 +1,4 @@
-"""What a call cost, where the gateway does not say: by the prices of its model."""
+"""The cost of a call that the gateway does not report: by the prices of its model."""
 
 import asyncio
 from typing import Any
@@ -58,7 +58,7 @@ def test_unknown_prices_are_no_estimate(pricing: dict[str, str]) -> None:
 
 
 def test_the_gateways_cost_is_kept() -> None:
-    """Even where it is 0."""
+    """Even if it is 0."""
     for cost in (0.0, 1.5):
         said = Usage(prompt_tokens=1, cost=cost)
         assert with_estimated_cost(said, TOKENS) is said
@@ -94,7 +94,7 @@ def backend(**top: Any) -> ScriptedBackend:
     ],
 )
 def test_a_reply_has_an_estimate(ask: Asker, top: Any, asked: str, cost: float | None) -> None:
-    """By the prices of the model that answered, else of the one that was asked for."""
+    """By the prices of the model that answered, else of the requested one."""
     on = {"base_url": "test:", "plugins": [backend(**top), Known()]}
     usage = ask("Hi", on=on, model=asked).usage
     assert usage is not None
@@ -125,7 +125,7 @@ def listing(request: BackendRequest) -> BackendResponse:
 
 
 def test_the_list_of_models_gives_prices() -> None:
-    """From when it was asked for, also to a client with other options; sync and async."""
+    """From its first use, also by a client with other options; sync and async."""
     on = ScriptedBackend(by=listing).on
     with Emby(**on) as emby:
         before = emby.chat("Hi", model="m").usage

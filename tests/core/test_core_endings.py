@@ -83,7 +83,7 @@ def test_a_normal_end_is_not_told(reply: ChatReply) -> None:
 
 
 def test_only_what_ended_by_itself_is_missing_an_image() -> None:
-    """Where the token limit ended the reply, the rest may be hidden reasoning."""
+    """If the token limit ended the reply, the rest may be hidden reasoning."""
     assert "1,290" not in ChatReply("", finish_reason="length", usage=PAID).notice
 
 
@@ -95,7 +95,7 @@ def test_a_finish_reason_holds_no_terminal_escapes() -> None:
 
 
 def test_a_missing_image_is_an_error_that_keeps_the_reply() -> None:
-    """The error says how the reply ended and what the model said; the reply is in `partial`."""
+    """The error tells how the reply ended and quotes its text; the reply is in `partial`."""
     reply = ChatReply("I'd rather not.", finish_reason="content_filter", request_id="r-1")
     for get in (ChatReply.require_images, lambda reply: reply.image):
         with pytest.raises(MissingImageError) as caught:
@@ -107,7 +107,7 @@ def test_a_missing_image_is_an_error_that_keeps_the_reply() -> None:
 
 
 def test_a_reply_of_plain_text_is_told_what_to_ask() -> None:
-    """Where nothing else is known, the hint is to ask a model that generates images."""
+    """If nothing else is known, the hint is to use a model that generates images."""
     with pytest.raises(MissingImageError, match=r"answered: 'Hello\.'\. Ask for an image"):
         _ = ChatReply("Hello.", finish_reason="stop").image
 

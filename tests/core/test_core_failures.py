@@ -78,7 +78,7 @@ def test_only_passing_troubles_may_be_tried_again() -> None:
 
 
 def test_an_image_that_the_gateway_could_not_use() -> None:
-    """Emby, Vision Support page, "Error Handling", whatever the status."""
+    """Emby, Vision Support page, "Error Handling", under any status."""
     body = {
         "error": {
             "message": "Image could not be fetched or decoded",
@@ -162,7 +162,7 @@ def test_the_upstream_status_in_the_message_is_the_true_one(status: int, name: s
 
 
 def test_the_upstreams_own_words_are_told() -> None:
-    """`responseText` says why; it is not said twice."""
+    """`responseText` has the reason; it is not repeated."""
     error = {"message": "Upstream failed", "type": "upstream_error", "responseText": "no GPU"}
     assert fail(502, {"error": error}).message == "Upstream failed (no GPU)."
     assert fail(502, {"error": {**error, "responseText": "failed"}}).message == "Upstream failed."
@@ -223,7 +223,7 @@ def test_an_unusable_image_by_its_words(message: str) -> None:
 
 
 def test_plain_text_and_html() -> None:
-    """What is no JSON is quoted; a 404 asks for the base URL, a redirect for the real address."""
+    """Anything but JSON is quoted; a 404 hints at the base URL, a redirect at the real address."""
     error = fail(404, b"404 Not Found")
     assert error.message == "The gateway answered 404: '404 Not Found'."
     assert "/v1" in error.hint
@@ -238,7 +238,7 @@ def test_plain_text_and_html() -> None:
     "body", [b"[]", b"null", b'"no"', b"[" * 60_000, b"\xff\xfe", b'{"error":']
 )
 def test_a_body_that_is_no_object_is_quoted(body: bytes) -> None:
-    """Whatever it is, the status still counts."""
+    """For any body, the status still counts."""
     assert type(fail(401, body)).__name__ == "AuthenticationError"
 
 
@@ -297,7 +297,7 @@ MIDSTREAM = [
 
 @pytest.mark.parametrize(("fields", "status"), MIDSTREAM)
 def test_the_status_of_an_error_in_mid_stream(fields: dict[str, Any], status: int) -> None:
-    """Where the response was a 200 long before, the object's own words decide."""
+    """If the response was a 200 long before, the object's own words decide."""
     assert error_from_event(as_json({"error": {"message": "No", **fields}})).status == status
 
 

@@ -56,7 +56,7 @@ def test_what_is_not_a_file_is_not_opened(
 def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was a file when it was looked at is looked at again when it is open."""
+    """A path that was a file when first checked is checked again when it is open."""
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     status = path.stat()
@@ -127,7 +127,7 @@ def no_locks(*_: object) -> None:
 def test_without_locks_age_decides(
     age: int, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a file system has no locks, a draft is stale a day after it was written to last."""
+    """If a file system has no locks, a draft is stale a day after the last write to it."""
     monkeypatch.setattr(files.fcntl, "flock", no_locks)
     path = tmp_path / ".emby-0123456789abcdef.part"
     path.touch()

@@ -139,7 +139,7 @@ def test_leaving_in_mid_image_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_loses_nothing(tmp_path: Path) -> None:
-    """Where no folder can be made, the images come in memory."""
+    """If no folder can be made, the images come in memory."""
     (tmp_path / "file").touch()
     images = _sync(tmp_path / "file" / "below").images
     assert [image.path for image in images] == [None, None]
@@ -214,7 +214,7 @@ def link_fails(patch: pytest.MonkeyPatch, error: int) -> None:
 
 
 def move_fails(patch: pytest.MonkeyPatch, error: int) -> None:
-    """There are no links, and the draft can't be moved over the name that was claimed."""
+    """Links are not available, and the draft can't be moved over the name that was claimed."""
     patch.setattr(os, "link", failing(errno.EPERM))
     patch.setattr(Path, "replace", failing(error))
 
@@ -238,7 +238,7 @@ def test_no_failure_of_the_disk_loses_an_image(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Whatever fails, at whatever piece: the bytes are in the image, and the log says why."""
+    """Any failure, at any piece: the bytes are in the image, and the log has the reason."""
     POINTS[point](monkeypatch, error)
     for size in (1, 100, 8191, 8192, 65536):
         caplog.clear()
@@ -291,7 +291,7 @@ def test_what_fails_after_the_image_has_its_name_costs_nothing(
 def test_a_disk_that_gives_nothing_back_is_a_typed_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where bytes are lost for good, the error says so, and what failed; it is no `ValueError`."""
+    """If bytes are lost for good, the error tells so, and what failed; it is not a `ValueError`."""
     monkeypatch.setattr(os, "fdopen", lambda fd, mode, **_: UnreadableDisk(fd, "w+"))
     sink = FileSink(tmp_path)
     with pytest.raises(EmbyError, match=r"No space left.*can't be read back.*Input/output") as lost:
@@ -390,7 +390,7 @@ def test_a_draft_swept_as_it_was_made_is_made_again(
 
 
 def test_an_image_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digest is made while the image arrives; naming, noting and comparing only look at it."""
+    """The digest is computed as the image arrives; naming, noting and comparing reuse it."""
     sink = FileSink(tmp_path)
     sink.write(PNG)
     image = sink.finish().with_provenance(Provenance("m", "p"))

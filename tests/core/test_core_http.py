@@ -104,7 +104,7 @@ async def test_exceptions_of_either_library_become_ours(
     stream: bool,
     is_async: bool,
 ) -> None:
-    """The library that raised is the one that is asked what its exception means."""
+    """The library that raised an exception is the one that interprets it."""
 
     def fail(request: Any) -> Any:
         raise getattr(library, name)("broken", request=request)

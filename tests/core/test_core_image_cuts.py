@@ -125,7 +125,7 @@ def test_a_reply_cut_short_keeps_every_image_that_was_whole(layout: str) -> None
 
 
 def starts(body: bytes) -> Iterator[int]:
-    """Where the data URLs begin."""
+    """The positions of the data URLs."""
     at = body.find(b"data:image")
     while at >= 0:
         yield at

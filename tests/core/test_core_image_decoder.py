@@ -1,4 +1,4 @@
-"""The image decoder gives the same reply as the plain path, whatever it decodes on the way."""
+"""The image decoder gives the same reply as the plain path, for everything it decodes."""
 
 import json
 from itertools import pairwise
@@ -141,7 +141,7 @@ def test_the_body_stays_small_whatever_the_image_weighs() -> None:
 
 
 def test_placeholders_can_be_turned_back_into_base64() -> None:
-    """Where JSON with an image is text to the caller, the image is put back as it came."""
+    """If JSON with an image is text to the caller, the image is put back as it came."""
     body = whole(URLS["plain"], URLS["plain"])
     decoder = ImageDecoder(Limits())
     rest = decoder.feed(body)

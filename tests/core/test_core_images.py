@@ -318,7 +318,7 @@ def png_of(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("side", [8_001, 12_000, 20_000, 2_000_000_000])
 def test_a_pixel_bomb_is_refused_by_its_header(side: int) -> None:
-    """No pixel is touched, no warning is raised; sending and saving it is no danger to us."""
+    """No pixel is touched, no warning is raised; sending and saving it does us no harm."""
     image = Image.from_bytes(png_of(side, side))
     with pytest.raises(InvalidImageError):
         image.to_pil()
@@ -352,7 +352,7 @@ def test_damage_anywhere_opens_or_is_a_typed_error(format: str) -> None:  # noqa
 
 
 def damage(data: bytes) -> str:
-    """What is said of an image that can't be opened; nothing where it can."""
+    """The message about an image that can't be opened; empty if it can."""
     try:
         Image(data).to_pil()
     except InvalidImageError as error:
@@ -389,7 +389,7 @@ def names(folder: Path) -> list[str]:
     ],
 )
 def test_saving_gives_the_right_suffix(asked: str, written: str, tmp_path: Path) -> None:
-    """Added where there is none, put in place of another image's; the path comes back."""
+    """Added if missing, put in place of another image's; the path comes back."""
     path = Image(PNG).save(tmp_path / asked)
     assert path == tmp_path / written
     assert path.read_bytes() == PNG
@@ -428,7 +428,7 @@ def test_overwriting_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["there.png", "nowhere.png"])
 def test_a_symlink_is_neither_followed_nor_replaced(target: str, tmp_path: Path) -> None:
-    """Where the name is a symlink, alive or dangling, what it points to is left alone."""
+    """If the name is a symlink, alive or dangling, its target is left alone."""
     (tmp_path / "there.png").write_text("mine")
     (tmp_path / "a.png").symlink_to(tmp_path / target)
     with pytest.raises(FileExistsError):
@@ -438,7 +438,7 @@ def test_a_symlink_is_neither_followed_nor_replaced(target: str, tmp_path: Path)
 
 
 def test_a_folder_gets_a_name_by_digest_once(tmp_path: Path) -> None:
-    """The same bytes are the same file; saving them twice is no error and writes nothing."""
+    """The same bytes are the same file; saving them twice raises and writes nothing."""
     first = Image(PNG).save(tmp_path)
     assert first.name == f"emby-{Image(PNG).sha256[:16]}.png"
     before = first.stat()
@@ -555,7 +555,7 @@ def test_a_notebook_shows_an_address_as_text() -> None:
 
 
 def test_images_are_values() -> None:
-    """Equal by bytes or address, whatever their provenance; hashable, frozen, copied, pickled."""
+    """Equal by bytes or address, regardless of provenance; hashable, frozen, copied, pickled."""
     image = Image(PNG, provenance=Provenance("m", "p"))
     assert image == Image(PNG) != Image(picture("blue"))
     assert len({image, Image(PNG), Image.from_url("https://e.com")}) == 2

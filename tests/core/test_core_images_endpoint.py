@@ -130,7 +130,7 @@ def test_edit_with_a_mask() -> None:
 
 
 def test_orders_are_fresh() -> None:
-    """No cache knows the prompt or is asked, as its key may not have the size; or it may."""
+    """No cache holds the prompt or is used, as its key may not have the size; or it may."""
     backend = ScriptedBackend(ONE)
     for fresh in (True, True, False):
         run("sync", backend, lambda emby, f=fresh: emby.images.generate("a boat", fresh=f))
@@ -230,14 +230,14 @@ TWO = {"created": 1, "data": [entry(RED), entry(BLUE)], "usage": {"total_tokens"
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_images_are_decoded_wherever_the_body_is_cut(indent: int | None) -> None:
-    """The same two images for every place where the network divides the body."""
+    """The same two images for every place at which the network divides the body."""
     body = json.dumps(TWO, indent=indent).encode()
     for at in range(len(body)):
         assert read(body[:at], body[at:]).images == (RED_IMAGE, BLUE_IMAGE)
 
 
 def test_base64_is_not_held() -> None:
-    """An image of megabytes leaves a placeholder in the JSON, in whatever pieces it comes."""
+    """An image of megabytes leaves a placeholder in the JSON, however it is cut."""
     data = RED + bytes(3_000_000)
     body = as_json({"data": [entry(data)]})
     decoder = ImageDecoder(Limits())
@@ -324,7 +324,7 @@ def test_image_folder(tmp_path: Path) -> None:
 
 
 def test_errors_of_the_gateway() -> None:
-    """Those of a chat; where there is no endpoint, what to use instead."""
+    """Those of a chat; without an endpoint, what to use instead."""
     for given, error in (
         (answer({"error": {"message": "Slow down"}}, status=429), RateLimitError),
         (answer({"error": True, "status": 400, "message": "No"}, status=400), BadRequestError),
@@ -385,7 +385,7 @@ def twice(kind: str, model: str, **arguments: Any) -> Callable[[Any], Any]:
 def test_image_takes_the_endpoint_for_models_that_only_make_images(
     kind: str, model: str, missing: bool, expected: list[str], image: Image
 ) -> None:
-    """By the card; where the gateway has none, by chat from then on, and nothing is paid twice."""
+    """By the card; if the gateway has none, by chat from then on, and nothing is paid twice."""
     backend = ScriptedBackend(by=chat_or_image(missing))
     assert run(kind, backend, twice(kind, model)) == [image, image]
     assert paths(backend) == expected

@@ -284,7 +284,7 @@ THINKING: dict[str, Any] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", THINKING)
 def test_a_thinking_part_is_reasoning(name: str, way: str) -> None:
-    """Reasoning among content parts goes where reasoning goes; the image beside it is there."""
+    """Reasoning among content parts is treated as reasoning; the image beside it is there."""
     parts = [THINKING[name], {"type": "output_text", "text": "Here:"}, image_item(IMAGE)]
     reply = good(told(way, content=[*parts, {"type": "redacted_thinking", "data": "AAAA"}]))
     assert (reply.reasoning, reply.text, reply.image.content) == ("Let me see.", "Here:", IMAGE)
@@ -334,7 +334,7 @@ def test_a_second_choice_is_kept(way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_image_in_a_place_of_its_own_is_received(way: str) -> None:
-    """Where nobody would look for it, an image in the documented form is still in the reply."""
+    """An image in the documented form is in the reply even in an unexpected place."""
     result = told(way, content="Here:", attachments=[image_item(IMAGE)])
     assert good(result).image.content == IMAGE
     assert [e.index for e in result.events if isinstance(e, ImageReceived)] == [0]
@@ -424,7 +424,7 @@ def test_text_cut_in_the_middle_is_kept_as_far_as_it_came() -> None:
 
 
 def test_a_failure_of_the_network_keeps_what_had_arrived() -> None:
-    """The transport fails within the JSON: what was decoded and said is in its error."""
+    """The transport fails within the JSON: its error has the images and text decoded so far."""
     body = as_json(message(content="Here:", images=[image_item(IMAGE), image_item(OTHER)]))
     stream = sse(chunk("Here:"), chunk(None, IMAGE, OTHER), done=False)
     for data, headers in ((body, JSON), (stream, STREAM)):
@@ -531,7 +531,7 @@ WRONG = [b"{]", b"{1:2}", b'{"a" 1}', b"[1 2]", b"[1,]", b'{"a":1}}', b"nought",
 
 @pytest.mark.parametrize("data", [*BROKEN, *WRONG])
 def test_cut_and_wrong_json_are_told_apart(data: bytes) -> None:
-    """What only ended too early may be asked for again; what is not JSON will not be any later."""
+    """A reply that only ended too early may be retried; one that is not JSON may not."""
     document = Document(data)
     values = [document.root]
     while values:

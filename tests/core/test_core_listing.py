@@ -1,4 +1,4 @@
-"""A gateway's list of models becomes cards: what is said, what is denied, and what is left open."""
+"""A gateway's list of models becomes cards: abilities that it has, lacks or leaves open."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def abilities(card: ModelCard) -> tuple[bool | None, ...]:
     "case", ["models", "models-exclude-deprecated", "models-include-deactivated", "models-bad-key"]
 )
 def test_recorded_lists(state: str, case: str) -> None:
-    """Each ability of each model is what the recording says, and not said where it is silent."""
+    """Each ability of each model is as recorded, and unknown if the recording has none."""
     cards = {card.id: card for card in parse_models(recording(state, case).content)}
     assert {name: abilities(card) for name, card in cards.items()} == RECORDED[state]
     sizes = cards["gpt-4o-mini"].context_length, cards["gpt-4o-mini"].max_output
@@ -137,7 +137,7 @@ def test_a_hidden_character_makes_no_other_model() -> None:
 
 
 def test_a_poor_list_takes_nothing_away() -> None:
-    """What the shipped catalog knows stays where a list says only `id`, and a list's no counts."""
+    """What the shipped catalog knows stays if a list has only `id`; a list's no counts."""
     poor, denied, new = known_models(
         parsed({"id": "emby/qwen2.5-vl"}, {"id": "glm-vision", "vision": False}, {"id": "new"})
     )
@@ -149,7 +149,7 @@ def test_a_poor_list_takes_nothing_away() -> None:
 
 
 def test_a_model_listed_twice_is_one() -> None:
-    """Under its id and with Emby's prefix, and what is said later counts."""
+    """Under its id and with Emby's prefix, and the later entry counts."""
     (card,) = known_models(parsed({"id": "m", "vision": True}, {"id": "emby/m", "vision": False}))
     assert card.vision is False
 

@@ -29,7 +29,7 @@ WHOLE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
 
 
 def well(asked: Asked, wire: Wire) -> None:
-    """A good answer, streamed where a stream was asked for."""
+    """A good answer, streamed on request."""
     if b'"stream":true' in asked.body:
         wire.stream(WHOLE)
     else:
@@ -37,7 +37,7 @@ def well(asked: Asked, wire: Wire) -> None:
 
 
 def broken(ask: Asker, by: Callable[[Asked, Wire], bool | None], **on: float) -> EmbyError:
-    """The error of a call to a server that answers like that, and how often it was asked."""
+    """The error of a call to a server that answers like that, and the number of requests."""
     with Loopback(by) as server, pytest.raises(EmbyError) as caught:
         ask("Hi", on={"base_url": server.url, "max_retries": 2, **on})
     assert len(server.requests) == 1, "a request that may have been answered was sent again"
@@ -134,7 +134,7 @@ def test_a_cut_json_reply_is_truncated(ask: Asker) -> None:
 
 
 def test_a_reset_connection_loses_nothing(ask: Asker) -> None:
-    """The machine at the other end is gone; what it had said is kept."""
+    """The machine at the other end is gone; what it had sent is kept."""
     told = threading.Event()
 
     def by(_: Asked, wire: Wire) -> bool:
@@ -195,7 +195,7 @@ def test_what_is_no_http(ask: Asker) -> None:
 
 
 def test_an_error_that_is_cut_keeps_its_status(ask: Asker) -> None:
-    """A 401 whose body breaks off is still a 401, and is not asked for again."""
+    """A 401 whose body breaks off is still a 401, and is not retried."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.head("content-type: application/json", "content-length: 900", status="401 No")
@@ -261,7 +261,7 @@ def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
 
 
 def test_the_deadline_bounds_silence_too(ask: Asker) -> None:
-    """Where it is shorter than the timeout, it is the deadline that is named."""
+    """If it is shorter than the timeout, the error names the deadline."""
     error = broken(ask, silence, deadline=0.3)
     assert type(error) is DeadlineExceededError
 

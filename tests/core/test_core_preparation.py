@@ -1,4 +1,4 @@
-"""Images of every kind on their way to a model: what is sent, and what is said about it."""
+"""Images of every kind on their way to a model: the bytes sent, and the report about them."""
 
 import asyncio
 import io
@@ -121,7 +121,7 @@ def test_what_is_too_large_is_sent_smaller(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gif-frames", "apng", "webp-frames"])
 def test_an_animation_is_kept_or_its_loss_is_said(name: str) -> None:
-    """Untouched where it fits; else its first frame, and a sentence about the others."""
+    """Untouched if it fits; else its first frame, and a sentence about the others."""
     data = FILES[name].make()
     assert prepare(data)[0].data == data
     image, changes = prepare(data, ModelCard("m", max_image_pixels=1000, max_image_bytes=10**6))
@@ -298,7 +298,7 @@ class Stamp:
         return [ImageFilter(self.name, self.order, self.apply)]
 
     def apply(self, outgoing: OutgoingImage) -> OutgoingImage:
-        """Paint a black corner."""
+        """Draw a black corner."""
 
         def mask(pixels: PIL.Image.Image) -> PIL.Image.Image:
             masked = pixels.convert("RGB")

@@ -132,7 +132,7 @@ def test_an_error_event_may_be_plain_text() -> None:
 
 
 def test_an_error_under_200_is_an_error() -> None:
-    """An unstreamed body may be an error object, whatever the HTTP status says."""
+    """An unstreamed body may be an error object, under any HTTP status."""
     error = failed(
         whole({"error": {"message": "Slow down", "type": "rate_limit_error"}}), RateLimitError
     )
@@ -151,7 +151,7 @@ def test_no_error_is_no_error(error: object) -> None:
     "body", [{}, {"choices": []}, {"choices": None}, {"object": "list", "data": []}]
 )
 def test_a_reply_without_choices_is_malformed(body: object) -> None:
-    """There is no message in it, and the error says so."""
+    """Without a message in it, and the error tells so."""
     assert "no choices" in failed(whole(body), MalformedReplyError).message
 
 
@@ -189,7 +189,7 @@ DEEP = b'"usage": %b, "extra": %b' % (
 
 @pytest.mark.parametrize("frame", GARBAGE.values(), ids=GARBAGE)
 def test_garbage_is_malformed_and_loses_nothing(frame: bytes) -> None:
-    """A frame that is no chunk raises, with what had arrived; the message shows little of it."""
+    """A frame that is not a chunk raises, with the partial reply; the message quotes little."""
     error = failed(Read(sse(chunk("Hi"), b"data: " + frame + b"\n\n")), MalformedReplyError)
     assert error.partial is not None
     assert error.partial.text == "Hi"
@@ -215,7 +215,7 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     assert good(read(chunk("🐶"), FINISH)).text == "🐶"
 
 
-# ---- JSON where a stream was asked for, compression, limits
+# ---- JSON instead of a stream, compression, limits
 
 
 def test_the_content_type_decides_how_a_body_is_read() -> None:
@@ -227,7 +227,7 @@ def test_the_content_type_decides_how_a_body_is_read() -> None:
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "GZIP", "identity", " gzip "])
 def test_one_layer_of_compression_is_undone(name: str) -> None:
-    """Nobody asked for it, but a proxy may; cut anywhere it gives the same reply."""
+    """A proxy may add it unrequested; cut anywhere it gives the same reply."""
     stream = sse(chunk("Hi", RED), FINISH)
     kinds = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
     body = kinds[name.strip().lower()](stream)
@@ -365,7 +365,7 @@ def test_a_stream_that_ends_anywhere_is_whole_or_truncated(said: dict[str, Any],
 
 
 def test_an_image_of_any_length_is_exact() -> None:
-    """Whatever its padding, the payload is decoded to the byte."""
+    """With any padding, the payload is decoded to the byte."""
     for size in range(1, 40):
         data = bytes(range(200, 200 + size))
         assert base64.b64decode(data_url(data).partition(",")[2]) == data
@@ -394,7 +394,7 @@ anything = st.recursive(
 
 @given(anything, anything, st.sampled_from(FIELDS))
 def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, name: str) -> None:
-    """Whatever JSON comes, as a chunk, a body or an error: nothing but our own errors is raised."""
+    """For any JSON, as a chunk, a body or an error: nothing but our own errors is raised."""
     chunks = [one, {"choices": [{"delta": two}]}, chunk("Hi", delta={name: one}), {name: two}]
     for said in chunks:
         read(said, FINISH)

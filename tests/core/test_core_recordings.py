@@ -15,7 +15,7 @@ from emby_plugins._protocol.reader import ReplyReader
 
 
 def headers(recording: Recording) -> dict[str, str]:
-    """The recorded headers, with an id where one was sent."""
+    """The recorded headers, with an id if one was sent."""
     given = {name: value for name, value in recording.response_headers.items() if value}
     return {name: "r-1" if value is True else str(value) for name, value in given.items()}
 
@@ -40,7 +40,7 @@ def told(reply: ChatReply) -> Reply:
 
 
 def failed(error: EmbyError, wanted: Failure) -> Failure:
-    """An error, as what was expected of it; the whole message where the reason is not in it."""
+    """An error, as expected of it; the whole message if the reason is not in it."""
     status = getattr(error, "status", None)
     return Failure(
         kind=type(error),
@@ -110,7 +110,7 @@ class Replay(ScriptedBackend):
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_sync_client_gives_the_same(state: str) -> None:
-    """Through the whole client, asked as it was recorded: whole or streamed."""
+    """Through the whole client, called as recorded: whole or streamed."""
     backend = Replay()
     with Emby(**backend.on) as emby:
         for backend.recording in chats(state):

@@ -45,7 +45,7 @@ def everything(error: BaseException) -> Iterator[object]:
 
 @pytest.mark.parametrize("way", ECHOES)
 def test_the_key_leaves_with_no_error(ask: Asker, way: str) -> None:
-    """A gateway that echoes it does not make us show it, in whatever field, form or state."""
+    """If a gateway echoes it, we do not show it, in any field, form or state."""
     backend = ScriptedBackend(by=lambda _: ECHOES[way]())
     with pytest.raises(EmbyError) as caught:
         ask("Hi", on={**backend.on, "api_key": KEY, "max_retries": 0})
@@ -64,7 +64,7 @@ def test_the_key_is_not_written_to_the_folder_of_images(ask: Asker, tmp_path: Pa
 
 
 def test_a_request_id_shows_no_key(ask: Asker) -> None:
-    """Also where all went well."""
+    """Even if all went well."""
     backend = ScriptedBackend(
         by=lambda _: answer(sse(chunk("Hi", finish="stop")), headers={"x-request-id": f"r-{KEY}"})
     )
@@ -99,7 +99,7 @@ EVIL = "a\x1b[31mb\u202ec\x9bd\u200fe\u2028f\ud800g\x00"
 
 
 def test_text_that_informs_is_one_printable_line() -> None:
-    """Two ids that differ stay different; a long text is cut where that is wanted."""
+    """Two ids that differ stay different; a long text is cut on request."""
     assert re.fullmatch("[\x20-\x7e\ufffd]+", clean_text(EVIL))
     assert clean_text("gpt\u202e") != clean_text("gpt")
     assert clean_text(" a\r\n\tb ") == "a b"
@@ -108,7 +108,7 @@ def test_text_that_informs_is_one_printable_line() -> None:
 
 
 def test_text_that_is_shown_keeps_its_lines() -> None:
-    """Tabs, unusual spaces and joined emoji too, which are no danger."""
+    """Tabs, unusual spaces and joined emoji too, which are harmless."""
     assert clean_lines(EVIL) == "a\ufffd[31mb\ufffdc\ufffdd\ufffde\ufffdf\ufffdg\ufffd"
     kept = "a\n\tb\u00a0c\u3000 👩\u200d🚀 \u06cc\u200c\u062e"
     assert clean_lines(kept) == kept

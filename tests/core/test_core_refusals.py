@@ -1,4 +1,4 @@
-"""A refused request: asked in another form, tried again, or told with what to do."""
+"""A refused request: sent in another form, retried, or reported with a hint."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ def refused(choice: str) -> BackendResponse:
 
 
 def strict(request: BackendRequest) -> BackendResponse:
-    """A gateway that takes `auto`, `none` and a named function, and answers in the form asked."""
+    """A gateway that takes `auto`, `none` and a named function, and answers accordingly."""
     choice = json.loads(request.body).get("tool_choice")
     if not isinstance(choice, dict) and choice not in {"auto", "none", None}:
         return refused(choice)
@@ -88,7 +88,7 @@ def test_several_tools_go_with_an_instruction(ask: Asker, system: list[Message])
 
 
 def test_a_refusal_is_remembered_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A client asks once in vain, whatever its retries; another client asks for itself."""
+    """A client is refused once, with any number of retries; another client tries for itself."""
     backend = ScriptedBackend(by=strict)
     with caplog.at_level(logging.INFO, "emby_plugins"), Emby(**backend.on, max_retries=0) as emby:
         for _ in range(3):
@@ -131,7 +131,7 @@ def test_another_refusal_is_told_at_once(ask: Asker, body: object) -> None:
 
 
 def test_a_refused_word_of_ones_own_is_told() -> None:
-    """`auto` is what every state takes: if it is refused, there is no other form."""
+    """`auto` is what every state takes: if it is refused, no other form is tried."""
     backend = ScriptedBackend(by=lambda request: refused("auto"))
     told = r'tool_choice: Expected "auto", "none" or object'
     with Emby(**backend.on) as emby, pytest.raises(BadRequestError, match=told):
@@ -249,7 +249,7 @@ def test_a_provider_that_refuses_the_gateways_key_is_not_the_users_fault() -> No
 
 
 def test_issues_that_are_odd_cost_nothing() -> None:
-    """Whatever stands there, there is a sentence: deep nests, missing paths, wrong types."""
+    """For any issue, there is a sentence: deep nests, missing paths, wrong types."""
     deep: dict[str, Any] = {"path": ["a"], "message": "Required", "code": "custom"}
     for _ in range(200):
         deep = {"code": "invalid_union", "path": [], "unionErrors": [{"issues": [deep]}]}

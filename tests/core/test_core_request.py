@@ -59,7 +59,7 @@ def text(said: str) -> dict[str, Any]:
 
 
 def test_text_alone_is_a_plain_string() -> None:
-    """Without an image, content is a string, and the body holds nothing that was not asked for."""
+    """Without an image, content is a string, and the body holds nothing more than requested."""
     assert body("Hi") == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     assert content(Message.user("a", "b")) == "a\nb"
 
@@ -139,7 +139,7 @@ def test_a_file_of_nothing_is_refused() -> None:
 
 
 def test_an_image_in_a_file_part_travels_as_an_image() -> None:
-    """Not every gateway takes `file`, so a PNG goes as `image_url`, whatever its name says."""
+    """Not every gateway takes `file`, so a PNG goes as `image_url`, despite its name."""
     part = FilePart("notes.txt", "text/plain", RED.data)
     assert content(Message.user(part)) == [shown(RED)]
 
@@ -210,7 +210,7 @@ def roles(*messages: Message) -> list[tuple[str, Any]]:
 
 
 def test_an_assistants_image_rides_with_the_next_user_message() -> None:
-    """At its head, where editing takes it: Image Generation page, "Vision Support"."""
+    """At its head, as editing requires: Image Generation page, "Vision Support"."""
     assert roles(
         Message.user("Paint."), Message.assistant("Here:", RED), Message.user("Make it blue.")
     ) == [
@@ -227,7 +227,7 @@ def test_an_image_shown_again_is_not_sent_twice() -> None:
 
 
 def test_a_tools_images_ride_after_the_run_of_tool_messages() -> None:
-    """Between the answers to one message's calls nothing may stand."""
+    """Nothing may come between the answers to one message's calls."""
     second = ToolCall("t2", "camera")
     sent = roles(
         Message.user("Look."),
@@ -267,7 +267,7 @@ def test_detail_rides_along() -> None:
 
 
 def test_tool_calls_and_their_answers() -> None:
-    """The calls as the model made them, the answers by their ids, names where given.
+    """The calls as the model made them, the answers by their ids, names if given.
 
     The content beside the calls is `""`: 2025-11 and 2025-12 refuse null and absent
     (tool-round-content-null, tool-round-content-absent), and every state takes `""`.
@@ -306,7 +306,7 @@ def test_images_have_no_place_after_an_assistant() -> None:
 
 @pytest.mark.parametrize("prompt", [[], 5, [{"role": "user"}], [Message.user("a"), None]])
 def test_what_is_no_conversation_is_refused(prompt: Any) -> None:
-    """An empty history, and what is no message, get an error that shows how it is done."""
+    """An empty history, and what is not a message, get an error that shows how it is done."""
     with pytest.raises(RequestError, match=r"Message\.user"):
         body(prompt)
 
@@ -346,7 +346,7 @@ def test_stream_is_said_only_when_asked_for() -> None:
 
 
 def test_tools_are_sent_in_openais_form() -> None:
-    """With the empty schema where there is none, and `strict` only where it is said."""
+    """With the empty schema if there is none, and `strict` only if given."""
     schema = {"type": "object", "properties": {"zoom": {"type": "integer"}}}
     full = Tool("camera", "Takes a picture.", schema, strict=True)
     assert body("?", tools=[full, Tool("now")])["tools"] == [

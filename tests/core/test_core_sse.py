@@ -101,7 +101,7 @@ def test_data_may_be_empty() -> None:
 
 
 def test_the_type_of_an_event_is_not_the_next_ones() -> None:
-    """The `event` field counts for its own event alone, also where that had no data."""
+    """The `event` field counts for its own event alone, even if that had no data."""
     events = decode(b"event: error\ndata: a\n\ndata: b\n\nevent: error\n\ndata: c\n\n")
     assert [event.event for event in events] == ["error", "message", "message"]
 
@@ -132,7 +132,7 @@ def test_the_limit_is_the_same_however_the_bytes_come(pieces: int) -> None:
 
 
 def test_the_limit_counts_all_the_lines_of_an_event() -> None:
-    """Many short lines are as much to hold as one long one; the next event starts anew."""
+    """Many short lines are as much to hold as one long one; the next event starts afresh."""
     decoder = EventDecoder(100)
     for _ in range(20):
         assert len(decoder.feed(b"data: 0123456789\n" * 9 + b"\n")) == 1

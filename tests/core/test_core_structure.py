@@ -228,7 +228,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def described() -> set[str]:
-    """The names that a string stands under, in all modules of the core."""
+    """The names that a string is bound to, in all modules of the core."""
     names = set()
     for path in CORE:
         body = parsed(path).body

@@ -1,4 +1,4 @@
-"""When a call ends: with its reply, or when its time is up, whatever the peer goes on doing."""
+"""When a call ends: with its reply, or when its time is up, even if the peer goes on."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,7 @@ def as_object(_: Asked, wire: Wire) -> None:
 
 
 def as_sized_object(_: Asked, wire: Wire) -> None:
-    """A whole JSON reply: its length says where it ends."""
+    """A whole JSON reply: its length tells the end."""
     wire.whole(as_json(completion("Here:", RED)), JSON)
 
 
@@ -91,7 +91,7 @@ def test_the_end_of_the_reply_is_the_end_of_the_call(
     holding = Holding(say)
     is_read_blind = given and not ask.mode.startswith("async") and say in {as_finished, as_object}
     with Loopback(holding) as server, client_of(ask, given) as on:
-        # Where a read can't be ended from outside, the silence ends it; the reply is whole.
+        # If a read can't be ended from outside, the silence ends it; the reply is whole.
         timeout = 0.3 if is_read_blind else 30
         reply = ask("Hi", on={"base_url": server.url, "timeout": timeout, **on})
     assert (reply.text, reply.image.data) == ("Here:", RED)
@@ -115,7 +115,7 @@ def test_drips_after_the_end_keep_nobody(ask: Asker) -> None:
 
 
 def test_a_deadline_after_the_finish_reason_takes_nothing_away(ask: Asker) -> None:
-    """Pings after the finish reason are no silence; the reply is whole when the time is up."""
+    """Pings after the finish reason count as data; the reply is whole when the time is up."""
 
     def say(_: Asked, wire: Wire) -> None:
         wire.stream(FINISHED, ends=False)
@@ -357,7 +357,7 @@ async def test_closing_is_not_disturbed(cancels: int) -> None:
 
 
 async def test_a_step_that_cancels_itself_inside_can_still_be_cancelled() -> None:
-    """As racing connections do: what a step takes back is no cancel of its task's."""
+    """As racing connections do: a cancel that a step takes back is not its task's."""
     closing = Closing()
 
     async def step() -> None:
@@ -387,7 +387,7 @@ async def test_a_late_step_closes_though_it_is_cancelled_too() -> None:
 
 
 async def test_a_step_within_its_limits() -> None:
-    """Its value or error comes out; else it is late, or over where nothing need come."""
+    """Its value or error comes out; else it is late, or over if nothing more need come."""
 
     async def value() -> int:
         await asyncio.sleep(0)

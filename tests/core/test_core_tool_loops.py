@@ -58,7 +58,7 @@ FORCED = [
 def test_a_forced_call_is_made(
     ask: Asker, state: str, choice: str, tools: list[Tool], allowed: set[str]
 ) -> None:
-    """Whatever the prompt says, and whatever word for it the state takes."""
+    """For any prompt, and any word that the state uses for it."""
     with activate(MockBackend(profile=PROFILES[state])):
         reply, called = loop(ask, "Say hello, 3 times", tools=tools, tool_choice=choice)
     assert called

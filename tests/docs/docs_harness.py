@@ -75,7 +75,7 @@ def make_photographs(folder: Path) -> None:
 
 
 def make_targets() -> set[str]:
-    """What `make` can be asked for."""
+    """The targets of `make`."""
     text = (ROOT / "Makefile").read_text("utf-8")
     return set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text, re.MULTILINE))
 
@@ -88,7 +88,7 @@ class Shell:
         self._set_variable = set_variable
 
     def run(self, command: str) -> None:
-        """Run or check one command line. Raises `AssertionError` where it does not hold."""
+        """Run or check one command line. Raises `AssertionError` if it does not hold."""
         source, pipe, rest = command.partition(" | ")
         given = None
         if pipe:

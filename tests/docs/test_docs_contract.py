@@ -37,6 +37,6 @@ def test_the_tables_are_what_was_recorded(state: str, case: str, said: str) -> N
 
 
 def ending_of(found: Recording) -> tuple[str, ...]:
-    """The status of a recorded response, and its finish reason where it is a whole reply."""
+    """The status of a recorded response, and its finish reason if it is a whole reply."""
     choices = found.body.get("choices") if isinstance(found.body, dict) else None
     return (str(found.status), *(choice["finish_reason"] for choice in choices or ()))

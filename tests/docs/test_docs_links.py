@@ -38,10 +38,10 @@ def _anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Each link leads to a file that exists and, where it names one, to a heading in it."""
+    """Each link leads to a file that exists and, if it names one, to a heading in it."""
     for link in _links(page):
         if "://" in link:
-            # Nothing outside is asked; but plain http would only do for this machine.
+            # Nothing outside is requested; but plain http would only do for this machine.
             assert link.startswith(("https://", "http://127.0.0.1:")), link
             continue
         name, _, anchor = link.partition("#")

@@ -126,7 +126,7 @@ def test_the_version_is_the_changelog_s() -> None:
 
 
 def test_make_help_has_each_target() -> None:
-    """`make help` has one line for each target that can be asked for."""
+    """`make help` has one line for each public target."""
     shown = subprocess.run(
         ["make", "--no-print-directory", "help"],
         cwd=ROOT,

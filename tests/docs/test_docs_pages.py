@@ -107,7 +107,7 @@ def test_every_module_that_the_contract_names_is_there() -> None:
     ("heading", "column", "fewest"), [("Architecture", 0, 10), ("Where to find it", 1, 5)]
 )
 def test_contributing_names_what_is_there(heading: str, column: int, fewest: int) -> None:
-    """The modules in CONTRIBUTING's tables exist, and so do the names said to be in them."""
+    """The modules in CONTRIBUTING's tables exist, and so do the names that they list."""
     rows = _rows(ROOT / "CONTRIBUTING.md", heading)
     assert len(rows) >= fewest
     for row in rows:

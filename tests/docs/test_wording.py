@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from wording import LIMITS, PACKAGES, ROOT, dialect, documentation, python_files, rates
+from wording import LIMITS, OTHERS, PACKAGES, ROOT, dialect, documentation, python_files, rates
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -12,9 +12,10 @@ def test_visible_strings_are_plain_english(package: str) -> None:
     assert not [str(piece) for piece in dialect([ROOT / package])]
 
 
-def test_docstrings_use_common_words() -> None:
+@pytest.mark.parametrize("folders", [PACKAGES, OTHERS], ids=["packages", "others"])
+def test_docstrings_use_common_words(folders: tuple[str, ...]) -> None:
     """Docstrings and comments overuse no word more than twice as much as well-known projects."""
-    files = python_files(ROOT / package for package in PACKAGES)
+    files = python_files(ROOT / folder for folder in folders)
     measured = rates(piece for path in files for piece in documentation(path))
     assert not {word: rate for word, rate in measured.items() if rate > LIMITS[word]}
 

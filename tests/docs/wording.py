@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
+OTHERS = ("tests", "examples", "stress", "benchmarks", "docs")
 
 LIMITS = {
     r"said": 0.4,
@@ -59,7 +60,7 @@ _REGEX = re.compile(r"\\[bsdw]|\(\?[:!=P]|\\Z")
 
 
 class Prose(NamedTuple):
-    """A piece of text and where it is."""
+    """A piece of text and its place."""
 
     path: Path
     line: int
@@ -167,7 +168,8 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print each occurrence")
     arguments = parser.parse_args()
     paths = arguments.paths or [ROOT / package for package in PACKAGES]
-    pieces = [piece for path in python_files(paths) for piece in documentation(path.resolve())]
+    counted = arguments.paths or [ROOT / folder for folder in (*PACKAGES, *OTHERS)]
+    pieces = [piece for path in python_files(counted) for piece in documentation(path.resolve())]
     failed = False
     for word, rate in rates(pieces).items():
         exceeded = rate > LIMITS[word]

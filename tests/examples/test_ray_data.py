@@ -1,4 +1,4 @@
-"""`examples/ray_data`: what is kept of a run, and runs on a small Ray where there is one."""
+"""`examples/ray_data`: the results of a run, and runs on a small Ray if it is installed."""
 
 import asyncio
 import importlib.util
@@ -54,7 +54,7 @@ def item(pictures: ModuleType, prompt: str = "Hello") -> dict[str, str]:
 
 
 def records(out: Path, room: str) -> list[dict[str, Any]]:
-    """What stands in the files of a room."""
+    """The contents of the files of a folder."""
     return [json.loads(path.read_text()) for path in sorted((out / room).glob("*.json"))]
 
 
@@ -71,7 +71,7 @@ def test_the_key_is_of_all_that_is_asked(pictures: ModuleType) -> None:
 def test_the_same_picture_is_asked_about_once(
     pictures: ModuleType, photos: Path, tmp_path: Path
 ) -> None:
-    """Whatever its name; and what has an answer is not asked about."""
+    """Under any name; and what has an answer is not requested again."""
     store = pictures.Store(tmp_path / "out")
     items = [*pictures.pictures_to_describe(photos, "m", "What?")]
     assert len(items) == len(PHOTOS) + 1
@@ -186,7 +186,7 @@ def ran(server: MockServer, *arguments: object) -> tuple[int, str]:
 
 @needs_ray
 def test_a_run_that_is_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
-    """Answers that were there when it was killed stay, and are not asked for again."""
+    """Answers that were there when it was killed stay, and are not requested again."""
     out = tmp_path / "out"
     backend = Gate(free=3)
     with MockServer(backend) as server:

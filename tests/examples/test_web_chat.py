@@ -159,7 +159,7 @@ def test_a_bad_request_is_refused_before_anything_is_sent(
 def test_too_large_a_request_is_refused_while_it_comes(
     serve: Callable[..., Any], web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body over the limit is a 413, whatever length it claimed."""
+    """A body over the limit is a 413, with any claimed length."""
     monkeypatch.setattr(web_chat, "MAX_BODY", 1000)
     with serve() as client:
         json_type = {"Content-Type": "application/json"}
@@ -236,7 +236,7 @@ def test_the_environment_chooses_the_gateway(
     gateway: str,
     default: str,
 ) -> None:
-    """Without a key it is the mock, and said so; a gateway that is away still has a model."""
+    """Without a key it is the mock, and shown as such; without a gateway, a model is offered."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with serve() as client:
@@ -330,7 +330,7 @@ def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> N
         " name, { type })); return all; }"
     )
     with serve(AsyncEmby(**backend.on)) as client, chromium() as browser:
-        # Only what stands in for the user's hand needs eval, which the page's policy forbids.
+        # Only the code that imitates the user's hand needs eval, which the page's policy forbids.
         page = browser.new_context(bypass_csp=True).new_page()
         page.goto(str(client.base_url))
         page.locator("#model option").first.wait_for(state="attached")

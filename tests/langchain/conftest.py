@@ -24,7 +24,7 @@ def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
-    """Only the headers that matter are kept; the host is whatever recorded."""
+    """Only the headers that matter are kept; the host is that of the recording."""
     return {
         "match_on": ["method", "path", "body"],
         "allow_playback_repeats": True,

@@ -13,7 +13,7 @@ from emby_plugins import Backend, BackendRequest, BackendResponse, hookimpl
 from langchain_emby import ChatEmby
 
 CASSETTES = Path(__file__).resolve().parents[2] / "cassettes"
-"""Where recorded HTTP is kept, in a folder for each test module."""
+"""The folder of recorded HTTP, with a folder for each test module."""
 
 
 def picture(kind: str = "PNG", colour: str = "red") -> bytes:
@@ -49,7 +49,7 @@ class Script:
     """A plugin whose backend answers with one message, streamed or not, and keeps requests.
 
     `streamed` are the deltas to stream instead of the message's own; with `only_streams` it
-    streams whatever is asked.
+    streams every reply.
     """
 
     def __init__(

@@ -115,7 +115,7 @@ def draw(_: dict[str, Any]) -> Script:
 
 
 def look_and_edit(body: dict[str, Any]) -> Script:
-    """A brain that looks at the image it is shown, and has it changed by the id it was told."""
+    """An agent's model that sees the image, and has it changed by the id in the result."""
     seen = mock().invoke([HumanMessage(["What is shown?", image_block(the_image(body))])])
     told = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
     assert told is not None
@@ -270,7 +270,7 @@ def test_images_survive_checkpoints(
 
 
 def test_the_drawing_is_not_the_agent_s_voice() -> None:
-    """Streamed as messages, a run shows the tool's result and not the painter's own words."""
+    """Streamed as messages, a run shows the tool's result and not the image model's own words."""
     brain = Turns(draw, lambda _: Script("There."))
     agent = by_create_agent(brain.chat(), PAINTER)
     stream = agent.stream(asked("A fox"), LIMIT, stream_mode="messages")

@@ -1,4 +1,4 @@
-"""Arguments of a call: each goes where it belongs, and nothing secret goes into a body."""
+"""Arguments of a call: each reaches its place, and nothing secret goes into a body."""
 
 import inspect
 import json
@@ -50,7 +50,7 @@ def known() -> set[str]:
 
 
 def test_every_argument_of_the_peers_is_known() -> None:
-    """Whatever ChatOpenAI's and ChatOpenRouter's calls take has a defined result here."""
+    """Every argument of ChatOpenAI's and ChatOpenRouter's calls has a defined result here."""
     assert openai_arguments() | OPENROUTER <= known()
 
 

@@ -76,7 +76,7 @@ def test_a_dropped_image_is_told_and_the_text_is_kept(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_streams_with_streaming_disabled(way: Callable[[ChatEmby], AIMessage]) -> None:
-    """`disable_streaming=True` brings the image that a stream would lose, whatever is called."""
+    """`disable_streaming=True` brings the image that a stream would lose, for every method."""
     script = dropping()
     message = way(script.chat(disable_streaming=True))
     assert [image.data for image in images_of(message)] == [PNG]
@@ -85,7 +85,7 @@ def test_no_way_streams_with_streaming_disabled(way: Callable[[ChatEmby], AIMess
 
 
 def test_counted_image_tokens_are_in_the_usage() -> None:
-    """Where the gateway counts image tokens, the message says how many."""
+    """If the gateway counts image tokens, the message has the number."""
     usage = {**USAGE, "completion_tokens_details": {"image_tokens": 1120}}
     message = Script("Here:", (PNG,), usage=usage).chat().invoke("Draw.")
     assert message.usage_metadata is not None

@@ -139,7 +139,7 @@ async def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
 
 
 def test_a_model_can_forge_no_conversation() -> None:
-    """Arguments that look like messages but are plain data are no messages."""
+    """Arguments that look like messages but are plain data are not messages."""
     script = Script("", (PNG,))
     forged = [{"type": "human", "content": [image_block(RED)]}]
     for given in ({"messages": forged}, {"runtime": {"state": {"messages": forged}}}):
@@ -159,7 +159,7 @@ FAILURES: list[tuple[Script, str]] = [
 
 @pytest.mark.parametrize(("script", "said"), FAILURES)
 async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
-    """A refusal and a failing gateway are told to the model, and raise where errors are wanted."""
+    """A refusal and a failing gateway are reported to the model, or raise if configured to."""
     tool = scripted_tool(script, max_retries=0)
     message = await both_ways(tool, call(prompt="a fox"))
     assert message.status == "error"
@@ -220,7 +220,7 @@ def test_settings_are_those_of_the_chat_model() -> None:
 
 
 def test_a_model_sees_three_arguments() -> None:
-    """The conversation is not among what a model is asked for."""
+    """The conversation is not among the arguments that a model must give."""
     tool = EmbyImageTool(base_url="mock:")
     shown = convert_to_openai_tool(tool)["function"]
     assert shown["name"] == "generate_image"

@@ -181,7 +181,7 @@ ROLES = ["user", "system", "assistant", "tool"]
 
 
 def conversation(role: str, content: list[Any]) -> list[BaseMessage]:
-    """A conversation in which that content is said by that role."""
+    """A conversation with that content in a message of that role."""
     if role == "user":
         return [HumanMessage(content)]
     if role == "system":
@@ -236,7 +236,7 @@ def test_every_shape_of_file_in_every_role(
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("block", "text"), TEXTS.values(), ids=TEXTS)
 def test_every_shape_of_text_in_every_role(block: Any, text: str, role: str) -> None:
-    """Text stays text, whatever it comes as."""
+    """Text stays text, in every form of content."""
     assert any(m["content"] == text and m["role"] == role for m in sent(role, [block]))
 
 
@@ -294,7 +294,7 @@ def test_what_cannot_be_sent_raises(
     ],
 )
 def test_what_a_model_said_to_itself_stays_behind(block: dict[str, Any]) -> None:
-    """Reasoning and the blocks of tool calls are no content of a message that is sent back."""
+    """Reasoning and the blocks of tool calls are not content of a message that is sent back."""
     messages = sent("assistant", [block, {"type": "text", "text": "Well."}])
     assert messages[1]["content"] == "Well."
 

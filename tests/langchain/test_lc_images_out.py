@@ -1,4 +1,4 @@
-"""Generated images through LangChain: all of them, exact, in order, however they are asked for."""
+"""Generated images through LangChain: all of them, exact, in order, by every way to call."""
 
 import asyncio
 import math

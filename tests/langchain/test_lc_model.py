@@ -342,7 +342,7 @@ def test_profiles_come_from_the_catalogue() -> None:
 
 
 def test_tokens_are_counted_without_a_tokenizer() -> None:
-    """An image and a file count as little, whatever their base64 weighs."""
+    """An image and a file count as little, however much base64 they have."""
     chat = ChatEmby(base_url="mock:")
     big = b64(PNG * 1000)
     heavy = HumanMessage(

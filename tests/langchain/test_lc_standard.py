@@ -80,14 +80,14 @@ class TestIntegration(ChatModelIntegrationTests):
 
     @pytest.fixture
     def model(self, request: pytest.FixtureRequest, record_mode: str) -> Iterator[ChatEmby]:
-        """The mock in this process; where HTTP is replayed, one that no longer listens."""
+        """The mock in this process; when HTTP is replayed, one that no longer listens."""
         address = "http://127.0.0.1:9/v1"
         if request.node.get_closest_marker("vcr") is None:
             yield ChatEmby(**self.chat_model_params)
         elif record_mode == "none":
             yield ChatEmby(base_url=address, api_key=_KEY)
         else:
-            # Record anew: pytest tests/langchain -k test_stream_time --record-mode=rewrite
+            # To re-record: pytest tests/langchain -k test_stream_time --record-mode=rewrite
             from emby_plugins.mock.server import MockServer
 
             with MockServer() as server:

@@ -46,7 +46,7 @@ def state(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def brain(*, streaming: bool) -> ChatEmby:
-    """A model of the mock's that takes tools; an agent streams it where it says so."""
+    """A model of the mock's that takes tools; an agent streams it if told to."""
     return ChatEmby(model="qwen2.5-vision", base_url="mock:", streaming=streaming)
 
 

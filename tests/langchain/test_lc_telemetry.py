@@ -40,7 +40,7 @@ async def test_an_agents_calls_are_children_of_its_span(way: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_message_says_that_its_cost_is_an_estimate(stream: bool) -> None:
-    """Where the gateway gave none, and the prices are known; and is silent otherwise."""
+    """If the gateway gave none, and the prices are known; otherwise there is no cost."""
 
     class Priced:
         @hookimpl

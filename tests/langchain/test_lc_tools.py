@@ -119,7 +119,7 @@ def test_incomplete_arguments_are_an_invalid_call(
 def test_complete_arguments_are_a_valid_call(
     arguments: str, finish: str, way: Callable[[ChatEmby], AIMessage], version: str
 ) -> None:
-    """The contrast: complete arguments before the limit, and no arguments where nothing is cut."""
+    """The contrast: complete arguments before the limit, and no arguments when nothing is cut."""
     message = way(cut_call(arguments, finish, version))
     assert [call["args"] for call in message.tool_calls] == [json.loads(arguments or "{}")]
     assert message.invalid_tool_calls == []

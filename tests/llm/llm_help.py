@@ -27,7 +27,7 @@ MODES = [
 
 
 class Recorder:
-    """Stands in for the mock backend: keeps every request, and answers as told or as the mock."""
+    """Replaces the mock backend: keeps every request, and answers as scripted or as the mock."""
 
     def __init__(self) -> None:
         self.requests: list[dict[str, object]] = []

@@ -28,7 +28,7 @@ def test_image_prints_the_path_and_nothing_else(run: LLM, user_path: Path) -> No
 
 
 def test_image_options_reach_the_wire(run: LLM, wire: Recorder) -> None:
-    """Prompt, shape, size and the image to start from stand in the request."""
+    """Prompt, shape, size and the image to start from are in the request."""
     rocket = photo("rocket.jpg")
     words = ["make it sepia", "-a", rocket, "--aspect-ratio", "16:9", "--size", "1K"]
     result = run("emby", "image", *words, "-m", "emby-mock")
@@ -114,7 +114,7 @@ def test_json_says_all_about_the_image(run: LLM) -> None:
 def test_images_are_logged_and_can_be_gone_on_from(
     run: LLM, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """What `llm emby image` makes stands in the log like any prompt, and `llm -c` edits it."""
+    """Images of `llm emby image` are in the log like any prompt, and `llm -c` edits them."""
     path = paths(run("emby", "image", "a fox", "-m", "emby-mock").stdout)[0]
     (row,) = logged()
     assert row["prompt"] == "a fox"
@@ -141,7 +141,7 @@ def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("stdin", ["terminal", "pipe"])
 def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
-    """If stderr is a terminal it shows the image, whatever stdout and stdin are."""
+    """If stderr is a terminal it shows the image, whether or not stdout and stdin are."""
     with terminal() as (slave, read):
         done = subprocess.run(
             [sys.executable, "-m", "llm", "emby", "image", "-m", "emby-mock-image", "--preview"]
@@ -170,7 +170,7 @@ def test_the_preview_without_a_terminal(run: LLM) -> None:
 
 
 def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> None:
-    """A model that only talks fails the command, and what it said is shown."""
+    """A model without image output fails the command, and its text is shown."""
     result = run("emby", "image", "a fox", "-m", "emby-mock-text")
     assert result.exit_code == 1
     assert (
@@ -181,7 +181,7 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
 
 
 def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
-    """Of two prompts one fails: the other's image is printed, the error said, the exit code 1."""
+    """Of two prompts one fails: the other's image is printed, the error too, the exit code 1."""
     mock = MockBackend()
     refusal = b'{"error":{"message":"No credit","type":"billing_error"}}'
 
@@ -244,7 +244,7 @@ def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:
 
 
 def test_a_chat_takes_pictures_and_goes_on_from_its_own(run: LLM, wire: Recorder) -> None:
-    """In `llm chat`, a fragment shows a picture, a painting can be edited, and errors are lines."""
+    """In `llm chat`, a fragment shows a picture, an image can be edited, and errors are lines."""
     rocket = photo("rocket.jpg")
     turns = [f"!fragment emby-image:{rocket}", "What is it?", "Draw a boat", "make it grey", "quit"]
     result = run("chat", "-m", "emby-mock", text="\n".join(turns))

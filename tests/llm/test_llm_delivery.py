@@ -91,7 +91,7 @@ def test_trouble_with_the_log_is_a_warning(
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However the log fails, the images come out in every form, and it is said once."""
+    """However the log fails, the images come out in every form, with one warning."""
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
     held = trouble(user_path / "logs.db")
     more = {"paths": ["-n", "3"], "bytes": ["--out", "-"], "json": ["--json", "-n", "3"]}[form]
@@ -203,7 +203,7 @@ def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
 
 
 def test_an_output_on_a_full_disk_is_an_error_that_names_the_files(user_path: Path) -> None:
-    """With `> file` on a full disk, standard error says where each image is."""
+    """With `> file` on a full disk, standard error lists the paths of the images."""
     with Path("/dev/full").open("wb") as full:
         done = llm("emby", "image", "a fox", "-m", "emby-mock", "-n", "2", stdout=full)
     assert done.returncode == 1
@@ -251,7 +251,7 @@ def test_no_output_is_worth_an_image(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In every form: a pipe that nobody reads is no complaint, all else says where things are."""
+    """In every form: a closed pipe is not reported, any other failure lists the paths."""
     path = Image(PNG).save(tmp_path)
     output = None if when == "closed" else BadOutput(error, when=when)
     monkeypatch.setattr(sys, "stdout", output)
@@ -471,7 +471,7 @@ def test_an_odd_image_and_a_failure_leave_the_others_alone(run: LLM, wire: Recor
 
 
 def test_an_image_that_comes_as_an_address_is_told(run: LLM, wire: Recorder) -> None:
-    """Nothing is fetched: the address is the result, and there are no bytes of it to give."""
+    """Nothing is fetched: the address is the result, and it has no bytes to give."""
     url = "https://example.com/a.png"
     wire.answer = lambda _: answer(completion("", url))
     words = ("emby", "image", "a fox", "-m", "emby-mock")
@@ -483,7 +483,7 @@ def test_an_image_that_comes_as_an_address_is_told(run: LLM, wire: Recorder) -> 
 
 
 def test_of_several_images_the_first_goes_to_standard_output(run: LLM, wire: Recorder) -> None:
-    """`--out -` has room for one; where the others are is said."""
+    """`--out -` has room for one; the paths of the others are listed."""
     other = picture("blue")
     wire.answer = lambda _: answer(completion("", PNG, other))
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-")

@@ -94,7 +94,7 @@ def test_each_recorded_state_tells_keys_apart(
 def test_what_proves_nothing_is_not_called_accepted(
     run: LLM, monkeypatch: pytest.MonkeyPatch, status: int, body: object, said: str
 ) -> None:
-    """A gateway that answers alike to any key leaves the key unverified, and that is said."""
+    """A gateway that answers alike to any key leaves the key unverified, as the report tells."""
 
     def same(asked: Asked, wire: Wire) -> None:
         if asked.method == "GET":

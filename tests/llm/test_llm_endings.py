@@ -158,7 +158,7 @@ def test_a_normal_end_says_nothing(run: LLM, wire: Recorder, mode: tuple[str, ..
 
 
 def test_a_dropped_image_is_told_with_the_way_around_it(run: LLM, wire: Recorder) -> None:
-    """The hint names llm's own flags, and only where the reply was streamed."""
+    """The hint names llm's own flags, and only if the reply was streamed."""
     wire.answer = as_asked(completion("Here:", usage=USAGE), DROPPED)
     streamed = run("-m", "emby-mock", "Draw")
     assert "Ask again with --no-stream or -o output FILE" in streamed.stderr
@@ -169,7 +169,7 @@ def test_a_dropped_image_is_told_with_the_way_around_it(run: LLM, wire: Recorder
 def test_an_order_for_an_image_goes_unstreamed(
     run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
 ) -> None:
-    """With `-o output` the gateway is not asked to stream, so the image it would drop arrives."""
+    """With `-o output` no stream is requested, so the image it would drop arrives."""
     wire.answer = as_asked(completion("Here:", RED, usage=USAGE), DROPPED)
     target = tmp_path / "x.png"
     result = run("-m", "emby-mock", "Draw", "-o", "output", target, mode=mode)
@@ -197,7 +197,7 @@ def test_an_order_without_an_image_fails(
 def test_an_output_that_is_kept_as_a_default_is_no_order(
     run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """`llm models options set` and `llm chat` say where images go, not that each reply has one."""
+    """`llm models options set` and `llm chat` set the target of images, and demand none."""
     wire.answer = by("Hello.")
     run("models", "options", "set", "emby-mock", "output", tmp_path)
     result = run("-m", "emby-mock", "Hello")

@@ -1,4 +1,4 @@
-"""`llm emby image`: what is checked before paying, where arguments come from, what is told."""
+"""`llm emby image`: checks before paying, sources of arguments, and output."""
 
 import json
 import os
@@ -251,7 +251,7 @@ def test_several_images_are_fresh_and_duplicates_are_told(
 def test_when_a_cache_is_bypassed(
     run: LLM, wire: Recorder, words: list[str], is_fresh: bool
 ) -> None:
-    """For several images, or if asked for; otherwise the prompt is sent as it is."""
+    """For several images, or on request; otherwise the prompt is sent as it is."""
     run("emby", "image", "a fox", *MOCK, *words)
     assert ("x-no-cache" in wire.headers[0]) is is_fresh
     assert (wire.requests[0]["messages"][-1]["content"] != "a fox") is is_fresh  # type: ignore[index]

@@ -13,7 +13,7 @@ from emby_plugins import Emby
 
 
 def test_it_serves_until_it_is_stopped(user_path: Path) -> None:
-    """It prints where it answers, answers there, and stops on SIGTERM with one line."""
+    """It prints its address, answers there, and stops on SIGTERM with one line."""
     words = [sys.executable, "-m", "llm", "emby", "mock", "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         try:

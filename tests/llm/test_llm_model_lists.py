@@ -46,7 +46,7 @@ def test_models_lists_what_each_can_do(run: LLM) -> None:
 
 
 def test_refresh_keeps_the_gateways_list(run: LLM, lists: Lists) -> None:
-    """The list is kept, what came and went is said, and a second time nothing has changed."""
+    """The list is kept, additions and removals are printed, and a second run changes nothing."""
     lists({"id": "qwen2.5-vision"}, {"id": "brand-new", "vision": True})
     first = run("emby", "refresh").stdout.splitlines()
     assert first[0] == "2 models at mock:"
@@ -59,7 +59,7 @@ def test_refresh_keeps_the_gateways_list(run: LLM, lists: Lists) -> None:
 
 
 def test_a_poor_list_takes_no_ability_away(run: LLM, lists: Lists) -> None:
-    """What the catalog or an earlier list says of a model stays where a list says only `id`."""
+    """What the catalog or an earlier list knows of a model stays if a list has only `id`."""
     before = offered(run)["emby/qwen2.5-vision"]
     rich = {"vision": False, "providers": [{"tools": False}], "structured_outputs": False}
     lists({"id": "qwen2.5-vision"}, {"id": "plain", **rich})
@@ -136,7 +136,7 @@ def test_each_base_url_has_a_list_of_its_own(
 
 
 def test_a_list_of_an_older_version_is_used(run: LLM, user_path: Path) -> None:
-    """It counts as Emby's, and what it leaves out as not said; the mock's is passed over."""
+    """It counts as Emby's, and missing fields as unknown; the mock's is passed over."""
     path = user_path / "emby" / "models.json"
     path.parent.mkdir()
     path.write_text('{"models": [{"id": "old", "tools": true}, {"id": "qwen2.5-vl"}]}')
@@ -165,7 +165,7 @@ def test_a_recorded_list(
 def test_a_gateway_that_refuses_the_query(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked again without; a key that is refused is told at once."""
+    """The request is repeated without it; a key that is refused is reported at once."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     answers = [(400, {"error": {"message": "what?"}}), (200, {"data": [{"id": "a"}]})]
 
@@ -250,7 +250,7 @@ def test_what_a_card_lacks_the_model_refuses(run: LLM) -> None:
 def test_a_corrupt_list_costs_a_warning(
     run: LLM, user_path: Path, name: str, content: bytes
 ) -> None:
-    """Whatever is in the files of ours, llm works, and says how to mend it."""
+    """With anything in our files, llm works, and tells how to repair them."""
     (user_path / "emby").mkdir()
     (user_path / "emby" / name).write_bytes(content)
     result = run("models")

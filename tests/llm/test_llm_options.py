@@ -1,4 +1,4 @@
-"""Every option of a prompt: where it goes, and what is refused."""
+"""Every option of a prompt: its place in the request, and what is refused."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -76,7 +76,7 @@ def test_a_conversation_goes_on_from_its_picture(
 
 
 def test_three_processes_carry_one_conversation(user_path: Path) -> None:
-    """A new process edits what another painted; with the file gone, a third says so and goes on."""
+    """A new process edits the image of another; with the file gone, a third warns and goes on."""
 
     def llm(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "llm", *words]
@@ -118,7 +118,7 @@ def test_no_image_gets_into_the_log(run: LLM, user_path: Path) -> None:
 def test_usage_and_the_answering_model_are_logged(
     run: LLM, wire: Recorder, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Tokens, their details and the model that answered stand in the log."""
+    """Tokens, their details and the model that answered are in the log."""
     message = {"role": "assistant", "content": "Hi", "reasoning": "Hm"}
     reply = {
         "model": "other-model",
@@ -142,7 +142,7 @@ def test_usage_and_the_answering_model_are_logged(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_options_reach_the_wire(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
-    """Each option stands in the request, or in its headers, under the contract's name."""
+    """Each option is in the request, or in its headers, under the contract's name."""
     options = {
         "temperature": "0.5",
         "max_tokens": "99",
@@ -169,7 +169,7 @@ def test_options_reach_the_wire(run: LLM, wire: Recorder, mode: tuple[str, ...])
 
 
 def test_reasoning_is_shown_as_reasoning(run: LLM) -> None:
-    """The model's reasoning goes where llm shows reasoning, not among the answer."""
+    """The model's reasoning goes to llm's reasoning output, not into the answer."""
     result = run("-m", "emby-mock", "Hello", "-o", "reasoning_effort", "low")
     assert "At low effort" in result.stderr
     assert "At low effort" not in result.stdout
@@ -260,7 +260,7 @@ def test_bad_input_is_one_clear_line(
     said: str,
     mode: tuple[str, ...],
 ) -> None:
-    """What can't be done is said in one line that names the culprit, and the exit code is not 0."""
+    """An impossible request gets one line that names the culprit, and a non-zero exit code."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.png").touch()
     (tmp_path / "fake.png").write_text("I am text.")
@@ -294,7 +294,7 @@ def test_a_stream_cut_short_says_so_and_keeps_what_came(
 def test_a_full_disk_finds_another_place(
     run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Where the target can't be written the image is saved elsewhere, and both are said."""
+    """If the target can't be written the image is saved elsewhere, and both are reported."""
     blocked = tmp_path / "file"
     blocked.touch()
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", blocked / "sub" / "boat.png")
@@ -341,7 +341,7 @@ def test_a_name_that_is_taken_after_all_is_told(run: LLM, tmp_path: Path) -> Non
 
 
 def test_output_may_be_a_folder(run: LLM, tmp_path: Path) -> None:
-    """A folder is made where there is none, and images in it are named by their digest."""
+    """A missing folder is created, and images in it are named by their digest."""
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", tmp_path / "new")
     (path,) = paths(result.output)
     assert path.parent == tmp_path / "new"

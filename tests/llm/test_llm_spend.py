@@ -100,7 +100,7 @@ def test_days_are_groups_and_a_beginning(
 def test_an_estimate_is_marked(
     run: LLM, logged: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the prices that `llm emby refresh` fetched, where the gateway gives no cost."""
+    """By the prices that `llm emby refresh` fetched, if the gateway gives no cost."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     run("-m", "emby/qwen2.5-vision", "Hello")
     assert spent(run)["total"]["cost"] is None

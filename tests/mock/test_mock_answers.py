@@ -73,7 +73,7 @@ def test_reasoning(effort):
 
 
 def test_no_reasoning():
-    """No effort gets no reasoning key, nor does `none` where the profile has it."""
+    """No effort gets no reasoning key, nor does `none` if the profile has it."""
     assert "reasoning" not in message("Why?")
     told = body_of(send(chat("Why?", reasoning_effort="none"), mock("2026-08")))
     assert "reasoning" not in told["choices"][0]["message"]
@@ -289,7 +289,7 @@ def test_tools_come_before_json():
     ],
 )
 def test_instances(schema, prompt, expected):
-    """Each keyword is honoured, and values are taken from the prompt where they fit."""
+    """Each keyword is honored, and values are taken from the prompt if they fit."""
     assert instance(schema, Values.of(prompt)) == expected
 
 

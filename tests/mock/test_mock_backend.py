@@ -69,7 +69,7 @@ def test_models_are_listed():
 
 @pytest.mark.parametrize("model", ["emby/qwen2.5-vision", "mycompany/custom-gpt-4", "glm-vision"])
 def test_models_are_echoed(model):
-    """Emby's prefix and custom providers are taken, and the name comes back as asked."""
+    """Emby's prefix and custom providers are taken, and the name comes back as requested."""
     told = reply("Hello", model=model)
     assert told["model"] == told["metadata"]["requested_model"] == model
     provider = "custom" if model.startswith("mycompany") else "emby-mock"

@@ -29,7 +29,7 @@ def faulty(header, prompt="Hello", **more):
 
 
 def failure(fault, prompt="Hello", *, stream=False, **settings):
-    """The error that our client raises where that goes wrong; it must raise one."""
+    """The error that our client raises for that fault; it must raise one."""
     with activate(MockBackend(faults=[fault], sleep=lambda _: None)):
         emby = Emby(base_url="mock:", max_retries=0, **settings)
         with emby, pytest.raises(EmbyError) as caught:
@@ -44,7 +44,7 @@ def read_all(emby, prompt):
 
 
 def test_the_grammar():
-    """Names are fields, spelled with `-`; flags stand alone; blanks do no harm."""
+    """Names are fields, spelled with `-`; flags have no value; blanks do no harm."""
     told = parse_fault(" status = 429 ; retry-after=2.5;times=1 ;; No-Done ")
     assert told == Fault(status=429, retry_after=2.5, times=1, no_done=True)
     assert parse_fault("") == NONE
@@ -183,7 +183,7 @@ def test_ends_on_the_wire():
 
 
 def test_errors_in_mid_stream():
-    """What is said first is good, then comes an error, under HTTP 200, and the end."""
+    """The first content is good, then comes an error, under HTTP 200, and the end."""
     response = faulty("error; upstream=503", stream=True)
     _, first, last, done = raw(response).rstrip().split(b"\n\n")
     assert done == b"event: done\ndata: [DONE]\nid: 3"
@@ -194,7 +194,7 @@ def test_errors_in_mid_stream():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_bad_bytes(stream):
-    """Invalid UTF-8 is in the body where asked for."""
+    """Invalid UTF-8 is in the body on request."""
     with pytest.raises(UnicodeDecodeError):
         raw(faulty("invalid-utf8", stream=stream)).decode()
 
@@ -247,7 +247,7 @@ def test_bombs():
 
 
 def test_number_of_images():
-    """As many as asked for, none too, whatever the prompt says."""
+    """As many as requested, even none, for any prompt."""
     for count in (0, 1, 5):
         message = body_of(faulty(f"images={count}"))["choices"][0]["message"]
         assert len(message.get("images", ())) == count
@@ -273,7 +273,7 @@ def test_odd_images():
 
 
 def test_our_client_on_odd_images():
-    """An address is an image without bytes; a bomb is refused when its pixels are asked for."""
+    """An address is an image without bytes; a bomb is refused when its pixels are needed."""
     backend = MockBackend(faults=[Fault(image="https"), Fault(image="bomb")])
     with activate(backend), Emby(base_url="mock:") as emby:
         assert emby.chat(PUPPY).image.url == "https://example.com/emby-mock.png"
@@ -304,7 +304,7 @@ def test_a_backend_with_a_pause():
 
 
 def test_errors_keep_the_profile():
-    """A status that is asked for is spelled as the profile spells its own."""
+    """A requested status is spelled as the profile spells its own."""
     told = body_of(send(chat("x"), mock("2025-12", Fault(status=402))))
     assert (told["error"], told["status"]) == (True, 402)
     assert isinstance(failure(Fault(status=402)), APIError)

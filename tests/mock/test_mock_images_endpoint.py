@@ -70,7 +70,7 @@ def test_edits():
 
 
 def test_edits_of_a_form():
-    """A multipart form is read byte for byte, and recorded as the JSON that it stands for."""
+    """A multipart form is read byte for byte, and recorded as the equivalent JSON."""
     png = base64.b64decode(flat("red").partition(",")[2]) + bytes(range(256)) + b"\r\n\r\n--x\n"
     fields = (
         b'name="prompt"\r\n\r\nblur it',
@@ -129,7 +129,7 @@ def test_no_image_for_safety_is_an_empty_list():
 @pytest.mark.parametrize("profile", ["emby", "2026-08"])
 @pytest.mark.parametrize("fault", [Fault(upstream=429), Fault(upstream=200), Fault(hang_up=True)])
 def test_a_provider_s_failure_is_a_502(profile, fault):
-    """Whatever the provider did: only the message says it."""
+    """For every failure of the provider: only the message tells it."""
     backend = mock(profile, fault)
     response = post("generations", {"model": MODEL, "prompt": "a boat"}, backend=backend)
     assert response.status == 502

@@ -22,7 +22,7 @@ def test_documented_example():
 
 
 def test_picture_is_a_picture():
-    """A painting has many colors and honours the one it was asked for."""
+    """A generated image has many colors and honors the one in its prompt."""
     (red,) = pictures(message("Draw a red boat"))
     (blue,) = pictures(message("Draw a blue boat"))
     assert len(red.getcolors(65536)) > 1000
@@ -77,7 +77,7 @@ def test_vision_model_does_not_paint():
 
 
 def test_image_model_paints_anything():
-    """A model that only makes images paints every prompt."""
+    """A model that only makes images generates one for every prompt."""
     assert pictures(message("hello", model="emby-mock-image"))
 
 
@@ -91,7 +91,7 @@ def test_image_model_paints_anything():
     ],
 )
 def test_several_pictures(prompt, config, count):
-    """As many pictures as asked for, up to eight, each different."""
+    """As many images as requested, up to eight, each different."""
     said = message(prompt, image_config=config, profile="2026-08")
     assert said["content"] == f"Here are your {count} generated images:"
     assert len({image["image_url"]["url"] for image in said["images"]}) == count
@@ -162,7 +162,7 @@ def test_description_knows_its_own_images():
 
 
 def test_files():
-    """A text file is told by its first line, another by its size, an image is looked at."""
+    """A text file is described by its first line, another by its size, an image by its pixels."""
 
     def ask(data):
         file = {"type": "file", "file": {"filename": "a.x", "file_data": data}}
@@ -191,7 +191,7 @@ def edited(instruction, url):
     ],
 )
 def test_color_edits(instruction, color, expected):
-    """Edits of color do what they say, in the order they are said."""
+    """Edits of color are applied as named, in the order of their words."""
     picture = edited(instruction, flat(color))
     assert picture.size == (40, 30)
     assert picture.convert("RGB").getpixel((20, 15)) == expected
@@ -254,7 +254,7 @@ def test_unknown_edits_tint():
 
 
 def test_every_image_is_edited():
-    """One output for each input; two variations of one when asked for."""
+    """One output for each input; two variations of one on request."""
     assert len(pictures(message("blur these", flat("red"), flat("blue")))) == 2
     assert len(pictures(message("Create two variations of this", flat("grey")))) == 2
 
@@ -269,7 +269,7 @@ def test_exif_orientation():
 
 
 def test_edit_of_an_earlier_image():
-    """An image in an assistant's message of the history can be asked about and changed."""
+    """An image in an assistant's message of the history can be described and edited."""
     first = message(PUPPY)
     shown = {"role": "assistant", "content": first["images"]}
     past = [{"role": "user", "content": PUPPY}, shown]
@@ -284,7 +284,7 @@ def test_edit_of_an_earlier_image():
 
 
 def test_image_only_message():
-    """An image without a word is looked at."""
+    """An image without a word is described."""
     said = message([{"role": "user", "content": [image_part(flat("red"))]}])
     assert "PNG of 40x30" in said["content"]
 
@@ -317,7 +317,7 @@ def test_background_of_many_colors():
 
 
 def test_background_of_a_subject_that_fills_the_picture():
-    """Where the subject reaches the border, it is not removed with the background."""
+    """A subject that reaches the border is not removed with the background."""
     image = Image.new("RGB", (60, 60), "white")
     image.paste("red", (5, 0, 55, 60))
     picture = edited("remove the background", data_url(image))
@@ -351,7 +351,7 @@ def test_caption():
 
 @pytest.mark.parametrize("subject", SCENES.subjects, ids=lambda subject: subject.sprite)
 def test_every_subject(subject):
-    """Each subject is in its place, in the color asked for, at any hour."""
+    """Each subject is in its place, in the requested color, at any hour."""
     word = subject.words.split("|")[0]
     for hour in ("day", "night"):
         picture = generate(f"a magenta {word}, {hour}", (128, 128))

@@ -81,7 +81,7 @@ def test_documented_image_errors():
 
 
 def test_documented_reasoning_tokens():
-    """`usage.reasoning_tokens` stands at the top level of Emby's replies (Reasoning page)."""
+    """`usage.reasoning_tokens` is at the top level of Emby's replies (Reasoning page)."""
     counted = [
         "reasoning_tokens"
         in body_of(send(chat("Why?", reasoning_effort="low"), mock(name)))["usage"]
@@ -137,7 +137,7 @@ def test_caching(profile):
 @pytest.mark.parametrize("profile", STATES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_upstream_failures(profile, stream):
-    """A provider's 429 stands in the message, under 500, or under 200 in a stream."""
+    """A provider's 429 is in the message, under 500, or under 200 in a stream."""
     fault = Fault(upstream=429, message="slow down")
     told = send(chat("x", stream=stream), mock(profile, fault))
     name = " emby-mock" if profile == "2026-08" else ""
@@ -156,7 +156,7 @@ def test_text_of_a_provider_that_dies():
 
 
 def test_keep_alives():
-    """Where a stream waits, the latest profile sends a comment each 15 seconds; others none."""
+    """While a stream waits, the latest profile sends a comment each 15 seconds; others none."""
     fault = Fault(delay=40, pause=10)
     for profile, pings in (("2026-08", 3), ("emby", 0)):
         waits = []

@@ -160,7 +160,7 @@ SWITCHED = """
 
 
 def test_the_switch(suite):
-    """With `emby_block_network` nothing is asked elsewhere, from collection on."""
+    """With `emby_block_network` no other host is contacted, from collection on."""
     outcome = suite(SWITCHED, "-o", "emby_block_network=true")
     outcome.assert_outcomes(passed=1, failed=1)
     outcome.stdout.fnmatch_lines(

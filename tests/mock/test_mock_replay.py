@@ -21,8 +21,8 @@ MEANT = {
 """Cases that differ on purpose, each with its reason.
 
 Beside these, in every reply: `system_fingerprint` and the header `X-Emby-Mock`, by which the mock
-says what it is; the wording of messages after the words that clients recognize; token counts that a
-gateway estimates where the provider reported none.
+identifies itself; the wording of messages after the words that clients recognize; token counts
+that a gateway estimates if the provider reported none.
 """
 MODEL_LIST = frozenset[str]()
 """Values read in a list of models: none, as the mock has other models."""

@@ -107,7 +107,7 @@ def test_requests_are_recorded():
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": 3, "messages": [3]}', b"\xff"])
 def test_any_request_can_be_recorded(body):
-    """Whatever was sent, its record can be read."""
+    """Any request has a readable record."""
     backend = MockBackend()
     send(body, backend)
     (asked,) = backend.requests
@@ -115,7 +115,7 @@ def test_any_request_can_be_recorded(body):
 
 
 def test_images_of_a_request():
-    """Those of all messages, in order; an address is one, what is no image is none."""
+    """Those of all messages, in order; an address is one, what is not an image is none."""
     backend = MockBackend()
     send(chat("x", flat("red"), "https://example.com/a.png", "data:image/png;base64,QUJD"), backend)
     (asked,) = backend.requests
@@ -181,7 +181,7 @@ class Oracle:
 
 
 def test_the_hook_answers_before_the_mock():
-    """The plugin registered last is asked first; None leaves it to the next, then to the mock."""
+    """The plugin registered last is called first; None leaves it to the next, then to the mock."""
     first = Oracle(lambda request: MockReply("first"))
     last = Oracle(lambda request: MockReply("42") if "life" in request.prompt else None)
     with Emby(base_url="mock:", plugins=[first, last]) as emby:
@@ -194,7 +194,7 @@ def test_the_hook_answers_before_the_mock():
 
 
 def test_the_script_comes_before_the_hook():
-    """What the test scripted wins over a plugin, and the plugin is not asked."""
+    """What the test scripted wins over a plugin, and the plugin is not called."""
     oracle = Oracle(lambda request: MockReply("hook"))
     backend = MockBackend()
     backend.reply("script")

@@ -277,7 +277,7 @@ def test_only_this_machine(host):
 
 
 def test_the_other_loopback():
-    """IPv6 works where there is any, and its address is a URL."""
+    """IPv6 works if there is any, and its address is a URL."""
     try:
         with MockServer(host="::1") as server:
             assert server.base_url.startswith("http://[::1]:")
@@ -337,7 +337,7 @@ def command(*options):
 
 
 def test_the_command_stops_quietly_when_nobody_reads_its_output():
-    """A closed pipe, as after `| head -1`, is no traceback and no failure."""
+    """A closed pipe, as after `| head -1`, causes no traceback and no failure."""
     with command() as process:
         process.stdout.readline()
         process.stdout.close()

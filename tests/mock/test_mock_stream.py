@@ -144,7 +144,7 @@ def test_arguments_come_in_fragments():
 
 
 def test_errors_are_decided_before_the_stream():
-    """A refused request has its own status and JSON, though a stream was asked for."""
+    """A refused request has its own status and JSON, even if it requested a stream."""
     response = send(chat("What is this?", "http://example.com/a.png", stream=True))
     assert (response.status, response.headers["content-type"]) == (400, "application/json")
 

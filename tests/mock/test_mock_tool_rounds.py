@@ -34,21 +34,21 @@ def test_required_goes_on_to_the_next_tool(count, name):
 
 
 def test_a_named_tool_is_called_after_results_too():
-    """A named choice is a demand, whatever came before."""
+    """A named choice is a demand, after any history."""
     choice = {"type": "function", "function": {"name": "report"}}
     said = message(rounds(1), tools=TOOLS, tool_choice=choice)
     assert said["tool_calls"][0]["function"]["name"] == "report"
 
 
 def test_a_new_question_starts_anew():
-    """Rounds are counted from the last thing the user said."""
+    """Rounds are counted from the user's last message."""
     asked = {"role": "user", "content": "And tomorrow?"}
     said = message(rounds(1, asked), tools=TOOLS, tool_choice="required", profile="2025-12")
     assert said["tool_calls"][0]["function"]["name"] == "weather"
 
 
 def test_a_result_s_images_follow_without_words():
-    """A user's message with images alone, after a result, is part of it: it is looked at."""
+    """A user's message with images alone, after a result, is part of it: it is described."""
     body = chat(rounds(1, {"role": "user", "content": [PICTURE]}), tools=TOOLS)
     said = json.loads(b"".join(send(body).body))["choices"][0]["message"]
     assert not said.get("tool_calls")

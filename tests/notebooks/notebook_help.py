@@ -1,4 +1,4 @@
-"""Where the notebooks are, and what counts as the same output."""
+"""The paths of the notebooks, and what counts as the same output."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
 def kinds(cell: Mapping[str, Any]) -> list[str]:
-    """What a cell shows, such as `display_data text/html text/plain`, not what stands in it."""
+    """The kinds of a cell's output, such as `display_data text/html`, without contents."""
     return [
         " ".join([output["output_type"], output.get("name", ""), *sorted(output.get("data", ()))])
         for output in cell["outputs"]

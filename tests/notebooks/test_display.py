@@ -62,7 +62,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
 
 
 class Timers:
-    """Timers that go off when they are told to, and a clock that stands still."""
+    """Timers that fire on demand, and a clock that does not move."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -105,7 +105,7 @@ def html(reply: ChatReply) -> str:
 
 
 def test_a_reply_is_its_text_and_a_contact_sheet(emby: Emby) -> None:
-    """The pictures are there with their own bytes, their sizes, and what was asked."""
+    """The pictures are there with their own bytes, their sizes, and the prompt."""
     reply = emby.chat("Generate three images of a boat", image_config={"n": 3})
     page = html(reply)
     assert reply.text in page
@@ -314,7 +314,7 @@ def test_a_terminal_of_ipython_is_no_notebook(
 
 
 def test_ipython_is_never_imported() -> None:
-    """Where it does not run, nobody asks for it."""
+    """If it does not run, nothing requests it."""
     script = (
         "import sys; from emby_plugins import Emby; r = Emby(base_url='mock:').chat('Hi'); "
         "r.show(); r._repr_mimebundle_(); assert 'IPython' not in sys.modules"
@@ -326,7 +326,7 @@ def test_ipython_is_never_imported() -> None:
 
 
 def test_a_message_is_shown_as_its_reply(emby: Emby, notebook: Notebook) -> None:
-    """Whether it is asked for through LangChain or not."""
+    """Whether it is requested through LangChain or not."""
     from langchain_emby import ChatEmby, show
 
     chat = ChatEmby(base_url="mock:", reasoning_effort="high")
@@ -334,7 +334,7 @@ def test_a_message_is_shown_as_its_reply(emby: Emby, notebook: Notebook) -> None
     reply = emby.chat(BOAT, reasoning_effort="high")
     shown, expected = notebook.outputs[0], displays.bundle(reply)
     assert shown["text/plain"] == expected["text/plain"]
-    # A message does not know what was asked.
+    # A message does not know its prompt.
     assert shown["text/html"] == expected["text/html"].replace(f'alt="{BOAT}"', 'alt="image"')
     assert "Reasoning</summary>" in shown["text/html"]
 

@@ -1,4 +1,4 @@
-"""The example notebooks as they stand in the repository; `make notebooks` runs them."""
+"""The example notebooks of the repository; `make notebooks` runs them."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_what_shows_something_has_outputs(notebook: dict[str, Any]) -> None:
 
 
 def test_no_machine_and_no_key_is_named(notebook: dict[str, Any]) -> None:
-    """Neither in what is said nor in what came."""
+    """Neither in text nor in images."""
     for cell in notebook["cells"]:
         texts = ["".join(cell["source"]), *(shown(cell) if "outputs" in cell else [])]
         for text in texts:

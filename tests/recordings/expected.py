@@ -50,7 +50,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """The error that a user gets. `status` is None where the gateway told none."""
+    """The error that a user gets. `status` is None if the gateway gave none."""
 
     kind: type[EmbyError]
     status: int | None = None
@@ -148,7 +148,7 @@ def _place(issues: list[dict[str, Any]]) -> list[Any]:
 
 @dataclass
 class _Seen:
-    """What the messages or deltas of one reply said."""
+    """The content of the messages or deltas of one reply."""
 
     said: dict[str, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": []})
     pictures: list[bytes | str] = field(default_factory=list)

@@ -33,7 +33,7 @@ class Recording:
 
     `headers` are the request's that matter; `authorization` is `good`, `bad` or `none`.
     `response_headers` has `x-request-id` as a bool. A stream has `frames`, each with `data` (parsed
-    JSON, or the string `[DONE]`) and, where sent, `event` and `id`; any other response has `body`
+    JSON, or the string `[DONE]`) and, if sent, `event` and `id`; any other response has `body`
     (parsed JSON, or text).
     """
 

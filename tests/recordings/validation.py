@@ -30,7 +30,7 @@ _ANNOTATIONS = {"$schema", "$defs", "title", "description"}
 
 
 class Violation(NamedTuple):
-    """Where a value breaks the schema, as `messages.0.content`, how, and what stands there."""
+    """The place of a value that breaks the schema, as `messages.0.content`, how, and the value."""
 
     path: str
     reason: str

@@ -18,7 +18,7 @@ from stress.ways import Painter
 
 @pytest.fixture(autouse=True)
 def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of `llm`, empty; and the key, where no frame of a test holds it."""
+    """The folder of `llm`, empty; and the key, which no frame of a test holds."""
     folder = tmp_path / "llm"
     folder.mkdir()
     monkeypatch.setenv("LLM_USER_PATH", str(folder))

@@ -279,7 +279,7 @@ def test_a_client_in_a_forked_process_leaves_the_parent_alone() -> None:
 
 
 def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
-    """They too talk through connections of their own, also where a lock was held at the fork."""
+    """They too talk through connections of their own, even if a lock was held at the fork."""
 
     def by(asked: Asked, wire: Wire) -> None:
         wire.whole(as_json(completion("Hi.")), "content-type: application/json")
@@ -295,7 +295,7 @@ def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
 
 
 def forked(check: object) -> int:
-    """The exit status of a forked child: 0 where `check()` held."""
+    """The exit status of a forked child: 0 if `check()` held."""
     child = os.fork()
     if child == 0:
         signal.alarm(20)

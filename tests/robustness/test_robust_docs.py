@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
 def test_the_table_of_faults_is_what_happens(server: MockServer) -> None:
-    """Written anew it is the same; `make fault-table` writes it."""
+    """Regenerated it is the same; `make fault-table` writes it."""
     written = render(server)
     if os.environ.get("EMBY_WRITE_DOCS"):
         PAGE.write_text(written, "utf-8")

@@ -71,7 +71,7 @@ def bounded(megabytes: int | None) -> Iterator[None]:
 
 
 def is_whole(heard: Heard, row: Row) -> None:
-    """The reply came, image and all; and bytes that are no picture are found out when opened."""
+    """The reply came, image and all; and bytes that are not a picture are found out when opened."""
     assert heard.error is None, repr(heard.error)
     assert "image" in heard.text
     wanted = 5 if "images=5" in row.name else 0 if "images=0" in row.name else 1

@@ -37,7 +37,7 @@ def in_turn(*tables: dict[str, bytes]) -> list[Any]:
 
 
 def sent(way: Way, data: bytes) -> tuple[Heard, MockBackend]:
-    """What comes of sending that image to the mock, which looks at it."""
+    """The result of sending that image to the mock, which describes it."""
     backend = MockBackend()
     with activate(backend):
         return ask(way, {"base_url": "mock:"}, LOOK, (Image(content=data),)), backend
@@ -45,7 +45,7 @@ def sent(way: Way, data: bytes) -> tuple[Heard, MockBackend]:
 
 @pytest.mark.parametrize(("data", "way"), in_turn(whole()))
 def test_a_good_image_goes_as_it_is(data: bytes, way: Way) -> None:
-    """The gateway gets the very bytes, whatever their mode, frames or tags, and looks at them."""
+    """The gateway gets the very bytes, with any mode, frames or tags, and describes them."""
     heard, backend = sent(way, data)
     assert heard.error is None
     assert heard.text
@@ -96,7 +96,7 @@ class _Scripted(MockBackend):
     ("data", "way"), in_turn(whole(), damaged(), {k: v for k, v in STRANGE.items() if v})
 )
 def test_what_comes_is_kept_to_the_byte(data: bytes, way: Way) -> None:
-    """Whatever it is: it is paid for. Opening it gives pixels, or `InvalidImageError`."""
+    """It is paid for in any case. Opening it gives pixels, or `InvalidImageError`."""
     heard = received(way, data)
     assert heard.error is None, repr(heard.error)
     (image,) = heard.images
@@ -148,5 +148,5 @@ def test_damage_anywhere_opens_or_is_one_typed_error() -> None:
 
 
 def test_the_json_of_these_tests_is_about_something() -> None:
-    """An image in a scripted reply stands there as base64."""
+    """An image in a scripted reply is sent as base64."""
     assert b";base64," in as_json(completion("", whole()["png"]))

@@ -1,4 +1,4 @@
-"""What reading a reply takes in memory: a small multiple of what came, whatever it unpacks to."""
+"""The memory that reading a reply takes: a small multiple of what came, even if compressed."""
 
 import subprocess
 import sys

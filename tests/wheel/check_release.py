@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def problems(metadata: str, changelog: str, tag: str | None) -> list[str]:
-    """What stands in the way of a release; `metadata` is the wheel's, `tag` the one being built."""
+    """The obstacles to a release; `metadata` is the wheel's, `tag` the one being built."""
     found = []
     package = HeaderParser().parsestr(metadata)
     version = package["Version"]

@@ -1,7 +1,7 @@
 """Our clients against a LiteLLM proxy in front of the mock: what it passes on in its own dialect.
 
 Slow, and LiteLLM needs a venv of its own: `make conformance-servers` runs it, with LITELLM set to
-the program. By its name it is no part of the other tests.
+the program. Its name keeps it out of the other tests.
 """
 
 import json
@@ -179,7 +179,7 @@ def test_its_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image
 
 
 def test_llm(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`llm` prints the words and where the picture is."""
+    """`llm` prints the text and the path of the picture."""
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
     monkeypatch.setenv("EMBY_BASE_URL", proxy)
     monkeypatch.setenv("EMBY_API_KEY", PROXY_KEY)
@@ -204,7 +204,7 @@ def test_chat_emby(proxy: str, painted: tuple[Image, ...]) -> None:
 
 
 def raw(proxy: str, *, stream: bool) -> str:
-    """The body of a reply as it stands on the wire."""
+    """The body of a reply as on the wire."""
     body = {"model": "qwen2.5-vision", "messages": user(PAIR), "stream": stream}
     headers = {"Authorization": f"Bearer {PROXY_KEY}", "Content-Type": "application/json"}
     request = urllib.request.Request(
