@@ -43,7 +43,9 @@ class TimeLimits(dict[str, float]):
         super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self.seconds))
 
     def get(self, name: str, default: Any = None) -> "float":  # noqa: ARG002
-        """What httpcore finds, as each phase begins."""
+        """The timeout that httpcore looks up as each phase of a request begins."""
+        # A plain number would be fixed for the whole phase. This one carries its limits along, so
+        # that the stream can check them again at each read.
         return Remaining(self)
 
     @property
@@ -89,7 +91,7 @@ class Remaining(float):
 
 
 class DeadlineBackend:
-    """Wears one of httpcore's synchronous network backends, so that limits hold on its streams."""
+    """Wraps one of httpcore's synchronous network backends, so that limits hold on its streams."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
@@ -108,7 +110,7 @@ class DeadlineBackend:
 
 
 class DeadlineStream:
-    """Wears one of httpcore's synchronous streams: each read and write has only what is left."""
+    """Wraps one of httpcore's synchronous streams: each read and write has only what is left."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -123,6 +125,8 @@ class DeadlineStream:
             silence, left = silent_at - now, limits.ends - now
             if left <= 0:
                 raise limits.late()
+            # The silence is spent in waits of `quiet` seconds, since a body that is complete must
+            # be noticed before the full timeout of a peer that does not end it.
             wait = max(_SHORTEST, min(silence, limits.quiet, left))
             try:
                 return self._stream.read(max_bytes, wait)  # type: ignore[no-any-return]
@@ -221,6 +225,7 @@ async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
+    # One timer that renews itself: `asyncio.timeout` alone can't tell that a reply is complete.
     def look() -> None:
         nonlocal timer
         if limits.left <= 0 or limits.is_complete():
@@ -242,10 +247,11 @@ async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
 
 
 class _Drive(Generic[_T]):
-    """Runs a step within the task that waits for it, and decides what it hears of cancels.
+    """Runs a step within the task that waits for it, and decides which cancels reach the step.
 
-    `told` is the cancel that it has heard, `held` one that it has not. What counts is whether
-    the task is cancelled still: steps cancel it inside, to end what they began, and take it back.
+    `told` is the cancel that was raised in the step, `held` one that was not. What counts is
+    whether the task is still being cancelled: libraries cancel their own task to end what they
+    began, and then take the cancel back.
     """
 
     def __init__(
@@ -266,14 +272,16 @@ class _Drive(Generic[_T]):
         """What the step comes to that has yielded `waits_for`: a future, or None for a turn."""
         while True:
             error: BaseException | None = None
+            # `Task.uncancel` has lowered the count to what it was before: that cancel is over.
             if self._task.cancelling() <= self._base:
                 self._told = self._held = None
             try:
                 if waits_for is None:
                     yield
                 elif self._told is not None or self._is_shielded:
-                    # Its own await has marked it, for a task that waits for it.
+                    # The step's own `await` has set this mark; a second await needs it cleared.
                     waits_for._asyncio_future_blocking = False  # noqa: SLF001
+                    # Unlike a bare `yield`, this lets the future run on if the task is cancelled.
                     yield from asyncio.wait((waits_for,)).__await__()
                 elif self._held is not None:
                     waits_for._asyncio_future_blocking = False  # noqa: SLF001
@@ -285,6 +293,7 @@ class _Drive(Generic[_T]):
                 self._base = min(self._base, max(0, self._task.cancelling() - 1))
                 if waits_for is None or self._told is not None or self._is_shielded:
                     self._held = self._held or cancel
+                    # Not for the step to know: wait on for the same future, marked as before.
                     if waits_for is not None and not waits_for.done():
                         waits_for._asyncio_future_blocking = True  # noqa: SLF001
                         continue
@@ -297,6 +306,7 @@ class _Drive(Generic[_T]):
             except StopIteration as end:
                 if self._held is None or self._task.cancelling() <= self._base:
                     return end.value  # type: ignore[no-any-return]
+                # It has succeeded all the same: undo that, and only then raise the cancel.
                 if self._undo is not None:
                     yield from undisturbed(self._undo(end.value))
                 raise self._held from None

@@ -35,6 +35,7 @@ def redact_error(error: EmbyError, key: Secret) -> None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
+    # The links can form a cycle, when an error is raised again while it is being handled.
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:
@@ -53,6 +54,7 @@ def _redact(value: Any, key: Secret, *, is_cut: bool) -> Any:
         secret = key.reveal().encode()
         return value.replace(secret, _MARK.encode()) if len(key) >= _MIN_PREFIX else value
     if isinstance(value, tuple | list):
+        # Unchanged values stay the same objects, so that `is` shows whether to copy their owner.
         new = [_redact(item, key, is_cut=is_cut) for item in value]
         is_same = all(a is b for a, b in zip(new, value, strict=True))
         return value if is_same else type(value)(new)

@@ -15,7 +15,7 @@ from emby_plugins._protocol.request_body import StreamedBody
 
 
 class KnownRefusal(NamedTuple):
-    """What some states refuse and is sent all the same, since the user asked for just that.
+    """What some states refuse and is sent all the same, since the user explicitly requests it.
 
     `told` is what the user gets for it.
     """

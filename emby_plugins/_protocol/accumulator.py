@@ -330,6 +330,7 @@ class ReplyAccumulator:
     def _grow(self, text: str) -> None:
         # A single character beyond U+FFFF makes CPython store the string in 4 bytes each.
         self.size += len(text) if text.isascii() else 4 * len(text)
+        # Compared here, to save a call for each delta.
         if self.size > self._limits.text:
             self._limits.check("text", self.size)
 

@@ -97,7 +97,8 @@ class ImageDecoder:
     def feed(self, chunk: bytes) -> bytes:
         """Decode a chunk; return its JSON, with placeholders in place of images."""
         if not (self._decoding or self._tail or _MARKS[0] in chunk or _MARKS[1] in chunk):
-            # The common case, a few words of text: no image starts in this chunk.
+            # The common case, a few words of text: no image starts in this chunk. A line break ends
+            # an event, so what comes before it can't be the start of an image.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
         out: list[bytes] = []
@@ -175,6 +176,7 @@ class ImageDecoder:
             at = end
             image = decoding.finish()
         except ValueError:
+            # Not strict base64: restore the text, for the JSON parser to judge.
             out.append(decoding.text())
             decoding.discard()
         else:
@@ -204,6 +206,7 @@ class _Base64:
         if not piece:
             return
         text = memoryview(b"".join((self._rest, piece))) if self._rest else piece
+        # Four characters are three bytes: a group that is not complete waits for the next piece.
         whole = len(text) & ~3
         if self._is_padded:
             raise ValueError("data after the padding")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+# The quantifiers are possessive: without backtracking, hostile input takes linear time.
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 # Matches runs of small containers and short strings as a whole, so that a million empty lists cost
 # little; only the quote of a longer string, for `_end_of_string`.
@@ -83,6 +84,7 @@ class Document:
         scalar = _SCALAR.match(self.data, at)
         if scalar:
             return scalar.end()
+        # The beginning of a word or a number at the end of the data is cut off, not wrong.
         rest = self.data[at : at + 10]
         is_cut = rest in (b"", b"-") or any(word.startswith(rest) for word in _WORDS)
         self.fail(len(self.data) if is_cut else at)
@@ -92,6 +94,7 @@ class Document:
         # `find` is much faster than a regular expression, and a large reply is mostly one string.
         data = self.data
         while (end := data.find(b'"', at)) >= 0:
+            # A quote is escaped if an odd number of backslashes comes before it.
             start = end
             while data[start - 1] == 0x5C:
                 start -= 1
@@ -102,6 +105,7 @@ class Document:
         return -1
 
     def _end_of_container(self, at: int) -> int:
+        # A counter instead of a stack takes no memory; a wrong bracket is found when it is read.
         depth, at = 1, at + 1
         while at >= 0:
             for found in _STRUCTURE.finditer(self.data, at):
@@ -109,6 +113,7 @@ class Document:
                 if kind is None:
                     continue
                 if kind == _STRING:
+                    # Skip the long string with `find`, then start a new search behind it.
                     at = self._end_of_string(found.end())
                     break
                 depth += 1 if kind == _OPENING else -1
@@ -245,7 +250,7 @@ class Value:
             at = found.end()
             window = found[0]
             if is_cut and at >= len(inside) - 5 and _ENDS_IN_HALF_A_PAIR.search(window):
-                window = window[:-6]
+                window = window[:-6]  # the six characters of `\uD83D`; its other half was cut off
             text = utf8.decode(window, final=not is_cut and at == len(inside))
             lost += text.count("\ufffd")
             yield _unescaped(text)
@@ -267,6 +272,7 @@ def parse_small(raw: bytes, most: int = SMALL) -> Any:
         return _anything.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
+    # Slower, but takes what msgspec refuses: NaN, raw control characters, invalid UTF-8.
     try:
         return mended(json.loads(raw.decode("utf-8", "replace"), strict=False))
     except (ValueError, RecursionError):
@@ -284,6 +290,7 @@ def _unescaped(text: str) -> str:
 def mended(value: Any) -> Any:
     """Return the value with lone surrogates replaced by U+FFFD, as `str` can't encode them."""
     if isinstance(value, str):
+        # UTF-16, since there the two halves of a pair join into the character they encode.
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
         return {mended(key): mended(item) for key, item in value.items()}

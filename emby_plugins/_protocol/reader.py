@@ -216,6 +216,7 @@ class ReplyReader:
         self._body += data
         if self._is_json:
             return b""
+        # White space tells nothing and may go on for long, so it is dropped rather than kept.
         del self._body[: len(self._body) - len(self._body.lstrip())]
         is_stream = _is_stream(bytes(self._body[:16]), self._media_type)
         if is_stream is None:
