@@ -89,7 +89,7 @@ class _Entry:
 def sendable_fields(reasoning: Reasoning) -> dict[str, Any]:
     """The fields of a message that carries this reasoning.
 
-    Null stands for a missing value, which the 2026-08 schema refuses in `reasoning_details`.
+    Null represents a missing value, which the 2026-08 schema refuses in `reasoning_details`.
     """
     fields: dict[str, Any] = {}
     for name, value in reasoning.fields.items():

@@ -151,7 +151,7 @@ class _Log:
                 self._note(image.digest[:_DIGEST_PREFIX], image)
 
     def _note(self, origin: str, image: GeneratedImage) -> None:
-        """Make `image` one of the latest that a message or a digest stands for."""
+        """Make `image` one of the latest that a message or a digest refers to."""
         assert image.turn is not None
         for thread in (image.turn.thread, None):
             same = self._latest.setdefault((origin, thread), [])

@@ -19,7 +19,7 @@ def sent(wire: Recorder) -> str:
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES.keys() - {"edit"}))
 def test_a_template_needs_no_text(run: LLM, wire: Recorder, name: str) -> None:
-    """Without any, nothing stands in its place."""
+    """Without any, nothing replaces it."""
     result = run("-t", f"emby:{name}", "-m", "emby-mock", *ROCKET)
     assert result.exit_code == 0
     assert sent(wire) == TEMPLATES[name].replace("$input", "").strip()
