@@ -8,16 +8,16 @@
   let drawn = 0;
   let current = null;
 
-  const read = async () => {
-    const packed = atob(by("data").textContent);
+  const read = async (id) => {
+    const packed = atob(by(id).textContent);
     const bytes = new Uint8Array(packed.length);
     for (let i = 0; i < packed.length; i++) bytes[i] = packed.charCodeAt(i);
     const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const lines = (await new Response(unpacked).text()).split("\n");
-    lines.pop();
-    return lines.map((line) => {
+    const lines = (await new Response(unpacked).text()).trimEnd();
+    // At once, which takes half the time of line by line.
+    return JSON.parse(`[${lines.replaceAll("\n", ",")}]`).map((record) => {
       const [number, source, href, problem, prompt, model, month, created, day, rows, from, into] =
-        JSON.parse(line);
+        record;
       return { number, source, href, problem, prompt, model, month, created, day, rows, from, into };
     });
   };
@@ -30,7 +30,7 @@
 
   const link = (text, href) => (href ? element("a", { href, rel: "noreferrer noopener" }, text) : text);
 
-  const find = (href) => pictures[pictures.length - Number(href.replace(/^#?p/, ""))];
+  const find = (href) => pictures[pictures[0]?.number - Number(href.replace(/^#?p/, ""))];
 
   // An `img` with the thumbnail, or a sign that there is none.
   const small = (picture) => {
@@ -124,7 +124,7 @@
     if (!members.length) return [];
     const items = members.map((member) => {
       if (Array.isArray(member)) return element("li", {}, link(...member));
-      const kin = find(`#p${member}`);
+      const kin = find(`#p${member}`) ?? { prompt: "" };
       const picture = kin.source ? [element("img", { src: kin.source, alt: "" })] : [];
       return element("li", {}, element("a", { className: "kin", href: `#p${member}` }, ...picture, kin.prompt));
     });
@@ -240,12 +240,15 @@
   });
 
   try {
-    pictures = await read();
+    pictures = await read("latest");
+    filter();
+    pictures = pictures.concat(await read("older"));
   } catch {
     by("found").textContent = "This page needs a newer browser.";
     return;
   }
-  filter();
+  if (search.value) filter();
+  else shown = pictures;
   focus(location.hash ? find(location.hash) : null);
   new IntersectionObserver(
     (entries, observer) => {

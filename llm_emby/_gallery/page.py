@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -29,6 +30,7 @@ MAX_INLINE = 500
 """A page of at most so many images contains their thumbnails; a larger one loads them as files."""
 
 _MAX_WITHOUT_SCRIPT = 100
+_FIRST = 120  # what is on the page before the rest is unpacked
 _MAX_ALT = 200
 _MONTHS = [
     *("January", "February", "March", "April", "May", "June"),
@@ -54,7 +56,8 @@ def render(
         totals=_text(_totals(images)),
         state="" if images else "empty",
         links="".join(_plain_links(images)),
-        data=_packed(records),
+        latest=_packed(islice(records, _FIRST)),
+        older=_packed(records),
     )
     return page.encode("utf-8", "replace")
 

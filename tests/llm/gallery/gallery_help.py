@@ -39,9 +39,10 @@ class Page(HTMLParser):
         self.code = re.findall(r"<(?:style|script)>(.*?)</", self.html, re.DOTALL)
         self.text = ""
         self.feed(self.html)
-        (packed,) = re.findall(r'<script id="data"[^>]*>([^<]*)</script>', self.html)
-        data = zlib.decompress(base64.b64decode(packed, validate=True)).decode()
-        self.cards = [_card(json.loads(line)) for line in data.split("\n")[:-1]]
+        self.cards = []
+        for packed in re.findall(r"<script id=[^>]*>([^<]*)</script>", self.html):
+            data = zlib.decompress(base64.b64decode(packed, validate=True)).decode()
+            self.cards += [_card(json.loads(line)) for line in data.split("\n")[:-1]]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
