@@ -10,8 +10,9 @@ then images, then what it used. The server keeps nothing but one client; the key
 import argparse
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -253,13 +254,28 @@ class SafeHeaders:
 
 
 def main() -> None:
-    """Serve it, on this machine only unless told otherwise."""
+    """Serve it, on this machine only unless another host is given, and print the address."""
     parser = argparse.ArgumentParser(description="A chat with pictures in the browser")
-    parser.add_argument("--host", default="127.0.0.1", help="another than loopback is your risk")
+    parser.add_argument("--host", default="127.0.0.1", help="listen elsewhere at your own risk")
     parser.add_argument("--port", default=8765, type=int)
     given = parser.parse_args()
     hosts = ("127.0.0.1", "localhost", "[::1]", given.host)
-    uvicorn.run(create_app(hosts=hosts), host=given.host, port=given.port, log_level="warning")
+    family = socket.AF_INET6 if ":" in given.host else socket.AF_INET
+    try:
+        listening = socket.create_server((given.host, given.port), family=family)
+    except OSError as error:
+        parser.error(f"Can't listen on {given.host} port {given.port}: {error.strerror}.")
+    with listening:
+        name = f"[{given.host}]" if ":" in given.host else given.host
+        gateway = base_url() or "Emby"
+        answered_by = (
+            "the mock backend; set EMBY_API_KEY to use Emby" if gateway == "mock:" else gateway
+        )
+        print(f"Open http://{name}:{listening.getsockname()[1]} (Ctrl-C stops it)")
+        print(f"Answered by {answered_by}.", flush=True)
+        config = uvicorn.Config(create_app(hosts=hosts), log_level="warning")
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 // The page: shows what comes, as text nodes and pictures, never as HTML.
 
-import { MOST_IMAGES, ask, isPicture, readPicture } from "./store.js";
+import { MOST_IMAGES, ask, isPicture, load, readPicture, save } from "./store.js";
 
 const by = (id) => document.getElementById(id);
 const [log, text, file, scroll] = [by("log"), by("text"), by("file"), by("scroll")];
 let messages = [];
 let attached = [];
 let running = null;
+let ready = false; // the models are known
 
 /** An element with a class, properties and children; text becomes a text node. */
 function make(name, className, properties = {}, ...children) {
@@ -23,6 +24,7 @@ function make(name, className, properties = {}, ...children) {
 const isAtEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
 const toEnd = () => scroll.scrollTo({ top: scroll.scrollHeight });
 const notice = (words) => (by("notice").textContent = words);
+const keep = (reply) => save({ messages: reply ? [...messages, reply] : messages, attached });
 
 function showAttached() {
   by("attached").replaceChildren(
@@ -32,12 +34,13 @@ function showAttached() {
       leave.onclick = () => {
         attached.splice(at, 1);
         showAttached();
+        keep();
         text.focus();
       };
       return make("li", "", {}, make("img", "", { src: url, alt: `Picture ${at + 1}` }), leave);
     }),
   );
-  text.placeholder = attached.length ? "What shall change?" : "Describe a picture";
+  text.placeholder = attached.length ? "What should change?" : "Describe a picture";
 }
 
 function attach(url) {
@@ -46,6 +49,7 @@ function attach(url) {
   if (attached.length >= MOST_IMAGES) return notice(`${MOST_IMAGES} pictures are the most.`);
   attached.push(url);
   showAttached();
+  keep();
   text.focus();
 }
 
@@ -118,7 +122,8 @@ class Reply {
   addPicture({ url, width, height }) {
     if (!isPicture(url)) return this.complain("A picture came that can't be shown.");
     this.message.images.push(url);
-    this.pictures.append(picture(url, `Picture of: ${this.prompt || "your message"}`, { width, height }));
+    const size = width ? { width, height } : {};
+    this.pictures.append(picture(url, `Picture of: ${this.prompt || "your message"}`, size));
   }
 
   addAddress(url) {
@@ -128,7 +133,20 @@ class Reply {
 
   addFacts({ model, tokens, cost }) {
     const facts = [model, tokens && `${tokens.toLocaleString("en")} tokens`, cost && `$${cost.toPrecision(2)}`];
-    this.turn.append(make("p", "facts", {}, facts.filter(Boolean).join(" · ")));
+    this.note(facts.filter(Boolean).join(" · "));
+  }
+
+  note(facts) {
+    this.message.facts = facts;
+    this.turn.append(make("p", "facts", {}, facts));
+  }
+
+  /** Show a reply that was kept. */
+  restore({ text: words, images, facts }) {
+    if (words) this.addText(words);
+    images.forEach((url) => this.addPicture({ url }));
+    if (facts) this.note(facts);
+    this.end();
   }
 
   complain(words, again) {
@@ -141,6 +159,7 @@ class Reply {
   end() {
     this.waiting.remove();
     if (this.message.text || this.message.images.length) messages.push(this.message);
+    keep();
   }
 }
 
@@ -155,12 +174,13 @@ async function answer() {
     for await (const event of ask(by("model").value, messages, mine.signal)) {
       if (running !== mine) return;
       reply.take(event);
+      if (event.type === "image") keep(reply.message);
       whole ||= event.type === "finished";
     }
     if (!whole) throw new Error("The reply broke off.");
   } catch (error) {
     if (running !== mine) return;
-    if (mine.signal.aborted) reply.turn.append(make("p", "facts", {}, "Stopped"));
+    if (mine.signal.aborted) reply.note("Stopped");
     else {
       const words = error instanceof TypeError ? "The server can't be reached. Is it still running?" : error.message;
       reply.complain(words, () => again(reply));
@@ -191,11 +211,13 @@ function busy(is) {
 
 function send(words) {
   if (running || (!words && !attached.length)) return;
+  if (!ready) return notice("The models are not known yet. Send again in a moment.");
   notice("");
   const message = { role: "user", text: words, images: attached };
   messages.push(message);
   attached = [];
   showAttached();
+  keep();
   by("hello").hidden = true;
   showQuestion(message);
   text.value = "";
@@ -212,6 +234,7 @@ function fresh() {
   by("hello").hidden = false;
   notice("");
   busy(false);
+  keep();
   text.focus();
 }
 
@@ -274,14 +297,39 @@ document.addEventListener("drop", (event) => {
 async function about() {
   try {
     const { gateway, mock, models } = await (await fetch("api/about")).json();
-    by("gateway").textContent = mock
-      ? "Mock backend: no model answers, this machine paints. Set EMBY_API_KEY for Emby."
-      : gateway;
+    const more = make("span", "more", {}, ": images are drawn on this machine. Set EMBY_API_KEY to use Emby.");
+    by("gateway").replaceChildren(...(mock ? ["Mock backend", more] : [gateway]));
     by("gateway").classList.toggle("mock", mock);
     by("model").replaceChildren(...models.map((name) => make("option", "", { value: name }, name)));
+    ready = true;
+    by("send").disabled = false;
   } catch {
-    notice("The server can't be reached. Is it still running?");
+    notice("The server can't be reached. Start it, then reload this page.");
   }
-  text.focus();
 }
+
+/** Show the conversation that was kept before the page was loaded again. */
+async function restore() {
+  const kept = await load();
+  if (!kept || messages.length || attached.length) return;
+  attached = kept.attached;
+  showAttached();
+  for (const message of kept.messages) {
+    if (message.role === "assistant") new Reply(messages.at(-1)?.text).restore(message);
+    else {
+      messages.push(message);
+      showQuestion(message);
+    }
+  }
+  by("hello").hidden = messages.length > 0;
+  if (messages.at(-1)?.role === "user") {
+    const reply = new Reply(messages.at(-1).text);
+    reply.complain("The page was closed before the reply came.", () => again(reply));
+    reply.end();
+  }
+  toEnd();
+}
+
+restore();
 about();
+text.focus();

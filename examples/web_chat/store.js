@@ -20,19 +20,54 @@ export function toSend(messages) {
     .filter(({ role, text, images }) => role === "user" || text || images.length);
 }
 
-/** A file as a data URL; rejects, in words for the user, what is no picture that can be sent. */
-export function readPicture(file) {
-  const { promise, resolve, reject } = Promise.withResolvers();
+const SIGNATURES = [/^\x89PNG\r\n\x1a\n/, /^\xff\xd8\xff/, /^GIF8[79]a/, /^RIFF[^]{4}WEBP/];
+
+/** A file as a data URL; rejects, in words for the user, a file that can't be sent. */
+export async function readPicture(file) {
   const name = file.name || "The picture";
-  const reader = new FileReader();
-  reader.onerror = () => reject(new Error(`${name} can't be read.`));
-  reader.onload = () => {
-    if (isPicture(reader.result)) resolve(reader.result);
-    else reject(new Error(`${name} is no PNG, JPEG, WebP or GIF.`));
-  };
-  if (file.size > MOST_BYTES) reject(new Error(`${name} is over 30 MB.`));
-  else reader.readAsDataURL(file);
-  return promise;
+  if (file.size > MOST_BYTES) throw new Error(`${name} is over 30 MB.`);
+  const url = await new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onerror = () => reject(new Error(`${name} can't be read.`));
+    reader.onload = () => resolve(reader.result);
+    reader.readAsDataURL(file);
+  });
+  // The browser goes by the file's name; the server by its first bytes.
+  const head = isPicture(url) ? atob(url.slice(url.indexOf(",") + 1).slice(0, 24)) : "";
+  if (!SIGNATURES.some((signature) => signature.test(head)))
+    throw new Error(`${name} is not a PNG, JPEG, WebP or GIF image.`);
+  const image = new Image();
+  image.src = url;
+  await image.decode().catch(() => {
+    throw new Error(`${name} is damaged.`);
+  });
+  return url;
+}
+
+/** The browser's database, which keeps one conversation for this address; null without one. */
+const database = new Promise((resolve) => {
+  const opening = indexedDB.open("chat", 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore("conversations");
+  opening.onsuccess = () => resolve(opening.result);
+  opening.onerror = () => resolve(null);
+}).catch(() => null);
+
+/** The conversation that was kept last, or undefined. */
+export async function load() {
+  const found = await database;
+  return new Promise((resolve) => {
+    if (!found) return resolve();
+    const request = found.transaction("conversations").objectStore("conversations").get("latest");
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => resolve();
+  });
+}
+
+/** Keep a conversation instead of the one before. Without room for it, the older one stays. */
+export async function save(conversation) {
+  const kept = structuredClone(conversation);
+  const found = await database;
+  found?.transaction("conversations", "readwrite").objectStore("conversations").put(kept, "latest");
 }
 
 /** The events of the reply to these messages, as they come. Throws an Error fit to be shown. */

@@ -283,15 +283,21 @@ def test_nothing_but_the_page_is_served(serve: Callable[..., Any]) -> None:
             assert client.get(path).status_code == 404
 
 
-def test_it_listens_on_this_machine_only(
-    web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
+def test_it_listens_on_this_machine_only_and_prints_where(
+    web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Started without options it binds loopback."""
-    bound: list[str] = []
-    monkeypatch.setattr(uvicorn, "run", lambda app, *, host, **_: bound.append(host))
-    monkeypatch.setattr("sys.argv", ["app.py"])
+    """Started without a host it binds loopback, and the address it prints is the one it has."""
+    bound: list[Any] = []
+
+    def run(_: uvicorn.Server, sockets: list[Any]) -> None:
+        bound.append(sockets[0].getsockname())
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr("sys.argv", ["app.py", "--port", "0"])
     web_chat.main()
-    assert bound == ["127.0.0.1"]
+    ((host, port),) = bound
+    assert host == "127.0.0.1"
+    assert capsys.readouterr().out.startswith(f"Open http://127.0.0.1:{port} ")
 
 
 @pytest.mark.browser
@@ -340,7 +346,16 @@ def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> N
             given = [name, kind, base64.b64encode(picture()).decode()]
             files = page.evaluate_handle(dropped, given)
             page.dispatch_event("body", "drop", {"dataTransfer": files})
-        page.get_by_text("evil.svg is no PNG, JPEG, WebP or GIF.").wait_for()
+        page.get_by_text("evil.svg is not a PNG, JPEG, WebP or GIF image.").wait_for()
+        cut = base64.b64encode(picture()[:40]).decode()
+        renamed = base64.b64encode(picture(format="BMP")).decode()
+        for name, data, problem in (
+            ("cut.png", cut, "cut.png is damaged."),
+            ("renamed.png", renamed, "renamed.png is not a PNG"),
+        ):
+            files = page.evaluate_handle(dropped, [name, "image/png", data])
+            page.dispatch_event("body", "drop", {"dataTransfer": files})
+            page.get_by_text(problem).wait_for()
         assert page.locator("#attached li").count() == 2
         page.fill("#text", "What is it?")
         page.keyboard.press("Enter")
@@ -396,3 +411,60 @@ def test_the_page_stops_fails_and_goes_on(
     history = json.loads(upstream.requests[-1].body)["messages"]
     assert [message["role"] for message in history] == ["user", "assistant", "user"]
     assert complaints == []
+
+
+@pytest.mark.browser
+def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
+    """Words, pictures and what is attached come back, go into the next request, and can be left."""
+    backend = ScriptedBackend(
+        answer({"data": []}),
+        sse(chunk("Here.", picture()), chunk(finish="stop")),
+        sse(chunk("Grey now."), chunk(finish="stop")),
+    )
+    complaints = Complaints()
+    with serve(AsyncEmby(**backend.on)) as client, chromium() as browser:
+        page = complaints.watch(browser.new_page(viewport={"width": 380, "height": 800}))
+        page.goto(str(client.base_url))
+        assert page.locator("header").bounding_box()["height"] <= 48
+        page.locator("#send:enabled").wait_for()
+        page.keyboard.type("Draw a boat")
+        page.keyboard.press("Enter")
+        page.locator(".theirs .edit").click()
+        page.locator("#attached img").wait_for()
+        page.reload()
+        page.locator(".theirs .edit img").wait_for()
+        page.locator("#attached img").wait_for()
+        assert page.locator(".words").all_inner_texts() == ["Draw a boat", "Here."]
+        page.locator("#send:enabled").wait_for()
+        page.fill("#text", "make it grey")
+        page.keyboard.press("Enter")
+        page.get_by_text("Grey now.").wait_for()
+        page.locator("#send").wait_for()
+        asked = backend.body["messages"]
+        page.locator("#fresh").click()
+        page.reload()
+        page.get_by_text("What should it look like?").wait_for()
+        assert page.locator("article").count() == 0
+    assert [message["role"] for message in asked] == ["user", "assistant", "user"]
+    assert "image_url" in str(asked[-1])
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_nothing_is_sent_before_the_models_are_known(serve: Callable[..., Any]) -> None:
+    """The words stay in the field until the list has come, and are sent then."""
+    with serve() as client, chromium() as browser:
+        page = browser.new_page()
+        held: list[Any] = []
+        sent: list[str] = []
+        page.on("request", lambda request: sent.append(request.url))
+        page.route("**/api/about", lambda route: held.append(route))  # noqa: PLW0108
+        page.goto(str(client.base_url))
+        page.fill("#text", "Hello")
+        page.keyboard.press("Enter")
+        page.get_by_text("The models are not known yet").wait_for()
+        assert page.locator("#text").input_value() == "Hello"
+        assert not [url for url in sent if url.endswith("/api/chat")]
+        held[0].continue_()
+        page.locator("#send:enabled").click()
+        page.locator(".theirs .facts").wait_for()
