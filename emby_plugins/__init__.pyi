@@ -89,6 +89,10 @@ from ._images import (
 from ._images_endpoint import (
     Images as Images,
 )
+from ._ipython import (
+    load_ipython_extension as load_ipython_extension,
+    unload_ipython_extension as unload_ipython_extension,
+)
 from ._media_types import (
     IMAGE_MEDIA_TYPES as IMAGE_MEDIA_TYPES,
 )

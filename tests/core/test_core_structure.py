@@ -34,6 +34,7 @@ LAYERS: dict[str, int] = {
     "_text": 0,
     "_suggestions": 0,
     "_display": 2,
+    "_ipython": 5,
     "_endings": 2,
     "_images": 2,
     "_catalog": 2,
