@@ -38,6 +38,7 @@ from emby_plugins._preparation import (
     MAX_IMAGE_BYTES,
     ImageMetadata,
     ImagePreparation,
+    PreparedImages,
     prepare_request,
 )
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
@@ -110,6 +111,7 @@ class BaseClient(Generic[_HTTP]):
             raise ConfigurationError(msg)
         self._dialect = Dialect()
         self._listed: list[ModelCard] = []
+        self._prepared: dict[tuple[object, ...], PreparedImages] = {}
         if max_connections is not None and max_connections < 1:
             raise ConfigurationError(f"max_connections must be at least 1, got {max_connections}.")
         self._transport = self._new_transport(
@@ -221,8 +223,11 @@ class BaseClient(Generic[_HTTP]):
         assert request is not None
         card = find_model(request.model, self._plugins.models()) or ModelCard(request.model)
         most = min(card.max_image_bytes or MAX_IMAGE_BYTES, self.limits.request_image)
-        filters = self._plugins.image_filters(replace(card, max_image_bytes=most))
-        exchange.replace_images(*prepare_request(request, filters))
+        card = replace(card, max_image_bytes=most)
+        key = (card.id, most, card.max_image_pixels)
+        known = self._prepared.setdefault(key, PreparedImages())
+        filters = self._plugins.image_filters(card)
+        exchange.replace_images(*prepare_request(request, filters, known))
 
     def _begin(self, exchange: Exchange, path: str) -> None:
         """Make the call of an exchange. Raises errors of our tree; nothing is sent yet."""

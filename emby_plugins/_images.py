@@ -68,7 +68,7 @@ class Provenance:
     created: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, repr=False, eq=False)
 class Image:
     """An image: its bytes, a file that contains them, or a URL that the gateway fetches.
 

@@ -7,6 +7,7 @@ equal output: prompt caches and recorded requests depend on it.
 """
 
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
@@ -142,11 +143,42 @@ class ImagePreparation:
         return replace(outgoing, exif=metadata.reduced_exif, changes=changes)
 
 
+class PreparedImages:
+    """What images were prepared to, remembered as long as they exist.
+
+    A conversation sends the same image in every turn, and preparing it may take seconds.
+    """
+
+    def __init__(self) -> None:
+        self._results: dict[int, tuple[weakref.ref[Image], Image, tuple[str, ...]]] = {}
+
+    def get(self, image: Image) -> PreparedImage | None:
+        """Return what this very image was prepared to, if it was."""
+        original, sent, changes = self._results.get(id(image), (None, image, ()))
+        if original is None or original() is not image:
+            return None
+        return PreparedImage(image, sent, changes)
+
+    def add(self, prepared: PreparedImage) -> None:
+        """Remember a result, unless it is of a file that may change."""
+        image, results = prepared.original, self._results
+        key = id(image)
+
+        def forget(_: object) -> None:
+            results.pop(key, None)
+
+        if image.pinned() is image:
+            results[key] = (weakref.ref(image, forget), prepared.sent, prepared.changes)
+
+
 def prepare_request(
-    request: ChatRequest | ImagesRequest, filters: Iterable[ImageFilter]
+    request: ChatRequest | ImagesRequest,
+    filters: Iterable[ImageFilter],
+    known: PreparedImages | None = None,
 ) -> tuple[ChatRequest | ImagesRequest, tuple[PreparedImage, ...]]:
     """Run the filters on each inline image; return the request to send and what was changed.
 
+    `known` are results of the same filters, which are used again, and to which new ones are added.
     Raises `InvalidImageError` for an image that can't be converted, and anything a filter raises.
     """
     latest = {step.name: step for step in filters}
@@ -155,7 +187,7 @@ def prepare_request(
 
     def prepare(part: Part) -> Part:
         image = inline_image(part)
-        done = _prepare(image, steps) if image is not None else None
+        done = _prepare_once(image, steps, known) if image is not None else None
         if done is None:
             return part
         prepared.append(done)
@@ -189,6 +221,17 @@ def inline_image(part: Part) -> Image | None:
     if isinstance(part, FilePart) and part.data and sniff(part.data) in IMAGE_MEDIA_TYPES:
         return Image(part.data)
     return None
+
+
+def _prepare_once(
+    image: Image, steps: Iterable[ImageFilter], known: PreparedImages | None
+) -> PreparedImage | None:
+    done = known.get(image) if known is not None else None
+    if done is None:
+        done = _prepare(image, steps)
+        if done is not None and known is not None:
+            known.add(done)
+    return done
 
 
 def _prepare(image: Image, steps: Iterable[ImageFilter]) -> PreparedImage | None:

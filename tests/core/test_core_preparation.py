@@ -1,12 +1,14 @@
 """Images of every kind on their way to a model: the bytes sent, and the report about them."""
 
 import asyncio
+import gc
 import io
 import json
 import logging
 import random
 import re
 import warnings
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -419,6 +421,41 @@ def test_the_limit_of_the_card_counts_else_20_megabytes(caplog: pytest.LogCaptur
         assert sent_images(backend)[0].byte_size <= 3_000
 
 
+@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+def test_an_image_is_prepared_once_as_long_as_it_exists(in_file: bool, tmp_path: Path) -> None:
+    """The later turns of a conversation send the same bytes; another limit prepares again."""
+    backend, stamp = ScriptedBackend(completion()), Stamp()
+    runs: list[OutgoingImage] = []
+    apply = stamp.apply
+    stamp.apply = lambda outgoing: runs.append(outgoing) or apply(outgoing)  # type: ignore[method-assign,func-returns-value]
+    (tmp_path / "a.heic").write_bytes(heic(6))
+    image = Image.from_path(tmp_path / "a.heic", lazy=in_file)
+    with Emby(**backend.on | {"plugins": [backend, stamp]}) as emby:
+        replies = [emby.chat("What?", images=[image]) for _ in range(3)]
+        assert len(runs) == 1
+        assert len({request.body for request in backend.requests}) == 1
+        assert [reply.prepared_images for reply in replies] == [replies[0].prepared_images] * 3
+        emby.chat("What?", images=[image], model="another")
+        assert len(runs) == 2
+        kept = weakref.ref(image)
+        del image, replies, runs[:]
+        gc.collect()
+        assert kept() is None
+        assert not any(known._results for known in emby._prepared.values())
+
+
+def test_a_file_that_may_change_is_prepared_again(tmp_path: Path) -> None:
+    """What is sent is what the file contains then."""
+    backend, path = ScriptedBackend(completion()), tmp_path / "a.heic"
+    image = Image(path=path)
+    with Emby(**backend.on) as emby:
+        for data in (heic(), FILES["bmp"].make()):
+            path.write_bytes(data)
+            emby.chat("What?", images=[image])
+    first, second = (json.loads(request.body) for request in backend.requests)
+    assert first != second
+
+
 def test_untouched_images_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow is not even opened for them."""
     monkeypatch.setattr("PIL.Image.open", lambda *_, **__: pytest.fail("opened"))
@@ -427,6 +464,18 @@ def test_untouched_images_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ---- arrays
+
+
+def test_matplotlib_shows_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`plt.imshow(image)`, of a phone's photo and of a picture with transparency."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    figure, axes = plt.subplots()
+    for name, shape in (("jpeg-6", (64, 96, 3)), ("webp-alpha", (64, 96, 4))):
+        shown = axes.imshow(Image(FILES[name].make()))
+        figure.savefig(io.BytesIO())
+        assert shown.get_array().shape == shape
+    plt.close(figure)
 
 
 def test_arrays_in_and_out() -> None:
