@@ -8,7 +8,7 @@ type checkers; the sets tell what happens to each argument of a call.
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from langchain_core.caches import BaseCache
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -51,6 +51,7 @@ class ChatSettings(TypedDict, total=False):
     source: str | None
     extra_body: Mapping[str, Any] | None
     model_kwargs: dict[str, Any]
+    image_metadata: Literal["reduce", "keep", "remove"]
     limits: Limits | None
     http_client: Any
     http_async_client: Any
@@ -142,6 +143,7 @@ _OPENAI = "configures OpenAI's client and has no equivalent here."
 REFUSED = {
     **dict.fromkeys(("api_key", "emby_api_key", "base_url", "emby_api_base"), _FIXED),
     **dict.fromkeys(("http_client", "http_async_client", "limits", "plugins"), _FIXED),
+    "image_metadata": _FIXED,
     "max_connections": _FIXED,
     **dict.fromkeys(("disable_streaming", "output_version", "profile", "cache"), _FIXED),
     **dict.fromkeys(("rate_limiter", "custom_get_token_ids", "name", "verbose"), _FIXED),

@@ -5,7 +5,7 @@ The key and the clients stay in this process: they are not serialized, traced, p
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import BaseMessage
@@ -63,6 +63,7 @@ class BaseChatEmby(BaseChatModel):
     default_headers: dict[str, str] | None = None
     extra_body: dict[str, Any] | None = None
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    image_metadata: Literal["reduce", "keep", "remove"] = "reduce"
     limits: Limits | None = Field(default=None, exclude=True)
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
@@ -195,6 +196,7 @@ class BaseChatEmby(BaseChatModel):
             "source": self.source,
             "headers": self.default_headers,
             "limits": self.limits,
+            "image_metadata": self.image_metadata,
             "max_connections": self.max_connections,
             "plugins": self.plugins,
             **{name: value for name, value in timing.items() if value is not None},

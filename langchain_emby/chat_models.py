@@ -75,6 +75,9 @@ class ChatEmby(BaseChatEmby):
         http_client, http_async_client: an `httpx.Client` and `httpx.AsyncClient` to use, with
             your own proxies; they are left open.
         extra_body: merged into each request body.
+        image_metadata: what is sent of the EXIF data of input images. `reduce` removes the location
+            and the like from images that have to be converted, `remove` all from all of them,
+            `keep` nothing.
         plugins: hook implementations for the core, besides the installed ones.
 
     Call args:

@@ -80,6 +80,7 @@ class _Shared(_BaseModel):
             # Whoever allows a longer silence than a call normally takes wants to wait for it.
             "deadline": options.deadline or (options.timeout and max(options.timeout, 600)),
             "max_retries": options.max_retries,
+            "image_metadata": options.image_metadata,
             "plugins": [Hints(key), KnownModel(self._card)],
         }
         if options.output is None:

@@ -44,6 +44,11 @@ class Options(llm.Options):
     image_detail: Literal["low", "high", "auto"] | None = Field(
         description="Resolution at which the model reads images", default=None
     )
+    image_metadata: Literal["reduce", "keep", "remove"] | None = Field(
+        description="EXIF data of input images: reduce (the default: no location in converted "
+        "images), keep or remove",
+        default=None,
+    )
     aspect_ratio: str | None = Field(
         description="Aspect ratio of generated images, such as 16:9", default=None
     )

@@ -41,6 +41,17 @@ def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, ki
     assert image.media_type == kind if kind else image.data == data
 
 
+@pytest.mark.parametrize(("setting", "has_place"), [("keep", True), ("remove", False)])
+def test_the_metadata_of_photos_is_a_setting(setting: str, has_place: bool) -> None:
+    """The place of a photo is sent with `keep`; with `remove` not even an accepted file has one."""
+    for data in (heic(), FILES["jpeg-6"].make()):
+        script = Script("Fine.")
+        script.chat(image_metadata=setting).invoke(history("user", data))
+        (url,) = [b["image_url"]["url"] for b in script.sent["messages"][0]["content"][1:]]
+        exif = Image.from_data_url(url).to_pil().getexif()
+        assert bool(exif.get_ifd(0x8825)) == has_place
+
+
 def test_a_truncated_photo_is_refused() -> None:
     """Nothing is sent."""
     script = Script("Fine.")

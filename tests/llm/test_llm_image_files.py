@@ -47,6 +47,18 @@ def test_photos_are_sent_in_a_type_that_emby_accepts(
         assert (image.data, said) == (data, 0)
 
 
+@pytest.mark.parametrize(("setting", "has_place"), [("keep", True), ("remove", False)])
+def test_the_metadata_of_photos_is_an_option(
+    setting: str, has_place: bool, run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """The place of a photo is sent with `keep`; with `remove` not even an accepted file has one."""
+    for name, data in (("a.heic", heic()), ("b.jpg", FILES["jpeg-6"].make())):
+        (tmp_path / name).write_bytes(data)
+        words = ("-m", "emby-mock", "What?", "-a", tmp_path / name)
+        assert run(*words, "-o", "image_metadata", setting).exit_code == 0
+        assert bool(sent(wire).to_pil().getexif().get_ifd(0x8825)) == has_place
+
+
 @pytest.mark.parametrize(
     "data", [heic()[:300], b"\0\0\0\x18ftypmp42" + bytes(60)], ids=["cut", "mp4"]
 )

@@ -34,7 +34,10 @@ HEADERS: list[tuple[str, str, dict[str, str]]] = [
     ("header", "X-One: 1\nX-Two: 2", {"x-one": "1", "x-two": "2"}),
 ]
 # Tested by what they do: see below, and the tests of files and errors.
-OTHERS = {"image_detail", "timeout", "deadline", "max_retries", "output", "overwrite", "fresh"}
+OTHERS = {
+    *("image_detail", "image_metadata", "timeout", "deadline", "max_retries"),
+    *("output", "overwrite", "fresh"),
+}
 
 
 def test_every_option_is_tested() -> None:
