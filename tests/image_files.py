@@ -65,6 +65,18 @@ def assert_upright(image: PIL.Image.Image, *, gray: bool = False, tolerance: int
         assert max(abs(a - b) for a, b in zip(got, expected, strict=True)) < tolerance, (at, got)
 
 
+def assert_sent(file: "ImageFile", data: bytes, sent: bytes) -> None:
+    """What the wire carries: the bytes of the file, or an accepted type, upright, without place."""
+    if file.is_untouched:
+        assert sent == data, file.name
+        return
+    opened = PIL.Image.open(io.BytesIO(sent))
+    assert f"image/{str(opened.format).lower()}" == file.sent, file.name
+    assert opened.size == SIZE, file.name
+    assert_upright(opened, gray=file.gray, tolerance=file.tolerance)
+    assert not opened.getexif().get_ifd(0x8825), file.name
+
+
 def camera_exif(orientation: int = 1) -> bytes:
     """EXIF data as a phone writes it: the camera, the time, the place, a serial number."""
     exif = PIL.Image.Exif()

@@ -24,7 +24,7 @@ def test_every_block_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     for block in BLOCK.finditer(page):
         line = page.count("\n", 0, block.start()) + 1
         exec(compile("\n" * line + block[1], str(PAGE), "exec"), names)
-    for name in ("grey", "grey_boat"):
+    for name in ("gray", "gray_boat"):
         colours = names[name].to_pil().convert("RGB").getcolors(1 << 16)
         assert all(red == green == blue for _, (red, green, blue) in colours)
     assert names["answer"].status == "success"

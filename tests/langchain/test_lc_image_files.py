@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from image_files import FILES, SIZE, assert_upright, heic
+from image_files import FILES, SIZE, assert_sent, assert_upright, heic
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from lc_support import Script, b64
 
@@ -39,6 +39,21 @@ def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, ki
     assert image.size == SIZE
     assert_upright(image.to_pil())
     assert image.media_type == kind if kind else image.data == data
+
+
+@pytest.mark.parametrize("place", ["user", "tool"])
+def test_every_file_of_the_table_is_sent_right(place: str) -> None:
+    """All of them at once, in a message or in the result of a tool."""
+    made = {name: file.make() for name, file in FILES.items()}
+    messages = history(place, b"")
+    blocks = [{"type": "image", "base64": b64(d), "mime_type": "image/png"} for d in made.values()]
+    messages[-1].content = [{"type": "text", "text": "What?"}, *blocks]
+    script = Script("Fine.")
+    script.chat().invoke(messages)
+    contents = [m["content"] for m in script.sent["messages"] if isinstance(m["content"], list)]
+    urls = [b["image_url"]["url"] for content in contents for b in content if "image_url" in b]
+    for file, url in zip(FILES.values(), urls, strict=True):
+        assert_sent(file, made[file.name], Image.from_data_url(url).data)
 
 
 @pytest.mark.parametrize(("setting", "has_place"), [("keep", True), ("remove", False)])

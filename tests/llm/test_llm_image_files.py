@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from image_files import FILES, SIZE, assert_upright, heic
+from image_files import FILES, SIZE, assert_sent, assert_upright, heic
 from llm_help import LLM, Recorder
 
 from emby_plugins import Image
@@ -45,6 +45,24 @@ def test_photos_are_sent_in_a_type_that_emby_accepts(
         assert (image.media_type, said) == (kind, 1)
     else:
         assert (image.data, said) == (data, 0)
+
+
+@pytest.mark.parametrize("command", [["prompt"], ["emby", "image"]], ids=["prompt", "image"])
+def test_every_file_of_the_table_is_sent_right(
+    command: list[str], run: LLM, wire: Recorder, tmp_path: Path
+) -> None:
+    """All of them at once, as attachments, the bytes in their names' order."""
+    words: list[object] = [*command, "make it gray", "-m", "emby-mock"]
+    made = {name: file.make() for name, file in FILES.items()}
+    for name, data in made.items():
+        (tmp_path / name).write_bytes(data)
+        words += ["-a", tmp_path / name]
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    blocks = wire.requests[-1]["messages"][-1]["content"]
+    images = [Image.from_data_url(b["image_url"]["url"]) for b in blocks if "image_url" in b]
+    for file, image in zip(FILES.values(), images, strict=True):
+        assert_sent(file, made[file.name], image.data)
 
 
 @pytest.mark.parametrize(("setting", "has_place"), [("keep", True), ("remove", False)])
