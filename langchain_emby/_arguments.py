@@ -16,7 +16,7 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import SecretStr
 
-from emby_plugins import ImageConfig, Limits, RequestError
+from emby_plugins import ChatOptions, ImageConfig, Limits, RequestError
 
 if TYPE_CHECKING:
     from langchain_emby.chat_models import ChatEmby
@@ -98,18 +98,6 @@ class ImageToolArguments(ChatSettings, total=False):
     handle_validation_error: Any
     extras: dict[str, Any] | None
 
-
-CORE_OPTIONS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "reasoning_effort",
-    "image_config",
-    "fresh",
-)
-"""Options with the same name and type in the core."""
 
 CALL_SETTINGS = {
     "timeout": "timeout",
@@ -219,6 +207,12 @@ BODY_FIELDS = frozenset(
     }
 )
 """Fields that are sent in the request body under their own name."""
+
+CORE_OPTIONS = (
+    *(name for name in ChatOptions.__annotations__ if name not in CONVERTED | BODY_FIELDS),
+    "fresh",
+)
+"""Options with the same name and type in the core."""
 
 _KEY_NAME = re.compile(
     "api[_-]?key|(access|auth|secret|emby|openai)[_-]?key|authorization|bearer|secret|password"

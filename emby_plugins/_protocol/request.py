@@ -13,7 +13,7 @@ from typing import Any
 
 import pybase64
 
-from emby_plugins._chat import ChatRequest, JSONSchema, ServerTool, Tool
+from emby_plugins._chat import ChatOptions, ChatRequest, JSONSchema, ServerTool, Tool
 from emby_plugins._errors import ConfigurationError, InvalidImageError, RequestError
 from emby_plugins._images import Image
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
@@ -22,20 +22,8 @@ from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.reasoning import sendable_fields
 from emby_plugins._protocol.request_body import DataURL, StreamedBody, json_body
 
-_PLAIN_OPTIONS = (
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "reasoning_effort",
-    "image_config",
-    "seed",
-    "user",
-    "service_tier",
-    "parallel_tool_calls",
-    "logprobs",
-)
+_CONVERTED_OPTIONS = {"tools", "tool_choice", "response_format", "stop", "extra_body"}
+_PLAIN_OPTIONS = tuple(n for n in ChatOptions.__annotations__ if n not in _CONVERTED_OPTIONS)
 _TOOL_CHOICES = {"auto", "none", "required"}
 # Names of media types for which the 2026-08 schema has others.
 _AUDIO_FORMATS = {"vnd.wave": "wav", "wave": "wav", "mp4a-latm": "m4a"}
