@@ -81,6 +81,9 @@ from ._files import (
 from ._hookspecs import (
     hookimpl as hookimpl,
 )
+from ._http import (
+    http_library as http_library,
+)
 from ._images import (
     Image as Image,
     PreparedImage as PreparedImage,
@@ -123,6 +126,9 @@ from ._protocol.limits import (
 from ._settings import (
     DEFAULT_BASE_URL as DEFAULT_BASE_URL,
     find_base_url as find_base_url,
+)
+from ._sidecars import (
+    ImageSidecars as ImageSidecars,
 )
 from ._streams import (
     AsyncReplyStream as AsyncReplyStream,

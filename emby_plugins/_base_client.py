@@ -310,6 +310,7 @@ class BaseClient(Generic[_HTTP]):
                 seconds=time.monotonic() - started,
                 seconds_to_first_byte=None if first_byte is None else first_byte - started,
             )
+            self._plugins.images_received(reply)
             self._plugins.call_finished(record, request, reply)
 
     def _save_unread(self, error: EmbyError) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emby_plugins._catalog import ModelCard
     from emby_plugins._chat import ChatReply, ChatRequest
     from emby_plugins._errors import EmbyError
+    from emby_plugins._images import Image
     from emby_plugins._preparation import ImageFilter
     from emby_plugins._protocol.backend import Backend
     from emby_plugins.mock.script import MockReply, MockRequest
@@ -133,4 +134,19 @@ def emby_call_finished(
         @hookimpl
         def emby_call_finished(record):
             log.info("%s %.1f s, %d images", record.model, record.seconds, len(record.images_out))
+    """
+
+
+@hookspec
+def emby_image_received(image: "Image", reply: "ChatReply") -> None:
+    """A generated image is complete: in memory, or in its file if the client has an `image_folder`.
+
+    Called for each image of a reply once the reply has ended, also if it ended with an error, and
+    before that error reaches the caller. `image.provenance` has the model and the prompt. It runs
+    in the thread or task of the call, so it should be short. An exception is logged as a warning;
+    the image and the call are not affected.
+
+        @hookimpl
+        def emby_image_received(image, reply):
+            log.info("%s by %s", image.path, reply.model)
     """

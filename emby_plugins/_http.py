@@ -33,6 +33,11 @@ else:
     HTTPClient, AsyncHTTPClient = LIBRARY.Client, LIBRARY.AsyncClient
 
 
+def http_library() -> str:
+    """The HTTP library in use and its version, such as `httpx2 2.5.0`."""
+    return f"{LIBRARY.__name__} {LIBRARY.__version__}"
+
+
 def library_of(client: object) -> Any:
     """Return the library that a client comes from, `httpx` or `httpx2`; ours for None.
 

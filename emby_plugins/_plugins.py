@@ -49,7 +49,9 @@ class Plugins:
         self._manager.check_pending()
         hook = self._manager.hook
         self.observe_calls = bool(
-            hook.emby_call_started.get_hookimpls() or hook.emby_call_finished.get_hookimpls()
+            hook.emby_call_started.get_hookimpls()
+            or hook.emby_call_finished.get_hookimpls()
+            or hook.emby_image_received.get_hookimpls()
         )
         """Whether any plugin wants to be told of calls: no record is made otherwise."""
 
@@ -90,6 +92,11 @@ class Plugins:
     ) -> None:
         """Tell the plugins that a call is over."""
         self._call("emby_call_finished", _nothing, record=record, request=request, reply=reply)
+
+    def images_received(self, reply: ChatReply) -> None:
+        """Hand the plugins each image of a reply."""
+        for image in reply.images:
+            self._call("emby_image_received", _nothing, image=image, reply=reply)
 
     def _call(
         self,
@@ -184,6 +191,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "emby_error_hint": _check_hint,
     "emby_call_started": _nothing,
     "emby_call_finished": _nothing,
+    "emby_image_received": _nothing,
 }
 """The hooks in which a faulty plugin costs only itself, and what becomes of each answer."""
 

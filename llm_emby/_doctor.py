@@ -22,6 +22,7 @@ from emby_plugins import (
     TransportError,
     find_base_url,
     find_proxy,
+    http_library,
     load_cards,
 )
 from llm_emby import _model_list as model_list
@@ -83,9 +84,10 @@ def run_checks(given_key: str | None) -> Iterator[Check]:
 
 
 def _versions() -> str:
-    names = ("emby-plugins", "llm", "httpx")
-    packages = ", ".join(f"{name} {version(name)}" for name in names)
-    return f"{packages}, Python {platform.python_version()} on {platform.system()}"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("emby-plugins", "llm"))
+    return (
+        f"{packages}, {http_library()}, Python {platform.python_version()} on {platform.system()}"
+    )
 
 
 def _images(path: Path) -> Check:

@@ -163,8 +163,9 @@ def load(found: dict[str, Any]) -> Image | None:
     path = found.get("path", "")
     try:
         image = Image.from_path(path, lazy=True)
-    except InvalidImageError:
-        click.echo(f"Warning: {path} no longer exists; continuing without it.", err=True)
+    except InvalidImageError as error:
+        reason = error.message if os.path.lexists(path) else f"{path} no longer exists."
+        click.echo(f"Warning: {reason} Continuing without it.", err=True)
         return None
     if image.sha256 != found.get("sha256"):
         click.echo(f"Warning: {path} has changed; continuing without it.", err=True)

@@ -10,17 +10,24 @@ request is recorded with its error, and sent again by the next run.
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from emby_plugins import DEFAULT_MODEL, AsyncEmby, ChatReply, EmbyError, Image
+from emby_plugins import (
+    DEFAULT_MODEL,
+    AsyncEmby,
+    BatchItem,
+    BatchRecord,
+    Image,
+    InvalidImageError,
+    batch_record,
+    run_batch_item,
+)
 
 QUESTION = "What is shown in this image?"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
@@ -41,23 +48,19 @@ class Store:
     def has(self, key: str) -> bool:
         return self._file("results", key).exists()
 
-    def keep(self, item: Item, reply: ChatReply) -> None:
-        """The pictures first: an answer that is there has all that it speaks of."""
-        self._write("results", item["key"], {**_told(item), **self._reply(reply)})
-        self._file("failures", item["key"]).unlink(missing_ok=True)
+    def keep(self, record: BatchRecord) -> bool:
+        """Whether it is an answer. Its pictures are there already: they were saved first."""
+        key = record["key"]
+        if record["error"]:
+            known = self.read("failures", key) or {}
+            self._write("failures", key, {**record, "failures": known.get("failures", 0) + 1})
+            return False
+        self._write("results", key, record)
+        self._file("failures", key).unlink(missing_ok=True)
+        return True
 
-    def note(self, item: Item, error: EmbyError) -> None:
-        """What went wrong, how often, and what had arrived by then."""
-        known = self.read("failures", item["key"]) or {}
-        record = {
-            **_told(item),
-            "error": type(error).__name__,
-            "message": str(error),
-            "request_id": error.request_id,
-            "failures": known.get("failures", 0) + 1,
-            "partial": self._reply(error.partial) if error.partial else None,
-        }
-        self._write("failures", item["key"], record)
+    def save(self, image: Image) -> str:
+        return f"pictures/{image.save(self.pictures).name}"
 
     def read(self, room: str, key: str) -> dict[str, Any] | None:
         try:
@@ -65,17 +68,6 @@ class Store:
         except FileNotFoundError:
             return None
         return record
-
-    def _reply(self, reply: ChatReply) -> dict[str, Any]:
-        files = [
-            image.url or f"pictures/{image.save(self.pictures).name}" for image in reply.images
-        ]
-        return {
-            "text": reply.text,
-            "images": files,
-            "usage": asdict(reply.usage) if reply.usage else None,
-            "request_id": reply.request_id,
-        }
 
     def _file(self, room: str, key: str) -> Path:
         return self.folder / room / f"{key}.json"
@@ -95,23 +87,27 @@ def put(path: Path, text: str) -> None:
     Path(file.name).replace(path)
 
 
-def key_of(model: str, prompt: str, picture: bytes = b"") -> str:
-    """The digest of a request: the same question about the same bytes is sent once."""
-    parts = (model.encode(), prompt.encode(), picture)
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+def question(item: Item) -> BatchItem:
+    return BatchItem(item["prompt"], item["path"], item["model"])
+
+
+def to_item(prompt: str, model: str, path: Path | None = None) -> Item:
+    """With its key: the digest of the prompt, the model and the picture's bytes."""
+    asked = BatchItem(prompt, str(path.resolve()) if path else "", model)
+    key = asked.key(Image(path=path) if path else None)
+    return {"key": key, "prompt": prompt, "model": model, "path": asked.input}
 
 
 def pictures_to_describe(folder: Path, model: str, question: str) -> Iterator[Item]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
-            key = key_of(model, question, path.read_bytes())
-            yield {"key": key, "prompt": question, "model": model, "path": str(path.resolve())}
+            yield to_item(question, model, path)
 
 
 def prompts_to_paint(file: Path, model: str) -> Iterator[Item]:
     for line in file.read_text("utf-8").splitlines():
         if prompt := line.strip():
-            yield {"key": key_of(model, prompt), "prompt": prompt, "model": model, "path": ""}
+            yield to_item(prompt, model)
 
 
 def missing(items: Iterable[Item], store: Store) -> list[Item]:
@@ -140,14 +136,12 @@ class Asker:
         """Whether the answer is there; an error of the gateway is noted and stops nobody else."""
         if self._store.has(item["key"]):
             return True
+        asked = question(item)
         try:
-            images = [Image.from_path(item["path"])] if item["path"] else []
-            reply = await self._emby.chat(item["prompt"], model=item["model"], images=images)
-        except EmbyError as error:
-            self._store.note(item, error)
-            return False
-        self._store.keep(item, reply)
-        return True
+            image = await asyncio.to_thread(asked.image)
+        except InvalidImageError as error:
+            return self._store.keep(batch_record(asked, item["key"], error))
+        return self._store.keep(await run_batch_item(self._emby, asked, image, self._store.save))
 
 
 def ask_all(items: list[Item], arguments: argparse.Namespace) -> None:
@@ -177,15 +171,10 @@ def summary(items: Iterable[Item], store: Store) -> int:
     """Write `results.jsonl`, a line for each input in its order, and count what is not there."""
     items = list(items)
     found = [(item, store.read("results", item["key"])) for item in items]
-    answered = ({**record, **_told(item)} for item, record in found if record)
+    answered = ({**record, "input": item["path"]} for item, record in found if record)
     lines = [json.dumps(record, ensure_ascii=False) for record in answered]
     put(store.folder / "results.jsonl", "".join(f"{line}\n" for line in lines))
     return len(items) - len(lines)
-
-
-def _told(item: Item) -> dict[str, str]:
-    source = Path(item["path"]).name if item["path"] else ""
-    return {"prompt": item["prompt"], "model": item["model"], "source": source}
 
 
 def main(argv: list[str] | None = None) -> int:

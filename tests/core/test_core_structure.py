@@ -68,6 +68,7 @@ LAYERS: dict[str, int] = {
     "_base_client": 11,
     "_client": 12,
     "_batch": 13,
+    "_sidecars": 6,
     "pytest_plugin": 13,
 }
 """`errors, images, chat -> protocol -> transport, client`: a module imports from lower layers."""

@@ -16,7 +16,14 @@ from typing import Any
 import pytest
 from support import photo
 
-from emby_plugins import BackendRequest, ChatReply, Image, RateLimitError, Usage
+from emby_plugins import (
+    BackendRequest,
+    ChatReply,
+    Image,
+    RateLimitError,
+    Usage,
+    batch_record,
+)
 from emby_plugins.mock import Fault, MockBackend, MockServer
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "ray_data" / "pictures.py"
@@ -50,7 +57,15 @@ def photos(tmp_path: Path) -> Path:
 
 def item(pictures: ModuleType, prompt: str = "Hello") -> dict[str, str]:
     """A question without a picture."""
-    return {"key": pictures.key_of("m", prompt), "prompt": prompt, "model": "m", "path": ""}
+    made: dict[str, str] = pictures.to_item(prompt, "m")
+    return made
+
+
+def record_of(pictures: ModuleType, outcome: Any, store: Any = None) -> Any:
+    """The record of a reply or an error to that question."""
+    asked = item(pictures)
+    save = store.save if store else str
+    return batch_record(pictures.question(asked), asked["key"], outcome, save)
 
 
 def records(out: Path, room: str) -> list[dict[str, Any]]:
@@ -59,13 +74,6 @@ def records(out: Path, room: str) -> list[dict[str, Any]]:
 
 
 # ---- without Ray
-
-
-def test_the_key_is_of_all_that_is_asked(pictures: ModuleType) -> None:
-    """Another model, prompt or picture is another question, however the text is cut."""
-    asked = [("m", "ab"), ("ma", "b"), ("m", "ab", b"c"), ("m", "abc"), ("n", "ab")]
-    assert len({pictures.key_of(*parts) for parts in asked}) == len(asked)
-    assert pictures.key_of("m", "ab") == pictures.key_of("m", "ab", b"")
 
 
 def test_the_same_picture_is_asked_about_once(
@@ -77,7 +85,7 @@ def test_the_same_picture_is_asked_about_once(
     assert len(items) == len(PHOTOS) + 1
     todo = pictures.missing(items, store)
     assert len(todo) == len(PHOTOS)
-    store.keep(todo[0], ChatReply("A thing."))
+    store.keep(batch_record(pictures.question(todo[0]), todo[0]["key"], ChatReply("A thing.")))
     assert pictures.missing(items, store) == todo[1:]
 
 
@@ -86,9 +94,10 @@ def test_an_answer_has_its_pictures_and_takes_the_failure_away(
 ) -> None:
     """The file speaks of pictures that are there, with the bytes that came."""
     store = pictures.Store(tmp_path)
-    store.note(item(pictures), RateLimitError("Too fast.", status=429))
+    store.keep(record_of(pictures, RateLimitError("Too fast.", status=429)))
     image = Image.from_path(photo("rocket.jpg"))
-    store.keep(item(pictures), ChatReply("Here.", (image,), usage=Usage(total_tokens=7)))
+    reply = ChatReply("Here.", (image,), usage=Usage(total_tokens=7))
+    store.keep(record_of(pictures, reply, store))
     (record,) = records(tmp_path, "results")
     assert (record["text"], record["usage"]["total_tokens"]) == ("Here.", 7)
     (name,) = record["images"]
@@ -101,11 +110,11 @@ def test_a_failure_says_why_and_how_often(pictures: ModuleType, tmp_path: Path) 
     store = pictures.Store(tmp_path)
     error = RateLimitError("Too fast.", status=429)
     error.partial = ChatReply("He", (Image.from_path(photo("rocket.jpg")),))
-    store.note(item(pictures), error)
-    store.note(item(pictures), error)
+    store.keep(record_of(pictures, error, store))
+    store.keep(record_of(pictures, error, store))
     (record,) = records(tmp_path, "failures")
-    assert (record["error"], record["failures"]) == ("RateLimitError", 2)
-    assert (tmp_path / record["partial"]["images"][0]).exists()
+    assert (record["error"]["type"], record["failures"]) == ("RateLimitError", 2)
+    assert (tmp_path / record["images"][0]).exists()
     assert not store.has(item(pictures)["key"])
 
 
@@ -120,7 +129,7 @@ def test_an_answer_is_whole_or_not_there(
     store = pictures.Store(tmp_path)
     monkeypatch.setattr(os, "fsync", dies)
     with pytest.raises(KeyboardInterrupt):
-        store.keep(item(pictures), ChatReply("Long."))
+        store.keep(record_of(pictures, ChatReply("Long.")))
     assert not store.has(item(pictures)["key"])
     assert records(tmp_path, "results") == []
 
@@ -139,8 +148,8 @@ def test_one_failure_stops_nobody_else(pictures: ModuleType, photos: Path, tmp_p
     assert answer["ok"] == [True, False, True]
     assert len(records(tmp_path / "out", "results")) == 2
     (failure,) = records(tmp_path / "out", "failures")
-    assert failure["source"] == Path(items[1]["path"]).name
-    assert failure["error"] == "InvalidImageError"
+    assert failure["input"] == items[1]["path"]
+    assert failure["error"]["type"] == "InvalidImageError"
 
 
 # ---- on a small Ray
@@ -207,7 +216,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(photos: Path, tmp_path: Path)
     assert len(after) == len(PHOTOS)
     assert {name: after[name] for name in kept} == kept
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    assert [line["source"] for line in lines] == sorted([*PHOTOS, "zz-the-same-cat.png"])
+    assert [Path(line["input"]).name for line in lines] == sorted([*PHOTOS, "zz-the-same-cat.png"])
     assert all("pixels" in line["text"] for line in lines)
 
 
@@ -222,7 +231,7 @@ def test_what_failed_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
         code, output = ran(server, "paint", prompts, out, "--retries", "0")
         assert code == 1, output
         (failure,) = records(out, "failures")
-        assert failure["error"] == "ServerError"
+        assert failure["error"]["type"] == "ServerError"
         assert len(records(out, "results")) == 1
         code, output = ran(server, "paint", prompts, out)
     assert code == 0, output
