@@ -130,7 +130,9 @@ class _Run:
     async def _request(self, number: int) -> None:
         job = self._job
         # With the same seed, a deterministic model would always generate the same image.
-        options = job.options if job.count == 1 else {"seed": number, **job.options}
+        # The images endpoint takes no seed.
+        has_seed = job.count > 1 and not {"mask", "endpoint"} & job.options.keys()
+        options = {"seed": number, **job.options} if has_seed else job.options
         response = job.model.prompt(
             job.prompt,
             system=_INSTRUCTION,

@@ -42,6 +42,17 @@ _TIMEOUT = 300.0
 @click.option("--aspect-ratio", help="Aspect ratio, such as 16:9")
 @click.option("--size", help="1K, 2K or 4K")
 @click.option(
+    "--mask",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Image whose transparent pixels mark what to edit",
+)
+@click.option(
+    "--endpoint",
+    type=click.Choice(["auto", "chat", "images"]),
+    help="Endpoint of the gateway  [default: auto]",
+)
+@click.option(
     "-o",
     "--option",
     "options",
@@ -68,6 +79,8 @@ def image(
     count: int,
     aspect_ratio: str | None,
     size: str | None,
+    mask: str | None,
+    endpoint: str | None,
     options: tuple[tuple[str, str], ...],
     timeout: float | None,
     open_: bool,
@@ -94,6 +107,8 @@ def image(
         "overwrite": force or None,
         "aspect_ratio": aspect_ratio,
         "image_size": size,
+        "mask": mask,
+        "endpoint": endpoint,
         "timeout": timeout,
     }
     given = {name: value for name, value in flags.items() if value is not None}

@@ -101,7 +101,8 @@ class EmbyModel(_Shared, llm.KeyModel):
         key: str | None,
     ) -> Iterator[StreamEvent]:
         """Run a prompt, and yield what comes back. Raises `llm.ModelError`."""
-        from emby_plugins import Emby
+        from emby_plugins import Emby, NotFoundError
+        from llm_emby._endpoint import images_call, reply_events
         from llm_emby._errors import translate_errors
         from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
@@ -110,6 +111,15 @@ class EmbyModel(_Shared, llm.KeyModel):
         with translate_errors(writer), Emby(**self.client_settings(prompt, key)) as emby:
             writer.check_output()
             messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+            if call := images_call(prompt, messages, self._card):
+                try:
+                    reply = call.start(emby.images, self.wire_name)
+                except NotFoundError as error:
+                    call.check(error)
+                else:
+                    for event in reply_events(reply):
+                        yield from writer.events(event)
+                    return
             with emby.stream(messages, model=self.wire_name, **arguments) as events:
                 for event in events:
                     yield from writer.events(event)
@@ -127,7 +137,8 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
         key: str | None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """As `EmbyModel.execute`."""
-        from emby_plugins import AsyncEmby
+        from emby_plugins import AsyncEmby, NotFoundError
+        from llm_emby._endpoint import images_call, reply_events
         from llm_emby._errors import translate_errors
         from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
@@ -137,6 +148,16 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
             async with AsyncEmby(**self.client_settings(prompt, key)) as emby:
                 writer.check_output()
                 messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+                if call := images_call(prompt, messages, self._card):
+                    try:
+                        reply = await call.start(emby.images, self.wire_name)
+                    except NotFoundError as error:
+                        call.check(error)
+                    else:
+                        for event in reply_events(reply):
+                            for item in writer.events(event):
+                                yield item
+                        return
                 async with emby.stream(messages, model=self.wire_name, **arguments) as events:
                     async for event in events:
                         for item in writer.events(event):

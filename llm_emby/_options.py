@@ -58,6 +58,12 @@ class Options(llm.Options):
     image_quality: str | None = Field(
         description="Quality of generated images, such as high, if supported", default=None
     )
+    endpoint: Literal["auto", "chat", "images"] | None = Field(
+        description="Endpoint for generated images", default=None
+    )
+    mask: str | None = Field(
+        description="File that marks what to edit by its transparent pixels", default=None
+    )
     seed: int | None = Field(
         description="Random seed for image generation, if supported", default=None
     )

@@ -11,7 +11,7 @@ from llm_help import LLM, Recorder
 from recordings.recordings import STATES, recording
 from support import Asked, Loopback, Wire
 
-from emby_plugins import BackendRequest, BackendResponse
+from emby_plugins import BackendRequest, BackendResponse, http_library
 from emby_plugins._transport import _certificates
 from emby_plugins.mock import PROFILES, MockBackend, MockServer
 
@@ -239,3 +239,4 @@ def test_files_are_told(run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPat
     assert "ok  models: 8 listed by mock:, fetched 2 days ago" in output
     assert f"ok  images: 2 in {images}" in output
     assert "ok  versions: emby-plugins " in output
+    assert f", {http_library()}, Python " in output

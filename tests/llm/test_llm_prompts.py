@@ -1,6 +1,7 @@
 """Prompts through `llm`'s own command line, against the mock."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,6 +100,16 @@ def test_a_changed_file_is_not_sent_as_the_models_own(run: LLM, wire: Recorder) 
     path.write_bytes(photo("rocket.jpg").read_bytes())
     result = run("-c", "describe it")
     assert "has changed" in result.stderr
+    assert "data:" not in str(wire.requests[1])
+
+
+def test_a_file_that_is_too_large_is_not_called_missing(run: LLM, wire: Recorder) -> None:
+    """The warning has the real reason."""
+    path = paths(run("-m", "emby-mock", "Draw a red boat").output)[0]
+    os.truncate(path, 200 * 1024 * 1024)
+    result = run("-c", "describe it")
+    assert "the limit is" in result.stderr
+    assert "no longer exists" not in result.stderr
     assert "data:" not in str(wire.requests[1])
 
 
