@@ -8,7 +8,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from emby_plugins import JSONSchema, RequestError, Tool
+from emby_plugins import JSONSchema, RequestError, ServerTool, Tool
 from langchain_emby._arguments import CALL_SETTINGS, CONVERTED, CORE_OPTIONS, TRACED, is_key_name
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
@@ -18,6 +18,8 @@ _NAMES = {
     "max_output_tokens": "max_tokens",
     "model_name": "model",
 }
+# Those of the 2026-08 request schema; no state takes others.
+_SERVER_TOOLS = ("web_search", "tool_search")
 _MODES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
@@ -81,23 +83,40 @@ def _tool_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_openai_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
-    """Convert any of LangChain's tool types to OpenAI's form, with `strict` if given."""
+    """Convert any of LangChain's tool types to OpenAI's form, with `strict` if given.
+
+    Tools that the gateway runs itself, such as `{"type": "web_search"}`, stay as they are. Raises
+    `RequestError` for server-side tools of other providers.
+    """
+    if isinstance(tool, Mapping) and tool.get("type") in _SERVER_TOOLS:
+        return dict(tool)
     form = convert_to_openai_tool(cast("Any", tool), strict=strict)
     if form.get("type") != "function":
-        hint = "Use function tools: Emby has no server-side tools."
+        names = " and ".join(f'{{"type": "{name}"}}' for name in _SERVER_TOOLS)
+        hint = f"Use function tools, or {names} if your gateway has them (2026)."
         raise RequestError(f"Tools of type {form.get('type')!r} are not supported.", hint=hint)
-    return form
+    mark = tool.get("cache_control") if isinstance(tool, Mapping) else None
+    return {**form, "cache_control": mark} if mark else form
 
 
-def to_core_tool(tool: ToolLike) -> Tool:
+def to_core_tool(tool: ToolLike) -> Tool | ServerTool:
     """Convert any of LangChain's tool types to the core's."""
-    function = to_openai_tool(tool)["function"]
+    form = to_openai_tool(tool)
+    if form["type"] != "function":
+        return ServerTool(form["type"], {k: v for k, v in form.items() if k != "type"})
+    function = form["function"]
     return Tool(
         name=function["name"],
         description=function.get("description") or "",
         parameters=function.get("parameters") or {},
         strict=function.get("strict"),
+        cache_control=form.get("cache_control"),
     )
+
+
+def _tool_name(tool: ToolLike) -> str:
+    form = to_openai_tool(tool)
+    return str(form["function"]["name"] if form["type"] == "function" else form["type"])
 
 
 def to_tool_choice(choice: object, tools: Sequence[ToolLike]) -> str | None:
@@ -114,9 +133,9 @@ def to_tool_choice(choice: object, tools: Sequence[ToolLike]) -> str | None:
         function = choice.get("function")
         named = function.get("name") if isinstance(function, Mapping) else choice.get("name")
         choice = named or choice.get("type")
-    names = [to_openai_tool(tool)["function"]["name"] for tool in tools]
+    names = [_tool_name(tool) for tool in tools]
     if choice in names:
-        return cast("str", choice)
+        return choice
     mode = _MODES.get(choice) if isinstance(choice, str) else None
     if mode is None:
         hint = f"Use auto, none, any, or one of: {', '.join(names)}."

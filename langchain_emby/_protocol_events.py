@@ -10,8 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
-from langchain_core.language_models._compat_bridge import achunks_to_events, chunks_to_events
 from langchain_core.outputs import ChatGenerationChunk
+
+try:
+    from langchain_core.language_models._compat_bridge import achunks_to_events, chunks_to_events
+except ImportError:  # private: without it, LangChain makes the events, large ones included
+    HAS_BRIDGE = False
+else:
+    HAS_BRIDGE = True
 
 
 def to_events(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:

@@ -20,8 +20,17 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from emby_plugins import FilePart, ImagePart, Message, RequestError, TextPart, ToolCall
+from emby_plugins import (
+    FilePart,
+    ImagePart,
+    Message,
+    Reasoning,
+    RequestError,
+    TextPart,
+    ToolCall,
+)
 from langchain_emby._blocks import block_image, decode, is_image
+from langchain_emby._response import THOUGHTS
 
 Part = TextPart | ImagePart | FilePart
 Detail = Literal["low", "high", "auto"]
@@ -111,7 +120,9 @@ def _message(message: BaseMessage) -> Iterator[Message]:
         parts = tuple(_parts(content))
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
     elif isinstance(message, AIMessage):
-        yield Message("assistant", tuple(_parts(content)), tuple(_calls(message)), name=name)
+        thoughts = Reasoning.from_dict(message.additional_kwargs.get(THOUGHTS))
+        parts, calls = (*_parts(content), *_refusal(message)), tuple(_calls(message))
+        yield Message("assistant", parts, calls, name=name, reasoning=thoughts)
     elif isinstance(message, SystemMessage):
         yield Message("system", tuple(_parts(content)), name=name)
     elif isinstance(message, HumanMessage):
@@ -125,6 +136,13 @@ def _message(message: BaseMessage) -> Iterator[Message]:
             f"A {type(message).__name__} (role {unknown!r}) can't be sent to a chat model.",
             hint="Use HumanMessage, AIMessage, SystemMessage or ToolMessage.",
         )
+
+
+def _refusal(message: AIMessage) -> Iterator[TextPart]:
+    """A refusal beside the content, as in OpenAI's messages and in those of v3 events."""
+    refusal = message.additional_kwargs.get("refusal")
+    if isinstance(refusal, str) and refusal and not message.content:
+        yield TextPart(refusal)
 
 
 def _human(content: str | list[str | dict[Any, Any]], name: str) -> Iterator[Message]:
@@ -176,11 +194,13 @@ def _part(block: Mapping[str, Any]) -> Iterator[Part]:
     kind = block.get("type")
     if kind in {"text", "input_text", "output_text", None} and isinstance(block.get("text"), str):
         if block["text"]:
-            yield TextPart(block["text"])
+            yield TextPart(block["text"], cache_control=_cache_control(block))
     elif is_image(block):
         yield ImagePart(block_image(block), _detail(block))
     elif kind in {"file", "document", "input_file", "media"}:
         yield _file(block)
+    elif kind in {"audio", "input_audio"} and (audio := _audio(block)):
+        yield audio
     elif kind == "text-plain":
         yield TextPart(_plain_text(block))
     elif kind == "refusal":
@@ -190,8 +210,28 @@ def _part(block: Mapping[str, Any]) -> Iterator[Part]:
     elif kind not in _OMITTED_BLOCKS:
         raise RequestError(
             f"Content blocks of type {kind!r} can't be sent to Emby.",
-            hint="Use text, images (JPEG, PNG, WebP, GIF) or files.",
+            hint="Use text, images (JPEG, PNG, WebP, GIF), files, or audio with a mime_type.",
         )
+
+
+def _cache_control(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The mark of a cached prefix, as Anthropic's blocks have it, or a v1 block's `extras`."""
+    for place in (block, block.get("extras")):
+        mark = place.get("cache_control") if isinstance(place, Mapping) else None
+        if isinstance(mark, Mapping):
+            return mark
+    return None
+
+
+def _audio(block: Mapping[str, Any]) -> FilePart | None:
+    """The audio of a v1 block, or of OpenAI's `input_audio`; None without data or type."""
+    inside = block.get("input_audio")
+    fields = inside if isinstance(inside, Mapping) else block
+    encoded = fields.get("base64") or fields.get("data")
+    kind = fields.get("mime_type") or (fields.get("format") and f"audio/{fields['format']}")
+    if not encoded or not kind:
+        return None
+    return FilePart(media_type=str(kind), data=decode(encoded, "The audio block"))
 
 
 def _detail(block: Mapping[str, Any]) -> Detail | None:

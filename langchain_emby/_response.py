@@ -6,11 +6,13 @@ blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and 
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any, cast
 
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
+    InputTokenDetails,
     InvalidToolCall,
     OutputTokenDetails,
     ToolCall as LangChainToolCall,
@@ -23,6 +25,7 @@ from emby_plugins import (
     Finished,
     ImageReceived,
     ReasoningDelta,
+    RefusalDelta,
     StreamEvent,
     TextDelta,
     ToolCall,
@@ -34,6 +37,9 @@ from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalid
 from langchain_emby._translator import PROVIDER
 
 Blocks = list[str | dict[Any, Any]]
+
+THOUGHTS = "emby_reasoning"
+"""Where a message keeps the reasoning that is sent back."""
 
 # LangChain defines no key for it, but allows provider-specific ones.
 _IMAGE_TOKENS = "image"
@@ -47,7 +53,11 @@ def to_message(reply: ChatReply, *, model: str, v1: bool) -> AIMessage:
     calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
     return AIMessage(
         content=_v1_content(reply, calls, invalid) if v1 else _v0_content(reply),
-        additional_kwargs={"reasoning_content": reply.reasoning} if reply.reasoning else {},
+        additional_kwargs={
+            **({"reasoning_content": reply.reasoning} if reply.reasoning else {}),
+            **({"refusal": reply.refusal} if reply.refusal else {}),
+            **_thoughts(reply),
+        },
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage_metadata(reply.usage),
@@ -70,6 +80,7 @@ class ChunkWriter:
         self._writers: dict[type, Callable[[Any], Iterable[AIMessageChunk]]] = {
             TextDelta: self._text if v1 else _plain_text,
             ReasoningDelta: self._reasoning,
+            RefusalDelta: lambda _: (),
             ImageReceived: self._image,
             ToolCallDelta: self._tool_call,
             Finished: self._finished,
@@ -86,6 +97,17 @@ class ChunkWriter:
         kwargs = {"reasoning_content": event.text}
         blocks: Blocks = [_reasoning_block(event.text)]
         return (self._chunk(blocks if self._v1 else "", additional_kwargs=kwargs),)
+
+    def _refusal(self, refusal: str) -> AIMessageChunk:
+        # In one piece: LangChain's bridge to events does not merge refusal blocks.
+        return AIMessageChunk(
+            content=[_refusal_block(refusal)] if self._v1 else refusal,
+            additional_kwargs={"refusal": refusal},
+            response_metadata={
+                "model_provider": PROVIDER,
+                **({"output_version": "v1"} if self._v1 else {}),
+            },
+        )
 
     def _image(self, event: ImageReceived) -> Iterable[AIMessageChunk]:
         return (self._chunk([image_block(event.image, event.index)]),)
@@ -114,9 +136,12 @@ class ChunkWriter:
     def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
         reply = event.reply
         yield from self._invalidate_tool_calls(reply.finish_reason)
+        if reply.refusal:
+            yield self._refusal(reply.refusal)
         has_citations = self._v1 and reply.citations and reply.text
         yield AIMessageChunk(
             content=[_text_block("", reply)] if has_citations else [] if self._v1 else "",
+            additional_kwargs=_thoughts(reply),
             usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
             response_metadata=_metadata(reply, self._model, v1=self._v1),
             chunk_position="last",
@@ -137,13 +162,26 @@ def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         output_tokens=usage.completion_tokens,
         total_tokens=usage.total_tokens,
     )
-    if usage.cached_tokens:
-        counts["input_token_details"] = {"cache_read": usage.cached_tokens}
-    details = {"reasoning": usage.reasoning_tokens, _IMAGE_TOKENS: usage.image_tokens}
-    if any(details.values()):
-        nonzero = {name: tokens for name, tokens in details.items() if tokens}
-        counts["output_token_details"] = cast("OutputTokenDetails", nonzero)
+    inputs = {
+        "cache_read": usage.cached_tokens,
+        "cache_creation": usage.cache_write_tokens,
+        "audio": usage.input_audio_tokens,
+        _IMAGE_TOKENS: usage.input_image_tokens,
+    }
+    outputs = {
+        "reasoning": usage.reasoning_tokens,
+        "audio": usage.audio_tokens,
+        _IMAGE_TOKENS: usage.image_tokens,
+    }
+    if any(inputs.values()):
+        counts["input_token_details"] = cast("InputTokenDetails", _nonzero(inputs))
+    if any(outputs.values()):
+        counts["output_token_details"] = cast("OutputTokenDetails", _nonzero(outputs))
     return counts
+
+
+def _nonzero(counts: dict[str, int]) -> dict[str, int]:
+    return {name: tokens for name, tokens in counts.items() if tokens}
 
 
 def image_tokens(counts: UsageMetadata) -> int:
@@ -168,7 +206,9 @@ def _v0_content(reply: ChatReply) -> str | Blocks:
 def _v1_content(
     reply: ChatReply, calls: list[LangChainToolCall], invalid: list[InvalidToolCall]
 ) -> Blocks:
-    texts = [_text_block(reply.text, reply)] if reply.text else []
+    text = reply.text.replace(reply.refusal, "", 1) if reply.refusal else reply.text
+    texts = [_text_block(text, reply)] if text else []
+    texts += [_refusal_block(reply.refusal)] if reply.refusal else []
     reasoning = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
     images = [image_block(image, index) for index, image in enumerate(reply.images)]
     return [*reasoning, *texts, *images, *map(dict, calls), *map(dict, invalid)]
@@ -179,6 +219,15 @@ def _text_block(text: str, reply: ChatReply | None = None) -> dict[str, Any]:
     if reply is not None and reply.citations:
         block["annotations"] = [{"type": "citation", **citation} for citation in _citations(reply)]
     return block
+
+
+def _refusal_block(text: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": text, "index": "lc_ref_0"}
+
+
+def _thoughts(reply: ChatReply) -> dict[str, Any]:
+    """The reasoning as its model takes it back; `_request` reads it."""
+    return {THOUGHTS: reply.thoughts.to_dict()} if reply.thoughts else {}
 
 
 def _reasoning_block(text: str) -> dict[str, Any]:
@@ -200,6 +249,7 @@ def _metadata(reply: ChatReply, model: str, *, v1: bool) -> dict[str, Any]:
         "routing": dict(reply.metadata),
         "cost": reply.usage.cost if reply.usage else None,
         "cost_is_estimate": (reply.usage is not None and reply.usage.cost_is_estimate) or None,
+        "cost_details": dict(reply.usage.cost_details) if reply.usage else None,
         "citations": _citations(reply),
         "output_version": "v1" if v1 else None,
     }
@@ -216,5 +266,12 @@ def _incomplete_calls(reply: ChatReply) -> list[str]:
     ]
 
 
-def _citations(reply: ChatReply) -> list[dict[str, str]]:
-    return [{"url": citation.url, "title": citation.title} for citation in reply.citations]
+def _citations(reply: ChatReply) -> list[dict[str, Any]]:
+    return [
+        {
+            name: value
+            for name, value in asdict(citation).items()
+            if name in {"url", "title"} or value not in {None, ""}
+        }
+        for citation in reply.citations
+    ]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from operator import itemgetter
 from typing import Any, Literal, cast
 
+from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -31,7 +32,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     Reads the arguments of the call to `tool_name`, or the text as JSON if it is empty. A stream of
     dicts grows with each chunk. Raises `OutputParserException` for a reply without the call, with
-    incomplete JSON, or with data that the class rejects.
+    incomplete JSON, or with data that the class rejects, and LangChain's `ModelRefusalError` for a
+    refusal.
     """
 
     target: Any = None
@@ -58,6 +60,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         return self._parse(AIMessage(text))
 
     def _parse(self, message: BaseMessage) -> Any:
+        raise_if_refused(message)
         data = self._read(message)
         if not is_pydantic(self.target):
             return data
@@ -129,6 +132,17 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         except ValueError:
             found = None
         return merged, found if isinstance(found, dict) else None
+
+
+def raise_if_refused(message: BaseMessage) -> None:
+    """Raise `ModelRefusalError` for a reply that its provider marks as a refusal."""
+    # Since langchain-core 1.7.5; before, a refusal is an OutputParserException that quotes it.
+    refusal_error = getattr(exceptions, "ModelRefusalError", None)
+    if refusal_error is None or not isinstance(message, AIMessage):
+        return
+    for block in cast("list[dict[str, Any]]", message.content_blocks):
+        if block["type"] == "refusal":
+            raise refusal_error.from_refusal(block, raw_message=message)
 
 
 def is_pydantic(schema: object) -> bool:

@@ -47,10 +47,28 @@ def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
     read = cast("property", BaseMessage.content_blocks).fget
     found = cast("list[dict[str, Any]]", read(message) if read else [])
     blocks = [dict(b) for b in found if b["type"] != "text" or b.get("text") or len(b) > 2]
+    refusal = message.additional_kwargs.get("refusal")
+    if isinstance(refusal, str) and not any(block["type"] == "refusal" for block in blocks):
+        blocks = _with_refusal(blocks, refusal)
     reasoning = message.additional_kwargs.get("reasoning_content")
     if reasoning and not any(block["type"] == "reasoning" for block in blocks):
         blocks.insert(0, {"type": "reasoning", "reasoning": reasoning})
     return blocks
+
+
+def _with_refusal(blocks: list[dict[str, Any]], refusal: str) -> list[dict[str, Any]]:
+    """The blocks with the refusal as a block of its own, instead of within the text."""
+    at = next((n for n, b in enumerate(blocks) if refusal in str(b.get("text", ""))), None)
+    block: dict[str, Any] = {"type": "refusal", "refusal": refusal}
+    if at is None:
+        return [*blocks, block]
+    text = blocks[at]["text"].replace(refusal, "", 1)
+    return [
+        *blocks[:at],
+        *([{**blocks[at], "text": text}] if text else []),
+        block,
+        *blocks[at + 1 :],
+    ]
 
 
 def _calls(message: AIMessage, blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from langchain_emby._options import (
     to_response_format,
     to_tool_choice,
 )
-from langchain_emby._protocol_events import to_events, to_events_async
+from langchain_emby._protocol_events import HAS_BRIDGE, to_events, to_events_async
 from langchain_emby._request import to_core, with_media_types
 from langchain_emby._response import ChunkWriter, to_message
 
@@ -222,25 +222,27 @@ class ChatEmby(BaseChatEmby):
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
-    def _stream_chat_model_events(
-        self,
-        messages: list[BaseMessage],
-        *,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> Iterator[Any]:
-        chunks = self._stream(messages, run_manager=run_manager, **kwargs)
-        return to_events(chunks, run_manager.run_id if run_manager else None)
+    if HAS_BRIDGE:
 
-    def _astream_chat_model_events(
-        self,
-        messages: list[BaseMessage],
-        *,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> AsyncIterator[Any]:
-        chunks = self._astream(messages, run_manager=run_manager, **kwargs)
-        return to_events_async(chunks, run_manager.run_id if run_manager else None)
+        def _stream_chat_model_events(
+            self,
+            messages: list[BaseMessage],
+            *,
+            run_manager: CallbackManagerForLLMRun | None = None,
+            **kwargs: Any,
+        ) -> Iterator[Any]:
+            chunks = self._stream(messages, run_manager=run_manager, **kwargs)
+            return to_events(chunks, run_manager.run_id if run_manager else None)
+
+        def _astream_chat_model_events(
+            self,
+            messages: list[BaseMessage],
+            *,
+            run_manager: AsyncCallbackManagerForLLMRun | None = None,
+            **kwargs: Any,
+        ) -> AsyncIterator[Any]:
+            chunks = self._astream(messages, run_manager=run_manager, **kwargs)
+            return to_events_async(chunks, run_manager.run_id if run_manager else None)
 
     def bind_tools(
         self,

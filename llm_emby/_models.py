@@ -10,12 +10,27 @@ from llm.parts import StreamEvent
 from emby_plugins import IMAGE_MEDIA_TYPES, MOCK_MODELS, ModelCard
 from llm_emby import _model_list as model_list
 from llm_emby._options import Options
+from llm_emby._server_tools import WebSearch
 
 PREFIX = "emby/"
 # llm detects types with puremagic, which takes HEIC for MP4 and has its own name for BMP. What the
 # file really contains is checked when it is read.
 _IMAGES = frozenset(IMAGE_MEDIA_TYPES) | {"image/heif", "image/x-ms-bmp", "video/mp4"}
-_FILES = frozenset({"application/pdf"})
+_SOUNDS = (
+    "aac",
+    "aiff",
+    "flac",
+    "m4a",
+    "mp3",
+    "mp4",
+    "mpeg",
+    "ogg",
+    "wav",
+    "wave",
+    "webm",
+    "x-wav",
+)
+_FILES = frozenset({"application/pdf", *(f"audio/{name}" for name in _SOUNDS)})
 
 
 def all_models() -> Iterator[tuple["EmbyModel", "AsyncEmbyModel", list[str]]]:
@@ -55,6 +70,11 @@ class _Shared(_BaseModel):
         self.supports_schema = card.structured_output is not False
         self._base_url = base_url
         self._card = card
+
+    @property
+    def supported_server_side_tools(self) -> tuple[type[llm.ServerSideTool], ...]:
+        """`WebSearch`, and tools given as the gateway's own specification."""
+        return (WebSearch, llm.ServerSideTool)
 
     def get_key(self, explicit_key: str | None = None) -> str | None:
         """The key by `llm`'s rules, or None; the client decides whether one is required."""

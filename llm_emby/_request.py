@@ -24,7 +24,9 @@ from emby_plugins import (
     ImagePart,
     JSONSchema,
     Message,
+    Reasoning,
     RequestError,
+    ServerTool,
     Tool,
     ToolCall,
 )
@@ -64,7 +66,7 @@ def chat_arguments(prompt: llm.Prompt, stream: bool) -> dict[str, Any]:
     if image := _image_config(given):
         options["image_config"] = image
     if prompt.tools:
-        options["tools"] = [_to_tool(tool) for tool in prompt.tools if isinstance(tool, llm.Tool)]
+        options["tools"] = [_to_tool(tool, prompt.model) for tool in prompt.tools]
     if prompt.schema and given.json_object:
         raise RequestError("A schema and -o json_object can't be combined.")
     if prompt.schema:
@@ -119,7 +121,7 @@ def _messages(given: parts.Message) -> Iterator[Message]:
     content = [item for part in given.parts for item in _content(part)]
     calls = [_to_tool_call(part) for part in given.parts if isinstance(part, parts.ToolCallPart)]
     if given.role == "assistant":
-        yield Message.assistant(*content, tool_calls=calls)
+        yield Message.assistant(*content, tool_calls=calls, reasoning=_reasoning(given))
     elif given.role == "system":
         yield Message.system(*content)
     elif content:
@@ -175,5 +177,18 @@ def _to_tool_call(part: parts.ToolCallPart) -> ToolCall:
     return ToolCall(part.tool_call_id or "", part.name, json.dumps(part.arguments))
 
 
-def _to_tool(tool: llm.Tool) -> Tool:
-    return Tool(tool.name, tool.description or "", tool.input_schema or {})
+def _to_tool(tool: llm.Tool | llm.ServerSideTool, model: object) -> Tool | ServerTool:
+    if isinstance(tool, llm.Tool):
+        return Tool(tool.name, tool.description or "", tool.input_schema or {})
+    spec = dict(tool.tool_spec(model))
+    return ServerTool(str(spec.pop("type", tool.name)), spec)
+
+
+def _reasoning(given: parts.Message) -> Reasoning | None:
+    """The reasoning that `ResponseWriter` stored with the reasoning part."""
+    stored = [
+        ((part.provider_metadata or {}).get("emby") or {}).get("reasoning")
+        for part in given.parts
+        if isinstance(part, parts.ReasoningPart)
+    ]
+    return next(filter(None, map(Reasoning.from_dict, reversed(stored))), None)

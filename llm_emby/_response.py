@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llm.parts import StreamEvent
 
 from emby_plugins import (
     ChatReply,
+    Citation,
     Finished,
     Image,
     ImageReceived,
@@ -54,6 +56,7 @@ class ResponseWriter:
         self.unsaved: list[UnsavedImageError] = []
         self._parts = 0
         self._part_type: type[Event] | None = None
+        self._reasoning_part: int | None = None
         self._calls: dict[int, int] = {}
         self._is_mid_line = False
         self._open_image: int | None = None  # the part of the image whose path ends the output
@@ -69,12 +72,14 @@ class ResponseWriter:
                 yield StreamEvent("text", text, part_index=self._part(TextDelta))
                 self._is_mid_line = not text.endswith("\n")
             case ReasoningDelta(text):
-                yield StreamEvent("reasoning", text, part_index=self._part(ReasoningDelta))
+                self._reasoning_part = self._part(ReasoningDelta)
+                yield StreamEvent("reasoning", text, part_index=self._reasoning_part)
             case ImageReceived(image, index):
                 yield from self._image(image, index)
             case ToolCallDelta(index, call_id, name, arguments):
                 yield from self._tool_call(index, call_id, name, arguments)
             case Finished(reply):
+                yield from self._thoughts(reply)
                 if reply.tool_calls:
                     # llm prints the next reply of the chain right after this one.
                     yield from self._end_image()
@@ -86,6 +91,13 @@ class ResponseWriter:
                         yield StreamEvent("text", "\n", part_index=self._parts)
                     raise
                 self._raise_unsaved()
+
+    def _thoughts(self, reply: ChatReply) -> Iterator[StreamEvent]:
+        """The reasoning that goes back to the model, stored with the reasoning part."""
+        if reply.thoughts is not None:
+            at = self._reasoning_part or self._part(ReasoningDelta)
+            stored = {"emby": {"reasoning": reply.thoughts.to_dict()}}
+            yield StreamEvent("reasoning", "", part_index=at, provider_metadata=stored)
 
     def _end_image(self) -> Iterator[StreamEvent]:
         """End the line of an image's path before text follows.
@@ -169,7 +181,12 @@ class ResponseWriter:
             details = {
                 "reasoning_tokens": reply.usage.reasoning_tokens,
                 "cached_tokens": reply.usage.cached_tokens,
+                "cache_write_tokens": reply.usage.cache_write_tokens,
                 "image_tokens": reply.usage.image_tokens,
+                "audio_tokens": reply.usage.audio_tokens,
+                "input_image_tokens": reply.usage.input_image_tokens,
+                "input_audio_tokens": reply.usage.input_audio_tokens,
+                "cost_details": dict(reply.usage.cost_details),
                 "cost": reply.usage.cost,
                 "cost_is_estimate": reply.usage.cost_is_estimate,
             }
@@ -188,6 +205,8 @@ class ResponseWriter:
             "model": reply.model,
             "finish_reason": reply.finish_reason,
             "notice": reply.notice,
+            "refusal": reply.refusal,
+            "citations": [_known(citation) for citation in reply.citations],
             "stop_sequence": reply.stop_sequence,
             "cached": reply.cached,
             "request_id": reply.request_id,
@@ -242,6 +261,10 @@ class ResponseWriter:
         if self._is_mid_line and sys.stdout.isatty():
             click.echo("", err=True)
         click.echo(line, err=True)
+
+
+def _known(citation: Citation) -> dict[str, Any]:
+    return {name: value for name, value in asdict(citation).items() if value not in {None, ""}}
 
 
 def _command() -> str | None:
