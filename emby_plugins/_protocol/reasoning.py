@@ -15,6 +15,7 @@ LISTS = ("reasoning_details", "thinking_blocks")
 OPAQUE = (*LISTS, "reasoning_signature", "reasoning_opaque", "extra_content")
 """Fields of a message: OpenRouter's, LiteLLM's, others' signatures, and Google's."""
 
+_PLAIN = ("reasoning", "reasoning_content")
 _TEXTS = ("text", "summary", "thinking")
 _WHOLE = ("signature", "data", "id", "format")
 _MOST_OPEN = 16  # entries of a stream that may be incomplete at once
@@ -86,13 +87,16 @@ class _Entry:
         return {**self.fields, **joined} if joined else self.fields
 
 
-def sendable_fields(reasoning: Reasoning) -> dict[str, Any]:
+def sendable_fields(reasoning: Reasoning, *, is_tool_round: bool) -> dict[str, Any]:
     """The fields of a message that carries this reasoning.
 
-    Null represents a missing value, which the 2026-08 schema refuses in `reasoning_details`.
+    Plain text goes back only in a round of tools, which models like DeepSeek's demand and elsewhere
+    ignore. Null stands for a missing value, which the 2026-08 schema refuses in `reasoning_details`.
     """
     fields: dict[str, Any] = {}
     for name, value in reasoning.fields.items():
+        if name in _PLAIN and not is_tool_round:
+            continue
         if name in LISTS:
             entries = [_without_nulls(entry) for entry in value if isinstance(entry, Mapping)]
             fields |= {name: entries} if entries else {}

@@ -193,7 +193,7 @@ def _message(message: Message, limits: Limits, model: str) -> dict[str, Any]:
     if thoughts is None or message.role != "assistant" or not _is_same(thoughts.model, model):
         thoughts = None
     if thoughts is not None:
-        wire |= sendable_fields(thoughts)
+        wire |= sendable_fields(thoughts, is_tool_round=bool(message.tool_calls))
     if message.tool_calls:
         extra = thoughts.calls if thoughts is not None else {}
         wire["tool_calls"] = [_tool_call(call, extra.get(call.id)) for call in message.tool_calls]

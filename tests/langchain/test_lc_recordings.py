@@ -46,7 +46,7 @@ def shown(message: BaseMessage) -> dict[str, Any]:
     usage = message.usage_metadata
     details = (usage or {}).get("output_token_details") or {}
     return {
-        "text": str(message.text),
+        "text": message.text or message.additional_kwargs.get("refusal", ""),
         "images": [image.url or image.data for image in images_of(message)],
         "reasoning": message.additional_kwargs.get("reasoning_content", ""),
         "calls": [(c["id"], c["name"], c["args"]) for c in message.tool_calls],

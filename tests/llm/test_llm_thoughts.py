@@ -26,7 +26,7 @@ def test_reasoning_goes_back_to_its_model_only(run: LLM, wire: Recorder, mode: A
     assert run("2 + 2?", "-m", "emby-mock", *mode).exit_code == 0
     run("Sure?", "-c", "-m", "emby-mock", *mode)
     sent = wire.requests[-1]["messages"][1]  # type: ignore[index]
-    assert (sent["reasoning"], sent["reasoning_details"]) == ("Hm.", DETAILS)
+    assert sent == {"role": "assistant", "content": "Four.", "reasoning_details": DETAILS}
     run("Sure?", "-c", "-m", "emby-mock-text", *mode)
     assert wire.requests[-1]["messages"][1] == {  # type: ignore[index]
         "role": "assistant",
