@@ -90,8 +90,8 @@ class _Entry:
 def sendable_fields(reasoning: Reasoning, *, is_tool_round: bool) -> dict[str, Any]:
     """The fields of a message that carries this reasoning.
 
-    Plain text goes back only in a round of tools, which models like DeepSeek's demand and elsewhere
-    ignore. Null stands for a missing value, which the 2026-08 schema refuses in `reasoning_details`.
+    Plain text goes back only in a round of tools: models like DeepSeek's demand it there and ignore
+    it elsewhere. Null, which the 2026-08 schema refuses in `reasoning_details`, is left out.
     """
     fields: dict[str, Any] = {}
     for name, value in reasoning.fields.items():
