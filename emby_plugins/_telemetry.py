@@ -103,6 +103,8 @@ class EmbyTelemetry:
         self._duration.record(record.seconds, common)
 
 
+# Parameters that the conventions name otherwise than the request does.
+_RENAMED = {"reasoning_effort": "reasoning.level"}
 _COUNTS = {"input": "prompt_tokens", "output": "completion_tokens"}
 
 
@@ -124,11 +126,9 @@ def _common(record: CallRecord) -> dict[str, Any]:
 
 def _requested(record: CallRecord) -> dict[str, Any]:
     values: dict[str, Any] = {
-        f"gen_ai.request.{name}": value
+        f"gen_ai.request.{_RENAMED.get(name, name)}": value
         for name, value in record.parameters.items()
-        if name != "reasoning_effort"
     }
-    values["emby.request.reasoning_effort"] = record.parameters.get("reasoning_effort")
     values["gen_ai.request.stream"] = record.stream or None
     values["gen_ai.output.type"] = record.output_type
     return dict(_known(values | _images("emby.request.images", record.images_in)))
