@@ -227,7 +227,11 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
         "cli(['emby', 'image', 'a fox', '-n', '2', '-m', 'emby-mock', '--out', 'made'])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-X", "faulthandler", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode in {1, 130, -signal.SIGINT}, done.stderr
     assert "Aborted!" in done.stderr
