@@ -190,7 +190,7 @@ NETWORK = [
         "a complaint byte by byte",
         ServerError,
         by=servers.slow_complaint,
-        on={"deadline": 0.4},
+        on={"deadline": 1.5},
     ),
     Row(
         "informational responses without end",

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import quick_log  # noqa: F401 - it replaces what llm migrates with
 from docs_harness import Shell, make_photographs
 
 

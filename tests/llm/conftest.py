@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import quick_log  # noqa: F401 - it replaces what llm migrates with
 from click.testing import CliRunner, Result
 from llm_help import LLM, Recorder
 

@@ -10,6 +10,7 @@ os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import pytest
+import quick_log  # noqa: F401 - it replaces what llm migrates with
 
 from emby_plugins.mock import MockServer
 from stress.keys import KEY

@@ -291,7 +291,8 @@ def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
             assert forked(lambda: asyncio.run(emby.chat("Hi")).text == "Hi.") == 0
         assert forked(lambda: chat.invoke("Hi").text == "Hi.") == 0
         assert chat.invoke("Hi").text == "Hi."
-        assert server.connections == 4
+        # Four, and more if an idle one has expired in between.
+        assert server.connections >= 4
 
 
 def forked(check: object) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's figures of a process")
 def test_no_reply_takes_more_than_64_mb_and_four_times_its_size() -> None:
-    """Lists of nothing, many keys, deep nesting, gzip: in replies, errors and model lists."""
+    """Lists of nothing and deep nesting, as gzip, in replies and errors; `make stress` has all."""
     command = [sys.executable, "-m", "stress.amplify", "--few"]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
