@@ -24,8 +24,10 @@ def _folder() -> Path:
 
 def _run(arguments: list[str], **environment: str) -> None:
     own = {"EMBY_API_KEY": KEY, "OPENAI_API_KEY": KEY, **environment}
-    command = [sys.executable, *arguments]
-    subprocess.run(command, env={**os.environ, **own}, capture_output=True, check=True)
+    command, environment = [sys.executable, *arguments], {**os.environ, **own}
+    # llm reads what is piped into it, and would wait for the end of ours.
+    nothing = subprocess.DEVNULL
+    subprocess.run(command, env=environment, stdin=nothing, capture_output=True, check=True)
 
 
 class _LLM:

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Protocol
-
-import stamina
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from emby_plugins._call import Call
 from emby_plugins._call_settings import CallSettings
@@ -19,7 +18,8 @@ from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
 
-# stamina logs every retry; without a handler Python would print it to stderr.
+# stamina logs every retry; without a handler Python would print it to stderr. Only a call that is
+# tried again imports and enters it.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _MAX_RETRY_WAIT = 60.0
@@ -122,17 +122,23 @@ class Exchange:
         assert isinstance(self.reader, ModelsReader)
         return self.reader
 
-    def attempts(self) -> Any:  # stamina gives the type no public name
+    def attempts(self) -> "Attempts":
         """The attempts, with the waits between them; none is longer than the deadline allows."""
+        return Attempts(self)
+
+    def further_attempts(self) -> Any:  # stamina gives the type no public name
+        """All attempts once more, of which the first is for an error that may be repeated."""
+        import stamina
+
         return stamina.retry_context(
-            on=self._wait_before_next,
+            on=self.wait_before_next,
             attempts=self.settings.max_retries + 1,
             timeout=max(0.001, self.call.left),
             wait_initial=0.5,
             wait_max=8.0,
         )
 
-    def _wait_before_next(self, error: Exception) -> bool | float:
+    def wait_before_next(self, error: Exception) -> bool | float:
         """Whether to try again; the number of seconds to wait first, if the gateway names it."""
         if not isinstance(error, EmbyError) or not self._may_repeat(error):
             return False
@@ -143,3 +149,52 @@ class Exchange:
 
     def _may_repeat(self, error: EmbyError) -> bool:
         return self.reader.may_repeat(error) if self.reader else error.is_retryable
+
+
+class Attempts:
+    """The first attempt by itself; only if it fails, and may be repeated, those of stamina.
+
+    To be iterated until an attempt succeeds, in either way.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._failure: BaseException | None = None
+        self._further: Any = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> bool:
+        if isinstance(error, EmbyError) and self._exchange.wait_before_next(error) is not False:
+            self._failure = error
+        return self._failure is not None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if self._failure is None:
+            return self
+        if self._further is None:
+            self._further = iter(self._exchange.further_attempts())
+            with next(self._further):
+                raise self._failure
+        return next(self._further)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._failure is None:
+            return self
+        if self._further is None:
+            self._further = aiter(self._exchange.further_attempts())
+            with await anext(self._further):
+                raise self._failure
+        return await anext(self._further)
