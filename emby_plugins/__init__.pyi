@@ -98,6 +98,7 @@ from ._ipython import (
 )
 from ._media_types import (
     IMAGE_MEDIA_TYPES as IMAGE_MEDIA_TYPES,
+    decode_base64 as decode_base64,
 )
 from ._messages import (
     Content as Content,

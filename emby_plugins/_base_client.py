@@ -42,7 +42,7 @@ from emby_plugins._preparation import (
     prepare_request,
 )
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
-from emby_plugins._protocol.image_decoder import MemorySink, Sink
+from emby_plugins._protocol.image_decoder import Base64Sink, MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.images_request import ImagesRequest
 from emby_plugins._protocol.limits import Limits
@@ -80,6 +80,7 @@ class BaseClient(Generic[_HTTP]):
         source: str | None = None,
         limits: Limits | None = None,
         image_folder: str | os.PathLike[str] | None = None,
+        keep_base64: bool = False,
         http_client: _HTTP | None = None,
         image_metadata: ImageMetadata = "reduce",
         max_connections: int | None = None,
@@ -100,7 +101,9 @@ class BaseClient(Generic[_HTTP]):
         self._folder = (
             None if image_folder is None else ImageFolder(Path(image_folder).expanduser())
         )
-        self._new_sink: Callable[[], Sink] = self._folder.new_sink if self._folder else MemorySink
+        self._new_sink: Callable[[], Sink] = Base64Sink if keep_base64 else MemorySink
+        if self._folder is not None:
+            self._new_sink = self._folder.new_sink
         self._key = find_key(given)
         self._plugins = Plugins([ImagePreparation(image_metadata), *plugins])
         self._backend = self._plugins.backend(self.base_url)

@@ -58,6 +58,8 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         limits: how much of a response is accepted.
         image_folder: a folder in which generated images are kept instead of in memory: each is a
             file from its first byte on, named by its digest, and `image.path` in the reply.
+        keep_base64: keep generated images as the base64 they arrive in, for programs that pass it
+            on: `image.base64` then costs nothing, and `image.data` decodes at each access.
         http_client: an `httpx.Client` or `httpx2.Client`, used as it is and left open.
         image_metadata: what happens to EXIF data of input images. `reduce`: if an image has to be
             re-encoded, only the camera, the time and the exposure are kept, not the location.

@@ -38,6 +38,8 @@ from emby_plugins._media_types import (
     SUPPORTED_HINT,
     UNKNOWN_MEDIA_TYPE,
     decode_base64,
+    encode_base64,
+    is_base64,
     sniff,
 )
 from emby_plugins._pixels import (
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 20
 _HEAD = 64
+_HEAD_BASE64 = 88
 _GONE_HINT = "It may have been moved or deleted."
 
 
@@ -85,6 +88,8 @@ class Image:
     """The digest, if it is known: an image is hashed once."""
     _version: FileVersion | None = field(default=None, compare=False)
     """The version of the file that this is an image of; None for any."""
+    _base64: str = field(default="", compare=False)
+    """Verified base64 of the bytes, instead of the bytes."""
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -181,13 +186,41 @@ class Image:
         """
         return cls(content=_checked(decode_data_url(url), "the data URL"))
 
+    @classmethod
+    def from_base64(cls, text: str | bytes) -> Self:
+        """Create an image from base64 or a base64 data URL, as messages carry it.
+
+        White space is accepted, and so is any media type: `media_type` tells what it is. The text
+        is verified and kept; the bytes are decoded when they are read. Raises `InvalidImageError`
+        for anything but base64, and for none.
+        """
+        if isinstance(text, bytes):
+            text = text.decode("latin-1")
+        if text[:5].lower() == "data:":
+            text = text.partition(",")[2]
+        try:
+            if not is_base64(text):
+                text = encode_base64(decode_base64(text.encode("utf-8", "replace")))
+        except ValueError as error:
+            raise InvalidImageError(f"The image contains invalid base64: {error}.") from None
+        if not text:
+            raise InvalidImageError("The base64 of the image is empty.")
+        return cls(_base64=text)
+
     @property
     def data(self) -> bytes:
-        """The bytes, unchanged.
+        """The bytes, unchanged; of an image that is kept as base64, decoded at each access.
 
         Raises `InvalidImageError` if the image is a URL, or its file can't be read.
         """
+        if self._base64:
+            return decode_base64(self._base64)
         return b"".join(self.pieces()) if self.content is None else self.content
+
+    @property
+    def base64(self) -> str:
+        """The bytes as base64, without line breaks. Raises like `data`."""
+        return self._base64 or encode_base64(self.data)
 
     @property
     def media_type(self) -> str | None:
@@ -218,7 +251,7 @@ class Image:
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)
-        if self.content is not None or self._version is not None:  # else the file may change
+        if self.path is None or self._version is not None:  # else the file may change
             object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
 
@@ -229,15 +262,15 @@ class Image:
             return len(self.content)
         if self._version is not None:
             return self._version.size
+        if self._base64:
+            return len(self._base64) // 4 * 3 - self._base64.count("=", -2)
         with self._open_file() as file:
             return os.fstat(file.fileno()).st_size
 
     @property
     def data_url(self) -> str:
         """The image as a `data:` URL."""
-        import pybase64
-
-        return f"data:{self.media_type};base64,{pybase64.b64encode_as_string(self.data)}"
+        return f"data:{self.media_type};base64,{self.base64}"
 
     def pieces(self, size: int = _PIECE) -> Iterator[bytes | memoryview]:
         """Yield the bytes in pieces of `size`, of which only the last one may be shorter.
@@ -248,8 +281,21 @@ class Image:
             view = memoryview(self.content)
             yield from (view[at : at + size] for at in range(0, len(view), size))
             return
+        if self._base64:
+            yield from self._decoded_pieces(size)
+            return
         with self._open_file() as file:
             yield from read_pieces(file, size, self._version)
+
+    def _decoded_pieces(self, size: int) -> Iterator[bytes]:
+        rest = b""
+        for at in range(0, len(self._base64), _PIECE):
+            rest += decode_base64(self._base64[at : at + _PIECE])
+            whole = len(rest) - len(rest) % size
+            yield from (rest[start : start + size] for start in range(0, whole, size))
+            rest = rest[whole:]
+        if rest:
+            yield rest
 
     def pinned(self) -> Self:
         """Return the same image, and if it is a file, as it is now.
@@ -333,6 +379,8 @@ class Image:
     def _head(self) -> bytes:
         if self.content is not None:
             return self.content[:_HEAD]
+        if self._base64:
+            return decode_base64(self._base64[:_HEAD_BASE64])[:_HEAD]
         with self._open_file() as file:
             return file.read(_HEAD)
 
@@ -367,15 +415,14 @@ class Image:
     def __repr__(self) -> str:
         if self.url is not None:
             return f"<Image {_shown(self.url)}>"
-        if self.content is None:
+        if self.path is not None:
             return f"<Image {str(self.path)!r}>"
-        return f"<Image {self.media_type}, {len(self.content):,} bytes>"
+        return f"<Image {self.media_type}, {self.byte_size:,} bytes>"
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.media_type not in ACCEPTED_MEDIA_TYPES:
             return {"text/plain": repr(self)}, {}
-        encoded = self.data_url.partition(",")[2]
-        return {self.media_type: encoded, "text/plain": repr(self)}, {}
+        return {self.media_type: self.base64, "text/plain": repr(self)}, {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ SUPPORTED_HINT = (
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _TO_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_PIECE = 1 << 20  # of base64: a multiple of 4
 _WHITE_SPACE = b" \t\r\n\f\v"
 # The only characters of base64 that are ever percent-encoded.
 _PERCENT = {b"%2b": b"+", b"%2f": b"/", b"%3d": b"=", b"%0a": b"", b"%0d": b"", b"%20": b""}
@@ -64,7 +65,29 @@ def _sniff_heif(head: bytes) -> str:
     return "image/heic" if brands & _HEIC_BRANDS else UNKNOWN_MEDIA_TYPE
 
 
-def decode_base64(text: bytes | memoryview, *, lenient: bool = False) -> bytes:
+def encode_base64(data: bytes) -> str:
+    """Encode bytes as base64 without line breaks."""
+    import pybase64
+
+    return pybase64.b64encode_as_string(data)
+
+
+def is_base64(text: str) -> bool:
+    """Whether all of a text is base64 as `encode_base64` writes it; nothing large is decoded."""
+    import pybase64
+
+    try:
+        for at in range(0, len(text), _PIECE):
+            piece = text[at : at + _PIECE]
+            pybase64.b64decode(piece, validate=True)
+            if piece.endswith("=") and at + _PIECE < len(text):
+                return False
+    except ValueError:
+        return False
+    return True
+
+
+def decode_base64(text: str | bytes | memoryview, *, lenient: bool = False) -> bytes:
     """Decode base64 with or without white space. Raises `ValueError` for anything else.
 
     If `lenient`, padding may be missing, the alphabet may be the URL-safe one, and characters that
@@ -76,7 +99,7 @@ def decode_base64(text: bytes | memoryview, *, lenient: bool = False) -> bytes:
     try:
         return pybase64.b64decode(text, validate=True)
     except ValueError:
-        text = bytes(text)
+        text = text.encode() if isinstance(text, str) else bytes(text)
     if not lenient:
         return pybase64.b64decode(text.translate(None, _WHITE_SPACE), validate=True)
     if b"%" in text:

@@ -7,6 +7,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+import pybase64
+
 from emby_plugins._errors import EmbyError
 from emby_plugins._files import check_close, commit, remove_stale_files, temporary_file, write_all
 from emby_plugins._images import Image
@@ -66,6 +68,10 @@ class FileSink:
         if len(self._head) < _HEAD:
             self._head += data[:_HEAD]
         self.size += len(data)
+
+    def write_base64(self, text: memoryview) -> None:
+        """Append bytes given as strict base64. Raises `ValueError`, and has then added nothing."""
+        self.write(pybase64.b64decode(text, validate=True))
 
     def read_back(self) -> bytes:
         """All that was taken."""

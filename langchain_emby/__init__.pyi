@@ -3,6 +3,7 @@ from ._blocks import (
     image_block as image_block,
     image_id as image_id,
     images_of as images_of,
+    inline_images as inline_images,
 )
 from ._display import (
     show as show,

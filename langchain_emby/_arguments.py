@@ -6,6 +6,7 @@ type checkers; the sets tell what happens to each argument of a call.
 """
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -46,6 +47,7 @@ class ChatSettings(TypedDict, total=False):
     stop: Sequence[str] | str | None
     streaming: bool
     stream_usage: bool
+    image_dir: str | os.PathLike[str] | None
     default_headers: Mapping[str, str] | None
     emby_metadata: Mapping[str, str] | None
     source: str | None
@@ -130,7 +132,7 @@ _OPENAI = "configures OpenAI's client and has no equivalent here."
 
 REFUSED = {
     **dict.fromkeys(("api_key", "emby_api_key", "base_url", "emby_api_base"), _FIXED),
-    **dict.fromkeys(("http_client", "http_async_client", "limits", "plugins"), _FIXED),
+    **dict.fromkeys(("http_client", "http_async_client", "limits", "plugins", "image_dir"), _FIXED),
     "image_metadata": _FIXED,
     "max_connections": _FIXED,
     **dict.fromkeys(("disable_streaming", "output_version", "profile", "cache"), _FIXED),

@@ -5,13 +5,14 @@ The key and the clients stay in this process: they are not serialized, traced, p
 
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.utils import from_env, get_pydantic_field_names, secret_from_env
-from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from emby_plugins import DEFAULT_MODEL, AsyncEmby, Emby, Limits
 from langchain_emby._arguments import (
@@ -21,6 +22,7 @@ from langchain_emby._arguments import (
     nearest,
 )
 from langchain_emby._clients import Clients
+from langchain_emby._image_files import register_folder
 from langchain_emby._options import ToolLike, to_openai_tool
 from langchain_emby._profiles import find_profile
 from langchain_emby._translator import PROVIDER
@@ -58,6 +60,7 @@ class BaseChatEmby(BaseChatModel):
     stop: list[str] | str | None = None
     streaming: bool = False
     stream_usage: bool = True
+    image_dir: str | None = None
     emby_metadata: dict[str, str] | None = None
     source: str | None = None
     default_headers: dict[str, str] | None = None
@@ -100,6 +103,17 @@ class BaseChatEmby(BaseChatModel):
             **{name: value for name, value in values.items() if name in known},
             "model_kwargs": {**(values.get("model_kwargs") or {}), **sent_fields},
         }
+
+    @field_validator("image_dir", mode="before")
+    @classmethod
+    def _expand_image_dir(cls, value: Any) -> Any:
+        return value if value is None else str(Path(value).expanduser())
+
+    @model_validator(mode="after")
+    def _register_image_dir(self) -> Self:
+        if self.image_dir is not None:
+            register_folder(self.image_dir)
+        return self
 
     @property
     def model(self) -> str:
@@ -198,6 +212,8 @@ class BaseChatEmby(BaseChatModel):
             "limits": self.limits,
             "image_metadata": self.image_metadata,
             "max_connections": self.max_connections,
+            "image_folder": self.image_dir,
+            "keep_base64": True,
             "plugins": self.plugins,
             **{name: value for name, value in timing.items() if value is not None},
         }

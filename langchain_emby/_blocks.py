@@ -1,7 +1,7 @@
 """Convert `Image`s to LangChain content blocks and back, without changing a byte.
 
-Blocks are LangChain's v1 blocks: `{"type": "image", "base64": ..., "mime_type": ...}`, or with
-`"url"` for an image that was never downloaded.
+Blocks are LangChain's v1 blocks: `{"type": "image", "base64": ..., "mime_type": ...}`, with
+`"url"` for an image that was never downloaded, or with `"file_id"` for one in an image folder.
 """
 
 import hashlib
@@ -10,55 +10,68 @@ from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
-import pybase64
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from emby_plugins import Image, InvalidImageError, Provenance, RequestError
+from emby_plugins import Image, InvalidImageError, Provenance, RequestError, decode_base64
+from langchain_emby._image_files import (
+    ImageDir,
+    digest_start,
+    is_reference,
+    open_reference,
+    store_image,
+)
 
 _FIELDS = {field.name for field in fields(Image)}
+_PLACES = ("content", "artifact")
 _PROVENANCE = ("model", "prompt", "request_id")
 
 
-def image_block(image: Image, index: int | None = None) -> dict[str, Any]:
+def image_block(
+    image: Image, index: int | None = None, *, image_dir: ImageDir = None
+) -> dict[str, Any]:
     """An image as a content block for a message: `HumanMessage([image_block(image), "A hat!"])`.
 
-    `index` numbers the images of a reply. It becomes `lc_img_N`, the only form with which several
-    images survive the merging of streamed chunks in every output version.
+    With `image_dir` the image is kept as a file of that folder, and the block has its name as
+    `file_id` instead of base64; see `ChatEmby`. `index` numbers the images of a reply. It becomes
+    `lc_img_N`, the only form with which several images survive the merging of streamed chunks in
+    every output version.
     """
     block: dict[str, Any] = {"type": "image"}
     if image.url is not None:
         block["url"] = image.url
     else:
-        block["base64"] = pybase64.b64encode_as_string(image.data)
-        block["mime_type"] = image.media_type
+        reference = None if image_dir is None else store_image(image, image_dir)
+        stored = {"base64": image.base64} if reference is None else {"file_id": reference}
+        block |= {**stored, "mime_type": image.media_type}
     if index is not None:
         block["index"] = f"lc_img_{index}"
     return block
 
 
-def block_image(block: Mapping[str, Any]) -> Image:
+def block_image(block: Mapping[str, Any], *, image_dir: ImageDir = None) -> Image:
     """The image of a content block.
 
     Accepts v1 and v0 image blocks, OpenAI's `image_url` (a dict or a string), `input_image` and
     `image_generation_call`, Anthropic's `source` and Gemini's `media`. The media type is detected
-    from the bytes, so it may be wrong or missing. Raises `InvalidImageError` for data that does not
-    decode, and `RequestError` for a `file_id`, which belongs to another provider.
+    from the bytes, so it may be wrong or missing. A file of an image folder is looked up in
+    `image_dir`, by default in the folders of the `ChatEmby`s of this process. Raises
+    `InvalidImageError` for data that does not decode and a file that is missing, and `RequestError`
+    for the `file_id` of another provider.
     """
     kind = block.get("type")
     if kind == "image_url" or (kind == "input_image" and "image_url" in block):
         target = block.get("image_url")
         return _from_url(target.get("url") if isinstance(target, Mapping) else target)
     if kind == "image_generation_call":
-        return Image(content=decode(block["result"], "The image_generation_call block"))
+        return _from_base64(block["result"], "The image_generation_call block")
     source = block["source"] if isinstance(block.get("source"), Mapping) else block
     encoded = source.get("base64") or (source.get("data") if "url" not in source else None)
     if encoded:
-        return Image(content=decode(encoded, "The image block"))
+        return _from_base64(encoded, "The image block")
     if source.get("url"):
         return _from_url(source["url"])
     if source.get("file_id") or source.get("source_type") == "id":
-        hint = "Pass the image as base64 or as an https URL."
-        raise RequestError("Images can't be sent by file_id.", hint=hint)
+        return open_reference(source.get("file_id"), image_dir)
     keys = ", ".join(sorted(map(str, block)))
     raise RequestError(
         f"The image block has neither base64 nor url (keys: {keys}).",
@@ -71,22 +84,23 @@ def image_id(image: Image) -> str:
 
     The same bytes (or the same URL) always have the same id.
     """
-    key = image.data if image.url is None else image.url.encode()
-    return f"image_{hashlib.sha256(key).hexdigest()[:8]}"
+    if image.url is not None:
+        return f"image_{hashlib.sha256(image.url.encode()).hexdigest()[:8]}"
+    return f"image_{digest_start(image)}"
 
 
-def images_of(message: BaseMessage) -> list[Image]:
+def images_of(message: BaseMessage, *, image_dir: ImageDir = None) -> list[Image]:
     """The images of a message, in order, byte for byte; an empty list if it has none.
 
     Images of a reply have the message's provenance: the model and the request id. Those of a tool
     message are read from its artifact if that consists of images, like `EmbyImageTool`'s, before
-    and after a checkpoint. Raises the errors of `block_image`.
+    and after a checkpoint. `image_dir` is as in `block_image`, and so are the errors raised.
     """
     if isinstance(message, ToolMessage):
-        images = _from_artifact(message.artifact)
+        images = _from_artifact(message.artifact, image_dir)
         if images:
             return images
-    images = [block_image(block) for block in image_blocks(message)]
+    images = [block_image(block, image_dir=image_dir) for block in image_blocks(message)]
     if isinstance(message, AIMessage) and "model_name" in message.response_metadata:
         metadata = message.response_metadata
         origin = Provenance(
@@ -94,6 +108,39 @@ def images_of(message: BaseMessage) -> list[Image]:
         )
         images = [image.with_provenance(origin) for image in images]
     return images
+
+
+def inline_images(
+    messages: Iterable[BaseMessage], *, image_dir: ImageDir = None
+) -> list[BaseMessage]:
+    """The messages with base64 in place of the names of files, to leave this process.
+
+    For other providers' models, browsers and files, which have no image folder. `image_dir` is as
+    in `block_image`, and so are the errors raised. The messages given are not changed.
+    """
+    return [_inlined(message, image_dir) for message in messages]
+
+
+def _inlined(message: BaseMessage, image_dir: ImageDir) -> BaseMessage:
+    update = {name: _inline(getattr(message, name, None), image_dir) for name in _PLACES}
+    changed = {name: value for name, value in update.items() if value is not None}
+    return message.model_copy(update=changed) if changed else message
+
+
+def _inline(blocks: object, image_dir: ImageDir) -> list[Any] | None:
+    """A list of blocks with base64 in place of references; None if it has none."""
+    if not isinstance(blocks, list) or not any(map(_has_reference, blocks)):
+        return None
+    return [_inline_block(b, image_dir) if _has_reference(b) else b for b in blocks]
+
+
+def _has_reference(block: object) -> bool:
+    return isinstance(block, Mapping) and is_reference(block.get("file_id"))
+
+
+def _inline_block(block: Mapping[str, Any], image_dir: ImageDir) -> dict[str, Any]:
+    others = {name: value for name, value in block.items() if name != "file_id"}
+    return {**others, "base64": block_image(block, image_dir=image_dir).base64}
 
 
 def image_blocks(message: BaseMessage) -> list[dict[Any, Any]]:
@@ -124,15 +171,22 @@ def decode(encoded: object, what: str) -> bytes:
     if encoded[:5].lower() == "data:":
         encoded = encoded.partition(",")[2]
     try:
-        try:
-            data = pybase64.b64decode(encoded, validate=True)
-        except ValueError:
-            data = pybase64.b64decode("".join(encoded.split()), validate=True)
+        data = decode_base64(encoded)
     except ValueError as error:
         raise InvalidImageError(f"{what} contains invalid base64: {error}.") from None
     if not data:
         raise InvalidImageError(f"{what} is empty.")
     return data
+
+
+def _from_base64(encoded: object, what: str) -> Image:
+    """The image of base64 or of a data URL, which is verified but not decoded."""
+    if not isinstance(encoded, str):
+        return Image(content=decode(encoded, what))
+    try:
+        return Image.from_base64(encoded)
+    except InvalidImageError as error:
+        raise InvalidImageError(error.message.replace("The image", what, 1)) from None
 
 
 def _from_url(url: object) -> Image:
@@ -143,16 +197,16 @@ def _from_url(url: object) -> Image:
     return Image.from_url(url)
 
 
-def to_artifact(images: Iterable[Image]) -> list[dict[str, Any]]:
+def to_artifact(images: Iterable[Image], image_dir: ImageDir = None) -> list[dict[str, Any]]:
     """Images as a tool's artifact: image blocks with id, digest and provenance, all of it JSON.
 
     No type of ours and no bytes, so that every store and serializer of messages keeps them.
     """
-    return [_to_record(image) for image in images]
+    return [_to_record(image, image_dir) for image in images]
 
 
-def _to_record(image: Image) -> dict[str, Any]:
-    record = {**image_block(image), "id": image_id(image)}
+def _to_record(image: Image, image_dir: ImageDir) -> dict[str, Any]:
+    record = {**image_block(image, image_dir=image_dir), "id": image_id(image)}
     if image.url is None:
         record["sha256"] = image.sha256
     if image.provenance is not None:
@@ -161,20 +215,20 @@ def _to_record(image: Image) -> dict[str, Any]:
     return record
 
 
-def _from_artifact(artifact: object) -> list[Image]:
+def _from_artifact(artifact: object, image_dir: ImageDir) -> list[Image]:
     """The images of a tool's artifact, if it consists only of images."""
     items = artifact if isinstance(artifact, list | tuple) else [artifact]
-    images = [_restore_image(item) for item in items]
+    images = [_restore_image(item, image_dir) for item in items]
     return [image for image in images if image is not None] if None not in images else []
 
 
-def _restore_image(item: object) -> Image | None:
+def _restore_image(item: object, image_dir: ImageDir) -> Image | None:
     if isinstance(item, Image) or item is None:
         return item
     if not isinstance(item, Mapping):
         return None
     if item.get("type") == "image":
-        image = block_image(item)
+        image = block_image(item, image_dir=image_dir)
     # How LangGraph's checkpoints restore the `Image`s that artifacts used to hold.
     elif {"content", "url"} <= item.keys() <= _FIELDS and isinstance(item["content"], bytes):
         image = Image(content=item["content"])

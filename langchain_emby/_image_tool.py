@@ -113,6 +113,11 @@ class EmbyImageTool(BaseTool):
     provenance. Both are JSON, so that every store of messages keeps the images.
     `images_of(message)` returns them as `Image`s.
 
+    With `image_dir`, both name files of that folder instead, and images are found there by their
+    ids after the messages that had them are gone, as after a summary. Give each tenant a folder of
+    its own. An agent's model that is not a `ChatEmby` with this folder needs `show_images=False`,
+    or `inline_images` on its way.
+
     Errors that the model can act on (an unknown id, a refusal, an overloaded gateway) become error
     messages of the tool. A missing or rejected key, missing credit and an unknown model are raised.
     """
@@ -189,7 +194,7 @@ class EmbyImageTool(BaseTool):
                 f"The limit of {self.max_calls} calls of {self.name} is reached. Do not call it "
                 "again: answer with the images that there are."
             )
-        return _to_request(prompt, ids, known)
+        return _to_request(prompt, ids, known, self.chat.image_dir)
 
     def _options(self, aspect_ratio: str | None) -> dict[str, Any]:
         # Inside a streamed agent LangChain streams every model, and the 2025-11 state of the
@@ -205,8 +210,9 @@ class EmbyImageTool(BaseTool):
         descriptions = [f"{image_id(image)}: {_describe(image)}" for image in images]
         lines = [*descriptions, reply.text, problem or reply.notice]
         text = {"type": "text", "text": "\n".join(line for line in lines if line)}
-        shown = [image_block(image) for image in images] if self.show_images else []
-        return [text, *shown], to_artifact(images)
+        folder = self.chat.image_dir
+        blocks = [image_block(image, image_dir=folder) for image in images]
+        return [text, *(blocks if self.show_images else [])], to_artifact(images, folder)
 
     def _recover(self, error: EmbyError) -> tuple[Content, Artifact]:
         """The images that arrived before the error, which are paid for; otherwise raise it."""
@@ -218,9 +224,12 @@ class EmbyImageTool(BaseTool):
         raise ToolException(f"{error}{again}") from error
 
 
-def _to_request(prompt: str, ids: Sequence[str], known: Sequence[BaseMessage]) -> list[BaseMessage]:
+def _to_request(
+    prompt: str, ids: Sequence[str], known: Sequence[BaseMessage], image_dir: str | None
+) -> list[BaseMessage]:
     """The messages for the image model: the referenced images, then the prompt."""
-    blocks = [image_block(image) for image in find_images(ids, known)]
+    images = find_images(ids, known, image_dir)
+    blocks = [image_block(image, image_dir=image_dir) for image in images]
     # Models that also chat reply to a bare description with text.
     if not blocks:
         return [HumanMessage(f"Generate an image: {prompt}")]

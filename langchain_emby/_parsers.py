@@ -30,6 +30,9 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
     does not decode. Accepts messages of other chat models and tool messages too.
     """
 
+    image_dir: str | None = None
+    """The folder of images that messages refer to; by default those of all `ChatEmby`s."""
+
     @property
     def _type(self) -> str:
         return "emby_images"
@@ -47,7 +50,7 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
     ) -> list[Image]:
         """The images of a model's reply."""
         message = result[0].message if isinstance(result[0], ChatGeneration) else None
-        return [] if message is None else _images(message)
+        return [] if message is None else self._images(message)
 
     def parse(self, text: str) -> list[Image]:  # noqa: ARG002 - LangChain's
         """Always empty, because text has no images."""
@@ -55,7 +58,7 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
 
     def _transform(self, input: Iterator[str | BaseMessage]) -> Iterator[list[Image]]:  # noqa: A002
         for chunk in input:
-            if not isinstance(chunk, str) and (images := _images(chunk)):
+            if not isinstance(chunk, str) and (images := self._images(chunk)):
                 yield images
 
     async def _atransform(
@@ -63,10 +66,9 @@ class ImagesOutputParser(BaseTransformOutputParser[list[Image]]):
         input: AsyncIterator[str | BaseMessage],  # noqa: A002
     ) -> AsyncIterator[list[Image]]:
         async for chunk in input:
-            if not isinstance(chunk, str) and (images := _images(chunk)):
+            if not isinstance(chunk, str) and (images := self._images(chunk)):
                 yield images
 
-
-def _images(message: BaseMessage) -> list[Image]:
-    with translate_errors():
-        return images_of(message)
+    def _images(self, message: BaseMessage) -> list[Image]:
+        with translate_errors():
+            return images_of(message, image_dir=self.image_dir)

@@ -7,8 +7,9 @@ server-side tools, are left out.
 
 import json
 import mimetypes
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, cast
 
 from langchain_core.messages import (
@@ -22,6 +23,7 @@ from langchain_core.messages import (
 
 from emby_plugins import (
     FilePart,
+    Image,
     ImagePart,
     Message,
     Reasoning,
@@ -30,9 +32,11 @@ from emby_plugins import (
     ToolCall,
 )
 from langchain_emby._blocks import block_image, decode, is_image
+from langchain_emby._image_files import is_reference
 from langchain_emby._response import THOUGHTS
 
 Part = TextPart | ImagePart | FilePart
+ReadImage = Callable[[Mapping[str, Any]], Image]
 Detail = Literal["low", "high", "auto"]
 
 # Reasoning, tool calls, which are sent apart from the content, and what the server-side tools of
@@ -62,13 +66,14 @@ _ROLES = {
 }
 
 
-def to_core(messages: Sequence[BaseMessage]) -> list[Message]:
-    """Convert a conversation.
+def to_core(messages: Sequence[BaseMessage], image_dir: str | None = None) -> list[Message]:
+    """Convert a conversation; references to images are those of files in `image_dir`.
 
     Raises `RequestError` for content or a message that Emby's API can't express, and
     `InvalidImageError` for an image that does not decode.
     """
-    converted = [core for message in messages for core in _message(message)]
+    read = partial(_read_image, image_dir)
+    converted = [core for message in messages for core in _message(message, read)]
     # Gateways need each call together with its answer. LangChain runs no invalid call, so most of
     # them have none.
     answered = {message.tool_call_id for message in converted if message.role == "tool"}
@@ -114,22 +119,29 @@ def _add_media_type(block: dict[Any, Any]) -> dict[Any, Any]:
     return {**block, "mime_type": block_image(block).media_type}
 
 
-def _message(message: BaseMessage) -> Iterator[Message]:
+def _read_image(image_dir: str | None, block: Mapping[str, Any]) -> Image:
+    if image_dir is None and is_reference(block.get("file_id")):
+        msg = f"The image {block['file_id']!r} is a file of an image folder."
+        raise RequestError(msg, hint="Pass that folder to ChatEmby as image_dir.")
+    return block_image(block, image_dir=image_dir)
+
+
+def _message(message: BaseMessage, read: ReadImage) -> Iterator[Message]:
     content, name = message.content, message.name or ""
     if isinstance(message, ToolMessage):
-        parts = tuple(_parts(content))
+        parts = tuple(_parts(content, read))
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
     elif isinstance(message, AIMessage):
         thoughts = Reasoning.from_dict(message.additional_kwargs.get(THOUGHTS))
-        parts, calls = (*_parts(content), *_refusal(message)), tuple(_calls(message))
+        parts, calls = (*_parts(content, read), *_refusal(message)), tuple(_calls(message))
         yield Message("assistant", parts, calls, name=name, reasoning=thoughts)
     elif isinstance(message, SystemMessage):
-        yield Message("system", tuple(_parts(content)), name=name)
+        yield Message("system", tuple(_parts(content, read)), name=name)
     elif isinstance(message, HumanMessage):
-        yield from _human(content, name)
+        yield from _human(content, name, read)
     elif isinstance(message, ChatMessage) and message.role.lower() in _ROLES:
         role = cast("Literal['user', 'system', 'assistant']", _ROLES[message.role.lower()])
-        yield Message(role, tuple(_parts(content)), name=name)
+        yield Message(role, tuple(_parts(content, read)), name=name)
     else:
         unknown = getattr(message, "role", message.type)
         raise RequestError(
@@ -145,16 +157,20 @@ def _refusal(message: AIMessage) -> Iterator[TextPart]:
         yield TextPart(refusal)
 
 
-def _human(content: str | list[str | dict[Any, Any]], name: str) -> Iterator[Message]:
+def _human(
+    content: str | list[str | dict[Any, Any]], name: str, read: ReadImage
+) -> Iterator[Message]:
     """A user message; tool results, which Anthropic nests in it, become messages before it."""
     blocks = [content] if isinstance(content, str) else content
     results = [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
     for result in results:
         inner = result.get("content") or ""
-        yield Message("tool", tuple(_parts(inner)), tool_call_id=str(result.get("tool_use_id")))
+        yield Message(
+            "tool", tuple(_parts(inner, read)), tool_call_id=str(result.get("tool_use_id"))
+        )
     rest = [block for block in blocks if block not in results] if results else blocks
     if rest or not results:
-        yield Message("user", tuple(_parts(rest)), name=name)
+        yield Message("user", tuple(_parts(rest, read)), name=name)
 
 
 def _calls(message: AIMessage) -> Iterator[ToolCall]:
@@ -182,21 +198,21 @@ def _call_in(block: Mapping[str, Any]) -> ToolCall | None:
     return None
 
 
-def _parts(content: str | Iterable[str | dict[Any, Any]]) -> Iterator[Part]:
+def _parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> Iterator[Part]:
     for block in [content] if isinstance(content, str) else content:
         if not isinstance(block, str):
-            yield from _part(block)
+            yield from _part(block, read)
         elif block:
             yield TextPart(block)
 
 
-def _part(block: Mapping[str, Any]) -> Iterator[Part]:
+def _part(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
     kind = block.get("type")
     if kind in {"text", "input_text", "output_text", None} and isinstance(block.get("text"), str):
         if block["text"]:
             yield TextPart(block["text"], cache_control=_cache_control(block))
     elif is_image(block):
-        yield ImagePart(block_image(block), _detail(block))
+        yield ImagePart(read(block), _detail(block))
     elif kind in {"file", "document", "input_file", "media"}:
         yield _file(block)
     elif kind in {"audio", "input_audio"} and (audio := _audio(block)):
@@ -206,7 +222,7 @@ def _part(block: Mapping[str, Any]) -> Iterator[Part]:
     elif kind == "refusal":
         yield TextPart(str(block.get("refusal")))
     elif kind == "non_standard" and isinstance(block.get("value"), Mapping):
-        yield from _part(block["value"])
+        yield from _part(block["value"], read)
     elif kind not in _OMITTED_BLOCKS:
         raise RequestError(
             f"Content blocks of type {kind!r} can't be sent to Emby.",

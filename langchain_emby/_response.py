@@ -45,14 +45,18 @@ THOUGHTS = "emby_reasoning"
 _IMAGE_TOKENS = "image"
 
 
-def to_message(reply: ChatReply, *, model: str, v1: bool) -> AIMessage:
+def to_message(
+    reply: ChatReply, *, model: str, v1: bool, image_dir: str | None = None
+) -> AIMessage:
     """Convert a reply to a message.
 
-    `model` is the requested model, used if the reply does not name one.
+    `model` is the requested model, used if the reply does not name one. With `image_dir`, images
+    are references to files of that folder.
     """
     calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+    images = [image_block(image, n, image_dir=image_dir) for n, image in enumerate(reply.images)]
     return AIMessage(
-        content=_v1_content(reply, calls, invalid) if v1 else _v0_content(reply),
+        content=_v1_content(reply, images, calls, invalid) if v1 else _v0_content(reply, images),
         additional_kwargs={
             **({"reasoning_content": reply.reasoning} if reply.reasoning else {}),
             **({"refusal": reply.refusal} if reply.refusal else {}),
@@ -68,11 +72,15 @@ def to_message(reply: ChatReply, *, model: str, v1: bool) -> AIMessage:
 class ChunkWriter:
     """Converts the events of one reply to chunks.
 
-    `model` is as in `to_message`; `with_usage` puts the token counts on the last chunk. Metadata
-    and usage are sent only once, because merging adds numbers and concatenates strings.
+    `model` and `image_dir` are as in `to_message`; `with_usage` puts the token counts on the last
+    chunk. Metadata and usage are sent only once, because merging adds numbers and concatenates
+    strings.
     """
 
-    def __init__(self, *, model: str, v1: bool, with_usage: bool = True) -> None:
+    def __init__(
+        self, *, model: str, v1: bool, with_usage: bool = True, image_dir: str | None = None
+    ) -> None:
+        self._image_dir = image_dir
         self._model = model
         self._v1 = v1
         self._with_usage = with_usage
@@ -110,7 +118,8 @@ class ChunkWriter:
         )
 
     def _image(self, event: ImageReceived) -> Iterable[AIMessageChunk]:
-        return (self._chunk([image_block(event.image, event.index)]),)
+        block = image_block(event.image, event.index, image_dir=self._image_dir)
+        return (self._chunk([block]),)
 
     def _tool_call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
         call = self._calls.get(event.index, ToolCall("", "", ""))
@@ -194,23 +203,24 @@ def _plain_text(event: TextDelta) -> Iterable[AIMessageChunk]:
     return (AIMessageChunk(content=event.text),)
 
 
-def _v0_content(reply: ChatReply) -> str | Blocks:
-    if not reply.images:
+def _v0_content(reply: ChatReply, images: list[dict[str, Any]]) -> str | Blocks:
+    if not images:
         return reply.text
-    images = [image_block(image, index) for index, image in enumerate(reply.images)]
     # Merging puts the text before the first image at the head of the list, even if it is empty, as
     # it is after reasoning.
     return [reply.text, *images] if reply.text or reply.reasoning else [*images]
 
 
 def _v1_content(
-    reply: ChatReply, calls: list[LangChainToolCall], invalid: list[InvalidToolCall]
+    reply: ChatReply,
+    images: list[dict[str, Any]],
+    calls: list[LangChainToolCall],
+    invalid: list[InvalidToolCall],
 ) -> Blocks:
     text = reply.text.replace(reply.refusal, "", 1) if reply.refusal else reply.text
     texts = [_text_block(text, reply)] if text else []
     texts += [_refusal_block(reply.refusal)] if reply.refusal else []
     reasoning = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
-    images = [image_block(image, index) for index, image in enumerate(reply.images)]
     return [*reasoning, *texts, *images, *map(dict, calls), *map(dict, invalid)]
 
 

@@ -74,6 +74,9 @@ class ChatEmby(BaseChatEmby):
             carry credentials are refused: set those on `http_client`.
         http_client, http_async_client: an `httpx.Client` and `httpx.AsyncClient` to use, with
             your own proxies; they are left open.
+        image_dir: a folder in which images are kept. Blocks then carry the name of a file as
+            `file_id` instead of base64, so that states and checkpoints stay small. Only names of
+            this folder's images are accepted. `inline_images` puts the base64 back.
         extra_body: merged into each request body.
         image_metadata: what is sent of the EXIF data of input images. `reduce` removes the location
             and the like from images that have to be converted, `remove` all from all of them,
@@ -326,7 +329,7 @@ class ChatEmby(BaseChatEmby):
         }
         model = arguments.get("model") or self.model_name
         options = to_core_arguments(arguments, self._stop(stop))
-        return {"prompt": to_core(messages), "model": model, **options}
+        return {"prompt": to_core(messages, self.image_dir), "model": model, **options}
 
     def _stream_request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
@@ -348,7 +351,7 @@ class ChatEmby(BaseChatEmby):
         return request
 
     def _result(self, reply: Any, request: Mapping[str, Any]) -> ChatResult:
-        message = to_message(reply, model=request["model"], v1=self._v1)
+        message = to_message(reply, model=request["model"], v1=self._v1, image_dir=self.image_dir)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _writer(self, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> ChunkWriter:
@@ -356,4 +359,5 @@ class ChatEmby(BaseChatEmby):
             model=request["model"],
             v1=self._v1,
             with_usage=kwargs.get("stream_usage", self.stream_usage),
+            image_dir=self.image_dir,
         )

@@ -1,4 +1,4 @@
-"""Decode base64 images while the body streams in, without ever buffering the encoded text.
+"""Decode base64 images while the body streams in, without buffering the encoded text.
 
 The value of `"image_url"`, of the `"url"` in it or of `"b64_json"` goes piece by piece into a
 base64 decoder, and a short placeholder takes its place in the JSON, which stays small regardless of
@@ -31,6 +31,7 @@ _HEAD = re.compile(
 _PLACEHOLDER = re.compile(rb"image-[0-9a-f]{16}-[0-9]+")
 _LOOK_BACK = 192
 _MAX_PLACEHOLDER = 256
+_BLOCK = 1 << 18
 
 
 class Sink(Protocol):
@@ -41,6 +42,9 @@ class Sink(Protocol):
     def write(self, data: bytes) -> None:
         """Add bytes."""
 
+    def write_base64(self, text: memoryview) -> None:
+        """Add bytes given as strict base64. Raises `ValueError`, and has then added nothing."""
+
     def read_back(self) -> bytes:
         """Return everything written."""
 
@@ -49,6 +53,47 @@ class Sink(Protocol):
 
     def discard(self) -> None:
         """Release all resources of an unfinished image."""
+
+
+class Base64Sink:
+    """Keeps the base64 of one image, for hosts that pass it on as text."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._text = ""
+        self._block = BytesIO()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes, of a length that is a multiple of 3 unless they are the last."""
+        self.write_base64(memoryview(pybase64.b64encode(data)))
+
+    def write_base64(self, text: memoryview) -> None:
+        """Add base64, of a length that is a multiple of 4. Raises `ValueError`."""
+        self.size += len(pybase64.b64decode(text, validate=True))
+        if self._block.tell() + len(text) > _BLOCK:
+            self._flush()
+        self._block.write(text)
+
+    def read_back(self) -> bytes:
+        """Return everything written, decoded."""
+        self._flush()
+        return pybase64.b64decode(self._text)
+
+    def finish(self) -> Image:
+        """Return the image."""
+        self._flush()
+        return Image(_base64=self._text)
+
+    def discard(self) -> None:
+        """Do nothing: memory needs no cleanup."""
+
+    def _flush(self) -> None:
+        # CPython extends a string in place if only one local variable refers to it; joining pieces
+        # would need the memory twice. Blocks are large as it copies while it is profiled.
+        text, self._text = self._text, ""
+        text += str(self._block.getbuffer(), "ascii")
+        self._text = text
+        self._block = BytesIO()
 
 
 class MemorySink:
@@ -61,6 +106,10 @@ class MemorySink:
     def write(self, data: bytes) -> None:
         """Add bytes."""
         self.size += self._bytes.write(data)
+
+    def write_base64(self, text: memoryview) -> None:
+        """Add base64, of a length that is a multiple of 4. Raises `ValueError`."""
+        self.write(pybase64.b64decode(text, validate=True))
 
     def read_back(self) -> bytes:
         """Return everything written."""
@@ -189,7 +238,7 @@ class ImageDecoder:
 
     def _base64_of(self, placeholder: "re.Match[bytes]") -> bytes:
         image = self._decoded.pop(placeholder[0], None)
-        return placeholder[0] if image is None else pybase64.b64encode(image.data)
+        return placeholder[0] if image is None else image.base64.encode()
 
 
 class _Base64:
@@ -210,8 +259,7 @@ class _Base64:
         whole = len(text) & ~3
         if self._is_padded:
             raise ValueError("data after the padding")
-        decoded = pybase64.b64decode(text[:whole], validate=True)
-        self._sink.write(decoded)
+        self._sink.write_base64(text[:whole])
         self._is_padded = whole > 0 and text[whole - 1] == 0x3D
         self._rest = bytes(text[whole:])
         self._limits.check("image", self._sink.size)

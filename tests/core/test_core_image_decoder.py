@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from emby_plugins import EmbyError, Limits, ReplyTooLargeError
 from emby_plugins._protocol import reader as reading
-from emby_plugins._protocol.image_decoder import ImageDecoder
+from emby_plugins._protocol.image_decoder import Base64Sink, ImageDecoder
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._protocol.schema import parse_completion
 
@@ -21,6 +21,13 @@ class _Straight(ImageDecoder):
 
     def feed(self, chunk: bytes) -> bytes:
         return chunk
+
+
+class _AsText(ImageDecoder):
+    """Keeps images as base64."""
+
+    def __init__(self, limits: Limits, new_sink: object) -> None:
+        super().__init__(limits, Base64Sink)
 
 
 def outcome(body: bytes, cuts: list[int], kind: str, decoder: type[ImageDecoder]) -> object:
@@ -104,7 +111,8 @@ def test_every_split_of_a_stream_is_as_the_plain_path(name: str) -> None:
     body = stream(URLS["plain"], URLS[name])
     expected = outcome(body, [], "text/event-stream", _Straight)
     for cut in range(0, len(body), 3):
-        assert outcome(body, [cut, cut + 1], "text/event-stream", ImageDecoder) == expected
+        for decoder in (ImageDecoder, _AsText):
+            assert outcome(body, [cut, cut + 1], "text/event-stream", decoder) == expected
 
 
 @given(

@@ -610,3 +610,31 @@ def test_exif_data_that_breaks_off_turns_the_pixels_without_a_warning() -> None:
     file = BytesIO()
     PIL.Image.new("RGB", (30, 20)).save(file, "JPEG", exif=broken)
     assert Image.from_bytes(file.getvalue()).to_pil().size == (20, 30)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1 << 20, 3_000_001])
+def test_base64_is_kept_and_decoded_when_read(size: int, tmp_path: Path) -> None:
+    """An image made from base64 is the image of its bytes, whichever part of it is read."""
+    data = (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * (size // 256 + 1))[:size]
+    plain = Image(content=data)
+    kept = Image.from_base64(plain.base64)
+    assert kept.content is None
+    assert kept == plain
+    assert hash(kept) == hash(plain)
+    assert kept.data == data
+    assert (kept.byte_size, kept.sha256) == (size, plain.sha256)
+    assert (kept.media_type, kept.data_url, repr(kept)) == (
+        plain.media_type,
+        plain.data_url,
+        repr(plain),
+    )
+    assert kept.save(tmp_path / "image").read_bytes() == data
+    broken = "\n".join((plain.base64[:5], plain.base64[5:]))
+    assert Image.from_base64(f"data:image/png;base64,{broken}") == plain
+
+
+@pytest.mark.parametrize("text", ["", "%%%%", "AAA", "AA==AAAA", "A" * (1 << 20) + "A=", "\u00e9"])
+def test_broken_base64_is_refused(text: str) -> None:
+    """What is not base64, or empty, is never an image."""
+    with pytest.raises(InvalidImageError):
+        Image.from_base64(text)

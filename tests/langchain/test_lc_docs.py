@@ -31,7 +31,7 @@ def test_every_block_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert image_id(names["drawn"]) in names["result"].text
     assert names["animal"].name == "Rex"
     assert names["animal"].legs == 4
-    assert not [*tmp_path.iterdir()]
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
 
 
 def test_every_public_name_is_on_the_page() -> None:
