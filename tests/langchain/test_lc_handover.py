@@ -1,0 +1,77 @@
+"""An agent's picture across a summary, a checkpoint, a new process and JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage, messages_from_dict
+
+from langchain_emby import images_of, inline_images
+
+pytest.importorskip("langchain.agents")
+pytest.importorskip("langgraph.checkpoint.sqlite")
+
+# Run here, and again in a new process: what the agent did last, as JSON.
+_AGENT = """
+import json, sqlite3, sys
+from langchain.agents import create_agent
+from langchain.agents.middleware import SummarizationMiddleware
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage, message_to_dict
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langchain_emby import EmbyImageTool
+
+class Brain(GenericFakeChatModel):
+    def bind_tools(self, tools, **kwargs):
+        return self
+
+def call(number, **args):
+    calls = [{"name": "generate_image", "args": args, "id": f"call_{number}", "type": "tool_call"}]
+    return AIMessage("", tool_calls=calls)
+
+def run(folder, turns):
+    tool = EmbyImageTool(base_url="mock:", image_dir=f"{folder}/images")
+    replies = [m for n, (_, args) in enumerate(turns)
+               for m in (call(n, **args), AIMessage("Done."))]
+    summarize = SummarizationMiddleware(
+        GenericFakeChatModel(messages=iter([AIMessage("Images were made.")] * 9)),
+        trigger=("messages", 5), keep=("messages", 1),
+    )
+    connection = sqlite3.connect(f"{folder}/state.db", check_same_thread=False)
+    agent = create_agent(
+        Brain(messages=iter(replies)), [tool], middleware=[summarize],
+        checkpointer=SqliteSaver(connection),
+    )
+    thread = {"configurable": {"thread_id": "1"}}
+    for text, _ in turns:
+        state = agent.invoke({"messages": [HumanMessage(text)]}, thread)
+    connection.close()
+    return state["messages"]
+"""
+
+
+def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
+    """Generated, edited, summarized, kept in SQLite, and edited once more in another process."""
+    here: dict[str, Any] = {}
+    exec(_AGENT, here)
+    first = here["run"](tmp_path, [("A fox", {"prompt": "a red fox"})])
+    drawn = next(m for m in first if isinstance(m, ToolMessage)).artifact[0]
+    edit = {"prompt": "make it grayscale", "images": [drawn["id"]]}
+    last = here["run"](tmp_path, [("In gray", edit)])
+    assert not any(drawn["id"] in m.text for m in last[:1])
+    code = f"{_AGENT}\nmade = run({str(tmp_path)!r}, [('Again', {edit!r})])"
+    code += "\nprint(json.dumps([message_to_dict(message) for message in made]))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there = messages_from_dict(json.loads(out.stdout))
+    assert not any(drawn["file_id"] in json.dumps(m.content) for m in there)
+    (edited,) = images_of(
+        [m for m in there if isinstance(m, ToolMessage)][-1], image_dir=tmp_path / "images"
+    )
+    assert edited.media_type == "image/png"
+    colors = edited.to_pil().convert("RGB").getcolors(1 << 16)
+    assert all(red == green == blue for _, (red, green, blue) in colors)
+    served = [m.model_dump_json() for m in inline_images(there, image_dir=tmp_path / "images")]
+    assert edited.base64 in "".join(served)
