@@ -33,10 +33,10 @@ HEADERS: list[tuple[str, str, dict[str, str]]] = [
     ("header", "X-Trace: a:b", {"x-trace": "a:b"}),
     ("header", "X-One: 1\nX-Two: 2", {"x-one": "1", "x-two": "2"}),
 ]
-# Tested by what they do: see below, and the tests of files and errors.
+# Tested by what they do: see below, and the tests of files, endpoints and errors.
 OTHERS = {
     *("image_detail", "image_metadata", "timeout", "deadline", "max_retries"),
-    *("output", "overwrite", "fresh"),
+    *("output", "overwrite", "fresh", "endpoint", "mask"),
 }
 
 
