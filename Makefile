@@ -22,14 +22,14 @@ environment = { test -x $(1)/bin/python || $(PYTHON) -m venv $(1); } && \
 define everything
 	$(1)/bin/python --version
 	$(1)/bin/python -m pip list --disable-pip-version-check
-	$(1)/bin/python -m pytest -n auto
+	$(1)/bin/python -m pytest -n auto -m 'not browser'
 	EMBY_TEST_HTTP=httpx2 $(1)/bin/python -m pytest -n auto $(HTTP_TESTS)
 	$(1)/bin/python tests/notebooks/run_notebooks.py
 	$(1)/bin/python docs/docs_site.py
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-httpx2 lint types wording test-lowest test-newest test-wheel wheel \
+.PHONY: help demo test test-httpx2 test-slow lint types wording test-lowest test-newest test-wheel wheel \
 	release-check browser notebooks ray bench bench-quick stress fuzz docs help-texts fault-table record conformance-npm \
 	conformance-servers clean
 
@@ -50,6 +50,10 @@ test: lint types
 ## test-httpx2: every test on httpx2 instead of httpx; `make test` runs the client's on both
 test-httpx2: $(READY)
 	EMBY_TEST_HTTP=httpx2 $(BIN)/python -m pytest -n auto
+
+## test-slow: the tests that take seconds each, which `make test` leaves out
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n auto -m slow
 
 ## lint: style, formatting and the workflow's schema
 lint: $(READY)
@@ -132,7 +136,7 @@ help-texts: $(READY)
 
 ## fault-table: write docs/faults.md
 fault-table: $(READY)
-	EMBY_WRITE_DOCS=1 $(BIN)/python -m pytest tests/robustness/test_robust_docs.py
+	EMBY_WRITE_DOCS=1 $(BIN)/python -m pytest -m slow tests/robustness/test_robust_docs.py
 
 ## record: record the cassettes from the mock; from EMBY_BASE_URL with EMBY_API_KEY into cassettes/real/
 record: $(READY)

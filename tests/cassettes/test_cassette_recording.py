@@ -47,6 +47,7 @@ def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
         assert pair[0] == pair[1] or "base64," in pair[0], name
 
 
+@pytest.mark.slow
 def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
     """The whole way, with the mock of another profile in the part of the real gateway."""
     backend = MockBackend(SECRET, profile=PROFILES["2026-08"])

@@ -4,6 +4,7 @@ import json
 import sys
 from typing import Any
 
+import pytest
 from docs_harness import DOCS, blocks
 
 sys.path.append(str(DOCS))
@@ -36,6 +37,7 @@ def outline(found: list[dict[str, Any]]) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 def test_the_trace_on_the_page_is_what_is_printed() -> None:
     """Three calls and two images, below the agent's span; `docs/docs_telemetry.py` writes it."""
     (block,) = blocks(docs_telemetry.PAGE, "json")

@@ -183,19 +183,19 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
 def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
     """Of two prompts one fails: the other's image is printed, the error too, the exit code 1."""
     mock = MockBackend()
-    refusal = b'{"error":{"message":"No credit","type":"billing_error"}}'
+    refusal = b'{"error":{"message":"The prompt was blocked","type":"content_filter"}}'
 
     def answer(request: BackendRequest) -> BackendResponse:
         if len(wire.requests) == 1:
             headers = {"content-type": "application/json"}
-            return BackendResponse(402, headers, iter([refusal]))
+            return BackendResponse(400, headers, iter([refusal]))
         return mock(request)
 
     wire.answer = answer
     result = run("emby", "image", "a fox", "-n", "2", "-m", "emby-mock")
     assert result.exit_code == 1
     assert len(paths(result.stdout)) == 1
-    assert "Error: No credit. Add credit" in result.stderr
+    assert "Error: The prompt was blocked." in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def test_a_path_that_can_not_be_encoded_is_written_anyway(
     assert Path(os.fsdecode(path)).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_process_with_an_output_of_ascii(tmp_path: Path) -> None:
     """With PYTHONIOENCODING=ascii the bytes of the path come out as they are."""
     place = tmp_path / "b\u00fccher"
@@ -182,6 +183,7 @@ def test_a_folder_whose_name_is_not_text(
     assert "data:image/png" in str(wire.requests[1]["messages"])
 
 
+@pytest.mark.slow
 def test_llm_itself_with_an_output_that_lacks_the_letters(tmp_path: Path) -> None:
     """`llm --no-stream` fails when it prints the path; standard error has it all the same."""
     place = tmp_path / "bücher"

@@ -284,6 +284,7 @@ def test_a_wrong_key_says_where_it_came_from(
         assert "secret" not in result.output
 
 
+@pytest.mark.slow
 def test_an_environment_without_a_terminal(tmp_path: Path) -> None:
     """With closed standard input the prompt of the argument is enough."""
     command = [sys.executable, "-m", "llm", "emby", "image", "a fox", *MOCK]

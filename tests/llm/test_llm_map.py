@@ -169,6 +169,7 @@ def wait_for_lines(out: Path, count: int) -> None:
     raise TimeoutError(out)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no signal handlers in an event loop")
 def test_ctrl_c_waits_for_what_is_paid_for(user_path: Path, photos: Path, tmp_path: Path) -> None:
     """No further request is sent, and the two under way are kept."""

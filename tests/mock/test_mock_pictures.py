@@ -239,6 +239,7 @@ def test_documented_edit():
     assert picture.getpixel((30, 30))[3] == 255
 
 
+@pytest.mark.slow
 def test_many_turns_stay_bounded():
     """However often a picture is turned, it grows no further than the limit."""
     picture = edited("rotate 45 degrees, " * 4, flat("red", (1500, 1500)))

@@ -159,6 +159,7 @@ SWITCHED = """
     """
 
 
+@pytest.mark.slow
 def test_the_switch(suite):
     """With `emby_block_network` no other host is contacted, from collection on."""
     outcome = suite(SWITCHED, "-o", "emby_block_network=true")

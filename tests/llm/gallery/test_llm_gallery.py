@@ -249,6 +249,7 @@ def test_open_opens_the_page(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened == [run("emby", "gallery", "--open").stdout.strip()]
 
 
+@pytest.mark.slow
 def test_two_thousand_images(
     gallery: Callable[..., Page],
     log: sqlite3.Connection,
