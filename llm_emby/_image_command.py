@@ -16,11 +16,14 @@ from emby_plugins import Image, InvalidImageError
 from llm_emby._delivery import Delivery, Form
 from llm_emby._generation import ImageJob, generate_images
 from llm_emby._image_files import is_file_name, numbered_names
-from llm_emby._model_choice import find_model, validated_options
+from llm_emby._model_choice import (
+    TIMEOUT,
+    find_model,
+    model_options,
+    timeout_option,
+    validated_options,
+)
 from llm_emby._request import read_attachment
-
-_TIMEOUT = 300.0
-"""Seconds. Images are requested unstreamed, so nothing arrives before the image is finished."""
 
 
 @click.command()
@@ -52,20 +55,8 @@ _TIMEOUT = 300.0
     type=click.Choice(["auto", "chat", "images"]),
     help="Endpoint of the gateway  [default: auto]",
 )
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    type=(str, str),
-    metavar="NAME VALUE",
-    help="Option of the model, as for 'llm -o'",
-)
-@click.option(
-    "--timeout",
-    type=float,
-    help=f"Seconds to wait for data  [default: {_TIMEOUT:.0f}]",
-)
+@model_options
+@timeout_option
 @click.option("--open", "open_", is_flag=True, help="Open the images")
 @click.option("--preview", is_flag=True, help="Show the images in the terminal")
 @click.option("--json", "as_json", is_flag=True, help="Print facts about the images as JSON")
@@ -113,7 +104,7 @@ def image(
     }
     given = {name: value for name, value in flags.items() if value is not None}
     # The same prompt several times is what a cache answers with the same image.
-    defaults = {"timeout": _TIMEOUT, "fresh": True if count > 1 else None}
+    defaults = {"timeout": TIMEOUT, "fresh": True if count > 1 else None}
     chosen = validated_options(model, defaults, dict(options) | given)
     if out == "-":
         chosen.pop("output", None)

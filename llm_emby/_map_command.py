@@ -12,11 +12,16 @@ from emby_plugins import BatchItem
 from llm_emby._map import MapJob, MapRun
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
-from llm_emby._model_choice import find_model, validated_options
+from llm_emby._model_choice import (
+    TIMEOUT,
+    find_model,
+    model_options,
+    timeout_option,
+    validated_options,
+)
 from llm_emby._models import AsyncEmbyModel
 from llm_emby._request import chat_arguments
 
-_TIMEOUT = 300.0
 _NOT_OURS = ("output", "overwrite")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
 
@@ -27,20 +32,12 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif"
 @click.option("--out", required=True, type=Path, metavar="FILE", help="File for the results")
 @click.option("-m", "--model", "model_id", help="Model to use, with or without emby/")
 @click.option("-s", "--system", help="System prompt")
-@click.option(
-    "-o",
-    "--option",
-    "options",
-    multiple=True,
-    type=(str, str),
-    metavar="NAME VALUE",
-    help="Option of the model, as for 'llm -o'",
-)
+@model_options
 @click.option(
     "--jobs", default=8, show_default=True, type=click.IntRange(1, 64), help="Requests at a time"
 )
 @click.option("--limit", type=click.IntRange(1), help="Send at most this many requests")
-@click.option("--timeout", type=float, help=f"Seconds to wait for data  [default: {_TIMEOUT:.0f}]")
+@timeout_option
 @click.option("--key", help="API key to use")
 def map_(
     prompt: str,
@@ -68,7 +65,7 @@ def map_(
     if model.reads_images is False:
         raise click.ClickException(f"{model.model_id} does not accept images.")
     given = dict(options) | ({"timeout": timeout} if timeout is not None else {})
-    chosen = validated_options(model, {"timeout": _TIMEOUT}, given)
+    chosen = validated_options(model, {"timeout": TIMEOUT}, given)
     asked = _prompt(model, prompt, system, chosen)
     names = tuple(dict.fromkeys(name for given in inputs for name in _expand(given)))
     out = out.expanduser().absolute()

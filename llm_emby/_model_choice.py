@@ -11,6 +11,22 @@ from pydantic import ValidationError
 from emby_plugins import DEFAULT_MODEL
 from llm_emby._models import AsyncEmbyModel, llm_name
 
+TIMEOUT = 300.0
+"""Seconds. Images are requested unstreamed, so nothing arrives before the image is finished."""
+
+model_options = click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    type=(str, str),
+    metavar="NAME VALUE",
+    help="Option of the model, as for 'llm -o'",
+)
+timeout_option = click.option(
+    "--timeout", type=float, help=f"Seconds to wait for data  [default: {TIMEOUT:.0f}]"
+)
+
 
 def find_model(
     model_id: str | None, ability: Literal["generates_images", "reads_images"]
