@@ -1,8 +1,8 @@
 """Convert the core's replies and stream events to LangChain messages and chunks.
 
 Merged chunks equal the message that `invoke` returns. The content of a reply without images is a
-string; with images it is a list: the text, then the image blocks. Under `output_version="v1"` all
-blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
+string; with images it is a list: a text block, then the image blocks. Under `output_version="v1"`
+all blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,10 +33,9 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import image_block
+from langchain_emby._chunks import Blocks, ReplyChunk, type_text
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._translator import PROVIDER
-
-Blocks = list[str | dict[Any, Any]]
 
 THOUGHTS = "emby_reasoning"
 """Where a message keeps the reasoning that is sent back."""
@@ -158,8 +157,9 @@ class ChunkWriter:
 
     def _chunk(self, content: str | Blocks, **fields: Any) -> AIMessageChunk:
         if self._v1:
-            fields["response_metadata"] = {"output_version": "v1"}
-        return AIMessageChunk(content=content, **fields)
+            metadata = {"output_version": "v1"}
+            return AIMessageChunk(content=content, response_metadata=metadata, **fields)
+        return ReplyChunk(content=content, **fields)
 
 
 def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
@@ -200,15 +200,11 @@ def image_tokens(counts: UsageMetadata) -> int:
 
 
 def _plain_text(event: TextDelta) -> Iterable[AIMessageChunk]:
-    return (AIMessageChunk(content=event.text),)
+    return (ReplyChunk(content=event.text),)
 
 
 def _v0_content(reply: ChatReply, images: list[dict[str, Any]]) -> str | Blocks:
-    if not images:
-        return reply.text
-    # Merging puts the text before the first image at the head of the list, even if it is empty, as
-    # it is after reasoning.
-    return [reply.text, *images] if reply.text or reply.reasoning else [*images]
+    return type_text([reply.text, *images]) if images else reply.text
 
 
 def _v1_content(

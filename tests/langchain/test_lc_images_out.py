@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict, messages_to_dict
-from lc_support import ADDRESS, JPEG, MORE, PNG, WEBP, Script, data_url, merged
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    messages_from_dict,
+    messages_to_dict,
+)
+from lc_support import ADDRESS, JPEG, MORE, PNG, WEBP, Script, data_url, merged, wire_images
 from support import pairwise_cases
 
 from emby_plugins import Image
@@ -274,3 +280,34 @@ def test_blocks_cross_both_ways(pictures: tuple[bytes | str, ...]) -> None:
     assert made.provenance is not None
     assert made.provenance.model == "qwen2.5-vision"
     assert made.provenance.request_id == "req-1"
+
+
+def first_added_to_nothing(chat: ChatEmby) -> AIMessage:
+    """A stream, added to an empty chunk."""
+    return merged([AIMessageChunk(""), *chat.stream("Draw.")])
+
+
+@pytest.mark.parametrize(
+    "way", [by_invoke, by_stream, by_astream, by_streaming, by_v3, first_added_to_nothing]
+)
+def test_text_beside_images_is_a_typed_block(way: Callable[[ChatEmby], AIMessage]) -> None:
+    """One text block, also of text after an image: other models send bare strings as they are."""
+    deltas = [{"content": "A "}, {"images": wire_images((PNG,))}, {"content": "fox"}]
+    message = way(Script("A fox", (PNG,), streamed=deltas).chat())
+    blocks = [{k: block[k] for k in ("type", "text") if k in block} for block in message.content]
+    assert blocks == [{"type": "text", "text": "A fox"}, {"type": "image"}]
+
+
+def test_chunks_are_stored_as_langchain_s_own() -> None:
+    """The type that adds text blocks is never needed to load a chunk, nor is it in the whole."""
+    serde = pytest.importorskip("langgraph.checkpoint.serde.jsonplus")
+    strict = serde.JsonPlusSerializer(allowed_msgpack_modules=None)
+    chunks = [*Script("A fox", (PNG,)).chat().stream("Draw.")]
+    for stored in (
+        pickle.loads(pickle.dumps(chunks[0])),
+        loads(dumps(chunks[0]), allowed_objects="messages"),
+        strict.loads_typed(strict.dumps_typed(chunks[0])),
+        merged(chunks),
+    ):
+        assert type(stored) is AIMessageChunk
+    assert repr(chunks[0]).startswith("AIMessageChunk(content='A'")
