@@ -8,6 +8,9 @@ from ._blocks import (
 from ._display import (
     show as show,
 )
+from ._hand_over import (
+    hand_over as hand_over,
+)
 from ._image_tool import (
     EmbyImageTool as EmbyImageTool,
 )

@@ -22,6 +22,7 @@ from langchain_emby._image_files import (
 )
 
 _FIELDS = {field.name for field in fields(Image)}
+_WITH_IMAGE_URL = ("input_image", "computer_screenshot")  # of OpenAI's Responses API
 _PLACES = ("content", "artifact")
 _PROVENANCE = ("model", "prompt", "request_id")
 
@@ -59,17 +60,18 @@ def block_image(block: Mapping[str, Any], *, image_dir: ImageDir = None) -> Imag
     for the `file_id` of another provider.
     """
     kind = block.get("type")
-    if kind == "image_url" or (kind == "input_image" and "image_url" in block):
+    if kind == "image_url" or (kind in _WITH_IMAGE_URL and block.get("image_url")):
         target = block.get("image_url")
         return _from_url(target.get("url") if isinstance(target, Mapping) else target)
     if kind == "image_generation_call":
         return _from_base64(block["result"], "The image_generation_call block")
     source = block["source"] if isinstance(block.get("source"), Mapping) else block
-    encoded = source.get("base64") or (source.get("data") if "url" not in source else None)
+    address = source.get("url") or source.get("file_uri")
+    encoded = source.get("base64") or (None if address else source.get("data"))
     if encoded:
         return _from_base64(encoded, "The image block")
-    if source.get("url"):
-        return _from_url(source["url"])
+    if address:
+        return _from_url(address)
     if source.get("file_id") or source.get("source_type") == "id":
         return open_reference(source.get("file_id"), image_dir)
     keys = ", ".join(sorted(map(str, block)))
@@ -144,9 +146,14 @@ def _inline_block(block: Mapping[str, Any], image_dir: ImageDir) -> dict[str, An
 
 
 def image_blocks(message: BaseMessage) -> list[dict[Any, Any]]:
-    """The image blocks of a message, of any provider."""
+    """The image blocks of a message, of any provider.
+
+    ChatOpenAI keeps those of its Responses API beside the content in its version v0.
+    """
     content = message.content if isinstance(message.content, list) else []
-    return [block for block in content if isinstance(block, dict) and is_image(block)]
+    beside = message.additional_kwargs.get("tool_outputs")
+    blocks = [*content, *(beside if isinstance(beside, list) else ())]
+    return [block for block in blocks if isinstance(block, dict) and is_image(block)]
 
 
 def is_image(block: Mapping[str, Any]) -> bool:
@@ -156,7 +163,7 @@ def is_image(block: Mapping[str, Any]) -> bool:
         return bool(block.get("result"))
     if kind == "media":
         return str(block.get("mime_type")).startswith("image/")
-    return kind in {"image", "image_url", "input_image"}
+    return kind in {"image", "image_url"} or kind in _WITH_IMAGE_URL
 
 
 def decode(encoded: object, what: str) -> bytes:
@@ -192,8 +199,12 @@ def _from_base64(encoded: object, what: str) -> Image:
 def _from_url(url: object) -> Image:
     if not isinstance(url, str):
         raise RequestError(f"The URL of an image must be a string, got {type(url).__name__}.")
-    if urlsplit(url[:8]).scheme == "data":
+    scheme = urlsplit(url[:8]).scheme
+    if scheme == "data":
         return Image.from_data_url(url)
+    if scheme == "gs":
+        hint = "Pass the image as base64 or as an https URL."
+        raise RequestError("Images can't be sent by an address of Google's storage.", hint=hint)
     return Image.from_url(url)
 
 

@@ -1,11 +1,13 @@
 """Convert LangChain messages to the core's.
 
-One converter handles every content block in every role. Content that can't be sent is never
-silently dropped: it raises. Only reasoning, and the records that other providers keep of their
-server-side tools, are left out.
+One converter handles every content block in every role. Content that can't be sent raises; only
+reasoning, and the records that other providers keep of their server-side tools, are left out. In
+replies, which any model may have made, all that has no place here stays behind, with a warning if
+it is not such a record.
 """
 
 import json
+import logging
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
@@ -31,9 +33,11 @@ from emby_plugins import (
     TextPart,
     ToolCall,
 )
-from langchain_emby._blocks import block_image, decode, is_image
+from langchain_emby._blocks import block_image, decode, image_blocks, is_image
 from langchain_emby._image_files import is_reference
 from langchain_emby._response import THOUGHTS
+
+_logger = logging.getLogger("langchain_emby")
 
 Part = TextPart | ImagePart | FilePart
 ReadImage = Callable[[Mapping[str, Any]], Image]
@@ -54,7 +58,8 @@ _OMITTED_BLOCKS = {
     *("mcp_tool_use", "mcp_tool_result", "web_search_tool_result", "web_fetch_tool_result"),
     *("code_execution_tool_result", "bash_code_execution_tool_result", "executable_code"),
     *("text_editor_code_execution_tool_result", "tool_search_tool_result"),
-    *("code_execution_result", "tool_reference", "function_call_signature"),
+    *("code_execution_result", "tool_reference", "function_call_signature", "fallback"),
+    *("reasoning_content", "advisor_tool_result", "program", "program_output", "additional_tools"),
 }
 _ROLES = {
     "user": "user",
@@ -133,7 +138,7 @@ def _message(message: BaseMessage, read: ReadImage) -> Iterator[Message]:
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
     elif isinstance(message, AIMessage):
         thoughts = Reasoning.from_dict(message.additional_kwargs.get(THOUGHTS))
-        parts, calls = (*_parts(content, read), *_refusal(message)), tuple(_calls(message))
+        parts, calls = tuple(_whole_reply(message, read)), tuple(_calls(message))
         yield Message("assistant", parts, calls, name=name, reasoning=thoughts)
     elif isinstance(message, SystemMessage):
         yield Message("system", tuple(_parts(content, read)), name=name)
@@ -141,7 +146,8 @@ def _message(message: BaseMessage, read: ReadImage) -> Iterator[Message]:
         yield from _human(content, name, read)
     elif isinstance(message, ChatMessage) and message.role.lower() in _ROLES:
         role = cast("Literal['user', 'system', 'assistant']", _ROLES[message.role.lower()])
-        yield Message(role, tuple(_parts(content, read)), name=name)
+        convert = _reply_parts if role == "assistant" else _parts
+        yield Message(role, tuple(convert(content, read)), name=name)
     else:
         unknown = getattr(message, "role", message.type)
         raise RequestError(
@@ -150,11 +156,16 @@ def _message(message: BaseMessage, read: ReadImage) -> Iterator[Message]:
         )
 
 
-def _refusal(message: AIMessage) -> Iterator[TextPart]:
-    """A refusal beside the content, as in OpenAI's messages and in those of v3 events."""
-    refusal = message.additional_kwargs.get("refusal")
-    if isinstance(refusal, str) and refusal and not message.content:
-        yield TextPart(refusal)
+def _whole_reply(message: AIMessage, read: ReadImage) -> Iterator[Part]:
+    """The content, and what OpenAI's messages have beside it: images, and text if it has none."""
+    images = [block for block in image_blocks(message) if block not in message.content]
+    parts = (*_reply_parts(message.content, read), *_reply_parts(images, read))
+    yield from parts
+    if not any(isinstance(part, TextPart) for part in parts):
+        audio = message.additional_kwargs.get("audio")
+        transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
+        text = message.additional_kwargs.get("refusal") or transcript
+        yield from _parts(text if isinstance(text, str) else "", read)
 
 
 def _human(
@@ -188,8 +199,8 @@ def _calls(message: AIMessage) -> Iterator[ToolCall]:
 
 def _call_in(block: Mapping[str, Any]) -> ToolCall | None:
     """The tool call of a content block of Anthropic's or of OpenAI's Responses API."""
-    if block.get("type") == "tool_use":
-        arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+    if block.get("type") in {"tool_use", "tool_call"}:
+        arguments = json.dumps(block.get("input") or block.get("args") or {}, ensure_ascii=False)
         return ToolCall(str(block.get("id") or ""), str(block.get("name") or ""), arguments)
     if block.get("type") == "function_call":
         call_id = str(block.get("call_id") or block.get("id") or "")
@@ -206,13 +217,26 @@ def _parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> It
             yield TextPart(block)
 
 
+def _reply_parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> Iterator[Part]:
+    """The parts of a reply: what another provider alone can read must not end the conversation."""
+    for block in [content] if isinstance(content, str) else content:
+        try:
+            yield from tuple(_parts([block], read))
+        except RequestError as error:
+            if isinstance(block, str) or is_reference(block.get("file_id")):
+                raise
+            _logger.warning("A part of an earlier reply is not sent on. %s", error.message)
+
+
 def _part(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
     kind = block.get("type")
-    if kind in {"text", "input_text", "output_text", None} and isinstance(block.get("text"), str):
-        if block["text"]:
-            yield TextPart(block["text"], cache_control=_cache_control(block))
+    if kind in {"text", "input_text", "output_text"} or (kind is None and "text" in block):
+        if block.get("text"):
+            yield TextPart(str(block["text"]), cache_control=_cache_control(block))
     elif is_image(block):
         yield ImagePart(read(block), _detail(block))
+    elif kind in {"search_result", "message"} or (kind == "document" and _nested_content(block)):
+        yield from _nested(block, read)
     elif kind in {"file", "document", "input_file", "media"}:
         yield _file(block)
     elif kind in {"audio", "input_audio"} and (audio := _audio(block)):
@@ -220,7 +244,7 @@ def _part(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
     elif kind == "text-plain":
         yield TextPart(_plain_text(block))
     elif kind == "refusal":
-        yield TextPart(str(block.get("refusal")))
+        yield from _parts([block.get("refusal") or ""], read)
     elif kind == "non_standard" and isinstance(block.get("value"), Mapping):
         yield from _part(block["value"], read)
     elif kind not in _OMITTED_BLOCKS:
@@ -228,6 +252,18 @@ def _part(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
             f"Content blocks of type {kind!r} can't be sent to Emby.",
             hint="Use text, images (JPEG, PNG, WebP, GIF), files, or audio with a mime_type.",
         )
+
+
+def _nested_content(block: Mapping[str, Any]) -> Any:
+    source = block.get("source")
+    return block.get("content") or (source.get("content") if isinstance(source, Mapping) else None)
+
+
+def _nested(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
+    """The content of Anthropic's search results and documents, after its title and source."""
+    heading = [block.get(name) for name in ("title", "source")]
+    yield from _parts([text for text in heading if isinstance(text, str)], read)
+    yield from _parts(_nested_content(block) or [], read)
 
 
 def _cache_control(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -239,10 +275,15 @@ def _cache_control(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def _audio(block: Mapping[str, Any]) -> FilePart | None:
-    """The audio of a v1 block, or of OpenAI's `input_audio`; None without data or type."""
+def _audio(block: Mapping[str, Any]) -> Part | None:
+    """The audio of a v1 block, or of OpenAI's `input_audio`; None without data or type.
+
+    OpenAI's spoken replies have a transcript, which is sent instead.
+    """
     inside = block.get("input_audio")
     fields = inside if isinstance(inside, Mapping) else block
+    if fields.get("transcript"):
+        return TextPart(str(fields["transcript"]))
     encoded = fields.get("base64") or fields.get("data")
     kind = fields.get("mime_type") or (fields.get("format") and f"audio/{fields['format']}")
     if not encoded or not kind:
@@ -275,7 +316,7 @@ def _file(block: Mapping[str, Any]) -> Part:
         return FilePart(filename=_filename(fields) or "", file_id=str(fields["file_id"]))
     what = (
         "Files can't be sent by URL."
-        if url or fields.get("file_uri")
+        if url or fields.get("file_uri") or fields.get("file_url")
         else "The file block contains no file."
     )
     raise RequestError(what, hint="Pass its bytes as base64.")

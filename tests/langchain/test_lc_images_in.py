@@ -53,6 +53,11 @@ IMAGES: dict[str, tuple[Any, dict[str, Any]]] = {
         PICTURE,
     ),
     "gemini media": ({"type": "media", "mime_type": "image/png", "data": b64(PNG)}, PICTURE),
+    "gemini media, address": (
+        {"type": "media", "mime_type": "image/png", "file_uri": ADDRESS},
+        REMOTE,
+    ),
+    "screenshot": ({"type": "computer_screenshot", "image_url": data_url(PNG)}, PICTURE),
     "gemini media, bytes": ({"type": "media", "mime_type": "image/png", "data": PNG}, PICTURE),
     "v1 url": ({"type": "image", "url": ADDRESS}, REMOTE),
     "v1 url, data": ({"type": "image", "url": data_url(PNG)}, PICTURE),
@@ -170,6 +175,23 @@ TEXTS: dict[str, tuple[Any, str]] = {
         "four legs",
     ),
     "refusal": ({"type": "refusal", "refusal": "four legs"}, "four legs"),
+    "spoken": ({"type": "audio", "id": "audio_1", "transcript": "four legs"}, "four legs"),
+    "search result": (
+        {
+            "type": "search_result",
+            "source": "https://e.x",
+            "title": "Dogs",
+            "content": [{"type": "text", "text": "four legs"}],
+        },
+        "Dogs\nhttps://e.x\nfour legs",
+    ),
+    "document of blocks": (
+        {
+            "type": "document",
+            "source": {"type": "content", "content": [{"type": "text", "text": "four legs"}]},
+        },
+        "four legs",
+    ),
     "non-standard": (
         {"type": "non_standard", "value": {"type": "text", "text": "four legs"}},
         "four legs",
@@ -253,7 +275,17 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
         "file_id",
     ),
     "empty image": ({"type": "image"}, RequestError, "neither base64 nor url"),
-    "input_image id": ({"type": "input_image", "file_id": "file-1"}, RequestError, "file_id"),
+    "input_image id": (
+        {"type": "input_image", "file_id": "file-1", "image_url": None},
+        RequestError,
+        "file_id",
+    ),
+    "gemini image": (
+        {"type": "media", "mime_type": "image/png", "file_uri": "gs://a"},
+        RequestError,
+        "Google's storage",
+    ),
+    "input_file url": ({"type": "input_file", "file_url": ADDRESS}, RequestError, "by URL"),
     "gemini file": (
         {"type": "media", "mime_type": "application/pdf", "file_uri": "gs://a"},
         RequestError,
@@ -275,13 +307,23 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("block", "error", "says"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_sent_raises(
-    block: dict[str, Any], error: type[Exception], says: str, role: str
+    block: dict[str, Any],
+    error: type[Exception],
+    says: str,
+    role: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Content with no place in the contract is an error that says so, and nothing is sent."""
+    """Content with no place in the contract is an error; a reply goes on without it, told."""
     script = Script("Fine.")
-    with pytest.raises(error, match=says):
-        script.chat().invoke(conversation(role, [block]))
-    assert script.requests == []
+    content = [{"type": "text", "text": "Well."}, block]
+    if role == "assistant" and error is RequestError:
+        script.chat().invoke(conversation(role, content))
+        assert script.sent["messages"][1] == {"role": "assistant", "content": "Well."}
+        assert says in caplog.text
+    else:
+        with pytest.raises(error, match=says):
+            script.chat().invoke(conversation(role, content))
+        assert script.requests == []
 
 
 @pytest.mark.parametrize(

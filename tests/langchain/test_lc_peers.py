@@ -1,0 +1,126 @@
+"""Conversations that ChatEmby and other providers' chat models hand to each other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import openai.types.chat
+import pydantic
+import pytest
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+    convert_to_openai_messages,
+    messages_from_dict,
+)
+from langchain_openai import ChatOpenAI
+from lc_support import JPEG, PNG, Script, data_url, merged, wire_images
+from recordings.recordings import SCHEMA_STATES, request_schema
+from recordings.validation import violations
+
+from emby_plugins import Image
+from langchain_emby import hand_over, image_block, images_of
+
+PEERS = json.loads(Path(__file__).with_name("peer_messages.json").read_text("utf-8"))
+DREW = {name for name in PEERS if not name.startswith(("anthropic", "chat"))}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["invoked", "streamed"])
+@pytest.mark.parametrize("name", PEERS)
+def test_a_conversation_of_another_provider_goes_on(name: str, streamed: bool) -> None:
+    """Its text, images and calls are sent, each once; what only the provider reads is not."""
+    (began,) = messages_from_dict([PEERS[name]])
+    assert isinstance(began, AIMessage)
+    results = [ToolMessage("A dog.", tool_call_id=call["id"]) for call in began.tool_calls]
+    script = Script("Fine.")
+    history = [HumanMessage("Draw."), began, *results, HumanMessage("And?")]
+    chat = script.chat()
+    reply = merged(chat.stream(history)) if streamed else chat.invoke(history)
+    assert reply.text == "Fine."
+    assistant, *answers, user = script.sent["messages"][1:]
+    assert assistant["content"] == "Here is a dog."
+    assert [answer["tool_call_id"] for answer in answers] == [c["id"] for c in began.tool_calls]
+    calls = [call["function"] for call in assistant["tool_calls"]]
+    assert (calls[0]["name"], json.loads(calls[0]["arguments"])) == ("look", {"at": "dog"})
+    drawn = [image_part(PNG)] if name in DREW else []
+    assert user["content"] == ([*drawn, {"type": "text", "text": "And?"}] if drawn else "And?")
+    assert images_of(began) == [Image.from_bytes(PNG)] * len(drawn)
+
+
+def image_part(data: bytes, media_type: str = "image/png") -> dict[str, Any]:
+    """An image on the wire."""
+    return {"type": "image_url", "image_url": {"url": data_url(data, media_type)}}
+
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+CUT = {"id": "call_2", "type": "function", "function": {"name": "look", "arguments": '{"a'}}
+TURNS = [
+    Script("A fox:", (PNG,), reasoning="Let me see."),
+    Script("I look.", (), tool_calls=[CALL], finish="tool_calls"),
+    Script(None, refusal="I can't.", streamed=[{"refusal": "I can't."}]),
+    Script("Hm.", tool_calls=[CUT], finish="length"),
+]
+WAYS = ["invoke", "stream", "v3"]
+
+
+def began(way: str, version: str) -> list[BaseMessage]:
+    """A conversation of `ChatEmby` with all that it can hold."""
+    seen = [{"type": "text", "text": "A puppy."}, image_block(Image.from_bytes(JPEG))]
+    between = [[HumanMessage("And?")], [ToolMessage(seen, tool_call_id="call_1")], [], []]
+    history: list[BaseMessage] = [SystemMessage("Draw well."), HumanMessage("Draw.")]
+    for turn, after in zip(TURNS, between, strict=True):
+        chat = turn.chat(output_version=version)
+        if way == "v3":
+            message = chat.stream_events("?", version="v3").output
+        else:
+            message = chat.invoke("?") if way == "invoke" else merged(chat.stream("?"))
+        history += [message, *after]
+    return [*history, HumanMessage("Go on.")]
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", WAYS)
+def test_our_conversation_is_continued_by_another_model(way: str, version: str) -> None:
+    """ChatOpenAI sends what the SDK's types and the schema of each state accept."""
+    history = began(way, version)
+    payload = ChatOpenAI(api_key="k")._get_request_payload(hand_over(history))
+    messages: list[dict[str, Any]] = payload["messages"]
+    kind = pydantic.TypeAdapter(list[openai.types.chat.ChatCompletionMessageParam])
+    kind.validate_python(messages)
+    kind.validate_python(convert_to_openai_messages(hand_over(history)))
+    roles = " ".join(message["role"] for message in messages)
+    assert roles == "system user assistant user assistant tool user assistant assistant user"
+    fox, puppy = (messages[n]["content"][0] for n in (3, 6))
+    assert (fox, puppy) == (image_part(PNG), image_part(JPEG, "image/jpeg"))
+    said = [messages[n]["content"] for n in (2, 5, 7, 8)]
+    assert said == ["A fox:", "A puppy.", "I can't.", "Hm."]
+    assert [c["id"] for m in messages for c in m.get("tool_calls", ())] == ["call_1"]
+    for state in SCHEMA_STATES:
+        assert not violations({"model": "m", "messages": messages}, request_schema(state))
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", WAYS)
+def test_our_messages_are_typed_as_they_are(way: str, version: str) -> None:
+    """Without `hand_over` too, all content that another model sends on is of typed parts."""
+    payload = ChatOpenAI(api_key="k")._get_request_payload(began(way, version)[:3])
+    for state in SCHEMA_STATES:
+        body = {"model": "m", "messages": payload["messages"]}
+        assert not violations(body, request_schema(state))
+    assert payload["messages"][2]["content"][0]["text"] == "A fox:"
+
+
+def test_handing_over_changes_no_message_given() -> None:
+    """And images of the last reply come in a message of their own."""
+    script = Script("Two:", streamed=[{"content": "Two:"}, {"images": wire_images((PNG, JPEG))}])
+    drawn = merged(script.chat().stream("Draw."))
+    before = drawn.model_copy(deep=True)
+    reply, shown = hand_over([drawn])
+    assert drawn == before
+    assert (reply.content, shown.type) == ("Two:", "human")
+    assert images_of(shown) == images_of(drawn)
