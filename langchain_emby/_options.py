@@ -2,11 +2,13 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import TypeAdapter
 
 from emby_plugins import JSONSchema, RequestError, ServerTool, Tool
 from langchain_emby._arguments import CALL_SETTINGS, CONVERTED, CORE_OPTIONS, TRACED, is_key_name
@@ -161,7 +163,7 @@ def _to_json_schema(source: object, strict: bool | None) -> JSONSchema:
     if isinstance(source, Mapping):
         named = _named_schema(source)
         strict = named.get("strict") if strict is None else strict
-    elif isinstance(source, type) and is_basemodel_subclass(source):
+    elif isinstance(source, type) and (is_basemodel_subclass(source) or is_dataclass(source)):
         schema = _inline_root(_schema_of_class(source))
         description = inspect.cleandoc(source.__doc__ or "")
         named = {"schema": schema, "name": source.__name__, "description": description}
@@ -194,6 +196,8 @@ def _named_schema(source: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _schema_of_class(model: Any) -> dict[str, Any]:
+    if is_dataclass(model):
+        return TypeAdapter(model).json_schema()
     is_v1 = not hasattr(model, "model_json_schema")
     return cast("dict[str, Any]", model.schema() if is_v1 else model.model_json_schema())
 

@@ -6,18 +6,20 @@ its parsers complete JSON that was cut off, and return None if there is none.
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import is_dataclass
 from operator import itemgetter
 from typing import Any, Literal, cast
 
 from langchain_core import exceptions
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import TypeAdapter
 
 from langchain_emby._options import to_response_format
 
@@ -28,16 +30,17 @@ _MAX_QUOTED = 500
 
 
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
-    """Parses a reply into an instance of a pydantic class, or else into a dict.
+    """Parses a reply into an instance of a pydantic class or dataclass, or else into a dict.
 
     Reads the arguments of the call to `tool_name`, or the text as JSON if it is empty. A stream of
     dicts grows with each chunk. Raises `OutputParserException` for a reply without the call, with
     incomplete JSON, or with data that the class rejects, and LangChain's `ModelRefusalError` for a
-    refusal.
+    refusal. With `has_tools`, a reply that calls one of the other tools instead is None.
     """
 
     target: Any = None
     tool_name: str = ""
+    has_tools: bool = False
 
     @property
     def _type(self) -> str:
@@ -61,12 +64,20 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
 
     def _parse(self, message: BaseMessage) -> Any:
         raise_if_refused(message)
+        if (
+            self.has_tools
+            and not message.text
+            and isinstance(message, AIMessage)
+            and message.tool_calls
+        ):
+            return None
         data = self._read(message)
-        if not is_pydantic(self.target):
+        if not _has_instances(self.target):
             return data
         validate = getattr(self.target, "model_validate", None)
+        validate = validate or getattr(self.target, "parse_obj", None)
         try:
-            return validate(data) if validate else self.target.parse_obj(data)
+            return (validate or TypeAdapter(self.target).validate_python)(data)
         except ValueError as error:
             raise self._error(f"The reply does not match the schema: {error}", message) from error
 
@@ -122,7 +133,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         """The chunks so far, merged, and the dict that they contain so far."""
         chunk = AIMessageChunk(content=item) if isinstance(item, str) else item
         merged = chunk if merged is None else merged + chunk
-        if is_pydantic(self.target):
+        if _has_instances(self.target):
             return merged, None
         if self.tool_name:
             calls = (c for c in merged.tool_calls if c["name"] == self.tool_name)
@@ -145,15 +156,29 @@ def raise_if_refused(message: BaseMessage) -> None:
             raise refusal_error.from_refusal(block, raw_message=message)
 
 
-def is_pydantic(schema: object) -> bool:
-    """Whether the schema is a pydantic class."""
-    return isinstance(schema, type) and is_basemodel_subclass(schema)
+def _has_instances(schema: object) -> bool:
+    """Whether a reply becomes an instance of the schema: of a pydantic class or a dataclass."""
+    return isinstance(schema, type) and (is_basemodel_subclass(schema) or is_dataclass(schema))
+
+
+def choose_method(profile: ModelProfile | None) -> Method:
+    """The method that a model supports: tools, unless its profile excludes them."""
+    if profile is None or profile.get("tool_calling", True):
+        return "function_calling"
+    return "json_schema" if profile.get("structured_output", True) else "json_mode"
 
 
 def to_schema_tool(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
-    """A tool in OpenAI's form whose arguments are an instance of the schema."""
+    """A tool in OpenAI's form whose arguments are an instance of the schema.
+
+    Raises `ValueError` for a schema of anything but objects.
+    """
     response_format = cast("dict[str, Any]", to_response_format(schema, strict=strict))
     named: Mapping[str, Any] = response_format["json_schema"]
+    kind = named["schema"].get("type", "object")
+    if kind != "object":
+        msg = f"A tool takes an object, but {named['name']!r} is of type {kind!r}. Use"
+        raise ValueError(f"{msg} method='json_schema', or a class with a field for it.")
     function = {name: value for name, value in named.items() if name != "schema"}
     return {"type": "function", "function": {**function, "parameters": named["schema"]}}
 

@@ -280,24 +280,34 @@ class ChatEmby(BaseChatEmby):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: Literal["function_calling", "json_schema", "json_mode"] = "function_calling",
+        method: Literal["function_calling", "json_schema", "json_mode"] | None = None,
         include_raw: bool = False,
         strict: bool | None = None,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """A runnable that returns instances of `schema`: pydantic objects, or dicts.
+        """A runnable that returns what `schema` describes.
 
-        `method` is `function_calling` (a tool that the model must call), `json_schema` or
-        `json_mode`, for which the prompt must describe the format. With `include_raw` the result
-        is `{"raw": message, "parsed": ..., "parsing_error": ...}`. A reply that
-        is missing or incomplete is an `OutputParserException`. Raises `ValueError` for an unknown
-        method or a missing schema.
+        Of a pydantic class or a dataclass it returns instances, of other schemas dicts.
+
+        `method` is `function_calling` (a tool that the model must call; the default, unless the
+        model's profile excludes tools), `json_schema`, or `json_mode`, for which the prompt must
+        describe the format. With `include_raw` the result is
+        `{"raw": message, "parsed": ..., "parsing_error": ...}`. `tools` are other tools that the
+        model can call instead of answering, which makes `parsed` None; they require `include_raw`
+        and another method than `function_calling`. A reply that is missing or incomplete is an
+        `OutputParserException`. Raises `ValueError` for an unknown method, a missing schema, or
+        arguments that can't be combined.
         """
+        method = method or structured.choose_method(self.profile)
         if method not in {"function_calling", "json_schema", "json_mode"}:
             msg = f"Unknown method {method!r}. Use function_calling, json_schema or json_mode."
             raise ValueError(msg)
         if schema is None and method != "json_mode":
             msg = f"method={method!r} requires a schema."
+            raise ValueError(msg)
+        if tools and (method == "function_calling" or not include_raw):
+            msg = "tools= requires include_raw=True and method='json_schema' or 'json_mode'."
             raise ValueError(msg)
         if schema is not None:
             details = {"method": method, **({} if strict is None else {"strict": strict})}
@@ -308,11 +318,12 @@ class ChatEmby(BaseChatEmby):
             schema_tool = structured.to_schema_tool(schema, strict=strict)
             tool_name = schema_tool["function"]["name"]
             model = self.bind_tools([schema_tool], tool_choice="any", **kwargs)
-        elif method == "json_schema":
-            model = self.bind(response_format=to_response_format(schema, strict=strict), **kwargs)
         else:
-            model = self.bind(response_format={"type": "json_object"}, **kwargs)
-        parser = structured.StructuredOutputParser(target=schema, tool_name=tool_name)
+            form = schema if method == "json_schema" else {"type": "json_object"}
+            model = self.bind_tools(tools or (), response_format=form, strict=strict, **kwargs)
+        parser = structured.StructuredOutputParser(
+            target=schema, tool_name=tool_name, has_tools=bool(tools)
+        )
         return structured.with_raw(model, parser) if include_raw else model | parser
 
     def _request(

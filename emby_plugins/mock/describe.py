@@ -1,6 +1,8 @@
 """Describe images: measured facts, and the sentences that state them. Nothing is guessed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from PIL import Image, ImageChops, ImageStat
 
@@ -16,12 +18,20 @@ _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/yaml
 _COARSE = [min(255, (level & 0xF0) + 8) for level in range(256)] * 3
 
 
+class ColorShare(NamedTuple):
+    """A color by its name, the percentage of the picture that has it, and a typical `#rrggbb`."""
+
+    name: str
+    share: int
+    hex: str
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What was measured of one picture. Shares and brightness are percentages."""
 
     picture: Picture
-    colors: tuple[tuple[str, int], ...]
+    colors: tuple[ColorShare, ...]
     brightness: int
     mean: Color
     transparent: int
@@ -43,44 +53,67 @@ def measure(picture: Picture) -> Facts:
     return Facts(picture, names, round(light / 2.55), (red, green, blue), transparent)
 
 
-def _named_shares(
-    sample: Image.Image, mask: Image.Image, opaque: int
-) -> tuple[tuple[str, int], ...]:
-    """The names of up to three colors of the sample and how much of it each covers."""
+def _named_shares(sample: Image.Image, mask: Image.Image, opaque: int) -> tuple[ColorShare, ...]:
+    """Up to three colors of the sample, the most frequent first."""
     coarse = sample.point(_COARSE)
     coarse.putalpha(mask)
     counts: dict[str, int] = {}
-    for count, pixel in coarse.getcolors(_SAMPLE_SIDE**2) or []:
+    typical: dict[str, str] = {}
+    for count, pixel in sorted(coarse.getcolors(_SAMPLE_SIDE**2) or [], reverse=True):
         if isinstance(pixel, tuple) and pixel[3]:
             name = color_name(*pixel[:3])
             counts[name] = counts.get(name, 0) + count
+            typical.setdefault(name, f"#{bytes(pixel[:3]).hex()}")
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    shares = [(name, round(100 * count / opaque)) for name, count in ranked[:3]]
-    return tuple((name, share) for name, share in shares if share >= 3) or tuple(shares[:1])
+    shares = [ColorShare(name, round(100 * n / opaque), typical[name]) for name, n in ranked[:3]]
+    return tuple(color for color in shares if color.share >= 3) or tuple(shares[:1])
 
 
-def measurements(facts: Facts) -> dict[str, list[object]]:
-    """What was measured by the names that properties of a JSON schema may have."""
-    picture, names = facts.picture, list[object](name for name, _ in facts.colors)
+def measurements(pictures: Sequence[Picture]) -> list[dict[str, list[object]]]:
+    """What was measured of each picture, by the names that properties of a schema may have.
+
+    A property has several candidates, of which the first that its schema accepts is used. Parts of
+    a picture are objects by the names of their properties.
+    """
+    everything = [_measurements(measure(picture)) for picture in pictures]
+    count: list[object] = [len(everything)]
+    names = ("imagecount", "images", "numimages", "numberimages", "imagestotal", "total", "count")
+    return [{**dict.fromkeys(names, count), **measured} for measured in everything]
+
+
+def _measurements(facts: Facts) -> dict[str, list[object]]:
+    picture, colors = facts.picture, [_color_parts(color) for color in facts.colors]
     width, height = picture.pixels.size
     side = "landscape" if width > height else "portrait" if width < height else "square"
-    size = f"{width}x{height}"
+    size, kind = f"{width}x{height}", picture.format.lower()
     is_transparent = picture.pixels.mode == "RGBA"
     percent, level = facts.brightness, _level(facts)
+    names: list[object] = [color.name for color in facts.colors]
+    dominant: list[object] = (
+        [facts.colors[0].name, facts.colors[0].hex, colors[0]] if colors else []
+    )
     found: dict[str, list[object]] = {
-        "width": [width],
-        "height": [height],
-        "size dimensions resolution": [size],
-        "pixels pixelcount": [width * height],
+        "width w": [width],
+        "height h": [height],
+        "size dimensions dimension dims resolution": [size, [width, height]],
+        "pixels pixelcount totalpixels": [width * height],
         "megapixels": [round(width * height / 1e6, 3)],
-        "aspectratio ratio": [round(width / height, 3), size.replace("x", ":")],
+        "aspectratio aspect ratio": [round(width / height, 3), size.replace("x", ":")],
         "orientation": [side],
-        "format filetype fileformat": [picture.format],
-        "mediatype mimetype contenttype": [f"image/{picture.format.lower()}"],
+        "landscape": [side == "landscape"],
+        "portrait": [side == "portrait"],
+        "square": [side == "square"],
+        "format fmt filetype fileformat": [picture.format],
+        "extension ext fileextension suffix": [kind.replace("jpeg", "jpg")],
+        "mediatype mimetype mime contenttype": [f"image/{kind}"],
         "brightness lightness": [percent, percent / 100, level],
         "tone exposure": [level],
-        "colors dominantcolors maincolors palette": [names],
-        "dominantcolor maincolor primarycolor color": names[:1],
+        "colors dominantcolors maincolors primarycolors colorpalette palette colornames": [
+            names,
+            colors,
+        ],
+        "dominantcolor maincolor primarycolor color": dominant,
+        "dominantcolorhex maincolorhex primarycolorhex": dominant[1:2],
         "secondarycolor": names[1:2],
         "meancolor averagecolor hex colorhex": [f"#{bytes(facts.mean).hex()}"],
         "transparency transparent alpha alphachannel": [is_transparent, facts.transparent],
@@ -88,7 +121,20 @@ def measurements(facts: Facts) -> dict[str, list[object]]:
         "animated animation": [picture.frames > 1],
         "description caption summary alttext alt": [f"The image is {_description(facts)}."],
     }
+    return _by_name(found)
+
+
+def _by_name(found: dict[str, list[object]]) -> dict[str, list[object]]:
     return {name: values for names, values in found.items() for name in names.split()}
+
+
+def _color_parts(color: ColorShare) -> dict[str, list[object]]:
+    found: dict[str, list[object]] = {
+        "name color label": [color.name, color.hex],
+        "hex hexcode code": [color.hex],
+        "share percentage percent coverage proportion": [color.share, color.share / 100],
+    }
+    return _by_name(found)
 
 
 def describe(facts: list[Facts]) -> list[str]:
@@ -107,7 +153,7 @@ def _description(facts: Facts) -> str:
     if picture.address is not None:
         clauses = [f"{picture.address} (not fetched; the mock generated a placeholder of {size})"]
     if facts.colors:
-        *others, last = (f"{name} ({share}%)" for name, share in facts.colors)
+        *others, last = (f"{color.name} ({color.share}%)" for color in facts.colors)
         clauses.append(f"mostly {', '.join(others)}{' and ' if others else ''}{last}")
     clauses.append(f"{_level(facts)} (brightness {facts.brightness}%)")
     if facts.transparent:

@@ -3,7 +3,7 @@
 import json
 import re
 
-from emby_plugins.mock.requests import ChatRequest
+from emby_plugins.mock.requests import SYSTEM_ROLES, ChatRequest
 from emby_plugins.mock.schema_instance import instance
 from emby_plugins.mock.schema_validation import JsonObject
 from emby_plugins.mock.values import Values
@@ -12,6 +12,7 @@ _MAX_TEXT = 50_000
 _MAX_BRACES = 50
 _MAX_KEYS = 50
 _SENTENCE = re.compile(r"[^.!?\n]+")
+_WANTS_JSON = re.compile(r"\bJSON\b[^.]{0,40}\bschema\b", re.IGNORECASE)
 _MENTIONS_KEYS = re.compile(r"\b(?:keys?|fields?|propert(?:y|ies))\b", re.IGNORECASE)
 _QUOTED_KEY = re.compile(r"(?<!\w)['\"`]([\w-]{1,60})['\"`](?!\w)")
 _LISTED_KEYS = re.compile(
@@ -29,13 +30,27 @@ def json_reply(request: ChatRequest, values: Values) -> str:
     return json.dumps(instance(schema, values), ensure_ascii=False)
 
 
+def wants_json(request: ChatRequest) -> bool:
+    """Whether JSON is requested: by `response_format`, or in a prompt that contains the schema."""
+    return request.response_format != "text" or any(
+        _WANTS_JSON.search(text) and _embedded_schema(text)[1] for text in _prompts(request)
+    )
+
+
+def _prompts(request: ChatRequest) -> list[str]:
+    roles = ("user", *SYSTEM_ROLES)
+    return [m.text[:_MAX_TEXT] for m in reversed(request.messages) if m.role in roles]
+
+
 def _schema_in_prompts(request: ChatRequest, values: Values) -> JsonObject:
-    roles = ("user", "system", "developer")
-    texts = [m.text[:_MAX_TEXT] for m in reversed(request.messages) if m.role in roles]
+    texts = _prompts(request)
     for text in texts:
-        schema = _embedded_schema(text)
+        schema, source = _embedded_schema(text)
         if schema is not None:
-            return {"type": "object", **schema}
+            # The schema itself has no values to copy.
+            values.strings[:] = [v for v in values.strings if f'"{v}"' not in source]
+            values.prompt = values.prompt.replace(source, "")
+            return schema if "$ref" in schema else {"type": "object", **schema}
     for text in texts:
         keys = _keys(text)
         if keys:
@@ -51,10 +66,11 @@ def _value_of(key: str, values: Values) -> JsonObject:
     return {"type": "string"} if measured is None else {"const": measured}
 
 
-def _embedded_schema(text: str) -> JsonObject | None:
-    """The last JSON schema in a text: instructions put examples before it."""
+def _embedded_schema(text: str) -> tuple[JsonObject | None, str]:
+    """The last JSON schema in a text, and its source: instructions put examples before it."""
     decoder = json.JSONDecoder()
     found: JsonObject | None = None
+    source = ""
     at = text.find("{")
     for _ in range(_MAX_BRACES):
         if at < 0:
@@ -64,10 +80,19 @@ def _embedded_schema(text: str) -> JsonObject | None:
         except (ValueError, RecursionError):
             end = at + 1
         else:
-            if isinstance(value, dict) and isinstance(value.get("properties"), dict):
-                found = value
+            schema = _schema_of(value)
+            found, source = (schema, text[at:end]) if schema is not None else (found, source)
         at = text.find("{", end)
-    return found
+    return found, source
+
+
+def _schema_of(value: object) -> JsonObject | None:
+    """The schema that an object in a prompt is, or has in it, as OpenAI's dicts do."""
+    if not isinstance(value, dict):
+        return None
+    if isinstance(value.get("properties"), dict) or {"$ref", "$defs"} <= value.keys():
+        return value
+    return _schema_of(value.get("json_schema") or value.get("schema"))
 
 
 def _keys(text: str) -> list[str]:

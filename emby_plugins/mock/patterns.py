@@ -13,15 +13,21 @@ _MAX_LENGTH = 256
 _CANDIDATES = "aA0-_ .:/@#xyz"
 
 
-def example_of(pattern: str) -> str | None:
-    """A short string that `pattern` accepts; None for look-around, back references and errors."""
+def example_of(pattern: str, least: int = 0) -> str | None:
+    """A short string that `pattern` accepts, of `least` characters if it can be that long.
+
+    None for look-around, back references and errors.
+    """
     try:
-        return _example(_parser.parse(pattern[:_MAX_LENGTH]))
+        tokens = _parser.parse(pattern[:_MAX_LENGTH])
+        text = _example(tokens, 1)
+        return text if len(text) >= least else _example(tokens, least)
     except (re.error, ValueError, OverflowError, RecursionError, StopIteration):
         return None
 
 
-def _example(tokens: Any) -> str:
+def _example(tokens: Any, times: int) -> str:
+    """An example in which everything that may repeat does so `times`."""
     text = ""
     for kind, value in tokens:
         match str(kind):
@@ -30,14 +36,14 @@ def _example(tokens: Any) -> str:
             case "ANY" | "NOT_LITERAL" | "IN":
                 text += _character(kind, value)
             case "BRANCH":
-                text += _example(value[1][0])
+                text += _example(value[1][0], times)
             case "SUBPATTERN":
-                text += _example(value[-1])
+                text += _example(value[-1], times)
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 least, most, inner = value
-                once = _example(inner)
+                once = _example(inner, times)
                 # One of an optional thing reads better than none.
-                count = least or int(most > 1)
+                count = max(least, min(most, times)) if most > 1 else least
                 if count * len(once) > _MAX_LENGTH:
                     raise ValueError("the example would be too long")
                 text += once * count if once else ""

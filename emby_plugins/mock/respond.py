@@ -16,7 +16,7 @@ from emby_plugins.mock.describe import describe, describe_file, measure, measure
 from emby_plugins.mock.edit import names_an_edit
 from emby_plugins.mock.errors import ApiError, InputImageError, ProviderFailure
 from emby_plugins.mock.image_files import Attachment, Opener, Picture, edit_all, generate_all
-from emby_plugins.mock.json_mode import json_reply
+from emby_plugins.mock.json_mode import json_reply, wants_json
 from emby_plugins.mock.models import MOCK, Route, models_of
 from emby_plugins.mock.requests import (
     SYSTEM_ROLES,
@@ -223,12 +223,12 @@ def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> Rep
     if not model.text:
         return _edit(text, turn.pictures) if turn.pictures else _generate(text, request)
     if model.tools and (turn.results is None or request.demands_tool):
-        called = _tool_calls(calls(request, turn.text), digest)
+        called = _tool_calls(calls(request, turn.text, measurements(turn.pictures)), digest)
         if called:
             return Reply(tool_calls=called, finish_reason="tool_calls", plan="call a tool")
-    if request.response_format != "text":
+    if wants_json(request):
         found = [*(turn.results or ()), *turn.sentences()]
-        values = Values.of(turn.text, found, [measurements(measure(p)) for p in turn.pictures])
+        values = Values.of(turn.text, found, measurements(turn.pictures))
         return Reply(json_reply(request, values), plan="answer in JSON")
     if turn.results is not None:
         returned = " ".join(filter(None, turn.results))

@@ -1,22 +1,33 @@
 """Generate an instance of a JSON schema, from the request's values if they fit.
 
-Bounded for every schema: depth, number of values, lengths. Past a bound only what is required is
-generated. A schema that nothing satisfies gets the nearest thing to an instance.
+Bounded for every schema: depth, number of values, lengths. Past the first bounds only what is
+required is generated. A schema that nothing satisfies gets the nearest thing to an instance.
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 from emby_plugins.mock.patterns import example_of
+from emby_plugins.mock.schema_algebra import (
+    bound,
+    kind_of,
+    list_of,
+    merge,
+    names_of,
+    unlike,
+    without,
+)
 from emby_plugins.mock.schema_validation import JsonObject
 from emby_plugins.mock.values import Values
 
-_MAX_DEPTH = 32
+_MAX_DEPTH = 100
+_MAX_REFERENCES = 32
 _GENEROUS_DEPTH = 6
 _MAX_VALUES = 2_000
+_MAX_REQUIRED = 20_000
 _MAX_ITEMS = 50
 _MAX_LENGTH = 10_000
-_LARGEST = 1e300
 _FORMATS = {
     "date": "2026-01-31", "time": "12:30:00Z", "date-time": "2026-01-31T12:30:00Z",
     "duration": "PT5M", "email": "mock@example.com", "idn-email": "mock@example.com",
@@ -24,7 +35,15 @@ _FORMATS = {
     "uri": "https://example.com/", "url": "https://example.com/",
     "uri-reference": "https://example.com/", "uuid": "00000000-0000-4000-8000-000000000000",
     "regex": "^.*$", "json-pointer": "/a", "binary": "mock", "byte": "bW9jaw==",
+    "base64": "bW9jaw==", "base64url": "bW9jaw==", "json-string": "{}",
+    "ipvanyaddress": "192.0.2.1", "ipvanynetwork": "192.0.2.0/24",
 }  # fmt: skip
+_KINDS = ("string", "integer", "number", "boolean", "array", "object")
+# What an object of any names has if an image was measured.
+_FACTS = {"integer": ("width", "height"), "number": ("width", "height"),
+          "string": ("format", "orientation")}  # fmt: skip
+_ORDINALS = {"first": 1, "before": 1, "second": 2, "after": 2, "third": 3, "fourth": 4}
+_ORDINAL = re.compile(rf"(?:^|_)({'|'.join(_ORDINALS)})(?:_|$)|([1-9])$")
 
 
 def instance(schema: JsonObject, values: Values) -> object:
@@ -40,22 +59,31 @@ class _Generator:
 
     def value(self, schema: object, key: str, depth: int) -> object:
         self._left -= 1
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH or self._left < -_MAX_REQUIRED:
             return None
         if not isinstance(schema, Mapping):
             return self._values.next_string(key)
         schema = self._resolve(schema)
+        if isinstance(schema.get("not"), Mapping):
+            return self._not(schema["not"], without(schema, "not"), key, depth)
         if "const" in schema:
             return schema["const"]
-        enum = _list(schema, "enum")
+        enum = list_of(schema, "enum")
         if enum:
             return self._option_of(enum, key)
         for keyword in ("anyOf", "oneOf"):
-            if _list(schema, keyword):
-                rest = {name: value for name, value in schema.items() if name != keyword}
-                option = self._choose(_list(schema, keyword), key, depth)
-                return self.value(_merge(rest, option), key, depth + 1)
+            if list_of(schema, keyword):
+                option = self._choose(list_of(schema, keyword), key, depth)
+                return self.value(merge(without(schema, keyword), option), key, depth + 1)
         return self._typed(schema, key, depth)
+
+    def _not(self, refused: object, schema: JsonObject, key: str, depth: int) -> object:
+        """A value that is none of the values, or not of the type, that are refused."""
+        assert isinstance(refused, Mapping)
+        values = [*list_of(refused, "enum"), *([refused["const"]] if "const" in refused else [])]
+        if not values and "type" not in schema:
+            schema = {**schema, "type": [k for k in _KINDS if k != refused.get("type")]}
+        return unlike(values, self.value(schema, key, depth), schema)
 
     def _option_of(self, enum: list[object], key: str) -> object:
         """The option that was measured, or that the prompt mentions; else the first."""
@@ -66,16 +94,21 @@ class _Generator:
         return next((option for option in enum if self._values.mentions(option)), enum[0])
 
     def _choose(self, options: list[object], key: str, depth: int) -> JsonObject:
-        """The first option that is not null; null at depth, or for a number nobody measured."""
+        """The option that the prompt names, else the first that is not null.
+
+        Null at depth, or for a number nobody measured.
+        """
         schemas = [self._resolve(option) for option in options if isinstance(option, Mapping)]
-        nulls = [schema for schema in schemas if schema.get("type") == "null"]
-        others = [schema for schema in schemas if schema.get("type") != "null"]
+        nulls = [schema for schema in schemas if kind_of(schema) == "null"]
+        others = [schema for schema in schemas if kind_of(schema) != "null"]
         if not self._is_generous(depth):
             # Leaves before branches: how a recursive schema comes to its end.
-            others.sort(key=lambda schema: schema.get("type") in ("object", "array", None))
+            others.sort(key=lambda schema: kind_of(schema) in ("object", "array", None))
             others = nulls + others
-        elif nulls and others and self._is_unmeasured(others[0].get("type"), key):
+        elif nulls and others and self._is_unmeasured(kind_of(others[0]), key):
             others = nulls
+        else:
+            others.sort(key=lambda schema: not any(map(self._values.mentions, names_of(schema))))
         return (others or nulls or [{}])[0]
 
     def _is_unmeasured(self, kind: object, key: str) -> bool:
@@ -88,20 +121,19 @@ class _Generator:
     def _is_generous(self, depth: int) -> bool:
         return depth < _GENEROUS_DEPTH and self._left > 0
 
-    def _resolve(self, schema: JsonObject) -> JsonObject:
-        """The schema with `$ref` followed and `allOf` merged into it."""
-        for _ in range(_MAX_DEPTH):
-            reference, parts = schema.get("$ref"), schema.get("allOf")
+    def _resolve(self, schema: JsonObject, depth: int = 0) -> JsonObject:
+        """The schema with `$ref` followed, and `allOf` and `if` with `then` merged into it."""
+        for _ in range(_MAX_REFERENCES):
+            self._left -= depth > 0
+            reference, parts = schema.get("$ref"), list_of(schema, "allOf")
             if isinstance(reference, str):
-                rest = {name: value for name, value in schema.items() if name != "$ref"}
-                schema = _merge(self._lookup(reference), rest)
-            elif isinstance(parts, list):
-                schema = {name: value for name, value in schema.items() if name != "allOf"}
-                for part in (part for part in parts if isinstance(part, Mapping)):
-                    target = part.get("$ref")
-                    schema = _merge(
-                        schema, self._lookup(target) if isinstance(target, str) else part
-                    )
+                schema = merge(self._lookup(reference), without(schema, "$ref"))
+            elif parts or "if" in schema:
+                parts = [*parts, schema.get("if"), schema.get("then")]
+                schema = without(schema, "allOf", "if", "then", "else")
+                if depth < _MAX_REFERENCES and self._left > -_MAX_REQUIRED:
+                    for part in (part for part in parts if isinstance(part, Mapping)):
+                        schema = merge(schema, self._resolve(part, depth + 1))
             else:
                 break
         return schema
@@ -123,9 +155,9 @@ class _Generator:
             kinds = [name for name in kind if name != "null"]
             is_null = not kinds or ("null" in kind and self._is_unmeasured(kinds[0], key))
             kind = "null" if is_null else kinds[0]
-        if kind == "object" or (kind is None and "properties" in schema):
-            return self._object(schema, depth)
-        if kind == "array" or (kind is None and "items" in schema):
+        if kind == "object" or (kind is None and {"properties", "required"} & schema.keys()):
+            return self._object(schema, key, depth)
+        if kind == "array" or (kind is None and {"items", "prefixItems"} & schema.keys()):
             return self._array(schema, key, depth)
         if kind in ("integer", "number"):
             return self._number(schema, key, whole=kind == "integer")
@@ -134,53 +166,115 @@ class _Generator:
             return measured if measured is not None else not self._values.measured
         return None if kind == "null" else self._string(schema, key)
 
-    def _object(self, schema: JsonObject, depth: int) -> dict[str, object]:
+    def _object(self, schema: JsonObject, key: str, depth: int) -> dict[str, object]:
         properties, extra = schema.get("properties"), schema.get("additionalProperties")
         properties = properties if isinstance(properties, Mapping) else {}
-        required = [name for name in _list(schema, "required") if isinstance(name, str)]
-        extra_schema = extra if isinstance(extra, Mapping) else {"type": "string"}
+        required = [name for name in list_of(schema, "required") if isinstance(name, str)]
+        outer = self._values.part
+        part = self._values.measurement(key, lambda value: isinstance(value, Mapping))
+        self._values.part = part if isinstance(part, Mapping) else outer
         result: dict[str, object] = {}
         for name, inner in properties.items():
             if name in required or self._is_generous(depth):
-                result[name] = self.value(inner, name, depth + 1)
+                result[name] = self._member(inner, name, depth)
+        dependent = schema.get("dependentRequired")
+        for name in [*result] if isinstance(dependent, Mapping) else ():
+            required += [other for other in list_of(dependent, name) if isinstance(other, str)]
         for name in required:
             if name not in result:
-                result[name] = self.value(extra_schema, name, depth + 1)
-        least = int(_bound(schema, "minProperties", 0))
-        if not properties and isinstance(extra, Mapping) and self._is_generous(depth):
-            least = max(1, least)
-        for number in range(min(_MAX_ITEMS, least) - len(result)):
-            result[f"key{number + 1}"] = self.value(extra_schema, "", depth + 1)
+                inner = properties.get(name, extra if isinstance(extra, Mapping) else {})
+                result[name] = self._member(inner, name, depth)
+        self._add_names(result, schema, depth)
+        self._values.part = outer
         return result
 
+    def _add_names(self, result: dict[str, object], schema: JsonObject, depth: int) -> None:
+        """Properties of any name, if they are demanded, or are all that there is."""
+        inner, name_schema = schema.get("additionalProperties"), schema.get("propertyNames")
+        patterns = schema.get("patternProperties")
+        if isinstance(patterns, Mapping) and patterns:
+            pattern, inner = next(iter(patterns.items()))
+            name_schema = {"pattern": pattern}
+        inner = self._resolve(inner) if isinstance(inner, Mapping) else None
+        least, generous = int(bound(schema, "minProperties", 0)), self._is_generous(depth)
+        if not schema.get("properties") and inner is not None and generous:
+            least = max(least, 1)
+        names: list[str] = []
+        if not isinstance(name_schema, Mapping) and least:
+            facts = _FACTS.get(str(kind_of(inner)), ())
+            names = [n for n in facts if self._values.measurement(n, lambda _: True) is not None]
+            names = names[: int(bound(schema, "maxProperties", math.inf))]
+        for number in range(1, min(_MAX_ITEMS, max(least, len(names))) - len(result) + 1):
+            name = names[number - 1] if number <= len(names) else f"key{number}"
+            if isinstance(name_schema, Mapping):
+                made = self.value({"type": "string", **name_schema}, name, depth + 1)
+                name = str(unlike([*result], made, self._resolve(name_schema)))
+            result[name] = self._member(inner or {"type": "string"}, name, depth)
+
+    def _member(self, schema: object, name: str, depth: int) -> object:
+        """The value of a property, about the image that its name counts: `image_2`, `second`."""
+        before, match = self._values.image, _ORDINAL.search(name.lower())
+        if match and len(self._values.measured) > 1:
+            number = _ORDINALS.get(match[1]) or int(match[2])
+            self._values.image = min(number, len(self._values.measured)) - 1
+        value = self.value(schema, name, depth + 1)
+        self._values.image = before
+        return value
+
     def _array(self, schema: JsonObject, key: str, depth: int) -> list[object]:
-        measured = self._values.measurement(key, lambda value: isinstance(value, list))
-        first, items = _list(schema, "prefixItems")[:_MAX_ITEMS], schema.get("items", {})
+        items = schema.get("items", {})
+        first = items if isinstance(items, list) else list_of(schema, "prefixItems")
+        first, items = first[:_MAX_ITEMS], {} if isinstance(items, list) else items
+        items = self._resolve(items) if isinstance(items, Mapping) else items
         generous = self._is_generous(depth)
-        least, most = int(_bound(schema, "minItems", 0)), int(_bound(schema, "maxItems", math.inf))
+        least, most = int(bound(schema, "minItems", 0)), bound(schema, "maxItems", math.inf)
+        most = min(most, len(first)) if items is False else most
+        measured = self._measured_items(first or [items], key)
+        if measured and (not first or len(measured) == len(first)):
+            measured += measured[-1:] * (min(least, _MAX_ITEMS) - len(measured))
+            return measured[: int(min(most, len(measured)))]
         count = max(least, len(first) or 1) if generous else least
-        if isinstance(measured, list) and not first and _kind(items) == "string":
-            return measured[: max(0, most)] + measured[-1:] * (min(least, 50) - len(measured))
-        if generous and _kind(items) in ("object", None):
-            count = max(count, len(self._values.measured))  # an item for each image
+        contained = schema.get("contains")
+        if isinstance(contained, Mapping):
+            first, count = [merge(items, contained)], max(count, 1)  # type: ignore[arg-type]
+        parts = self._values.measurement(key, _is_list_of_parts) or []
+        assert isinstance(parts, list)
+        if generous and kind_of(items) in ("object", None):
+            # An item for each image, or for each part of one.
+            count = max(count, len(parts) or len(self._values.measured))
         values: list[object] = []
-        for index in range(min(count, most, _MAX_ITEMS)):
-            self._values.image = index if len(self._values.measured) > 1 else 0
+        image, part = self._values.image, self._values.part
+        for index in range(int(min(count, most, _MAX_ITEMS))):
+            if not parts and len(self._values.measured) > 1:
+                self._values.image = index
+            self._values.part = parts[index] if index < len(parts) else part
             inner = first[index] if index < len(first) else items
-            value = self.value(inner, key, depth + 1)
-            values.append(_unlike(values, value, inner) if schema.get("uniqueItems") else value)
+            value = self.value(inner, "" if parts else key, depth + 1)
+            values.append(unlike(values, value, inner) if schema.get("uniqueItems") else value)
+        self._values.image, self._values.part = image, part
         return values
+
+    def _measured_items(self, schemas: list[object], key: str) -> list[object]:
+        """The items of a measured list that schemas of one kind accept."""
+        kinds, options = {*map(kind_of, schemas)}, list_of(schemas[0], "enum")
+        type_ = str if kinds == {"string"} else int if kinds <= {"integer", "number"} else ()
+        found = self._values.measurement(
+            key,
+            lambda value: isinstance(value, list) and all(isinstance(v, type_) for v in value),
+        )
+        items = found if isinstance(found, list) else []
+        return [item for item in items if item in (options or items)]
 
     def _number(self, schema: JsonObject, key: str, *, whole: bool) -> float:
         step = 1 if whole else 0.5
-        least, most = _bound(schema, "minimum", -math.inf), _bound(schema, "maximum", math.inf)
-        above = _bound(schema, "exclusiveMinimum", -math.inf)
-        below = _bound(schema, "exclusiveMaximum", math.inf)
+        least, most = bound(schema, "minimum", -math.inf), bound(schema, "maximum", math.inf)
+        above = bound(schema, "exclusiveMinimum", -math.inf)
+        below = bound(schema, "exclusiveMaximum", math.inf)
         low, high = max(least, above + step), min(most, below - step)
         if low > high:
             # The step is too large for the space between exclusive bounds: take its middle.
             low = high = (max(least, above) + min(most, below)) / 2
-        multiple = _bound(schema, "multipleOf", 0)
+        multiple = bound(schema, "multipleOf", 0)
         measured = self._values.measurement(key, lambda value: _is_within(value, low, high, whole))
         number: float | None = measured  # type: ignore[assignment]  # `_is_within` knows
         if number is None:
@@ -195,59 +289,22 @@ class _Generator:
 
     def _string(self, schema: JsonObject, key: str) -> str:
         pattern, name = schema.get("pattern"), str(schema.get("format"))
-        text = example_of(pattern) if isinstance(pattern, str) else None
+        least = min(int(bound(schema, "minLength", 0)), _MAX_LENGTH)
+        most = max(0, int(bound(schema, "maxLength", _MAX_LENGTH)))
+        text = example_of(pattern, least) if isinstance(pattern, str) else None
         if text is None and not isinstance(pattern, str):
+            name = "uuid" if name.startswith("uuid") else name
             text = self._values.typed(name) or _FORMATS.get(name)
         if text is None:
             measured = self._values.measurement(key, lambda value: isinstance(value, str))
             text = str(measured) if measured is not None else self._values.next_string(key)
-        least = min(int(_bound(schema, "minLength", 0)), _MAX_LENGTH)
-        most = int(_bound(schema, "maxLength", _MAX_LENGTH))
-        return text.ljust(least, ".")[: max(0, most)]
+        return text.ljust(least, ".")[:most]
 
 
-def _kind(schema: object) -> object:
-    return schema.get("type") if isinstance(schema, Mapping) else None
-
-
-def _list(schema: JsonObject, key: str) -> list[object]:
-    value = schema.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _bound(schema: JsonObject, key: str, default: float) -> float:
-    value = schema.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default if default < math.inf or not key.startswith("max") else _LARGEST
-    return value if abs(value) < _LARGEST else default
+def _is_list_of_parts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) for item in value)
 
 
 def _is_within(value: object, low: float, high: float, whole: bool) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and low <= value <= high and (not whole or value == int(value))  # type: ignore[operator,call-overload]
-
-
-def _merge(first: JsonObject, second: JsonObject) -> JsonObject:
-    """Both schemas at once: properties and requirements united, else the second wins."""
-    merged: dict[str, object] = {**first, **second}
-    for key in ("properties", "$defs", "definitions"):
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            merged[key] = {**a, **b}
-    required = [*_list(first, "required"), *_list(second, "required")]
-    return merged | ({"required": required} if required else {})
-
-
-def _unlike(values: list[object], value: object, schema: object) -> object:
-    """`value`, changed until it is not among `values`."""
-    enum = _list(schema, "enum") if isinstance(schema, Mapping) else []
-    if enum:
-        return next((option for option in enum if option not in values), value)
-    for number in range(2, _MAX_ITEMS + 2):
-        if value not in values:
-            break
-        if isinstance(value, str):
-            value = f"{value} {number}"
-        elif isinstance(value, int | float):
-            value = value + 1
-    return value

@@ -14,7 +14,7 @@ The rule for `required`: the first tool, and after each round of results the nex
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from emby_plugins.mock import intent
 from emby_plugins.mock.errors import ProviderFailure
@@ -38,12 +38,19 @@ _COMMON = frozenset(
 )
 
 
-def calls(request: ChatRequest, text: str) -> list[tuple[str, str]]:
-    """The calls to make, as names and JSON arguments; empty when none is called for."""
+def calls(
+    request: ChatRequest, text: str, measured: Sequence[Mapping[str, Sequence[object]]] = ()
+) -> list[tuple[str, str]]:
+    """The calls to make, as names and JSON arguments; empty when none is called for.
+
+    What was `measured` of the images is for calls that are demanded: they are often not calls, but
+    the form of an answer.
+    """
+    measured = measured if request.demands_tool else ()
     return [
         (tool.name, json.dumps(arguments, ensure_ascii=False))
         for tool in _chosen(request, text[:_MAX_TEXT])
-        for arguments in _arguments(tool, text, _image_ids(request))
+        for arguments in _arguments(tool, text, _image_ids(request), measured)
     ][:_MAX_CALLS]
 
 
@@ -129,26 +136,33 @@ def _main_words(text: str) -> frozenset[str]:
     return frozenset(word for word in words if word not in _COMMON and f"{word}s" not in _COMMON)
 
 
-def _arguments(tool: Tool, text: str, image_ids: list[object]) -> list[object]:
-    values = Values.of(text)
-    refers_back = image_ids and intent.refers_back(text) and not intent.wants_new_image(text)
-    keep = ("images", "image_ids") if refers_back else ()
-    values.measured = [{name: [image_ids] for name in keep}] if keep else []
-    schema = {**_without_defaults(tool.parameters, keep), "type": "object"}
+def _arguments(
+    tool: Tool,
+    text: str,
+    image_ids: list[object],
+    measured: Sequence[Mapping[str, Sequence[object]]],
+) -> list[object]:
+    values = Values.of(text, measured=measured)
+    if image_ids and intent.refers_back(text) and not intent.wants_new_image(text):
+        ids = {"images": [image_ids], "imageids": [image_ids]}
+        values.measured = [{**image, **ids} for image in measured or [{}]]
+    schema = {**_without_defaults(tool.parameters, values), "type": "object"}
     count = _joined_values(schema, values) if " and " in text else 1
     # Each call takes up the values that the one before left.
     return [instance(schema, values) for _ in range(min(count, _MAX_CALLS))]
 
 
-def _without_defaults(schema: JsonObject, keep: Sequence[str]) -> JsonObject:
-    """The schema without optional properties that have a default."""
+def _without_defaults(schema: JsonObject, values: Values) -> JsonObject:
+    """The schema without optional properties that have a default and were not measured."""
     properties, required = schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict) or not isinstance(required, list):
         return schema
     kept = {
         name: inner
         for name, inner in properties.items()
-        if name in required or name in keep or not (isinstance(inner, dict) and "default" in inner)
+        if name in required
+        or not (isinstance(inner, dict) and "default" in inner)
+        or values.measurement(name, lambda _: True) is not None
     }
     return {**schema, "properties": kept}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from emby_plugins.mock.colors import COLOR_WORD
 
 _MAX_TEXT = 10_000
+_MAX_KEY = 200
 _QUOTED = re.compile(
     r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)|“([^”\n]{1,200})”|`([^`\n]{1,200})`"
 )
@@ -22,11 +23,13 @@ _TYPED = {
 }
 _WHOLE_PROMPT = frozenset({"", "prompt", "query", "question", "instruction", "input", "text"})
 _IGNORED_NAMES = frozenset({"I", "JSON", "API", "PDF", "URL"})
-# `imageWidth`, `width_px` and `is_animated` are `width`, `width` and `animated`.
-_AFFIXES = re.compile(
-    r"^(?:(?:is|has|the|image|picture|photo|file|source|original)(?=[A-Z_ -]))+|"
-    r"(?:(?<=[a-z])(?=[A-Z])|[_ -])(?:in)?(?:px|pixels?|percent(?:age)?|pct|names?)$",
-    re.IGNORECASE,
+_KEY_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+# `imageWidth`, `width_in_px` and `is_animated` are `width`, `width` and `animated`.
+_FILLERS = frozenset(
+    _KEY_WORD.findall(
+        "is has the of in image picture photo file source original actual px pixel pixels percent "
+        "percentage pct name names value list"
+    )
 )
 
 
@@ -35,7 +38,7 @@ class Values:
     """The values of one request, each used once; then the prompt itself.
 
     `measured` has, for each image, candidates by the name of a property. `image` is the index of
-    the one that is being described.
+    the one that is being described, and `part` the measurements of a part of it.
     """
 
     prompt: str
@@ -43,6 +46,7 @@ class Values:
     numbers: list[float] = field(default_factory=list)
     measured: Sequence[Mapping[str, Sequence[object]]] = ()
     image: int = 0
+    part: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -84,17 +88,20 @@ class Values:
         return match[0] if match else None
 
     def mentions(self, value: object) -> bool:
-        """Whether the prompt has `value` in it."""
-        return isinstance(value, str) and bool(value) and value.lower() in self.prompt.lower()
+        """Whether the prompt has `value` in it, as words of its own."""
+        if not isinstance(value, str) or not value:
+            return False
+        return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", self.prompt, re.I) is not None
 
     def measurement(self, key: str, fits: Callable[[object], bool]) -> object | None:
         """The first measurement called `key` that fits, or None."""
         if not self.measured or not key:
             return None
         image = self.measured[min(self.image, len(self.measured) - 1)]
-        for name in (key, _AFFIXES.sub("", _AFFIXES.sub("", key))):
-            found = image.get(re.sub("[^a-z]", "", name.lower().replace("colour", "color")), ())
-            for value in found:
+        words = _KEY_WORD.findall(key[:_MAX_KEY].replace("olour", "olor").replace("grey", "gray"))
+        words = [word.lower() for word in words]
+        for name in ("".join(words), "".join(word for word in words if word not in _FILLERS)):
+            for value in self.part.get(name) or image.get(name, ()):
                 if fits(value):
                     return value
         return None
