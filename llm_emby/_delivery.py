@@ -8,15 +8,16 @@ import errno
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-import click
-
 from emby_plugins import Image, InvalidImageError
+from llm_emby._image_files import interruption
+from llm_emby._status_line import StatusLine
 
 if TYPE_CHECKING:
     from llm_emby._generation import ImageResult
@@ -26,7 +27,11 @@ Form = Literal["paths", "bytes", "json"]
 
 
 class Delivery:
-    """Prints results, warnings and errors as they come, around a progress bar on a terminal."""
+    """Prints results, warnings and errors as they come; on a terminal also how far it is.
+
+    `show` are called with each image before its path is printed, which is thus the last thing on
+    the screen.
+    """
 
     def __init__(
         self, form: Form, count: int, show: Iterable[Callable[[Path, Image], object]] = ()
@@ -42,34 +47,32 @@ class Delivery:
         self._bytes_are_written = False
         self._is_pipe_closed = False
         self._output_error = ""
-        # On a pipe click would print just the label.
-        self._bar = click.progressbar(
-            length=count,
-            label="Generating",
-            file=sys.stderr,
-            show_pos=True,
-            hidden=not sys.stderr.isatty(),
-        )
+        self._done = 0
+        self._start = time.monotonic()
+        self._status = StatusLine()
 
     def __enter__(self) -> Self:
-        self._bar.__enter__()
+        self.tick()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._bar.__exit__(kind, error, None)
+        self._status.clear()
         if self._form == "json":
             # ASCII, which every encoding can write.
             text = json.dumps([result.facts() for result in self._results], indent=2)
             self._write(f"{text}\n".encode(), f"Images saved: {', '.join(map(str, self.saved))}")
-        if isinstance(error, KeyboardInterrupt) and self.saved:
-            count = "1 image was" if len(self.saved) == 1 else f"{len(self.saved)} images were"
-            self._say(f"Interrupted. {count} saved:")
-            for path in self.saved:
-                click.echo(f"  {path}", err=True)
+        if isinstance(error, KeyboardInterrupt):
+            self._status.say(interruption(self.saved))
         elif error is None and self._failures and self._count > 1:
-            self._say(f"{self._bar.pos} of {self._count} requests succeeded.")
+            self._status.say(f"{self._done} of {self._count} requests succeeded.")
+
+    def tick(self) -> None:
+        """Show how far it is, on a terminal."""
+        seconds = int(time.monotonic() - self._start)
+        done = f" {self._done} of {self._count}" if self._count > 1 else ""
+        self._status.show(f"Generating{done}, {seconds} s")
 
     def deliver(self, result: "ImageResult") -> None:
         """Print an image that is saved, or the URL of one, which is never fetched."""
@@ -84,15 +87,20 @@ class Delivery:
 
     def _image(self, path: Path, digest: str) -> None:
         self.saved.append(path)
+        self._display(path)
         if self._form == "paths":
             self._line(str(path), f"The image is saved at {path}.")
         elif self._form == "bytes" and self._bytes_are_written:
             self.warn(f"The reply has more than one image. This one is saved at {path}.")
         elif self._form == "bytes":
             self._bytes(Image(path=path), f"The image is saved at {path}.")
+        self.tick()
         if digest in self._digests:
             self.warn(f"{path} has the same bytes as {self._digests[digest]}.")
         self._digests.setdefault(digest, path)
+
+    def _display(self, path: Path) -> None:
+        self._status.clear()
         for show in self._show:
             try:
                 show(path, Image(path=path))
@@ -108,12 +116,12 @@ class Delivery:
 
     def warn(self, message: str) -> None:
         """Print a warning."""
-        self._say(f"Warning: {message}")
+        self._status.say(f"Warning: {message}")
 
     def error(self, message: str) -> None:
         """Print an error. The others continue, and the exit status will be 1."""
         self.has_failed = True
-        self._say(f"Error: {message}")
+        self._status.say(f"Error: {message}")
 
     def fail(self, message: str) -> None:
         """Record a request that failed. The same error is printed once."""
@@ -122,12 +130,9 @@ class Delivery:
         self._failures.append(message)
 
     def advance(self) -> None:
-        """Move the progress bar on by one request that brought an image."""
-        self._bar.update(1)
-
-    def _say(self, line: str) -> None:
-        self._clear_bar()
-        click.echo(line, err=True)
+        """Count a request that brought an image."""
+        self._done += 1
+        self.tick()
 
     def _line(self, text: str, where: str) -> None:
         try:
@@ -140,13 +145,15 @@ class Delivery:
     def _bytes(self, image: Image, where: str) -> None:
         self._bytes_are_written = True
         try:
-            self._write(image.data, where)
+            for piece in image.pieces():
+                if not self._write(piece, where):
+                    break
         except InvalidImageError as error:
             self.error(str(error))
 
-    def _write(self, data: bytes, where: str) -> None:
+    def _write(self, data: bytes | memoryview, where: str) -> bool:
         if not self._output_error and not self._is_pipe_closed:
-            self._clear_bar()
+            self._status.clear()
             try:
                 if sys.stdout is None:
                     raise OSError(errno.EBADF, "It is closed")  # noqa: TRY301 - as if it were there
@@ -161,10 +168,7 @@ class Delivery:
                 _discard_stdout()
         if self._output_error:
             self.error(f"Standard output can't be written: {self._output_error}. {where}")
-
-    def _clear_bar(self) -> None:
-        if not self._bar.hidden:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+        return not self._output_error and not self._is_pipe_closed
 
 
 def _discard_stdout() -> None:

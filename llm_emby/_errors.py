@@ -1,6 +1,8 @@
 """Emby's errors as `llm.ModelError`s, which `llm` prints as one line instead of a traceback."""
 
+import asyncio
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +40,12 @@ FATAL_ERRORS = (
     ModelNotFoundError,
 )
 """Every further request would fail in the same way."""
+
+SIGNALED = 128
+"""Added to the number of a signal, it is the exit status of a command that the signal ended."""
+
+INTERRUPTED = SIGNALED + signal.SIGINT
+"""The exit status after Ctrl-C."""
 
 # A hint for a program, such as "Increase timeout=" or "Message.user() takes them".
 _PYTHON = re.compile(r"\w\(|[a-z]=|\berror\.")
@@ -99,10 +107,19 @@ class MissingKeyModelError(llm.NeedsKeyException, EmbyModelError):
 def translate_errors(writer: ResponseWriter) -> Iterator[None]:
     """Raise `llm.ModelError` with the same message in place of an `EmbyError`.
 
-    Images that arrived but were not delivered yet are saved and named: they have been paid for.
+    Images that arrived but were not delivered yet are saved and named, also after Ctrl-C: they have
+    been paid for.
     """
     try:
         yield
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        writer.interrupt()
+        if writer.is_command:
+            raise SystemExit(INTERRUPTED) from None
+        raise
+    except GeneratorExit:  # Ctrl-C while llm was printing
+        writer.interrupt()
+        raise
     except MissingKeyError as error:
         raise MissingKeyModelError(_NO_KEY) from error
     except EmbyError as error:

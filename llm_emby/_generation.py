@@ -16,9 +16,10 @@ from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby import _image_files as image_files, _model_list as model_list
+from llm_emby import _image_files as image_files
 from llm_emby._delivery import Delivery
 from llm_emby._errors import FATAL_ERRORS
+from llm_emby._status_line import tick_every_second
 
 _CONCURRENT = 8
 # A chat model may answer a bare description with text.
@@ -85,17 +86,11 @@ def generate_images(job: ImageJob, delivery: Delivery) -> None:
     """Run a job, and deliver each image as soon as it is saved.
 
     A failure does not stop the other requests, unless they would fail in the same way. Each
-    response is logged after its images are delivered; problems with the log are warnings.
+    response is logged after its images are delivered; problems with the log are warnings. Raises
+    `KeyboardInterrupt` when what was saved is printed.
     """
-    folder = model_list.images_folder()
-    before = set(folder.glob("emby-*"))
     with _Log(delivery) as log, delivery:
-        try:
-            asyncio.run(_Run(job, delivery, log).all())
-        except KeyboardInterrupt:
-            # The folder also has the images of replies that have not ended.
-            delivery.saved += sorted(set(folder.glob("emby-*")) - before - set(delivery.saved))
-            raise
+        asyncio.run(_Run(job, delivery, log).all())
 
 
 class _Run:
@@ -109,9 +104,13 @@ class _Run:
     async def all(self) -> None:
         # Shared by all requests, which may save to the same name.
         image_files.names_used.set(set())
-        async with asyncio.TaskGroup() as group:
-            for number in range(self._job.count):
-                group.create_task(self._one(number))
+        ticker = asyncio.create_task(tick_every_second(self._delivery.tick))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(self._job.count):
+                    group.create_task(self._one(number))
+        finally:
+            ticker.cancel()
 
     async def _one(self, number: int) -> None:
         async with self._slots:
@@ -142,11 +141,17 @@ class _Run:
             stream=False,
         )
         has_image = False
-        async for event in response.astream_events():  # type: ignore[no-untyped-call]
-            metadata = image_files.from_metadata(event.provider_metadata)
-            if metadata is not None:
-                has_image = True
-                self._delivery.deliver(ImageResult(metadata, response))
+        try:
+            async for event in response.astream_events():  # type: ignore[no-untyped-call]
+                metadata = image_files.from_metadata(event.provider_metadata)
+                if metadata is not None:
+                    has_image = True
+                    self._delivery.deliver(ImageResult(metadata, response))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            # The model has saved the images of a reply that has not ended.
+            rescued = (response.response_json or {}).get("rescued", [])
+            self._delivery.saved += (path for path in rescued if path not in self._delivery.saved)
+            raise
         if has_image:
             self._delivery.advance()
         else:
@@ -185,7 +190,7 @@ class _Log:
         except Exception as error:  # noqa: BLE001 - from SQLite, sqlite-utils or llm
             self._delivery.warn(
                 f"llm's log can't be written ({error}). "
-                "The images are saved, but 'llm logs' and 'llm -c' won't know them."
+                "Images are saved all the same, but 'llm logs' and 'llm -c' won't know them."
             )
             # Each attempt to use a locked log takes five seconds.
             self._close()

@@ -14,6 +14,7 @@ import llm
 
 from emby_plugins import Image, InvalidImageError
 from llm_emby._delivery import Delivery, Form
+from llm_emby._errors import INTERRUPTED
 from llm_emby._generation import ImageJob, generate_images
 from llm_emby._image_files import is_file_name, numbered_names
 from llm_emby._model_choice import (
@@ -120,12 +121,15 @@ def image(
         _check_files(chosen["output"], count, overwrite=bool(chosen.get("overwrite")))
     show: list[Callable[[Path, Image], object]] = []
     if preview:
-        show.append(_Preview())
+        show.append(_Preview(count))
     if open_:
         show.append(lambda path, _: click.launch(str(path)))
     form: Form = "bytes" if out == "-" else "json" if as_json else "paths"
     delivery = Delivery(form, count, show)
-    generate_images(job, delivery)
+    try:
+        generate_images(job, delivery)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     if delivery.has_failed:
         sys.exit(1)
 
@@ -180,9 +184,12 @@ def _check_files(output: str, count: int, *, overwrite: bool) -> None:
 
 
 class _Preview:
-    """Shows images on stderr, as standard output has the paths."""
+    """Shows images on stderr, as standard output has the paths.
 
-    def __init__(self) -> None:
+    An image and its path fit on the screen; of several images, two and their paths.
+    """
+
+    def __init__(self, count: int) -> None:
         try:
             from rich.console import Console
 
@@ -191,10 +198,13 @@ class _Preview:
             msg = "--preview needs an extra: pip install 'emby-plugins[preview]'"
             raise click.ClickException(msg) from None
         self._console = Console(stderr=True)
+        lines = self._console.height
+        self._height = max(4, lines // 2 - 1 if count > 1 else lines - 3)
 
     def __call__(self, _: Path, picture: Image) -> None:
         with _terminal_on_stderr():
-            self._console.print(self._render(picture.to_pil(), width="auto", height="auto"))
+            drawn = self._render(picture.to_pil(), width="auto", height="auto")
+            self._console.print(drawn, height=self._height)
 
 
 def _renderer() -> Any:  # the package types its choice as object

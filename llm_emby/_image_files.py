@@ -8,7 +8,7 @@ gets into the log.
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from itertools import chain, count
 from pathlib import Path
@@ -132,6 +132,14 @@ def printable_path(path: Path) -> str:
             msg = f"Warning: Standard output can't encode the path of the image: {text}"
             click.echo(msg, err=True)
     return text
+
+
+def interruption(saved: Sequence[Path]) -> str:
+    """What Ctrl-C is answered with: the images that are saved nevertheless."""
+    if not saved:
+        return "Interrupted. No image was saved."
+    count = "1 image was" if len(saved) == 1 else f"{len(saved)} images were"
+    return "\n  ".join([f"Interrupted. {count} saved:", *map(_as_text, saved)])
 
 
 def to_metadata(image: Image, path: Path) -> dict[str, Any]:

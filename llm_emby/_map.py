@@ -19,12 +19,14 @@ from emby_plugins import (
     Image,
     InvalidImageError,
     batch_record,
+    hookimpl,
     run_batch_item,
 )
 from llm_emby._errors import FATAL_ERRORS, shell_message
-from llm_emby._image_files import ImageSaver, UnsavedImageError
+from llm_emby._image_files import ImageSaver, UnsavedImageError, interruption
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
+from llm_emby._status_line import tick_every_second
 
 # A record has the name of its error.
 _FATAL = {kind.__name__ for base in FATAL_ERRORS for kind in (base, *base.__subclasses__())}
@@ -57,6 +59,8 @@ class MapRun:
 
     def __init__(self, job: MapJob, file: MapFile, progress: Progress) -> None:
         self.is_stopped = False
+        self.signal = 0
+        """The signal that stopped the run, or 0."""
         self._job = job
         self._file = file
         self._progress = progress
@@ -66,6 +70,7 @@ class MapRun:
         self._todo = iter(job.inputs)
         self._locks: dict[str, asyncio.Lock] = {}
         self._workers: list[asyncio.Task[None]] = []
+        self._unrecorded: set[Path] = set()
 
     def run(self) -> None:
         """Run until everything has a result, or it makes no sense to continue.
@@ -77,23 +82,36 @@ class MapRun:
         except EmbyError as error:
             raise click.ClickException(shell_message(error)) from None
         except KeyboardInterrupt:
-            self.is_stopped = True
+            self.is_stopped, self.signal = True, signal.SIGINT
         finally:
             self._arrange()
+        if self.signal and self._unrecorded:
+            self._progress.say(interruption(sorted(self._unrecorded)))
 
     async def _all(self) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             with suppress(NotImplementedError, RuntimeError):  # Windows, or not the main thread
-                loop.add_signal_handler(name, self._interrupt)
-        async with AsyncEmby(**self._job.client) as emby:
+                loop.add_signal_handler(name, self._interrupt, name)
+        settings = self._job.client
+        async with AsyncEmby(**{**settings, "plugins": [*settings["plugins"], self]}) as emby:
             count = min(self._job.jobs, len(self._job.inputs))
             self._workers = [asyncio.create_task(self._work(emby)) for _ in range(count)]
-            for ended in await asyncio.gather(*self._workers, return_exceptions=True):
-                if isinstance(ended, Exception):
-                    raise ended
+            ticker = asyncio.create_task(tick_every_second(self._progress.tick))
+            ended = await asyncio.gather(*self._workers, return_exceptions=True)
+            ticker.cancel()
+            for error in ended:
+                if isinstance(error, Exception):
+                    raise error
 
-    def _interrupt(self) -> None:
+    @hookimpl
+    def emby_image_received(self, image: Image) -> None:
+        """Note an image until a record names it."""
+        if image.path is not None:
+            self._unrecorded.add(image.path)
+
+    def _interrupt(self, number: int) -> None:
+        self.signal = number
         if self.is_stopped:
             for worker in self._workers:
                 worker.cancel()
@@ -160,6 +178,8 @@ class MapRun:
 
     def _save(self, image: Image) -> str:
         folder = self._job.image_folder
+        if image.path is not None:
+            self._unrecorded.discard(image.path)
         try:
             path = image.path or ImageSaver(str(folder), self._progress.say).save(image)
         except UnsavedImageError:

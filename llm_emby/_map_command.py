@@ -9,6 +9,7 @@ import click
 import llm
 
 from emby_plugins import BatchItem
+from llm_emby._errors import SIGNALED
 from llm_emby._map import MapJob, MapRun
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
@@ -82,6 +83,8 @@ def map_(
         run = MapRun(MapJob(item, names, jobs, limit, client), file, progress)
         run.run()
     progress.finish(out.name, len(names) - progress.done)
+    if run.signal:
+        sys.exit(SIGNALED + run.signal)
     if run.is_stopped or progress.failed:
         sys.exit(1)
 

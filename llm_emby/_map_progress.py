@@ -1,12 +1,9 @@
 """What `llm emby map` says while it runs: how far it is, and the time left; on standard error."""
 
-import sys
 import time
-from contextlib import suppress
-
-import click
 
 from emby_plugins import BatchRecord
+from llm_emby._status_line import StatusLine
 
 _SHOWN_ERRORS = 5
 _REDRAW, _REPEAT = 0.2, 30.0
@@ -14,7 +11,7 @@ _REDRAW, _REPEAT = 0.2, 30.0
 
 
 class Progress:
-    """Counts results, and shows the count. A closed standard error is no reason to stop."""
+    """Counts results, and shows the count."""
 
     def __init__(self, total: int) -> None:
         self.failed = 0
@@ -25,7 +22,7 @@ class Progress:
         self._is_estimate = False
         self._is_cost_known = True
         self._start = self._shown = time.monotonic()
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._status = StatusLine()
 
     def advance(self, record: BatchRecord, *, is_new: bool) -> None:
         """Count a result; those that are not new cost neither time nor money."""
@@ -40,18 +37,26 @@ class Progress:
             self.failed += 1
             if self.failed <= _SHOWN_ERRORS:
                 self.say(f"{record['input']}: {record['error']['message']}")
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how far it is, if that was not just done."""
         now = time.monotonic()
-        if now - self._shown >= (_REDRAW if self._is_terminal else _REPEAT):
+        if now - self._shown >= (_REDRAW if self._status.is_shown else _REPEAT):
             self._shown = now
-            self._show(now)
+            text = self._text(now)
+            if self._status.is_shown:
+                self._status.show(text)
+            else:
+                self._status.say(text)
 
     def fail(self, message: str) -> None:
         """Print an error that ends the run."""
         self.say(f"Error: {message}")
 
     def say(self, line: str) -> None:
-        """Print a line, in place of the state on a terminal."""
-        self._print(f"\r\x1b[2K{line}" if self._is_terminal else line)
+        """Print a line that stays."""
+        self._status.say(line)
 
     def finish(self, out: str, left: int) -> None:
         """Print the result of the run; `left` inputs have none."""
@@ -69,18 +74,13 @@ class Progress:
         about = "about " if self._is_estimate else "" if self._is_cost_known else "at least "
         return f", {about}${self._cost:.4f}"
 
-    def _show(self, now: float) -> None:
+    def _text(self, now: float) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        left = ""
+        time_used = f", {int(now - self._start)} s"
         if self._new:
             seconds = (now - self._start) / self._new * (self._total - self.done)
-            left = f", {_duration(seconds)} left"
-        line = f"{self.done} of {self._total}{failed}{self._cost_text()}{left}"
-        self._print(f"\r\x1b[2K{line}" if self._is_terminal else line, nl=not self._is_terminal)
-
-    def _print(self, text: str, *, nl: bool = True) -> None:
-        with suppress(OSError, ValueError):
-            click.echo(text, nl=nl, err=True)
+            time_used = f", {_duration(seconds)} left"
+        return f"{self.done} of {self._total}{failed}{self._cost_text()}{time_used}"
 
 
 def _duration(seconds: float) -> str:

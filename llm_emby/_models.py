@@ -83,7 +83,9 @@ class _Shared(_BaseModel):
         except llm.NeedsKeyException:
             return None
 
-    def client_settings(self, prompt: llm.Prompt, key: str | None) -> dict[str, Any]:
+    def client_settings(
+        self, prompt: llm.Prompt, key: str | None, *plugins: object
+    ) -> dict[str, Any]:
         """The client's arguments for a prompt."""
         from llm_emby._errors import Hints, KnownModel
 
@@ -101,7 +103,7 @@ class _Shared(_BaseModel):
             "deadline": options.deadline or (options.timeout and max(options.timeout, 600)),
             "max_retries": options.max_retries,
             "image_metadata": options.image_metadata,
-            "plugins": [Hints(key), KnownModel(self._card)],
+            "plugins": [Hints(key), KnownModel(self._card), *plugins],
         }
         if options.output is None:
             # Decoded straight into their final files, without holding them in memory.
@@ -128,7 +130,7 @@ class EmbyModel(_Shared, llm.KeyModel):
         from llm_emby._response import ResponseWriter
 
         writer = ResponseWriter(prompt, response, stream=stream)
-        with translate_errors(writer), Emby(**self.client_settings(prompt, key)) as emby:
+        with translate_errors(writer), Emby(**self.client_settings(prompt, key, writer)) as emby:
             writer.check_output()
             messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
             if call := images_call(prompt, messages, self._card):
@@ -165,7 +167,7 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
 
         writer = ResponseWriter(prompt, response, stream=stream)
         with translate_errors(writer):
-            async with AsyncEmby(**self.client_settings(prompt, key)) as emby:
+            async with AsyncEmby(**self.client_settings(prompt, key, writer)) as emby:
                 writer.check_output()
                 messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
                 if call := images_call(prompt, messages, self._card):

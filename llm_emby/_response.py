@@ -23,6 +23,7 @@ from emby_plugins import (
     StreamEvent as Event,
     TextDelta,
     ToolCallDelta,
+    hookimpl,
 )
 from llm_emby import _image_files as image_files
 from llm_emby._image_files import ImageSaver, UnsavedImageError, is_file_name
@@ -32,7 +33,7 @@ from llm_emby._options import Options
 # line, which says the same. Other warnings of the core stay visible.
 logging.getLogger("emby_plugins._endings").addHandler(logging.NullHandler())
 
-_CHAT, _IMAGE = "chat", "image"
+_PROMPT, _CHAT, _IMAGE = "prompt", "chat", "image"
 _UNSTREAMED = "with --no-stream or -o output FILE"
 
 
@@ -59,6 +60,9 @@ class ResponseWriter:
         self._reasoning_part: int | None = None
         self._calls: dict[int, int] = {}
         self._is_mid_line = False
+        self._arrived = ChatReply()
+        self.is_command = _command() in {_PROMPT, _CHAT}
+        """Whether `llm` runs a prompt of the user; the other commands end in their own ways."""
         self._open_image: int | None = None  # the part of the image whose path ends the output
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
@@ -123,6 +127,20 @@ class ResponseWriter:
             if image.url is None:
                 self._save(image)
         return self._paths[printed:]
+
+    @hookimpl
+    def emby_call_finished(self, reply: ChatReply) -> None:
+        """Note what has arrived of the reply, however the call ends."""
+        self._arrived = reply
+
+    def interrupt(self) -> None:
+        """Save and name the images that have arrived, since nothing more will."""
+        self.rescue(self._arrived)
+        self._response.response_json = {"rescued": self._paths}
+        if self.is_command:
+            if sys.stderr is not None and sys.stderr.isatty() and not self._is_mid_line:
+                click.echo("", err=True)  # the terminal shows ^C
+            self._say(image_files.interruption(self._paths))
 
     def _save(self, image: Image) -> Path | None:
         """Save an image, or remember that it could not be saved: the next may be smaller."""

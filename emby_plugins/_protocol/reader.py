@@ -188,17 +188,21 @@ class ReplyReader:
     def error_context(self) -> Iterator[None]:
         """Attach the request id and the partial reply to any error raised inside.
 
-        However it ends, nothing is left behind of an image that broke off.
+        What arrived is also in `reply`, after Ctrl-C and cancellation too. However it ends, nothing
+        is left behind of an image that broke off.
         """
         try:
             yield
-        except EmbyError as error:
-            error.request_id = error.request_id or self._request_id
+        except GeneratorExit:  # the caller has enough
+            raise
+        except BaseException as error:
             with suppress(EmbyError):
                 self._salvage(is_too_large=isinstance(error, ReplyTooLargeError))
-            partial = self.reply
-            if any(getattr(partial, name) for name in _CONTENT):
-                error.partial = partial
+            if isinstance(error, EmbyError):
+                error.request_id = error.request_id or self._request_id
+                partial = self.reply
+                if any(getattr(partial, name) for name in _CONTENT):
+                    error.partial = partial
             raise
         finally:
             self._decoder.close()

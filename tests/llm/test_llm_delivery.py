@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,8 @@ from click.testing import CliRunner
 from llm.models import Response
 from llm_help import LLM, MODES, Recorder, paths
 from support import (
+    JSON,
+    STREAM,
     Asked,
     Loopback,
     Wire,
@@ -38,7 +40,7 @@ from emby_plugins.mock import MockBackend
 from llm_emby import _generation as generation, _image_files as image_files
 from llm_emby._delivery import Delivery, Form
 
-PNG = picture()
+PNG, OTHER = picture(), picture("blue", size=(40, 40))
 
 
 def llm(*words: object, **more: Any) -> "subprocess.CompletedProcess[bytes]":
@@ -407,9 +409,8 @@ def test_ctrl_c_names_what_was_saved(user_path: Path) -> None:
     (path,) = (user_path / "emby" / "images").iterdir()
     assert path.read_bytes() == PNG
     assert first == f"{path}\n"
-    assert f"Interrupted. 1 image was saved:\n  {path}\n" in told
-    assert "Aborted!" in told
-    assert process.returncode == 1
+    assert told == f"Interrupted. 1 image was saved:\n  {path}\n"
+    assert process.returncode == 130
 
 
 def test_interrupted_json_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -427,23 +428,48 @@ def test_interrupted_json_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Interrupted. 1 image was saved:" in told
 
 
-def test_images_of_a_reply_that_was_interrupted_are_named(
-    run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
+INTERRUPTED = {
+    "prompt": ("-m", "emby-mock", "Draw"),
+    "output": ("-m", "emby-mock", "Draw", "-o", "output", "fox.png"),
+    "chat": ("chat", "-m", "emby-mock"),
+    "command": ("emby", "image", "Draw", "-m", "emby-mock", "--out", "fox.png"),
+}
+
+
+@pytest.mark.parametrize("command", INTERRUPTED)
+@pytest.mark.parametrize("mode", MODES)
+def test_ctrl_c_saves_and_names_what_has_arrived_of_a_reply(
+    command: str,
+    mode: tuple[str, ...],
+    run: LLM,
+    wire: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """They are in the folder from their last byte on, before the reply has ended."""
-    images = user_path / "emby" / "images"
-    images.mkdir(parents=True)
-    Image(picture("blue")).save(images)
+    """The first image is whole, the second is not: one file, named on stderr, and status 130."""
+    if (command == "command" and mode) or (command == "chat" and "--async" in mode):
+        pytest.skip("no such option")
+    monkeypatch.chdir(tmp_path)
 
-    async def arrives(*_: object) -> None:
-        Image(PNG).save(images)
-        raise KeyboardInterrupt
+    def by(request: BackendRequest) -> BackendResponse:
+        streamed = bool(json.loads(request.body).get("stream"))
+        whole = as_json(completion("", PNG, OTHER))
+        body = sse(chunk("", PNG), chunk(None, OTHER)) if streamed else whole
+        return BackendResponse(200, STREAM if streamed else JSON, interrupted(body[:-80]))
 
-    monkeypatch.setattr(generation._Run, "all", arrives)
-    result = run("emby", "image", "a fox", "-m", "emby-mock")
-    assert result.exit_code == 1
-    digest = Image(PNG).sha256[:16]
-    assert f"1 image was saved:\n  {images / f'emby-{digest}.png'}\n" in result.stderr
+    wire.answer = by
+    result = run(*INTERRUPTED[command], mode=mode, text="Draw\n")
+    (path,) = [file for file in tmp_path.rglob("*") if file.suffix in {".png", ".part"}]
+    assert path.read_bytes() == PNG
+    assert (path.name == "fox.png") is (command in {"output", "command"})
+    assert result.stderr.endswith(f"Interrupted. 1 image was saved:\n  {path}\n")
+    assert result.exit_code == 130
+
+
+def interrupted(data: bytes) -> Iterator[bytes]:
+    """The beginning of a reply, and then Ctrl-C."""
+    yield data
+    raise KeyboardInterrupt
 
 
 def _rows(user_path: Path) -> int:

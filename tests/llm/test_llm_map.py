@@ -184,7 +184,7 @@ def test_ctrl_c_waits_for_what_is_paid_for(user_path: Path, photos: Path, tmp_pa
         assert "under way" in process.stderr.readline()
         backend.opened.set()
         _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert len(backend.requests) == len(lines(out)) <= 3
     assert f"{len(NAMES) - len(lines(out))} left" in errors
     assert "Traceback" not in errors

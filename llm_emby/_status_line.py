@@ -1,0 +1,53 @@
+"""A line on standard error that shows how far a command is, and is removed in the end."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import click
+
+
+class StatusLine:
+    """The line is shown on terminals only, and replaced by each message that is printed.
+
+    A closed standard error is not a reason to stop, so nothing here raises.
+    """
+
+    def __init__(self) -> None:
+        stream = sys.stderr
+        self.is_shown = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self.is_shown:
+            # A line that wraps could not be removed.
+            self._print(f"\r\x1b[2K{text[: _columns() - 1]}", nl=False)
+
+    def clear(self) -> None:
+        """Remove the line, before something else is printed."""
+        self.show("")
+
+    def say(self, message: str) -> None:
+        """Print a message that stays."""
+        self.clear()
+        self._print(message)
+
+    def _print(self, text: str, *, nl: bool = True) -> None:
+        with suppress(OSError, ValueError):
+            click.echo(text, nl=nl, err=True)
+
+
+async def tick_every_second(tick: Callable[[], object]) -> None:
+    """Show that time goes by, until it is canceled."""
+    while True:
+        await asyncio.sleep(1)
+        tick()
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
