@@ -121,6 +121,9 @@ from ._protocol.backend import (
     BackendRequest as BackendRequest,
     BackendResponse as BackendResponse,
 )
+from ._protocol.images_request import (
+    IMAGE_INSTRUCTION as IMAGE_INSTRUCTION,
+)
 from ._protocol.limits import (
     Limits as Limits,
 )

@@ -14,21 +14,20 @@ from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar, Unpack, cast
+from typing import Any, Generic, Self, TypeVar, Unpack
 
 from emby_plugins._call import Call
 from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
     ChatArguments,
-    ImageArguments,
     check_names,
     new_settings,
     split_arguments,
 )
-from emby_plugins._catalog import ModelCard, find_model
+from emby_plugins._catalog import MOCK_MODELS, ModelCard, find_model
 from emby_plugins._chat import ChatRequest, Usage
-from emby_plugins._errors import BadRequestError, ConfigurationError, EmbyError
+from emby_plugins._errors import APIError, ConfigurationError, EmbyError, RequestError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._images import Image
@@ -174,7 +173,36 @@ class BaseClient(Generic[_HTTP]):
         settings = self._settings.updated(of_call)
         if arguments.get("fresh"):
             request, settings = vary(request, _random_spaces()), settings.updated(_NO_CACHE)
-        return Exchange(settings, new_reader, request)
+        exchange = Exchange(settings, new_reader, request)
+        self._choose_endpoint(exchange, request, arguments)
+        return exchange
+
+    def _choose_endpoint(
+        self, exchange: Exchange, chat: ChatRequest, arguments: ChatArguments
+    ) -> None:
+        """Send an order of images to the endpoint for images, if it is wanted there and fits."""
+        mask, endpoint = arguments.get("mask"), arguments.get("endpoint")
+        if endpoint not in {None, "auto", "chat", "images"}:
+            raise RequestError(f"endpoint is {endpoint!r}; expected auto, chat or images.")
+        if endpoint == "chat" and mask is not None:
+            raise RequestError("A mask needs the images endpoint.", hint="Leave out the endpoint.")
+        is_required = endpoint == "images" or mask is not None
+        if not is_required and (endpoint != "auto" or not self._prefers_images_endpoint(chat)):
+            return
+        try:
+            request = ImagesRequest.from_chat(chat, mask)
+        except RequestError:
+            if is_required:
+                raise
+        else:
+            exchange.use_images_endpoint(request, None if is_required else chat)
+
+    def _prefers_images_endpoint(self, chat: ChatRequest) -> bool:
+        """Whether the model makes nothing but images, and the endpoint for them may exist."""
+        if not self._dialect.has_images_endpoint:
+            return False
+        card = self._find_card(chat.model)
+        return card.image_output is True and card.text_output is False
 
     def _images_exchange(
         self, request: ImagesRequest, fresh: bool, arguments: CallOptions
@@ -195,36 +223,28 @@ class BaseClient(Generic[_HTTP]):
             settings = settings.updated(_NO_CACHE)
         return Exchange(settings, new_reader, request)
 
-    def _order_exchange(
-        self, prompt: Prompt, model: str, images: Iterable[Image], arguments: ImageArguments
-    ) -> Exchange:
-        """An exchange with the endpoint that fits the model: for images, else for chats."""
-        exchange = self._chat_exchange(prompt, model, images, cast("ChatArguments", arguments))
-        chat = exchange.request
-        if isinstance(chat, ChatRequest) and self._dialect.prefers_images_endpoint(model):
-            request = ImagesRequest.from_chat(chat)
-            if request is not None:
-                exchange.request = request
-                exchange.new_reader = partial(exchange.new_reader, of_images=True)
-        return exchange
-
     def _note_models(self, listed: list[ModelCard]) -> list[ModelCard]:
         """The models of the gateway, which are remembered, and of plugins."""
-        self._dialect.note_models(listed)
         self._listed[:] = listed
         return self._plugins.with_models(listed)
 
-    def _models_exchange(self, options: CallOptions) -> Exchange:
+    def _find_card(self, model: str) -> ModelCard:
+        """What is known about a model, from the core, from plugins and from the gateway's list."""
+        plugins = self._plugins
+        cards = [*plugins.models(), *MOCK_MODELS, *plugins.with_models(self._listed)]
+        return find_model(model, cards) or ModelCard(model)
+
+    def _models_exchange(self, exclude_deprecated: bool, options: CallOptions) -> Exchange:
         check_names(options)
-        return Exchange(
-            self._settings.updated(options), partial(ModelsReader, most=self.limits.wire)
-        )
+        path = "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
+        new_reader = partial(ModelsReader, most=self.limits.wire)
+        return Exchange(self._settings.updated(options), new_reader, path=path)
 
     def _prepare_images(self, exchange: Exchange) -> None:
         """Convert and shrink the images of the request as needed. May take CPU seconds."""
         request = exchange.request
         assert request is not None
-        card = find_model(request.model, self._plugins.models()) or ModelCard(request.model)
+        card = self._find_card(request.model)
         most = min(card.max_image_bytes or MAX_IMAGE_BYTES, self.limits.request_image)
         card = replace(card, max_image_bytes=most)
         key = (card.id, most, card.max_image_pixels)
@@ -232,13 +252,16 @@ class BaseClient(Generic[_HTTP]):
         filters = self._plugins.image_filters(card)
         exchange.replace_images(*prepare_request(request, filters, known))
 
-    def _begin(self, exchange: Exchange, path: str) -> None:
+    def _begin(self, exchange: Exchange) -> None:
         """Make the call of an exchange. Raises errors of our tree; nothing is sent yet."""
+        if exchange.request is not None and self._backend is None:
+            require_key(self.base_url, self._key)
+        exchange.call = self._new_call(exchange, time.monotonic() + exchange.settings.deadline)
+
+    def _new_call(self, exchange: Exchange, ends: float) -> Call:
         request, settings = exchange.request, exchange.settings
         headers = {"accept-encoding": "identity", "user-agent": _user_agent()}
         headers |= {**settings.request_headers, "accept": "application/json"}
-        if request is not None and self._backend is None:
-            require_key(self.base_url, self._key)
         body = None
         if isinstance(request, ImagesRequest):
             headers["content-type"], body = request.encode(self.limits)
@@ -248,23 +271,26 @@ class BaseClient(Generic[_HTTP]):
                 headers["accept"] = "text/event-stream"
             exchange.request = request = self._dialect.adapted(request)
             body = chat_body(request, self.limits)
-        exchange.call = Call(
+        return Call(
             method="GET" if request is None else "POST",
-            url=(self.base_url if self._backend is None else IN_PROCESS) + path,
+            url=(self.base_url if self._backend is None else IN_PROCESS) + exchange.path,
             headers=headers,
             body=body,
             timeout=settings.timeout,
             deadline=settings.deadline,
-            ends=time.monotonic() + settings.deadline,
+            ends=ends,
         )
 
-    def _adapts(self, exchange: Exchange, error: BadRequestError) -> bool:
+    def _adapts(self, exchange: Exchange, error: APIError) -> bool:
         """Whether a refused request has another form, which is then the one to send."""
-        request = exchange.request
-        if not isinstance(request, ChatRequest) or not self._dialect.learn(request, error):
+        request, fallback = exchange.request, exchange.fallback
+        if fallback is not None and self._dialect.learn_no_images_endpoint(error):
+            exchange.use_chat(fallback)
+            if exchange.has_images:
+                self._prepare_images(exchange)  # which are prepared already, and remembered
+        elif not isinstance(request, ChatRequest) or not self._dialect.learn(request, error):
             return False
-        exchange.request = request = self._dialect.adapted(request)
-        exchange.call = replace(exchange.call, body=chat_body(request, self.limits))
+        exchange.call = self._new_call(exchange, exchange.call.ends)
         return True
 
     def _headers(self, response: Response | AsyncResponse) -> dict[str, str]:
@@ -337,11 +363,6 @@ def _random_spaces() -> str:
 @cache
 def _user_agent() -> str:
     return f"emby-plugins/{version('emby-plugins')}"
-
-
-def models_path(exclude_deprecated: bool) -> str:
-    """The path of the model list."""
-    return "/models?exclude_deprecated=true" if exclude_deprecated else "/models"
 
 
 def _estimated(

@@ -7,10 +7,11 @@ to one of them.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from emby_plugins._chat import ChatOptions, ImageConfig
 from emby_plugins._errors import ConfigurationError
+from emby_plugins._images import Image
 from emby_plugins._protocol.request import request_headers
 
 
@@ -37,11 +38,18 @@ class ImageArguments(ChatOptions, CallOptions, total=False):
     `system` is a system message at the beginning of the conversation. `fresh=True` asks for a
     reply that is not from a cache; see `Emby.image`. `keep_raw=True` keeps the JSON of the reply
     in `reply.raw`, without the data of images.
+
+    `endpoint` is `chat`, `images`, or `auto`: the endpoint for images if the model makes nothing
+    else, the gateway has the endpoint and it can express the request. `chat` and `stream` use
+    `chat` by default, `image` uses `auto`. `mask` marks what to change of one image, by its
+    transparent pixels, and needs the endpoint for images.
     """
 
     system: str | None
     fresh: bool | None
     keep_raw: bool
+    endpoint: Literal["auto", "chat", "images"] | None
+    mask: Image | None
 
 
 class ChatArguments(ImageArguments, total=False):
@@ -86,7 +94,7 @@ def new_settings(**options: Unpack[CallOptions]) -> CallSettings:
     return CallSettings().updated(options)
 
 
-_OWN = {"system", "fresh", "keep_raw", "n"}
+_OWN = {"system", "fresh", "keep_raw", "n", "endpoint", "mask"}
 
 
 def split_arguments(arguments: ChatArguments) -> tuple[ChatOptions, CallOptions]:

@@ -17,13 +17,13 @@ from contextlib import aclosing, asynccontextmanager, closing, contextmanager, s
 from contextvars import copy_context
 from typing import Self, Unpack, cast
 
-from emby_plugins._base_client import BaseClient, models_path
+from emby_plugins._base_client import BaseClient
 from emby_plugins._call import Call
 from emby_plugins._call_settings import CallOptions, ChatArguments, ImageArguments
 from emby_plugins._catalog import ModelCard
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply, StreamEvent
 from emby_plugins._endings import log_missing_image
-from emby_plugins._errors import BadRequestError, EmbyError
+from emby_plugins._errors import BadRequestError, EmbyError, NotFoundError
 from emby_plugins._exchange import Exchange, Reader
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
 from emby_plugins._image_orders import MAX_AT_ONCE, collect_images, image_arguments, reusable
@@ -36,7 +36,6 @@ from emby_plugins._streams import AsyncReplyStream, ReplyStream
 from emby_plugins._transport import AsyncResponse, AsyncTransport, Response, Transport
 
 _MAX_ERROR_BODY = 64 * 1024
-_CHAT = "/chat/completions"
 
 
 class Emby(WithImages, BaseClient[HTTPClient]):
@@ -143,7 +142,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
 
         def call() -> ChatReply | EmbyError:
             try:
-                return self._generate(prompt, model, images, order)
+                return self.chat(prompt, model=model, images=images, **order)
             except EmbyError as error:
                 return error
 
@@ -164,8 +163,8 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         `exclude_deprecated` leaves out those about to be withdrawn (all recorded states take it).
         `options` hold for this call only. Image Generation page, "Available Models".
         """
-        exchange = self._models_exchange(options)
-        with self._open(exchange, models_path(exclude_deprecated)) as stream:
+        exchange = self._models_exchange(exclude_deprecated, options)
+        with self._open(exchange) as stream:
             for _ in stream:
                 pass
         return self._note_models(exchange.models.cards)
@@ -181,11 +180,11 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         self.close()
 
     @contextmanager
-    def _open(self, exchange: Exchange, path: str = _CHAT) -> Iterator[ReplyStream]:
+    def _open(self, exchange: Exchange) -> Iterator[ReplyStream]:
         with self._observed(exchange), self._error_context(exchange):
             if exchange.has_images:
                 self._prepare_images(exchange)
-            self._begin(exchange, path)
+            self._begin(exchange)
             with closing(self._events(exchange)) as events:
                 next(events)
                 yield ReplyStream(exchange, cast("Iterator[StreamEvent]", events))
@@ -219,7 +218,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         exchange.start_attempt()
         try:
             return self._respond(exchange.call)
-        except BadRequestError as error:
+        except (BadRequestError, NotFoundError) as error:
             if not self._adapts(exchange, error):
                 raise
         return self._respond(exchange.call)
@@ -301,7 +300,7 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         async def call() -> ChatReply | EmbyError:
             async with room:
                 try:
-                    return await self._generate(prompt, model, images, order)
+                    return await self.chat(prompt, model=model, images=images, **order)
                 except EmbyError as error:
                     return error
 
@@ -311,8 +310,8 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]
     ) -> list[ModelCard]:
         """As `Emby.models`."""
-        exchange = self._models_exchange(options)
-        async with self._open(exchange, models_path(exclude_deprecated)) as stream:
+        exchange = self._models_exchange(exclude_deprecated, options)
+        async with self._open(exchange) as stream:
             async for _ in stream:
                 pass
         return self._note_models(exchange.models.cards)
@@ -328,11 +327,11 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         await self.close()
 
     @asynccontextmanager
-    async def _open(self, exchange: Exchange, path: str = _CHAT) -> AsyncIterator[AsyncReplyStream]:
+    async def _open(self, exchange: Exchange) -> AsyncIterator[AsyncReplyStream]:
         with self._observed(exchange), self._error_context(exchange):
             if exchange.has_images:
                 await asyncio.to_thread(self._prepare_images, exchange)
-            self._begin(exchange, path)
+            self._begin(exchange)
             async with aclosing(self._events(exchange)) as events:
                 await anext(events)
                 yield AsyncReplyStream(exchange, cast("AsyncIterator[StreamEvent]", events))
@@ -373,7 +372,7 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         exchange.start_attempt()
         try:
             return await self._respond(exchange.call)
-        except BadRequestError as error:
+        except (BadRequestError, NotFoundError) as error:
             if not self._adapts(exchange, error):
                 raise
         return await self._respond(exchange.call)

@@ -49,8 +49,10 @@ class Reader(Protocol):
 class Exchange:
     """What is sent, how, and the reader of the last response to it; `call` is set when it begins.
 
-    `request` is None for the model list. `attempt` counts from 1. `first_byte` is when the body of
-    the response began, on the monotonic clock, and is noted only while plugins observe the call.
+    `request` is None for the model list. An order of images has in `fallback` the chat that means
+    the same, for a gateway without an endpoint for images. `attempt` counts from 1. `first_byte`
+    is when the body of the response began, on the monotonic clock, and is noted only while plugins
+    observe the call.
     """
 
     call: Call
@@ -60,14 +62,33 @@ class Exchange:
         settings: CallSettings,
         new_reader: Callable[..., Reader],
         request: ChatRequest | ImagesRequest | None = None,
+        *,
+        path: str = "/chat/completions",
     ) -> None:
         self.settings = settings
         self.request = request
+        self.fallback: ChatRequest | None = None
+        self._path = path
         self.reader: Reader | None = None
         self.attempt = 0
         self.first_byte: float | None = None
         self.is_observed = False
         self.new_reader = new_reader
+
+    @property
+    def path(self) -> str:
+        """What the request is sent to, below the base URL."""
+        return self.request.path if isinstance(self.request, ImagesRequest) else self._path
+
+    def use_images_endpoint(self, request: ImagesRequest, fallback: ChatRequest | None) -> None:
+        """Send this request instead of the chat."""
+        self.request, self.fallback = request, fallback
+        self.new_reader = partial(self.new_reader, of_images=True)
+
+    def use_chat(self, request: ChatRequest) -> None:
+        """Send the chat after all."""
+        self.request, self.fallback = request, None
+        self.new_reader = partial(self.new_reader, of_images=False)
 
     def replace_images(
         self, request: ChatRequest | ImagesRequest, prepared: tuple[PreparedImage, ...]

@@ -9,14 +9,12 @@ from emby_plugins._call_settings import ImageArguments
 from emby_plugins._chat import ChatReply, ImageConfig
 from emby_plugins._errors import EmbyError, RequestError
 from emby_plugins._images import Image
+from emby_plugins._protocol.images_request import IMAGE_INSTRUCTION
 
 _log = logging.getLogger("emby_plugins")
 
 MAX_AT_ONCE = 8
 """How many calls of one order run at the same time."""
-
-INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
-"""The system prompt of an order without one: a chat model may answer a description with words."""
 
 _T = TypeVar("_T")
 
@@ -24,22 +22,19 @@ _T = TypeVar("_T")
 def image_arguments(
     n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
 ) -> ImageArguments:
-    """The arguments of each of the `n` calls, fresh by default. Raises `RequestError`."""
+    """The arguments of each of the `n` calls of `chat`. Raises `RequestError`."""
     if not isinstance(n, int) or n < 1:
         raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
     config: dict[str, Any] = dict(arguments.get("image_config") or {})
     config |= {"aspect_ratio": aspect_ratio} if aspect_ratio is not None else {}
     config |= {"image_size": size} if size is not None else {}
-    fresh = arguments.get("fresh")
-    order: ImageArguments = {**arguments, "fresh": True if fresh is None else fresh}
+    # A chat model may answer a mere description with words.
+    defaults: ImageArguments = {"fresh": True, "endpoint": "auto", "system": IMAGE_INSTRUCTION}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    order = cast("ImageArguments", {**defaults, **given})
     if config:
         order["image_config"] = cast("ImageConfig", config)
     return order
-
-
-def chat_arguments(order: ImageArguments) -> ImageArguments:
-    """The arguments of an order that goes to a chat model, which needs to be told what to do."""
-    return {**order, "system": INSTRUCTION} if order.get("system") is None else order
 
 
 def reusable(given: Iterable[_T] | Any) -> Any:

@@ -1,17 +1,13 @@
-"""`emby.images`: the endpoint for images, of gateways that have it; and when `image` uses it."""
+"""`emby.images`: the endpoint for images, of gateways that have it."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, Unpack
 
-from emby_plugins._call_settings import CallOptions, ImageArguments
+from emby_plugins._call_settings import CallOptions
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply
-from emby_plugins._errors import NotFoundError
 from emby_plugins._exchange import Exchange
-from emby_plugins._image_orders import chat_arguments
 from emby_plugins._images import Image
-from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.images_request import ImagesRequest
-from emby_plugins._protocol.refusals import Dialect
 
 _R = TypeVar("_R")
 
@@ -90,13 +86,10 @@ class Images(Generic[_R]):
 
 
 class WithImages:
-    """The part of `Emby` that uses the images endpoint: its loop, and the way back to chat."""
+    """The part of `Emby` that leads to the images endpoint."""
 
     _open: Any
-    chat: Any
-    _dialect: Dialect
     _images_exchange: Callable[[ImagesRequest, bool, CallOptions], Exchange]
-    _order_exchange: Callable[..., Exchange]
 
     @property
     def images(self) -> Images[ChatReply]:
@@ -104,25 +97,7 @@ class WithImages:
         return Images(self._run_images)
 
     def _run_images(self, request: ImagesRequest, fresh: bool, options: CallOptions) -> ChatReply:
-        return self._finish(self._images_exchange(request, fresh, options))
-
-    def _generate(
-        self, prompt: Prompt, model: str, images: Iterable[Image], order: ImageArguments
-    ) -> ChatReply:
-        """One reply of an order of images, by the endpoint that fits, else by chat."""
-        exchange = self._order_exchange(prompt, model, images, order)
-        if isinstance(exchange.request, ImagesRequest):
-            try:
-                return self._finish(exchange)
-            except NotFoundError as error:
-                if not self._dialect.learn_no_images_endpoint(error):
-                    raise
-        reply: ChatReply = self.chat(prompt, model=model, images=images, **chat_arguments(order))
-        return reply
-
-    def _finish(self, exchange: Exchange) -> ChatReply:
-        assert isinstance(exchange.request, ImagesRequest)
-        with self._open(exchange, exchange.request.path) as stream:
+        with self._open(self._images_exchange(request, fresh, options)) as stream:
             for _ in stream:
                 pass
             reply: ChatReply = stream.reply
@@ -134,10 +109,7 @@ class WithAsyncImages:
     """As `WithImages`, for `AsyncEmby`."""
 
     _open: Any
-    chat: Any
-    _dialect: Dialect
     _images_exchange: Callable[[ImagesRequest, bool, CallOptions], Exchange]
-    _order_exchange: Callable[..., Exchange]
 
     @property
     def images(self) -> Images[Awaitable[ChatReply]]:
@@ -147,27 +119,7 @@ class WithAsyncImages:
     async def _run_images(
         self, request: ImagesRequest, fresh: bool, options: CallOptions
     ) -> ChatReply:
-        return await self._finish(self._images_exchange(request, fresh, options))
-
-    async def _generate(
-        self, prompt: Prompt, model: str, images: Iterable[Image], order: ImageArguments
-    ) -> ChatReply:
-        """As `WithImages._generate`."""
-        exchange = self._order_exchange(prompt, model, images, order)
-        if isinstance(exchange.request, ImagesRequest):
-            try:
-                return await self._finish(exchange)
-            except NotFoundError as error:
-                if not self._dialect.learn_no_images_endpoint(error):
-                    raise
-        reply: ChatReply = await self.chat(
-            prompt, model=model, images=images, **chat_arguments(order)
-        )
-        return reply
-
-    async def _finish(self, exchange: Exchange) -> ChatReply:
-        assert isinstance(exchange.request, ImagesRequest)
-        async with self._open(exchange, exchange.request.path) as stream:
+        async with self._open(self._images_exchange(request, fresh, options)) as stream:
             async for _ in stream:
                 pass
             reply: ChatReply = stream.reply

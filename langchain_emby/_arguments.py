@@ -111,6 +111,7 @@ CALL_SETTINGS = {
     "extra_headers": "headers",
     "emby_metadata": "metadata",
     "source": "source",
+    "endpoint": "endpoint",
 }
 """Settings that apply to one call, with their names in the core."""
 

@@ -199,7 +199,7 @@ class EmbyImageTool(BaseTool):
     def _options(self, aspect_ratio: str | None) -> dict[str, Any]:
         # Inside a streamed agent LangChain streams every model, and the 2025-11 state of the
         # gateway drops streamed images of more than about 7.8 MB.
-        options: dict[str, Any] = {"stream": False}
+        options: dict[str, Any] = {"stream": False, "endpoint": "auto"}
         if aspect_ratio:
             config = self.chat.image_config or {}
             options["image_config"] = {**config, "aspect_ratio": aspect_ratio}

@@ -85,7 +85,7 @@ class ChatEmby(BaseChatEmby):
 
     Call args:
         timeout, deadline, max_retries, headers (or default_headers, extra_headers),
-        emby_metadata, source:
+        emby_metadata, source, endpoint:
             apply to one call.
         model, stop, tools, tool_choice, response_format, extra_body, and the options above:
             override the constructor's.

@@ -6,7 +6,6 @@ a hook needs is imported when it is called.
     _models         the sync and the async model class, and the list of models
     _options        the options that `-o` takes
     _request        from llm's messages and options to Emby's
-    _endpoint       which endpoint a prompt for an image goes to
     _response       from Emby's replies to llm's events
     _image_files    generated images: saved, recorded in the log, loaded again
     _model_list     the known models, and the files that list them

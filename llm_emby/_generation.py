@@ -15,22 +15,22 @@ import sqlite_utils
 from llm.cli import logs_db_path, logs_on
 from llm.migrations import migrate
 
-from emby_plugins import Image, InvalidImageError
+from emby_plugins import IMAGE_INSTRUCTION, Image, InvalidImageError
 from llm_emby import _image_files as image_files
 from llm_emby._delivery import Delivery
 from llm_emby._errors import FATAL_ERRORS
+from llm_emby._models import AsyncEmbyModel
 from llm_emby._status_line import tick_every_second
 
 _CONCURRENT = 8
-# A chat model may answer a bare description with text.
-_INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
+_ENDPOINT = {"mask", "endpoint"}
 
 
 @dataclass(frozen=True, slots=True)
 class ImageJob:
     """A request for images, to be sent `count` times."""
 
-    model: llm.AsyncKeyModel
+    model: AsyncEmbyModel
     prompt: str
     attachments: tuple[llm.Attachment, ...]
     options: dict[str, Any]
@@ -130,11 +130,12 @@ class _Run:
         job = self._job
         # With the same seed, a deterministic model would always generate the same image.
         # The images endpoint takes no seed.
-        has_seed = job.count > 1 and not {"mask", "endpoint"} & job.options.keys()
+        by_chat = job.model.generates_text is not False and not _ENDPOINT & job.options.keys()
+        has_seed = job.count > 1 and by_chat
         options = {"seed": number, **job.options} if has_seed else job.options
         response = job.model.prompt(
             job.prompt,
-            system=_INSTRUCTION,
+            system=IMAGE_INSTRUCTION,
             attachments=list(job.attachments),
             options=options,
             key=job.key,

@@ -23,7 +23,7 @@ from llm_emby._model_choice import (
 from llm_emby._models import AsyncEmbyModel
 from llm_emby._request import chat_arguments
 
-_NOT_OURS = ("output", "overwrite")
+_NOT_OURS = ("output", "overwrite", "mask")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif", ".tif", ".tiff")
 
 

@@ -63,6 +63,7 @@ class _Shared(_BaseModel):
         self.wire_name = card.id
         self.needs_key = None if base_url else "emby"
         self.generates_images = card.image_output
+        self.generates_text = card.text_output
         self.reads_images = card.vision
         # Unknown abilities are allowed: the gateway refuses what a model can't do, free of charge.
         self.attachment_types = _FILES if card.vision is False else _IMAGES | _FILES
@@ -123,8 +124,7 @@ class EmbyModel(_Shared, llm.KeyModel):
         key: str | None,
     ) -> Iterator[StreamEvent]:
         """Run a prompt, and yield what comes back. Raises `llm.ModelError`."""
-        from emby_plugins import Emby, NotFoundError
-        from llm_emby._endpoint import images_call, reply_events
+        from emby_plugins import Emby
         from llm_emby._errors import translate_errors
         from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
@@ -133,15 +133,6 @@ class EmbyModel(_Shared, llm.KeyModel):
         with translate_errors(writer), Emby(**self.client_settings(prompt, key, writer)) as emby:
             writer.check_output()
             messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
-            if call := images_call(prompt, messages, self._card):
-                try:
-                    reply = call.start(emby.images, self.wire_name)
-                except NotFoundError as error:
-                    call.check(error)
-                else:
-                    for event in reply_events(reply):
-                        yield from writer.events(event)
-                    return
             with emby.stream(messages, model=self.wire_name, **arguments) as events:
                 for event in events:
                     yield from writer.events(event)
@@ -159,8 +150,7 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
         key: str | None,
     ) -> AsyncGenerator[str | StreamEvent, None]:
         """As `EmbyModel.execute`."""
-        from emby_plugins import AsyncEmby, NotFoundError
-        from llm_emby._endpoint import images_call, reply_events
+        from emby_plugins import AsyncEmby
         from llm_emby._errors import translate_errors
         from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
@@ -170,16 +160,6 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
             async with AsyncEmby(**self.client_settings(prompt, key, writer)) as emby:
                 writer.check_output()
                 messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
-                if call := images_call(prompt, messages, self._card):
-                    try:
-                        reply = await call.start(emby.images, self.wire_name)
-                    except NotFoundError as error:
-                        call.check(error)
-                    else:
-                        for event in reply_events(reply):
-                            for item in writer.events(event):
-                                yield item
-                        return
                 async with emby.stream(messages, model=self.wire_name, **arguments) as events:
                     async for event in events:
                         for item in writer.events(event):

@@ -75,7 +75,8 @@ def chat_arguments(prompt: llm.Prompt, stream: bool) -> dict[str, Any]:
     elif given.json_object:
         options["response_format"] = "json_object"
     options["extra_body"] = _extra_body(given, stream=stream)
-    return {"fresh": given.fresh, **options}
+    mask = None if given.mask is None else Image.from_path(given.mask)
+    return {"fresh": given.fresh, "endpoint": given.endpoint or "auto", "mask": mask, **options}
 
 
 def _extra_body(given: Options, *, stream: bool) -> dict[str, Any]:

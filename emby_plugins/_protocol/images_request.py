@@ -26,6 +26,9 @@ from emby_plugins._protocol.request_body import (
 
 MAX_N = 10
 
+IMAGE_INSTRUCTION = "Generate an image of what is described, or edit the image that is given."
+"""The system prompt of `Emby.image`; the images endpoint needs none."""
+
 _FROM_CONFIG = {"aspect_ratio": "aspect_ratio", "image_size": "size", "image_quality": "quality"}
 
 
@@ -58,26 +61,33 @@ class ImagesRequest:
         given = () if images is None else (images,) if isinstance(images, Image) else tuple(images)
         if images is not None and not (given and all(isinstance(i, Image) for i in given)):
             raise RequestError("Expected the images to edit: an Image, or at least one in a list.")
-        if mask is not None and (len(given) != 1 or given[0].url or mask.url):
-            # 2026-08 reads one image and the mask of a form, and no mask beside several images.
-            msg = "A mask needs exactly one image, and both must be data, not addresses."
-            raise RequestError(msg, hint="Edit the images one at a time.")
+        _check_mask(mask, given)
         set_ = {name: value for name, value in options.items() if value is not None}
         return cls(prompt, model, given, mask, set_)
 
     @classmethod
-    def from_chat(cls, chat: ChatRequest) -> Self | None:
-        """The request to the endpoint that means the same as a chat; None if there is none."""
+    def from_chat(cls, chat: ChatRequest, mask: Image | None = None) -> Self:
+        """The request to the endpoint that means the same as a chat.
+
+        Raises `RequestError` for what only a chat can express.
+        """
         config = chat.options.get("image_config") or {}
-        others = {name for name, value in chat.options.items() if value is not None}
-        parts = chat.messages[0].content
+        others = {name for name, value in chat.options.items() if value} - {"image_config"}
+        # The endpoint never streams.
+        if not (chat.options.get("extra_body") or {}).keys() - {"stream"}:
+            others.discard("extra_body")
+        if unknown := sorted({*others, *(config.keys() - _FROM_CONFIG.keys())}):
+            raise RequestError(f"The images endpoint does not take {unknown[0]!r}.")
+        messages = [m for m in chat.messages if m != Message.system(IMAGE_INSTRUCTION)]
+        parts = messages[0].content if len(messages) == 1 else ()
         texts = [part.text for part in parts if isinstance(part, TextPart)]
         images = tuple(part.image for part in parts if isinstance(part, ImagePart))
-        is_plain = len(chat.messages) == 1 and len(texts) == 1 and len(parts) == 1 + len(images)
-        if not is_plain or others - {"image_config"} or config.keys() - _FROM_CONFIG.keys():
-            return None
+        if len(texts) != 1 or len(parts) != 1 + len(images) or messages[0].role != "user":
+            msg = "The images endpoint takes one message with a text and images, nothing else."
+            raise RequestError(msg)
+        _check_mask(mask, images)
         options = {_FROM_CONFIG[name]: value for name, value in config.items()}
-        return cls(texts[0], chat.model, images, None, {"n": 1, **options})
+        return cls(texts[0], chat.model, images, mask, {"n": 1, **options})
 
     def to_chat(self) -> ChatRequest:
         """The chat that means the same, as plugins are shown it."""
@@ -106,6 +116,13 @@ class ImagesRequest:
             return "application/json", json_body(fields)
         except (TypeError, ValueError) as error:
             raise RequestError(f"The request can't be written as JSON: {error}.") from None
+
+
+def _check_mask(mask: Image | None, images: tuple[Image, ...]) -> None:
+    if mask is not None and (len(images) != 1 or images[0].url or mask.url):
+        # 2026-08 reads one image and the mask of a form, and no mask beside several images.
+        msg = "A mask needs exactly one image, and both must be data, not addresses."
+        raise RequestError(msg, hint="Edit the images one at a time.")
 
 
 def _form(

@@ -7,7 +7,6 @@ it calls a provider, so nothing can have been paid.
 import logging
 from dataclasses import replace
 
-from emby_plugins._catalog import DOCUMENTED_MODELS, MOCK_MODELS, ModelCard, find_model
 from emby_plugins._chat import ChatRequest, ServerTool, Tool
 from emby_plugins._errors import APIError, BadRequestError, EmbyError, NotFoundError
 from emby_plugins._messages import FilePart, Message, as_part
@@ -21,27 +20,16 @@ class Dialect:
 
     def __init__(self) -> None:
         self._takes_required = True
-        self._has_images_endpoint = True
-        self._cards = [*DOCUMENTED_MODELS, *MOCK_MODELS]
+        self.has_images_endpoint = True
 
-    def note_models(self, cards: list[ModelCard]) -> None:
-        """Remember the models that the gateway lists."""
-        self._cards = [*DOCUMENTED_MODELS, *MOCK_MODELS, *cards]
-
-    def prefers_images_endpoint(self, model: str) -> bool:
-        """Whether the model makes nothing but images, and the endpoint for them may exist."""
-        card = find_model(model, self._cards)
-        only_images = card is not None and card.image_output and card.text_output is False
-        return bool(only_images) and self._has_images_endpoint
-
-    def learn_no_images_endpoint(self, error: NotFoundError) -> bool:
+    def learn_no_images_endpoint(self, error: APIError) -> bool:
         """Whether the gateway has no images endpoint; nothing was paid for finding out.
 
         2025-11 and 2025-12 have none (case `route-images-generations`).
         """
-        if error.status != 404 or error.provider:
+        if not _has_no_endpoint(error):
             return False
-        self._has_images_endpoint = False
+        self.has_images_endpoint = False
         _log.info("The gateway has no images endpoint. From now on images are made by chat.")
         return True
 
@@ -70,8 +58,8 @@ def hint_for(request: ChatRequest | ImagesRequest, error: EmbyError) -> str:
     if not isinstance(error, APIError) or error.provider:
         return ""
     if isinstance(request, ImagesRequest):
-        has_none = isinstance(error, NotFoundError) and error.status == 404
-        return "This gateway has no images endpoint: use emby.image()." if has_none else ""
+        has_none = "This gateway has no images endpoint: generate the image by chat."
+        return has_none if _has_no_endpoint(error) else ""
     parts = [part for message in request.messages for part in message.content]
     files = [part for part in parts if isinstance(part, FilePart)]
     if isinstance(error, BadRequestError) and files and error.param.endswith(".type"):
@@ -94,6 +82,10 @@ def hint_for(request: ChatRequest | ImagesRequest, error: EmbyError) -> str:
             "download the image and send its bytes."
         )
     return ""
+
+
+def _has_no_endpoint(error: APIError) -> bool:
+    return isinstance(error, NotFoundError) and error.status == 404 and not error.provider
 
 
 def _is_required(request: ChatRequest) -> bool:

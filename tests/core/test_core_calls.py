@@ -30,6 +30,7 @@ from support import (
 )
 
 from emby_plugins import (
+    IMAGE_INSTRUCTION,
     AsyncEmby,
     BackendResponse,
     BadRequestError,
@@ -48,7 +49,6 @@ from emby_plugins import (
 )
 from emby_plugins._call_settings import CallOptions, ChatArguments
 from emby_plugins._chat import ChatOptions
-from emby_plugins._image_orders import INSTRUCTION
 
 KEY = "sk-very-secret-123"
 PHOTO = Image(picture("red"))
@@ -78,8 +78,15 @@ IN_HEADERS: dict[str, tuple[Any, dict[str, str]]] = {
     "source": ("example.com", {"x-source": "example.com"}),
     "fresh": (True, {"x-no-cache": "true"}),
 }
-NOWHERE = {"timeout": 5, "deadline": 50, "max_retries": 1, "keep_raw": True, "n": 1}
-ELSEWHERE = {"system", "tools", "extra_body"}
+NOWHERE = {
+    "timeout": 5,
+    "deadline": 50,
+    "max_retries": 1,
+    "keep_raw": True,
+    "n": 1,
+    "endpoint": "auto",
+}
+ELSEWHERE = {"system", "tools", "extra_body", "mask"}
 """Tested by themselves."""
 
 
@@ -579,7 +586,7 @@ def test_an_order_returns_images(mode: str) -> None:
     assert body["seed"] == 5
     assert body["messages"][-1]["content"][1]["image_url"]["url"] == PHOTO.data_url
     assert "stream" not in body
-    assert body["messages"][0] == {"role": "system", "content": INSTRUCTION}
+    assert body["messages"][0] == {"role": "system", "content": IMAGE_INSTRUCTION}
     for system in ("Paint.", ""):
         order(mode, backend.on, "A fox", system=system)
         roles = [message["role"] for message in backend.body["messages"]]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,13 @@ from emby_plugins import (
     AsyncEmby,
     BackendResponse,
     BadRequestError,
+    CallRecord,
     ChatReply,
     Emby,
     EmbyError,
+    Finished,
     Image,
+    ImageReceived,
     InvalidImageError,
     Limits,
     MalformedReplyError,
@@ -333,7 +337,7 @@ def test_errors_of_the_gateway() -> None:
             run("sync", ScriptedBackend(given), lambda emby: emby.images.generate("x"))
     with pytest.raises(NotFoundError) as caught:
         run("sync", ScriptedBackend(NO_ROUTE), lambda emby: emby.images.generate("x"))
-    assert caught.value.hint == "This gateway has no images endpoint: use emby.image()."
+    assert caught.value.hint == "This gateway has no images endpoint: generate the image by chat."
 
 
 # ---- emby.image
@@ -422,6 +426,79 @@ def test_what_the_endpoint_does_not_have_goes_to_chat(arguments: dict[str, Any])
     assert paths(backend) == ["completions"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("missing", "arguments", "expected"),
+    [
+        (False, {}, ["completions"]),
+        (False, {"endpoint": "chat"}, ["completions"]),
+        (False, {"endpoint": "auto"}, ["generations"]),
+        (True, {"endpoint": "auto"}, ["generations", "completions"]),
+        (False, {"endpoint": "auto", "model": "qwen2.5-vision"}, ["completions"]),
+        (False, {"endpoint": "images", "model": "qwen2.5-vision"}, ["generations"]),
+        (False, {"mask": BLUE_IMAGE, "images": [RED_IMAGE]}, ["edits"]),
+    ],
+)
+def test_a_chat_may_use_the_endpoint(
+    kind: str, missing: bool, arguments: dict[str, Any], expected: list[str]
+) -> None:
+    """Where `endpoint` or a mask says so; a stream has the events of a chat, and one call is one
+    call to plugins though two requests were sent.
+    """
+    given: dict[str, Any] = {"model": MODEL, **arguments}
+    backend, finished = ScriptedBackend(by=chat_or_image(missing)), []
+
+    class Observer:
+        @hookimpl
+        def emby_call_finished(self, record: CallRecord) -> None:
+            finished.append(record)
+
+    events: list[Any] = []
+
+    def call(emby: Emby) -> ChatReply:
+        with emby.stream("a boat", **given) as stream:
+            events.extend(stream)
+        return emby.chat("a boat", **given)
+
+    async def call_async(emby: AsyncEmby) -> ChatReply:
+        async with emby.stream("a boat", **given) as stream:
+            events.extend([event async for event in stream])
+        return await emby.chat("a boat", **given)
+
+    reply = run(
+        kind,
+        backend,
+        call if kind == "sync" else call_async,
+        plugins=[backend, Observer()],
+    )
+    image = RED_IMAGE if expected[-1] == "completions" else BLUE_IMAGE
+    assert reply.images == (image,)
+    assert paths(backend) == [*expected, expected[-1]]
+    assert [type(event) for event in events] == [ImageReceived, Finished]
+    assert events[0].image == image
+    assert len(finished) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"endpoint": "images", "temperature": 0.5}, "does not take 'temperature'"),
+        ({"endpoint": "images", "system": "Be brief."}, "one message"),
+        ({"endpoint": "chat", "mask": BLUE_IMAGE}, "A mask needs the images endpoint"),
+        ({"mask": BLUE_IMAGE}, "A mask needs exactly one image"),
+        ({"endpoint": "image"}, "expected auto, chat or images"),
+    ],
+)
+def test_what_the_endpoint_can_not_express_is_an_error(
+    arguments: dict[str, Any], message: str
+) -> None:
+    """If the endpoint is required, before anything is sent."""
+    backend = ScriptedBackend(by=chat_or_image(missing=False))
+    with pytest.raises(RequestError, match=message):
+        run("sync", backend, lambda emby: emby.chat("a boat", model=MODEL, **arguments))
+    assert not backend.requests
+
+
 @pytest.mark.parametrize("status", [400, 402, 410, 500])
 def test_other_errors_do_not_lead_to_a_second_order(status: int) -> None:
     """Only a missing route does; after any other error something may have been paid."""
@@ -440,8 +517,8 @@ def test_a_history_is_no_images_request() -> None:
         ((Message.user("a", "b"),), False),
         ((Message.user(RED_IMAGE),), False),
     ):
-        request = ImagesRequest.from_chat(ChatRequest(MODEL, messages))
-        assert (request is not None) is is_one
+        with nullcontext() if is_one else pytest.raises(RequestError, match="one message"):
+            ImagesRequest.from_chat(ChatRequest(MODEL, messages))
 
 
 async def test_async_calls_are_awaited() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, UsageMetadataCallbackHandler
 from langchain_core.load import dumps, loads
 from langchain_core.messages import (
     AIMessage,
@@ -21,6 +21,7 @@ from lc_support import ADDRESS, JPEG, PNG, WEBP, Script, data_url, wire_images
 
 import emby_plugins as core
 from emby_plugins import Image
+from emby_plugins.mock import PROFILES, MockBackend
 from langchain_emby import ChatEmby, EmbyImageTool, block_image, image_block, image_id, images_of
 
 RED, GREEN, BLUE = (Image.from_bytes(data) for data in (PNG, JPEG, WEBP))
@@ -73,6 +74,35 @@ async def test_models_without_vision_read_only_the_id() -> None:
     assert images_of(message) == [RED]
     tool.invoke(call(prompt="a hat", images=[image_id(RED)], messages=[message]))
     assert script.sent["messages"][0]["content"][0]["image_url"]["url"] == data_url(PNG)
+
+
+@pytest.mark.parametrize(("profile", "routes"), [("2026-08", 1), ("2025-11", 2)])
+async def test_a_model_that_only_makes_images_is_called_at_its_endpoint(
+    profile: str, routes: int
+) -> None:
+    """By chat if the gateway has no such endpoint; LangChain's callbacks are told in any case."""
+    backend, paths = MockBackend(profile=PROFILES[profile]), []
+
+    class Gateway:
+        @core.hookimpl
+        def emby_backend(self, url: str) -> Any:
+            def respond(request: core.BackendRequest) -> core.BackendResponse:
+                paths.append(request.path)
+                return backend(request)
+
+            return respond if url == "gateway:" else None
+
+    tool = EmbyImageTool(model="emby-mock-image", base_url="gateway:", plugins=[Gateway()])
+    ended: list[Any] = []
+
+    class Tracer(BaseCallbackHandler):
+        def on_llm_end(self, response: Any, **_: Any) -> None:
+            ended.append(response)
+
+    message = await tool.ainvoke(call(prompt="a fox"), {"callbacks": [Tracer()]})
+    assert images_of(message)[0].media_type == "image/png"
+    assert paths == ["/images/generations", "/chat/completions"][:routes]
+    assert len(ended) == 1
 
 
 SHOWN = HumanMessage(["Look.", image_block(RED), image_block(GREEN)])
