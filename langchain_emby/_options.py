@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from emby_plugins import JSONSchema, RequestError, ServerTool, Tool
 from langchain_emby._arguments import CALL_SETTINGS, CONVERTED, CORE_OPTIONS, TRACED, is_key_name
+from langchain_emby._tool_names import ToolNames, legal_name
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -25,7 +26,9 @@ _SERVER_TOOLS = ("web_search", "tool_search")
 _MODES = {"auto": "auto", "none": "none", "any": "required", "required": "required"}
 
 
-def to_core_arguments(arguments: Mapping[str, Any], stop: Sequence[str]) -> dict[str, Any]:
+def to_core_arguments(
+    arguments: Mapping[str, Any], stop: Sequence[str], names: ToolNames
+) -> dict[str, Any]:
     """The arguments of the core's `chat` and `stream`, but for the prompt and the model.
 
     `arguments` are those of the constructor merged with those of the call. Unknown names, which
@@ -52,7 +55,7 @@ def to_core_arguments(arguments: Mapping[str, Any], stop: Sequence[str]) -> dict
             msg = f"{name!r} looks like a credential and can't be sent in the request body."
             hint = "Pass the API key to the constructor as api_key, or set EMBY_API_KEY."
             raise RequestError(msg, hint=hint)
-    return {**options, **_tool_options(arguments), **({"extra_body": body} if body else {})}
+    return {**options, **_tool_options(arguments, names), **({"extra_body": body} if body else {})}
 
 
 def rename(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,12 +76,18 @@ def _check_count(n: object) -> None:
         raise RequestError(f"n must be 1, got {n!r}: a call returns one message.", hint=hint)
 
 
-def _tool_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def tool_names(arguments: Mapping[str, Any]) -> ToolNames:
+    """The names under which the tools are sent."""
+    return ToolNames(map(_tool_name, arguments.get("tools") or ()))
+
+
+def _tool_options(arguments: Mapping[str, Any], names: ToolNames) -> dict[str, Any]:
     options: dict[str, Any] = {}
     tools = arguments.get("tools") or ()
     if tools:
-        options["tools"] = [to_core_tool(tool) for tool in tools]
-        options["tool_choice"] = to_tool_choice(arguments.get("tool_choice"), tools)
+        options["tools"] = [to_core_tool(tool, names) for tool in tools]
+        choice = to_tool_choice(arguments.get("tool_choice"), tools)
+        options["tool_choice"] = choice and names.legal(choice)
     if arguments.get("response_format") is not None:
         options["response_format"] = to_core_response_format(arguments["response_format"])
     return options
@@ -101,14 +110,14 @@ def to_openai_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, A
     return {**form, "cache_control": mark} if mark else form
 
 
-def to_core_tool(tool: ToolLike) -> Tool | ServerTool:
-    """Convert any of LangChain's tool types to the core's."""
+def to_core_tool(tool: ToolLike, names: ToolNames) -> Tool | ServerTool:
+    """Convert any of LangChain's tool types to the core's, under its legal name."""
     form = to_openai_tool(tool)
     if form["type"] != "function":
         return ServerTool(form["type"], {k: v for k, v in form.items() if k != "type"})
     function = form["function"]
     return Tool(
-        name=function["name"],
+        name=names.legal(function["name"]),
         description=function.get("description") or "",
         parameters=function.get("parameters") or {},
         strict=function.get("strict"),
@@ -173,7 +182,7 @@ def _to_json_schema(source: object, strict: bool | None) -> JSONSchema:
     schema = named.get("schema") or {}
     return JSONSchema(
         schema=_close_objects(schema) if strict and not isinstance(source, Mapping) else schema,
-        name=_legal_name(str(named.get("name") or "reply")),
+        name=legal_name(str(named.get("name") or "reply")),
         description=str(named.get("description") or ""),
         strict=strict,
     )
@@ -236,8 +245,3 @@ def to_response_format(
     if converted.strict is not None:
         fields["strict"] = converted.strict
     return {"type": "json_schema", "json_schema": fields}
-
-
-def _legal_name(name: str) -> str:
-    """The name with characters replaced that gateways refuse, such as those of `Resp[int]`."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)[:64]

@@ -6,7 +6,7 @@ all blocks are LangChain's v1 blocks, indexed so that deltas of one block merge 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 from langchain_core.messages import (
@@ -35,6 +35,7 @@ from emby_plugins import (
 from langchain_emby._blocks import image_block
 from langchain_emby._chunks import Blocks, ReplyChunk, type_text
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
+from langchain_emby._tool_names import ToolNames
 from langchain_emby._translator import PROVIDER
 
 THOUGHTS = "emby_reasoning"
@@ -42,6 +43,13 @@ THOUGHTS = "emby_reasoning"
 
 # LangChain defines no key for it, but allows provider-specific ones.
 _IMAGE_TOKENS = "image"
+
+
+def restore_names(reply: ChatReply, names: ToolNames) -> ChatReply:
+    """The reply with the names of tools as the user knows them."""
+    if not reply.tool_calls:
+        return reply
+    return replace(reply, tool_calls=tuple(map(names.restore, reply.tool_calls)))
 
 
 def to_message(
@@ -71,14 +79,21 @@ def to_message(
 class ChunkWriter:
     """Converts the events of one reply to chunks.
 
-    `model` and `image_dir` are as in `to_message`; `with_usage` puts the token counts on the last
-    chunk. Metadata and usage are sent only once, because merging adds numbers and concatenates
-    strings.
+    `model` and `image_dir` are as in `to_message`; `names` are those of the tools; `with_usage`
+    puts the token counts on the last chunk. Metadata and usage are sent only once, because merging
+    adds numbers and concatenates strings.
     """
 
     def __init__(
-        self, *, model: str, v1: bool, with_usage: bool = True, image_dir: str | None = None
+        self,
+        *,
+        names: ToolNames,
+        model: str,
+        v1: bool,
+        with_usage: bool = True,
+        image_dir: str | None = None,
     ) -> None:
+        self._names = names
         self._image_dir = image_dir
         self._model = model
         self._v1 = v1
@@ -121,6 +136,7 @@ class ChunkWriter:
         return (self._chunk([block]),)
 
     def _tool_call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
+        event = replace(event, name=self._names.original(event.name))
         call = self._calls.get(event.index, ToolCall("", "", ""))
         self._calls[event.index] = ToolCall(
             call.id or event.id, call.name or event.name, call.arguments + event.arguments
@@ -142,7 +158,7 @@ class ChunkWriter:
         return self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece])
 
     def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
-        reply = event.reply
+        reply = restore_names(event.reply, self._names)
         yield from self._invalidate_tool_calls(reply.finish_reason)
         if reply.refusal:
             yield self._refusal(reply.refusal)

@@ -28,10 +28,12 @@ from langchain_emby._options import (
     to_openai_tool,
     to_response_format,
     to_tool_choice,
+    tool_names,
 )
 from langchain_emby._protocol_events import HAS_BRIDGE, to_events, to_events_async
 from langchain_emby._request import to_core, with_media_types
-from langchain_emby._response import ChunkWriter, to_message
+from langchain_emby._response import ChunkWriter, restore_names, to_message
+from langchain_emby._tool_names import ToolNames
 
 if TYPE_CHECKING:
     from langchain_emby._arguments import ChatEmbyArguments
@@ -175,8 +177,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
-            request = self._request(messages, stop, kwargs)
-            return self._result(self._emby().chat(**request), request)
+            request, names = self._request(messages, stop, kwargs)
+            return self._result(self._emby().chat(**request), request, names)
 
     async def _agenerate(
         self,
@@ -186,8 +188,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> ChatResult:
         with translate_errors():
-            request = self._request(messages, stop, kwargs)
-            return self._result(await self._async_emby().chat(**request), request)
+            request, names = self._request(messages, stop, kwargs)
+            return self._result(await self._async_emby().chat(**request), request, names)
 
     def _stream(
         self,
@@ -197,8 +199,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         with translate_errors():
-            request = self._stream_request(messages, stop, kwargs)
-            write = self._writer(request, kwargs)
+            request, names = self._stream_request(messages, stop, kwargs)
+            write = self._writer(request, names, kwargs)
             with self._emby().stream(**request) as stream:
                 for event in stream:
                     for message in write(event):
@@ -215,8 +217,8 @@ class ChatEmby(BaseChatEmby):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translate_errors():
-            request = self._stream_request(messages, stop, kwargs)
-            write = self._writer(request, kwargs)
+            request, names = self._stream_request(messages, stop, kwargs)
+            write = self._writer(request, names, kwargs)
             async with self._async_emby().stream(**request) as stream:
                 async for event in stream:
                     for message in write(event):
@@ -328,8 +330,8 @@ class ChatEmby(BaseChatEmby):
 
     def _request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> Any:
-        """The arguments of the core's `chat` and `stream`."""
+    ) -> tuple[Any, ToolNames]:
+        """The arguments of the core's `chat` and `stream`, and the names of the tools in them."""
         check_call_arguments(kwargs)
         body = {**(self.extra_body or {}), **(kwargs.get("extra_body") or {})}
         arguments = {
@@ -339,18 +341,20 @@ class ChatEmby(BaseChatEmby):
             "extra_body": body,
         }
         model = arguments.get("model") or self.model_name
-        options = to_core_arguments(arguments, self._stop(stop))
-        return {"prompt": to_core(messages, self.image_dir), "model": model, **options}
+        names = tool_names(arguments)
+        options = to_core_arguments(arguments, self._stop(stop), names)
+        prompt = [*map(names.legalize, to_core(messages, self.image_dir))]
+        return {"prompt": prompt, "model": model, **options}, names
 
     def _stream_request(
         self, messages: Sequence[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> Any:
+    ) -> tuple[Any, ToolNames]:
         """The arguments of the core's `stream`, which reads replies that are not streamed too.
 
         LangChain applies the switches that disable streaming before it calls `_stream`, except in
         `stream_events(version="v3")`.
         """
-        request = self._request(messages, stop, kwargs)
+        request, names = self._request(messages, stop, kwargs)
         is_disabled = (
             self.disable_streaming is True
             or (self.disable_streaming == "tool_calling" and bool(kwargs.get("tools")))
@@ -359,14 +363,22 @@ class ChatEmby(BaseChatEmby):
         )
         if is_disabled:
             request["extra_body"] = {**request.get("extra_body", {}), "stream": False}
-        return request
+        return request, names
 
-    def _result(self, reply: Any, request: Mapping[str, Any]) -> ChatResult:
-        message = to_message(reply, model=request["model"], v1=self._v1, image_dir=self.image_dir)
+    def _result(self, reply: Any, request: Mapping[str, Any], names: ToolNames) -> ChatResult:
+        message = to_message(
+            restore_names(reply, names),
+            model=request["model"],
+            v1=self._v1,
+            image_dir=self.image_dir,
+        )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _writer(self, request: Mapping[str, Any], kwargs: Mapping[str, Any]) -> ChunkWriter:
+    def _writer(
+        self, request: Mapping[str, Any], names: ToolNames, kwargs: Mapping[str, Any]
+    ) -> ChunkWriter:
         return ChunkWriter(
+            names=names,
             model=request["model"],
             v1=self._v1,
             with_usage=kwargs.get("stream_usage", self.stream_usage),
