@@ -14,6 +14,8 @@ from typing import Any
 
 _BUFFER = 128 * 1024
 """Bytes after which a peer is made to wait; asyncio holds twice as many at most."""
+_PIECE = 64 * 1024
+"""Bytes of small writes after which they are sent, though nothing is read yet."""
 _EAGER: Any = {"happy_eyeballs_delay": 0.25}
 """Try a host's next address soon (RFC 8305); uvloop has its own way, and not this option."""
 _NAMES = {
@@ -81,9 +83,13 @@ class AsyncioStream:
         self._backend = backend
         self._errors = backend._errors  # noqa: SLF001 - it is of this module
         self._translated = backend._translated  # noqa: SLF001
+        self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """As many bytes as there are, at least one; none at the end."""
+        if self._held:
+            with suppress(self._errors.WriteError):  # as httpcore: there may be an answer
+                await self._send_held(timeout)
         with self._translated(self._errors.ReadTimeout, self._errors.ReadError):
             if self._reader.held:
                 return await self._reader.read(max_bytes)
@@ -91,9 +97,18 @@ class AsyncioStream:
                 return await self._reader.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Write, and wait until there is room for more."""
+        """Send, or keep for the next write or read; wait until there is room for more.
+
+        As `DeadlineStream.write`: the head and the body of a request go out together.
+        """
+        self._held += buffer
+        if len(self._held) >= _PIECE:
+            await self._send_held(timeout)
+
+    async def _send_held(self, timeout: float | None) -> None:
+        held, self._held = self._held, b""
         with self._translated(self._errors.WriteTimeout, self._errors.WriteError):
-            self._writer.write(buffer)
+            self._writer.write(held)
             if self._writer.transport.get_write_buffer_size():
                 async with asyncio.timeout(timeout):
                     await self._writer.drain()

@@ -378,6 +378,8 @@ def _estimated(
     that is dropped could no longer close its connections in time.
     """
     cards = plugins.with_models(listed)
+    if not cards:
+        return usage
     card = find_model(answered_by, cards) or find_model(request.model, cards)
     sent = sum(len(message.images) for message in request.messages)
     return with_estimated_cost(usage, card.pricing, sent) if card else usage

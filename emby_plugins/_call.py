@@ -14,8 +14,9 @@ from emby_plugins._errors import (
     EmbyTimeoutError,
     TruncatedReplyError,
 )
-from emby_plugins._http import library_of, stream_of
+from emby_plugins._http import library_of, stream_of, url_of
 from emby_plugins._protocol.request_body import StreamedBody
+from emby_plugins._settings import Secret
 from emby_plugins._text import clean_text
 
 
@@ -44,16 +45,15 @@ class Call:
         """The time limits of one attempt."""
         return TimeLimits(self.timeout, self.deadline, self.ends)
 
-    def request(self, http: Any) -> Any:
+    def request(self, http: Any, limits: TimeLimits) -> Any:
         """The request, for one try. Raises `DeadlineExceededError` when the time is up."""
-        limits = self.limits()
         limits.check()
         headers = self.headers
         if isinstance(self.body, StreamedBody):
             headers = {**headers, "content-length": str(len(self.body))}
         request = http.build_request(
             self.method,
-            self.url,
+            url_of(self.url, library_of(http)),
             headers=headers,
             content=self.body,
             extensions={"timeout": limits},
@@ -91,3 +91,16 @@ class Call:
             hint = "What arrived is in error.partial; retrying is a new, paid request."
             return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
         return self.failure(error)
+
+
+class Bearer:
+    """Puts the key into a request at the last moment, so that no variable of ours holds it."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def __call__(self, request: Any) -> Any:
+        if self._key:
+            # Emby, Image Generation page, "Generate an Image".
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        return request

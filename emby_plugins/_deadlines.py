@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
-from emby_plugins._errors import DeadlineExceededError
+from emby_plugins._errors import DeadlineExceededError, EmbyError
 
 _SHORTEST = 0.001
 _PIECE = 64 * 1024
@@ -40,7 +40,8 @@ class TimeLimits(dict[str, float]):
         self.quiet = timeout
         self.is_complete: Callable[[], bool] = bool
         self._deadline = deadline
-        super().__init__(dict.fromkeys(("connect", "read", "write", "pool"), self.seconds))
+        seconds = self.seconds
+        super().__init__(connect=seconds, read=seconds, write=seconds, pool=seconds)
 
     def get(self, name: str, default: Any = None) -> "float":  # noqa: ARG002
         """The timeout that httpcore looks up as each phase of a request begins."""
@@ -110,16 +111,25 @@ class DeadlineBackend:
 
 
 class DeadlineStream:
-    """Wraps one of httpcore's synchronous streams: each read and write has only what is left."""
+    """Wraps one of httpcore's synchronous streams: each read and write has only what is left.
+
+    Small writes are sent together, when the response is read or 64 KiB have come up: httpcore
+    writes the head and the body of a request apart, and a call to the system costs as much as
+    all else that is done for a short call.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._held = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Raises `DeadlineExceededError`, or `BodyOver`, besides what the stream raises."""
         if not isinstance(timeout, Remaining):
             return self._stream.read(max_bytes, timeout)  # type: ignore[no-any-return]
-        limits, silent_at = timeout.limits, time.monotonic() + timeout.limits.timeout
+        limits = timeout.limits
+        if self._held:
+            self._send_held(limits)
+        silent_at = time.monotonic() + limits.timeout
         while True:
             now = time.monotonic()
             silence, left = silent_at - now, limits.ends - now
@@ -139,14 +149,31 @@ class DeadlineStream:
                     raise
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """In pieces, as a peer that takes them slowly renews the timeout with each."""
+        """Send, or keep for the next write or read. Raises `DeadlineExceededError`."""
         if not isinstance(timeout, Remaining):
             self._stream.write(buffer, timeout)
-            return
-        view = memoryview(buffer)
+        elif len(self._held) + len(buffer) < _PIECE:
+            self._held += buffer
+        else:
+            held, self._held = self._held, b""
+            self._send(held, timeout.limits)
+            self._send(buffer, timeout.limits)
+
+    def _send_held(self, limits: TimeLimits) -> None:
+        held, self._held = self._held, b""
+        try:
+            self._send(held, limits)
+        except Exception as error:
+            # As httpcore does: a peer that takes no more may have answered nevertheless.
+            if isinstance(error, EmbyError) or isinstance(error.__cause__, TimeoutError):
+                raise
+
+    def _send(self, data: bytes, limits: TimeLimits) -> None:
+        # In pieces, as a peer that takes them slowly renews the timeout with each.
+        view = memoryview(data)
         for at in range(0, len(view), _PIECE):
-            timeout.limits.check()
-            self._stream.write(view[at : at + _PIECE], timeout.limits.seconds)
+            limits.check()
+            self._stream.write(view[at : at + _PIECE], limits.seconds)
 
     def close(self) -> None:
         """Close the connection."""
@@ -165,7 +192,8 @@ class DeadlineStream:
 def ended_within(seconds: float, stream: Any) -> Iterator[None]:
     """End a read that takes longer, on a stream of httpcore's that knows no limits itself.
 
-    Those of the connections of a user's own client are such; None means not connected.
+    Those of the connections of a user's own client are such; None means not connected. Raises
+    `BodyOver` if the read fails because of that.
     """
     is_given = stream is not None and not isinstance(stream, DeadlineStream)
     under = stream.get_extra_info("socket") if is_given else None
@@ -173,7 +201,11 @@ def ended_within(seconds: float, stream: Any) -> Iterator[None]:
         yield
         return
 
+    has_ended = False
+
     def shut() -> None:
+        nonlocal has_ended
+        has_ended = True
         with suppress(OSError):
             # Not SSLSocket's own, which takes TLS away from under the reader.
             socket.socket.shutdown(under, socket.SHUT_RDWR)
@@ -182,6 +214,10 @@ def ended_within(seconds: float, stream: Any) -> Iterator[None]:
     timer.start()
     try:
         yield
+    except Exception:
+        if has_ended:
+            raise BodyOver from None
+        raise
     finally:
         timer.cancel()
 
@@ -222,20 +258,10 @@ def undisturbed(step: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
 
 
 async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
-    loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle
-
-    # One timer that renews itself: `asyncio.timeout` alone can't tell that a reply is complete.
-    def look() -> None:
-        nonlocal timer
-        if limits.left <= 0 or limits.is_complete():
-            alarm.reschedule(0)
-        else:
-            timer = loop.call_later(limits.wait, look)
-
-    timer = loop.call_later(limits.wait, look)
+    alarm = asyncio.timeout(None)
+    watch = _Watch(limits, alarm)
     try:
-        async with asyncio.timeout(None) as alarm:
+        async with alarm:
             return await step
     except TimeoutError:
         if not alarm.expired():
@@ -243,7 +269,26 @@ async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
         limits.check()
         raise BodyOver from None
     finally:
-        timer.cancel()
+        watch.timer.cancel()
+
+
+class _Watch:
+    """A timer that renews itself: `asyncio.timeout` alone can't tell that a reply is complete.
+
+    Not a closure: one that names itself is a reference cycle, and keeps the images of its reply.
+    """
+
+    def __init__(self, limits: TimeLimits, alarm: asyncio.Timeout) -> None:
+        self._limits = limits
+        self._alarm = alarm
+        self._loop = asyncio.get_running_loop()
+        self.timer = self._loop.call_later(limits.wait, self._look)
+
+    def _look(self) -> None:
+        if self._limits.left <= 0 or self._limits.is_complete():
+            self._alarm.reschedule(0)
+        else:
+            self.timer = self._loop.call_later(self._limits.wait, self._look)
 
 
 class _Drive(Generic[_T]):

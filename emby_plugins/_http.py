@@ -6,7 +6,7 @@ that the user made works with either: its own library builds the requests and ra
 
 import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from emby_plugins._errors import ConfigurationError
@@ -59,6 +59,12 @@ def check_client(client: object, kind: str) -> None:
     if client is not None and not isinstance(client, getattr(library_of(client), kind)):
         msg = f"http_client is {type(client).__module__}.{type(client).__qualname__}."
         raise ConfigurationError(msg, hint=f"Expected an httpx.{kind} or an httpx2.{kind}.")
+
+
+@lru_cache(64)
+def url_of(url: str, library: Any) -> Any:
+    """Return the URL as the library parses it, which costs more than most of a short request."""
+    return library.URL(url)
 
 
 def stream_of(body: Iterable[bytes], library: Any) -> Any:

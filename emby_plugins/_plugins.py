@@ -54,6 +54,8 @@ class Plugins:
             or hook.emby_image_received.get_hookimpls()
         )
         """Whether any plugin wants to be told of calls: no record is made otherwise."""
+        models = hook.emby_models.get_hookimpls()
+        self._has_models = any(impl.plugin is not default_plugin for impl in models)
 
     def backend(self, url: str) -> Backend | None:
         """The backend in this process for that base URL, if a plugin has one."""
@@ -62,6 +64,8 @@ class Plugins:
 
     def models(self, *, built_in: bool = True) -> list[ModelCard]:
         """The models known without a request, each once; `built_in=False` leaves out the core's."""
+        if not built_in and not self._has_models:
+            return []
         hidden = () if built_in else (default_plugin,)
         return self._call("emby_models", _joined, hidden) or []
 

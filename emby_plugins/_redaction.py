@@ -18,7 +18,7 @@ _MIN_PREFIX = 8
 
 def redact(text: str, key: Secret) -> str:
     """Return the text without the key, or the beginning of it that a cut text ends with."""
-    return _redact(text, key, is_cut=True)  # type: ignore[no-any-return]
+    return _without_prefixes(text, key)
 
 
 def redact_error(error: EmbyError, key: Secret) -> None:

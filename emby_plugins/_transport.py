@@ -11,15 +11,16 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from emby_plugins._asyncio_network import AsyncioBackend
-from emby_plugins._call import Call
+from emby_plugins._call import Bearer, Call
 from emby_plugins._deadlines import (
     BodyOver,
     DeadlineBackend,
+    DeadlineStream,
     TimeLimits,
     ended_within,
     undisturbed,
@@ -52,15 +53,10 @@ _AFTER_END = 4
 """Chunks that may follow a reply's end on a connection that is used again."""
 
 
-def _limits(request: Any) -> TimeLimits:
-    limits = request.extensions["timeout"]
-    assert isinstance(limits, TimeLimits)
-    return limits
-
-
 class _BaseResponse:
     def __init__(self, call: Call, limits: TimeLimits, response: Any, place: Place) -> None:
         self._errors = library_of(response).HTTPError
+        self._is_read = False
         self._place = place
         self._call = call
         self._limits = limits
@@ -84,6 +80,9 @@ class _BaseResponse:
             failure = self._call.cut(error)
             if not (isinstance(failure, EmbyTimeoutError) and is_complete()):
                 raise failure from error
+        finally:
+            # Or it were kept by the request, which httpx keeps in a reference cycle.
+            self._limits.is_complete = bool
 
     def _hurry(self) -> None:
         self._limits.ends = min(self._limits.ends, time.monotonic() + _MOMENT)
@@ -99,17 +98,27 @@ class Response(_BaseResponse):
         """
         # The stream itself, not iter_raw(): that refuses a response which a test's transport has
         # read already, and takes longer a chunk.
-        stream = self._response.stream
+        pieces = iter(self._response.stream)
+        network = self._response.extensions.get("network_stream")
+        is_blind = not isinstance(network, DeadlineStream)
         with self._reading(is_complete):
-            for chunk in stream:
+            while True:
+                is_watched = is_blind and is_complete()
+                with ended_within(self._limits.quiet, network) if is_watched else nullcontext():
+                    chunk = next(pieces, None)
+                if chunk is None:
+                    break
                 yield chunk
                 self._limits.check()
+            self._is_read = True
 
     def finish(self, chunks: Iterator[bytes]) -> None:
         """Read what is left of `chunks`, for a moment, so that the connection is used again."""
+        if self._is_read:
+            return
         self._hurry()
-        stream = self._response.extensions.get("network_stream")
-        with suppress(EmbyError), ended_within(_MOMENT, stream):
+        network = self._response.extensions.get("network_stream")
+        with suppress(EmbyError), ended_within(_MOMENT, network):
             for _ in zip(range(_AFTER_END), chunks, strict=False):
                 pass
 
@@ -132,9 +141,12 @@ class AsyncResponse(_BaseResponse):
             while (chunk := await within(self._limits, _next(pieces))) is not None:
                 yield chunk
                 self._limits.check()
+            self._is_read = True
 
     async def finish(self, chunks: AsyncIterator[bytes]) -> None:
         """As `Response.finish`."""
+        if self._is_read:
+            return
         self._hurry()
         with suppress(EmbyError):
             for _ in range(_AFTER_END):
@@ -178,7 +190,7 @@ class _Transport(Generic[_HTTP]):
         self._is_traced = bool(
             getattr(given, "trust_env", False) and is_loopback(url) and proxied_scheme(url)
         )
-        self._auth = _Bearer(key)
+        self._auth = Bearer(key)
         self._backend = backend
         self._given = given
         check_client(given, self._kind)
@@ -193,8 +205,8 @@ class _Transport(Generic[_HTTP]):
         self._gate = self._new_gate(self._size)
         self._opened = None
 
-    def _request(self, call: Call, http: _HTTP) -> Any:
-        request = call.request(http)
+    def _request(self, call: Call, http: _HTTP, limits: TimeLimits) -> Any:
+        request = call.request(http, limits)
         if self._is_traced:
             request.extensions["trace"] = self._trace
         return request
@@ -250,16 +262,17 @@ class Transport(_Transport[HTTPClient]):
     def send(self, call: Call) -> Response:
         """The response to one attempt, of any status. Raises `TransportError`."""
         http = self._http()
-        place = self._gate.enter(call.limits())
+        limits = call.limits()
+        place = self._gate.enter(limits)
         try:
-            request = self._request(call, http)
+            request = self._request(call, http, limits)
             response = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
         except BaseException as error:
             place.give_up()
             if isinstance(error, self._errors):
                 raise call.failure(error, self._proxy) from error
             raise
-        return Response(call, _limits(request), response, place)
+        return Response(call, limits, response, place)
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         check_is_direct(self._url, event, info)
@@ -296,17 +309,18 @@ class AsyncTransport(_Transport[AsyncHTTPClient]):
     async def send(self, call: Call) -> AsyncResponse:
         """As `Transport.send`."""
         http = await self._http()
-        place = await self._gate.enter(call.limits())
+        limits = call.limits()
+        place = await self._gate.enter(limits)
         try:
-            request = self._request(call, http)
+            request = self._request(call, http, limits)
             sending = http.send(request, auth=self._auth, stream=True, follow_redirects=False)
-            response = await within(_limits(request), sending, _close)
+            response = await within(limits, sending, _close)
         except BaseException as error:
             place.give_up()
             if isinstance(error, self._errors):
                 raise call.failure(error, self._proxy) from error
             raise
-        return AsyncResponse(call, _limits(request), response, place)
+        return AsyncResponse(call, limits, response, place)
 
     async def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         check_is_direct(self._url, event, info)
@@ -350,19 +364,6 @@ async def _until_shutdown(http: Any) -> AsyncGenerator[None, None]:
         yield
     finally:
         await http.aclose()
-
-
-class _Bearer:
-    """Puts the key into a request at the last moment, so that no variable of ours holds it."""
-
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def __call__(self, request: Any) -> Any:
-        if self._key:
-            # Emby, Image Generation page, "Generate an Image".
-            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
-        return request
 
 
 async def _close(response: Any) -> None:

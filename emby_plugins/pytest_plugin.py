@@ -48,11 +48,11 @@ def block_network() -> Iterator[None]:
 
     original = Call.request
 
-    def request(call: "Call", http: Any) -> Any:
+    def request(call: "Call", http: Any, limits: Any) -> Any:
         if not call.url.startswith(IN_PROCESS) and not is_loopback(call.url):
             hint = f"Use the fixture emby_mock, or -o {_OPTION}=false."
             raise BlockedNetworkError(f"The test tried to call {call.url}. {hint}")
-        return original(call, http)
+        return original(call, http, limits)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Call, "request", request)

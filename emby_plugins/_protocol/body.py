@@ -134,7 +134,8 @@ class BodyReader:
 
 def is_object(body: bytes | bytearray) -> bool:
     """Whether these bytes are a whole JSON object; nothing is built of it."""
-    if not body.rstrip().endswith(b"}"):
+    # Asked after every chunk of a body, so the end is looked at first, without a copy of the rest.
+    if not (body[-1024:].rstrip() or body.rstrip()).endswith(b"}"):
         return False
     try:
         msgspec.json.decode(body, type=msgspec.Raw)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from html import unescape
 
 from emby_plugins._chat import ChatReply, Finished, StreamEvent, Usage
@@ -80,7 +81,9 @@ class ReplyReader:
         self._of_images = of_images
         self._estimate = estimate
         self._decoder = ImageDecoder(limits, new_sink)
-        self._accumulator = ReplyAccumulator(limits, self._provenance, self._decoder)
+        # Not a method: in a reference cycle, images would wait for the garbage collector.
+        provenance = partial(_provenance, model, prompt, self._request_id)
+        self._accumulator = ReplyAccumulator(limits, provenance, self._decoder)
         self._inflate = Inflater(headers.get("content-encoding", ""), limits.wire)
         self._media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         self._events: EventDecoder | None = None
@@ -321,9 +324,12 @@ class ReplyReader:
         for _ in self._accumulator.show_rest():
             pass
 
-    def _provenance(self, model: str, created: int | None) -> Provenance:
-        time = None if created is None else _time(created)
-        return Provenance(model or self._model, self._prompt, self._request_id, time)
+
+def _provenance(
+    requested: str, prompt: str, request_id: str | None, model: str, created: int | None
+) -> Provenance:
+    time = None if created is None else _time(created)
+    return Provenance(model or requested, prompt, request_id, time)
 
 
 def _is_stream(head: bytes, media_type: str) -> bool | None:

@@ -164,10 +164,12 @@ def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Messa
     moved: list[Part] = []
     for message in messages:
         if message.role == "user":
-            shown = set(message.images)
-            new = [r for r in moved if not (isinstance(r, ImagePart) and r.image in shown)]
-            yield replace(message, content=(*new, *message.content))
-            moved = []
+            if moved:
+                shown = set(message.images)
+                new = [r for r in moved if not (isinstance(r, ImagePart) and r.image in shown)]
+                message = replace(message, content=(*new, *message.content))  # noqa: PLW2901
+                moved = []
+            yield message
         elif message.role == "system":
             yield message
         else:

@@ -25,6 +25,7 @@ _DETAILS = {
 }
 _MOST_COSTS = 64
 _MOST = 1e15
+_NUMBERS = (int, float)
 
 
 def amended(usage: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -88,8 +89,8 @@ def _cost_details(usage: dict[str, Any]) -> dict[str, float]:
 
 
 def _is_amount(value: object) -> "TypeIs[int | float]":
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= cast("float", value) < _MOST
+    # As JSON has them: `isinstance` would take bool for a number.
+    return type(value) in _NUMBERS and 0 <= cast("float", value) < _MOST
 
 
 def _details(usage: dict[str, Any], name: str) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import importlib
 import threading
+import weakref
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from support import Asked, Asker, Loopback, Wire, as_json, chunk, completion, picture, sse
@@ -19,9 +22,12 @@ from emby_plugins import (
     EmbyTimeoutError,
     Image,
     MalformedReplyError,
+    StreamEvent,
     TextDelta,
     TruncatedReplyError,
 )
+from emby_plugins._http import CORE
+from emby_plugins._protocol.reader import ReplyReader
 
 RED = picture("red")
 BEGUN = sse(chunk("Here:"), chunk(None, RED), done=False)
@@ -70,6 +76,51 @@ def test_pieces_of_any_size(ask: Asker, size: int) -> None:
     with Loopback(lambda _, wire: wire.stream(*pieces)) as server:
         reply = ask("Hi", on={"base_url": server.url})
     assert (reply.text, reply.image.data) == ("Here:", RED)
+
+
+def test_a_request_is_sent_in_one_piece(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body of a short call take one call to the system, not one each."""
+    sent: list[bytes] = []
+    sync = importlib.import_module(f"{CORE.__name__}._backends.sync")
+    for stream in (sync.SyncStream, asyncio.StreamWriter):
+        monkeypatch.setattr(stream, "write", noting(stream.write, sent))
+    with Loopback(well) as server:
+        ask("Hi", on={"base_url": server.url})
+    (request,) = filter(None, sent)
+    assert request.startswith(b"POST /v1/chat")
+    assert request.endswith(b"}")
+
+
+def noting(write: Callable[..., Any], sent: list[bytes]) -> Callable[..., Any]:
+    """A `write` of streams that also appends the data to `sent`."""
+
+    def noted(self: Any, data: bytes, *args: Any) -> Any:
+        sent.append(bytes(data))
+        return write(self, data, *args)
+
+    return noted
+
+
+def test_what_a_call_leaves_behind_is_freed_at_once(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of a reply that its caller has dropped waits for the garbage collector."""
+    readers: list[weakref.ref[ReplyReader]] = []
+    original = ReplyReader.feed
+
+    def feed(self: ReplyReader, chunk: bytes) -> Iterable[StreamEvent]:
+        readers.append(weakref.ref(self))
+        return original(self, chunk)
+
+    monkeypatch.setattr(ReplyReader, "feed", feed)
+    gc.disable()
+    try:
+        with Loopback(well) as server:
+            ask("Hi", on={"base_url": server.url})
+        assert readers
+        assert not [kept for kept in readers if kept() is not None]
+    finally:
+        gc.enable()
 
 
 # ---- broken off

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,9 +18,12 @@ from emby_plugins import (
     DeadlineExceededError,
     Emby,
     EmbyTimeoutError,
+    StreamEvent,
+    _deadlines as deadlines,
     _transport as transport,
 )
 from emby_plugins._deadlines import BodyOver, TimeLimits, undisturbed, within
+from emby_plugins._protocol.reader import ReplyReader
 
 RED = picture("red")
 JSON = "content-type: application/json"
@@ -90,11 +94,8 @@ def test_the_end_of_the_reply_is_the_end_of_the_call(
 ) -> None:
     """A server that keeps the connection open afterwards keeps nobody waiting."""
     holding = Holding(say)
-    is_read_blind = given and not ask.mode.startswith("async") and say in {as_finished, as_object}
     with Loopback(holding) as server, client_of(ask, given) as on:
-        # If a read can't be ended from outside, the silence ends it; the reply is whole.
-        timeout = 0.3 if is_read_blind else 30
-        reply = ask("Hi", on={"base_url": server.url, "timeout": timeout, **on})
+        reply = ask("Hi", on={"base_url": server.url, "timeout": 30, **on})
     assert (reply.text, reply.image.data) == ("Here:", RED)
     assert holding.was_left
 
@@ -115,8 +116,20 @@ def test_drips_after_the_end_keep_nobody(ask: Asker) -> None:
     assert holding.was_left
 
 
-def test_a_deadline_after_the_finish_reason_takes_nothing_away(ask: Asker) -> None:
+def test_a_deadline_after_the_finish_reason_takes_nothing_away(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Pings after the finish reason count as data; the reply is whole when the time is up."""
+    feed, late_by = ReplyReader.feed, 0.0
+
+    def until_finished(self: ReplyReader, chunk: bytes) -> Iterator[StreamEvent]:
+        nonlocal late_by
+        yield from feed(self, chunk)
+        late_by = 1000.0 if self.is_complete() else 0.0
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_by)
+    monkeypatch.setattr(deadlines, "time", clock)
+    monkeypatch.setattr(ReplyReader, "feed", until_finished)
 
     def say(_: Asked, wire: Wire) -> None:
         wire.stream(FINISHED, ends=False)
@@ -124,7 +137,8 @@ def test_a_deadline_after_the_finish_reason_takes_nothing_away(ask: Asker) -> No
             wire.piece(b": ping\n")
 
     with Loopback(Holding(say)) as server:
-        assert ask("Hi", on={"base_url": server.url, "deadline": 0.5}).image.data == RED
+        assert ask("Hi", on={"base_url": server.url, "deadline": 500}).image.data == RED
+    assert late_by
 
 
 @pytest.mark.parametrize("say", [b"data: {", b'data: {"choices":[]}\n\n'])
