@@ -118,7 +118,7 @@ class Response(_BaseResponse):
             return
         self._hurry()
         network = self._response.extensions.get("network_stream")
-        with suppress(EmbyError), ended_within(_MOMENT, network):
+        with suppress(EmbyError, BodyOver), ended_within(_MOMENT, network):
             for _ in zip(range(_AFTER_END), chunks, strict=False):
                 pass
 
