@@ -49,7 +49,7 @@ def page(rows: Rows, starts: Mapping[str, float]) -> str:
 
 
 def _figures(rows: Rows, starts: Mapping[str, float], is_whole: bool) -> Iterator[str]:
-    yield "| figure | promised | measured | |"
+    yield "| figure | promised | measured | result |"
     yield "|---|---|---|---|"
     for figure in FIGURES:
         promised = f"| {figure.what} | <= {figure.most:g} {figure.unit}"

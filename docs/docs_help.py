@@ -12,7 +12,7 @@ from llm_emby._options import Options
 def options() -> str:
     """A table of what `llm -o` takes."""
     rows = [f"| `{name}` | {field.description} |" for name, field in Options.model_fields.items()]
-    return "\n".join(["", "| option | |", "|---|---|", *rows, "", ""])
+    return "\n".join(["", "| option | value |", "|---|---|", *rows, "", ""])
 
 
 def commands() -> str:

@@ -6,11 +6,9 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from click.testing import CliRunner
 
@@ -23,43 +21,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PROJECT = PYPROJECT["project"]
 _EXTRAS = PROJECT["optional-dependencies"]
 _TEST_GROUP = PYPROJECT["dependency-groups"]["test"]
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def name_of(page: Path) -> str:
     """A page's name in test ids and messages."""
     return page.relative_to(ROOT).as_posix()
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block of a page; `line` is that of its fence."""
-
-    page: Path
-    line: int
-    language: str
-    text: str
-
-    def run(self, names: dict[str, Any]) -> None:
-        """Run Python, so that a failure points into the page."""
-        exec(compile("\n" * self.line + self.text, str(self.page), "exec"), names)
-
-    def commands(self) -> Iterator[str]:
-        """The commands of a shell block, without comments, continued lines joined."""
-        for line in self.text.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words:
-                yield line
-
-
-def blocks(page: Path, language: str) -> list[Block]:
-    """The blocks of that language, in order."""
-    text = page.read_text("utf-8")
-    return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
-        for found in _FENCE.finditer(text)
-        if found[1] == language
-    ]
 
 
 def make_photographs(folder: Path) -> None:
@@ -177,6 +143,9 @@ class Shell:
     def _jupyter(self, arguments: list[str]) -> None:
         assert arguments[0] == "lab"
         assert all((self._folder / notebook).is_file() for notebook in arguments[1:]), arguments
+
+    def _cd(self, arguments: list[str]) -> None:
+        assert (self._folder / arguments[0]).is_dir(), arguments
 
     def _ls(self, arguments: list[str]) -> None:
         assert all((self._folder / name).exists() for name in arguments), arguments

@@ -5,7 +5,8 @@ import sys
 from typing import Any
 
 import pytest
-from docs_harness import DOCS, blocks
+from docs_harness import DOCS
+from pages import blocks
 
 sys.path.append(str(DOCS))
 

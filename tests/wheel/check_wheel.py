@@ -3,7 +3,10 @@
     python tests/wheel/check_wheel.py
 
 First each extra alone: what it brings, what it must not bring, and a first use as on the package
-page. Then the test suite with all of them, from a folder without the packages' source.
+page. Then the documentation, command by command, in an empty folder. Then the test suite with all
+extras, from a folder without the packages' source.
+
+    python tests/wheel/check_wheel.py pages     # the documentation alone
 """
 
 import os
@@ -15,6 +18,8 @@ import time
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+
+from walk_pages import walk_all
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
@@ -87,7 +92,7 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder / "venv", with_pip=True)
-        self._bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        self.programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.folder = folder / "work"
         self.folder.mkdir()
         kept = {"PATH", "HOME", "SYSTEMROOT", "TMPDIR", "TEMP"}
@@ -100,7 +105,7 @@ class Environment:
 
     def run(self, program: str, *arguments: str, timeout: float = 300) -> None:
         """Run a program of the environment. Raises `CalledProcessError` when it fails."""
-        command = [str(self._bin / program), *arguments]
+        command = [str(self.programs / program), *arguments]
         subprocess.run(
             command,
             cwd=self.folder,
@@ -130,6 +135,14 @@ def check(case: Case, wheel: Path, folder: Path) -> None:
         environment.run(program, *arguments)
 
 
+def make_programs(folder: Path, wanted: list[str]) -> Path:
+    """The programs of a new environment in which this is installed."""
+    environment = Environment(folder)
+    if wanted:
+        environment.install(*wanted)
+    return environment.programs
+
+
 def run_suite(wheel: Path, folder: Path) -> None:
     """The tests of the packages on the installed wheel."""
     environment = Environment(folder)
@@ -148,16 +161,21 @@ def run_suite(wheel: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Check every extra, then run the suite. Fails on the first that does not work."""
+    """Check every extra, the documentation and the suite. Fails on the first that does not work."""
     (wheel,) = (ROOT / "dist").glob("*.whl")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
-        for case in CASES:
-            print(f"--- {wheel.name}[{case.extra}]", flush=True)
-            check(case, wheel, Path(base, case.extra or "core"))
-        print(f"--- the suite on {wheel.name}", flush=True)
-        run_suite(wheel, Path(base, "suite"))
-    print(f"{len(CASES)} installations and the suite: {time.monotonic() - began:.0f} s")
+        if sys.argv[1:] != ["pages"]:
+            for case in CASES:
+                print(f"--- {wheel.name}[{case.extra}]", flush=True)
+                check(case, wheel, Path(base, case.extra or "core"))
+        if os.name == "posix":  # the pages' commands are those of a Unix shell
+            print(f"--- the documentation on {wheel.name}", flush=True)
+            walk_all(wheel, Path(base, "pages"), make_programs)
+        if sys.argv[1:] != ["pages"]:
+            print(f"--- the suite on {wheel.name}", flush=True)
+            run_suite(wheel, Path(base, "suite"))
+    print(f"Done in {time.monotonic() - began:.0f} s")
     return 0
 
 
