@@ -90,7 +90,7 @@ def test_a_refusal_is_a_refusal_block(way: str, version: str) -> None:
     blocks = [{k: b[k] for k in b if k != "index"} for b in message.content_blocks]  # type: ignore[literal-required]
     assert blocks == [{"type": "refusal", "refusal": "I can't."}]
     assert "refused" in message.response_metadata["notice"]
-    with pytest.raises(ModelRefusalError, match="I can't|refused"):
+    with pytest.raises(ModelRefusalError, match=r"I can't|refused"):
         chat.with_structured_output(Answer).invoke("Hi")
     raw = chat.with_structured_output(Answer, include_raw=True).invoke("Hi")
     assert isinstance(raw["parsing_error"], ModelRefusalError)
