@@ -104,7 +104,7 @@ class ToolCall:
         """The arguments as a dict. Raises `MalformedReplyError` if they are not a JSON object."""
         try:
             args = json.loads(self.arguments or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):  # ValueError for a number of 5000 digits, too
             args = None
         if isinstance(args, dict):
             return args

@@ -1,12 +1,13 @@
-"""The chunks of a streamed reply, whose sum has typed text blocks.
+"""The chunks of a streamed reply, whose sum equals the message of a reply that is not streamed.
 
 LangChain adds a chunk of images to text as `["text", image]`. Other providers' models send such
-content as it is, and gateways refuse the bare string.
+content as it is, and gateways refuse the bare string. It also forgets why a call is invalid.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Self
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, InvalidToolCall
 
 Blocks = list[str | dict[Any, Any]]
 
@@ -18,15 +19,25 @@ class ReplyChunk(AIMessageChunk):
     and loaded.
     """
 
+    _invalid_calls: Sequence[InvalidToolCall] = ()
+    """In the last chunk: the calls of the reply that must not be executed, as they were received.
+
+    The chunks before it have more, which keeps LangChain from completing them."""
+
     def __add__(self, other: Any) -> Any:
-        return _with_typed_text(super().__add__(other))
+        return _finish(super().__add__(other), other)
 
     def __radd__(self, other: AIMessageChunk) -> Any:
         # Python calls it for a plain chunk on the left, as this is a subclass.
-        return _with_typed_text(AIMessageChunk.__add__(other, self))
+        return _finish(AIMessageChunk.__add__(other, self), self)
 
     def __reduce__(self) -> Any:
         return AIMessageChunk.model_validate, (_fields(self),)
+
+    def with_invalid_calls(self, calls: Sequence[InvalidToolCall]) -> Self:
+        """The last chunk, itself, with the invalid calls of the reply."""
+        self._invalid_calls = calls
+        return self
 
 
 # Checkpoints, `dumps` and `repr` name a class by these.
@@ -48,12 +59,33 @@ def _text(block: dict[Any, Any]) -> str | None:
     return str(block["text"]) if block.get("type") == "text" else None
 
 
-def _with_typed_text(merged: Any) -> Any:
+def _finish(merged: Any, added: Any) -> Any:
     if not isinstance(merged, AIMessageChunk):
         return merged
-    merged.content = type_text(merged.content)
-    kind = AIMessageChunk if merged.chunk_position == "last" else ReplyChunk
-    return merged if type(merged) is kind else kind(**_fields(merged))
+    if merged.response_metadata.get("output_version") != "v1":
+        merged.content = type_text(merged.content)
+    elif isinstance(merged.content, list):
+        merged.content = [block for block in merged.content if block]
+    if merged.chunk_position != "last":
+        return merged if type(merged) is ReplyChunk else ReplyChunk(**_fields(merged))
+    whole = AIMessageChunk(**_fields(merged))
+    last = added[-1] if isinstance(added, Sequence) else added
+    if isinstance(last, ReplyChunk) and last._invalid_calls:  # noqa: SLF001 - of the same class
+        _restore_invalid(whole, last._invalid_calls)  # noqa: SLF001
+    return whole
+
+
+def _restore_invalid(whole: AIMessageChunk, calls: Sequence[InvalidToolCall]) -> None:
+    whole.invalid_tool_calls = [*calls]
+    if isinstance(whole.content, list):
+        by_id = {call["id"]: dict(call) for call in calls}
+        pieces = ("tool_call_chunk", "tool_call")
+        whole.content = [
+            by_id.get(block.get("id"), block)
+            if isinstance(block, dict) and block.get("type") in pieces
+            else block
+            for block in whole.content
+        ]
 
 
 def _fields(chunk: AIMessageChunk) -> dict[str, Any]:

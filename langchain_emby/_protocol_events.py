@@ -7,10 +7,14 @@ object.
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from langchain_core.outputs import ChatGenerationChunk
+
+from emby_plugins import MalformedReplyError
+from langchain_emby._errors import to_langchain_error
 
 try:
     from langchain_core.language_models._compat_bridge import achunks_to_events, chunks_to_events
@@ -22,15 +26,27 @@ else:
 
 def to_events(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
     """The events of a stream of chunks."""
-    return map(_adapt, chunks_to_events(chunks, message_id=_message_id(run_id)))
+    with _readable_arguments():
+        yield from map(_adapt, chunks_to_events(chunks, message_id=_message_id(run_id)))
 
 
 async def to_events_async(
     chunks: AsyncIterator[ChatGenerationChunk], run_id: UUID | None
 ) -> AsyncIterator[Any]:
     """As `to_events`, for `async for`."""
-    async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
-        yield _adapt(event)
+    with _readable_arguments():
+        async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
+            yield _adapt(event)
+
+
+@contextmanager
+def _readable_arguments() -> Iterator[None]:
+    """Explain the errors of a JSON parser, which the bridge expects only for broken syntax."""
+    try:
+        yield
+    except (RecursionError, ValueError) as error:
+        msg = f"The arguments of a tool call can't be read: {error}."
+        raise to_langchain_error(MalformedReplyError(msg)) from error
 
 
 def _adapt(event: Any) -> Any:

@@ -9,6 +9,7 @@ it is not such a record.
 import json
 import logging
 import mimetypes
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
@@ -61,6 +62,7 @@ _OMITTED_BLOCKS = {
     *("code_execution_result", "tool_reference", "function_call_signature", "fallback"),
     *("reasoning_content", "advisor_tool_result", "program", "program_output", "additional_tools"),
 }
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ROLES = {
     "user": "user",
     "human": "user",
@@ -186,7 +188,7 @@ def _human(
 
 def _calls(message: AIMessage) -> Iterator[ToolCall]:
     for call in message.tool_calls:
-        arguments = json.dumps(call["args"], ensure_ascii=False)
+        arguments = _dump(call["args"])
         yield ToolCall(call["id"] or "", call["name"], arguments)
     for invalid in message.invalid_tool_calls:
         yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
@@ -197,10 +199,16 @@ def _calls(message: AIMessage) -> Iterator[ToolCall]:
             yield in_content
 
 
+def _dump(arguments: object) -> str:
+    text = json.dumps(arguments, ensure_ascii=False)
+    # Half of a surrogate pair can only be sent as an escape.
+    return text if text.isascii() or not _SURROGATES.search(text) else json.dumps(arguments)
+
+
 def _call_in(block: Mapping[str, Any]) -> ToolCall | None:
     """The tool call of a content block of Anthropic's or of OpenAI's Responses API."""
     if block.get("type") in {"tool_use", "tool_call"}:
-        arguments = json.dumps(block.get("input") or block.get("args") or {}, ensure_ascii=False)
+        arguments = _dump(block.get("input") or block.get("args") or {})
         return ToolCall(str(block.get("id") or ""), str(block.get("name") or ""), arguments)
     if block.get("type") == "function_call":
         call_id = str(block.get("call_id") or block.get("id") or "")

@@ -5,6 +5,7 @@ string; with images it is a list: a text block, then the image blocks. Under `ou
 all blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from typing import Any, cast
@@ -37,6 +38,8 @@ from langchain_emby._chunks import Blocks, ReplyChunk, type_text
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._tool_names import ToolNames
 from langchain_emby._translator import PROVIDER
+
+_logger = logging.getLogger("langchain_emby")
 
 THOUGHTS = "emby_reasoning"
 """Where a message keeps the reasoning that is sent back."""
@@ -163,18 +166,18 @@ class ChunkWriter:
         if reply.refusal:
             yield self._refusal(reply.refusal)
         has_citations = self._v1 and reply.citations and reply.text
-        yield AIMessageChunk(
+        last = ReplyChunk(
             content=[_text_block("", reply)] if has_citations else [] if self._v1 else "",
             additional_kwargs=_thoughts(reply),
             usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
             response_metadata=_metadata(reply, self._model, v1=self._v1),
             chunk_position="last",
         )
+        yield last.with_invalid_calls(convert_tool_calls(reply.tool_calls, reply.finish_reason)[1])
 
     def _chunk(self, content: str | Blocks, **fields: Any) -> AIMessageChunk:
         if self._v1:
-            metadata = {"output_version": "v1"}
-            return AIMessageChunk(content=content, response_metadata=metadata, **fields)
+            fields["response_metadata"] = {"output_version": "v1"}
         return ReplyChunk(content=content, **fields)
 
 
@@ -282,10 +285,14 @@ def _incomplete_calls(reply: ChatReply) -> list[str]:
     if reply.finish_reason != "length":
         return []
     _, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
-    return [
+    notices = [
         f"So the call to {call['name']!r} is incomplete and must not be executed."
         for call in invalid
     ]
+    if notices:
+        # An agent ends with such a message, whose metadata few programs show.
+        _logger.warning("%s", " ".join(filter(None, [reply.notice, *notices])))
+    return notices
 
 
 def _citations(reply: ChatReply) -> list[dict[str, Any]]:

@@ -68,5 +68,5 @@ def invalidate(arguments: str) -> str:
 def _is_completed(arguments: str) -> bool:
     try:
         return isinstance(parse_partial_json(arguments), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

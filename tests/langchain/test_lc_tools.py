@@ -15,7 +15,7 @@ from lc_support import Script, merged
 from pydantic import BaseModel, Field
 from test_lc_images_out import by_invoke, by_stream, by_streaming, by_v3
 
-from emby_plugins import RequestError
+from emby_plugins import MalformedReplyError, RequestError
 from langchain_emby import ChatEmby
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -83,6 +83,7 @@ INCOMPLETE = [
     "",
 ]
 NO_OBJECT = ["[]", "null", '"Zürich"', "1", '[{"city": "Zürich"}]', "Zürich", "]", '{"a": 1}}']
+UNPARSABLE = {"deep": '{"a": ' + "[" * 3000, "many digits": f'{{"a": {"9" * 5000}}}'}
 
 
 def cut_call(arguments: str, finish: str, version: str) -> ChatEmby:
@@ -158,6 +159,48 @@ def test_an_invalid_call_is_sent_back_with_its_answer(is_answered: bool) -> None
     script.chat().invoke([*history, HumanMessage("Again.")])
     calls = script.sent["messages"][1].get("tool_calls", [])
     assert [call["id"] for call in calls] == (["call_1"] if is_answered else [])
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("arguments", [INCOMPLETE[0], "", '{"a": "b\nc"}', *UNPARSABLE.values()])
+def test_an_invalid_call_is_the_same_streamed(arguments: str, version: str) -> None:
+    """With the arguments as they came and the reason, in the sum of the chunks, too."""
+    chat = cut_call(arguments, "length", version)
+    invoked = by_invoke(chat)
+    assert "token limit" in str(invoked.invalid_tool_calls[0]["error"])
+    for streamed in (by_stream(chat), by_streaming(chat)):
+        assert streamed.invalid_tool_calls == invoked.invalid_tool_calls
+        assert streamed.content == invoked.content
+        assert streamed.content_blocks == invoked.content_blocks
+
+
+@pytest.mark.parametrize("arguments", UNPARSABLE.values(), ids=UNPARSABLE)
+def test_arguments_that_no_parser_takes_are_no_bare_error(arguments: str) -> None:
+    """The events of LangChain have no place for them; the error is the adapter's."""
+    with pytest.raises(MalformedReplyError, match="arguments of a tool call"):
+        by_v3(cut_call(arguments, "stop", "v0"))
+
+
+def test_a_cut_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """An agent ends with it, and few programs show the metadata of its message."""
+    for way in (by_invoke, by_stream):
+        caplog.clear()
+        way(cut_call(INCOMPLETE[0], "length", "v0"))
+        assert len(caplog.messages) == 1
+        assert "So the call to 'weather' is incomplete" in caplog.text
+    way(cut_call('{"city": "Zürich"}', "length", "v0"))
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("arguments", ['{"a": NaN}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
+def test_odd_arguments_are_sent_back(arguments: str) -> None:
+    """What Python's JSON takes is a valid call in every way, and a history that can be sent."""
+    valid = [way(cut_call(arguments, "tool_calls", "v0")) for way in (by_invoke, by_stream, by_v3)]
+    assert len({str(message.tool_calls[0]["args"]) for message in valid}) == 1
+    script = Script("Fine.")
+    script.chat().invoke(["Hi", valid[0], ToolMessage("?", tool_call_id="call_1")])
+    sent = script.sent["messages"][1]["tool_calls"][0]["function"]["arguments"]
+    assert str(json.loads(sent)) == str(valid[0].tool_calls[0]["args"])
 
 
 CHOICES: list[tuple[Any, int, Any]] = [
