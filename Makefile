@@ -74,6 +74,7 @@ types: $(READY)
 
 ## test-lowest: every test, the notebooks and the site, on the lowest versions declared
 test-lowest: .venv-lowest/.ready
+	.venv-lowest/bin/python tests/wheel/check_floors.py
 	$(call everything,.venv-lowest)
 
 ## test-newest: the same on the newest versions, upgraded each time
