@@ -38,11 +38,14 @@ from emby_plugins._media_types import (
     SUPPORTED_HINT,
     UNKNOWN_MEDIA_TYPE,
     decode_base64,
+    decoded_pieces,
     encode_base64,
     is_base64,
     sniff,
+    with_suffix,
 )
 from emby_plugins._pixels import (
+    as_array,
     as_uint8,
     in_mode_of,
     load_upright,
@@ -230,7 +233,7 @@ class Image:
     @property
     def suffix(self) -> str:
         """The file name suffix for the bytes, such as `.png`."""
-        return self._suffixes()[0]
+        return SUFFIXES[sniff(self._head())][0]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -282,20 +285,10 @@ class Image:
             yield from (view[at : at + size] for at in range(0, len(view), size))
             return
         if self._base64:
-            yield from self._decoded_pieces(size)
+            yield from decoded_pieces(self._base64, size)
             return
         with self._open_file() as file:
             yield from read_pieces(file, size, self._version)
-
-    def _decoded_pieces(self, size: int) -> Iterator[bytes]:
-        rest = b""
-        for at in range(0, len(self._base64), _PIECE):
-            rest += decode_base64(self._base64[at : at + _PIECE])
-            whole = len(rest) - len(rest) % size
-            yield from (rest[start : start + size] for start in range(0, whole, size))
-            rest = rest[whole:]
-        if rest:
-            yield rest
 
     def pinned(self) -> Self:
         """Return the same image, and if it is a file, as it is now.
@@ -331,16 +324,9 @@ class Image:
 
         The shape is (height, width) for grayscale, otherwise (height, width, 3 or 4).
         """
-        import numpy as np
-
-        decoded = self.to_pil()
-        if decoded.mode not in {"L", "RGB", "RGBA", "F"} and not decoded.mode.startswith("I"):
-            alpha = decoded.has_transparency_data
-            is_gray = decoded.mode in {"1", "L"}
-            decoded = decoded.convert("RGBA" if alpha else "L" if is_gray else "RGB")
         if copy is False:
             raise ValueError("decoding an image always makes a copy")
-        return np.array(decoded, dtype=dtype)
+        return as_array(self.to_pil(), dtype)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write the bytes to a file atomically and return its path.
@@ -355,7 +341,7 @@ class Image:
             if path.is_file() and Image(path=path).sha256 == self.sha256:
                 return path
         else:
-            path = self._with_suffix(path)
+            path = with_suffix(path, sniff(self._head()))
         with temporary_file(path.parent) as (file, written):
             for piece in self.pieces():
                 write_all(file, piece)
@@ -365,16 +351,6 @@ class Image:
             else:
                 commit(written, path)
         return path
-
-    def _with_suffix(self, path: Path) -> Path:
-        right = self._suffixes()
-        if path.suffix.lower() in right:
-            return path
-        is_wrong = path.suffix.lower() in {s for suffixes in SUFFIXES.values() for s in suffixes}
-        return path.with_suffix(right[0]) if is_wrong else path.with_name(path.name + right[0])
-
-    def _suffixes(self) -> tuple[str, ...]:
-        return SUFFIXES[sniff(self._head())]
 
     def _head(self) -> bytes:
         if self.content is not None:

@@ -1,5 +1,8 @@
 """Image media types, their file name suffixes and base64: one place for each of these decisions."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 ACCEPTED_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 """What Emby accepts: Vision Support page, "Supported Image Types"."""
 
@@ -56,6 +59,15 @@ def sniff(data: bytes) -> str:
     return UNKNOWN_MEDIA_TYPE
 
 
+def with_suffix(path: Path, media_type: str) -> Path:
+    """The path with a suffix of this type; the suffix of another type is replaced."""
+    right = SUFFIXES[media_type]
+    if path.suffix.lower() in right:
+        return path
+    is_wrong = path.suffix.lower() in {s for suffixes in SUFFIXES.values() for s in suffixes}
+    return path.with_suffix(right[0]) if is_wrong else path.with_name(path.name + right[0])
+
+
 def _sniff_heif(head: bytes) -> str:
     # The major brand may be generic (`mif1`), so the compatible brands count as well.
     end = int.from_bytes(head[:4], "big")
@@ -70,6 +82,18 @@ def encode_base64(data: bytes) -> str:
     import pybase64
 
     return pybase64.b64encode_as_string(data)
+
+
+def decoded_pieces(text: str, size: int) -> Iterator[bytes]:
+    """Decode verified base64 in pieces of `size` bytes, of which only the last may be shorter."""
+    rest = b""
+    for at in range(0, len(text), _PIECE):
+        rest += decode_base64(text[at : at + _PIECE])
+        whole = len(rest) - len(rest) % size
+        yield from (rest[start : start + size] for start in range(0, whole, size))
+        rest = rest[whole:]
+    if rest:
+        yield rest
 
 
 def is_base64(text: str) -> bool:

@@ -155,6 +155,16 @@ _SCALABLE_MODES = {"L", "RGB", "RGBA", "CMYK"}
 _FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 
 
+def as_array(image: "PIL.Image.Image", dtype: Any = None) -> Any:
+    """The pixels as a NumPy array: (height, width) for grayscale, else (height, width, 3 or 4)."""
+    import numpy as np
+
+    if image.mode not in {"L", "RGB", "RGBA", "F"} and not image.mode.startswith("I"):
+        is_gray = image.mode in {"1", "L"}
+        image = image.convert("RGBA" if image.has_transparency_data else "L" if is_gray else "RGB")
+    return np.array(image, dtype=dtype)
+
+
 def to_web_mode(image: "PIL.Image.Image") -> "PIL.Image.Image":
     """Convert to L, LA, RGB or RGBA with 8 bits per channel, keeping colors and transparency."""
     if image.mode == "CMYK":
