@@ -30,11 +30,25 @@ _log = logging.getLogger("emby_plugins")
 _T = TypeVar("_T")
 
 
+class _PluginManager(pluggy.PluginManager):
+    """Passes over the attributes that Python defines.
+
+    They are most of a plugin's, and pluggy looks each up without running it, which takes most of
+    the time in which a client is made.
+    """
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> pluggy.HookspecOpts | None:
+        return None if name.startswith("__") else super().parse_hookspec_opts(module_or_class, name)
+
+
 class Plugins:
     """The built-in plugins, the installed ones (entry point group `emby`), and `extra`."""
 
     def __init__(self, extra: Iterable[object] = ()) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._register(mock_plugin.MockPlugin(self._manager.hook))
         for entry in _installed():
