@@ -174,8 +174,8 @@ def _model_of(kind: type[Any], on: Mapping[str, Any]) -> Any:
     """A model of `llm` whose client has settings that `llm` has no options for."""
 
     class Model(kind):  # type: ignore[misc]
-        def client_settings(self, prompt: Any, key: str | None) -> dict[str, Any]:
-            return {**super().client_settings(prompt, key), **on}
+        def client_settings(self, *arguments: Any) -> dict[str, Any]:
+            return {**super().client_settings(*arguments), **on}
 
     card = ModelCard(id=MODEL, vision=True, tools=True)
     return Model("emby/stress", card)
