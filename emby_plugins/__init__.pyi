@@ -109,6 +109,11 @@ from ._messages import (
     TextPart as TextPart,
     ToolCall as ToolCall,
 )
+from ._model_store import (
+    store_models as store_models,
+    stored_models as stored_models,
+    stored_path as stored_path,
+)
 from ._plugins import (
     plugin_models as plugin_models,
 )

@@ -19,8 +19,10 @@ class ModelCard:
 
     Capabilities are True, False or None for unknown; requests are never refused locally because
     of None. `vision` means that the model accepts images; `text_output` and `image_output` are
-    what it generates. `pricing` contains decimal strings, in US dollars per token (`prompt`,
-    `completion`), image or request. `context_length` and `max_output` are in tokens.
+    what it generates; `input_modalities` and `output_modalities` are all kinds that the gateway
+    lists, such as `audio`. `reasoning_efforts` are the levels it takes. `pricing` contains decimal
+    strings, in US dollars per token (`prompt`, `completion`), image or request. `context_length`
+    and `max_output` are in tokens.
     `max_image_bytes` and `max_image_pixels` limit each input image; larger ones are shrunk.
     `deprecated_at` and `deactivated_at` are dates in the gateway's format. `plugin` is the name of
     the plugin that defined the card, if no gateway listed it. None and an empty string mean
@@ -48,6 +50,9 @@ class ModelCard:
     created: int | None = None
     deprecated_at: str = ""
     deactivated_at: str = ""
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+    reasoning_efforts: tuple[str, ...] = ()
     plugin: str = field(default="", compare=False)
 
     @property
@@ -64,6 +69,7 @@ class ModelCard:
 
 
 _CAPABILITIES = ("vision", "text_output", "image_output", "tools", "reasoning", "structured_output")
+_LISTS = ("aliases", "input_modalities", "output_modalities", "reasoning_efforts")
 _TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at", "plugin")
 
 
@@ -199,5 +205,5 @@ def _card(entry: dict[str, Any]) -> ModelCard:
             known.pop(name, None)
     # Older versions wrote unsanitized text.
     known |= {name: clean_text(known[name]) for name in _TEXTS if name in known}
-    aliases = tuple(clean_text(alias) for alias in known.get("aliases", ()))
-    return ModelCard(**{**known, "aliases": aliases})
+    known |= {name: tuple(map(clean_text, known[name])) for name in _LISTS if name in known}
+    return ModelCard(**known)

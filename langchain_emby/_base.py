@@ -145,7 +145,7 @@ class BaseChatEmby(BaseChatModel):
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return find_profile(self.model_name)
+        return find_profile(self.model_name, self.emby_api_base)
 
     def get_num_tokens(self, text: str) -> int:
         """Estimate the tokens of a text, as a fourth of its characters: Emby has no tokenizer."""

@@ -24,6 +24,8 @@ from emby_plugins import (
     find_proxy,
     http_library,
     load_cards,
+    stored_models,
+    stored_path,
 )
 from llm_emby import _model_list as model_list
 from llm_emby._errors import Hints, shell_message
@@ -119,9 +121,9 @@ def _address(key: Key) -> Check:
 
 
 def _models(base_url: str) -> Check:
-    path = model_list.listed_path(base_url)
+    path = stored_path(base_url)
     try:
-        cards = model_list.find_listed(base_url)
+        cards = stored_models(base_url)
     except (ConfigurationError, OSError) as error:
         return Check("models", False, str(error))
     if cards is None:

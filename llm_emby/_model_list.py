@@ -4,25 +4,20 @@ Only reads files, never the network. `llm emby refresh` writes the gateway's lis
 base URL, and `llm emby add` writes `added.json`, all in `<llm's folder>/emby`.
 """
 
-import re
-from hashlib import sha256
 from pathlib import Path
 
 import click
 import llm
 
 from emby_plugins import (
-    DEFAULT_BASE_URL,
-    MOCK_MODELS,
     ConfigurationError,
     ModelCard,
-    find_base_url,
     known_models,
     load_cards,
     save_cards,
+    store_models,
+    stored_models,
 )
-
-_MOCK_IDS = frozenset(card.id for card in MOCK_MODELS)
 
 
 def folder() -> Path:
@@ -33,14 +28,6 @@ def folder() -> Path:
 def images_folder() -> Path:
     """The default folder of generated images."""
     return folder() / "images"
-
-
-def listed_path(base_url: str) -> Path:
-    """The file with the list of the gateway at `base_url`."""
-    if base_url == DEFAULT_BASE_URL:
-        return folder() / "models.json"
-    readable = re.sub(r"[^a-z0-9]+", "-", base_url.lower()).strip("-")[:60]
-    return folder() / f"models-{readable}-{sha256(base_url.encode()).hexdigest()[:8]}.json"
 
 
 def added_path() -> Path:
@@ -57,21 +44,6 @@ def known_chat_models() -> list[ModelCard]:
     cards = {card.id.removeprefix("emby/"): card for card in known_models(_listed())}
     cards |= {card.id: card for card in _added()}
     return [card for card in cards.values() if card.is_chat_model]
-
-
-def find_listed(base_url: str) -> list[ModelCard] | None:
-    """The saved list of a base URL; None if there is none.
-
-    Raises `ConfigurationError` or `OSError` if its file can't be read.
-    """
-    try:
-        cards = load_cards(listed_path(base_url))
-    except FileNotFoundError:
-        return None
-    # Older versions had one list for all base URLs, so this one may come from the mock.
-    if base_url == DEFAULT_BASE_URL and any(card.id in _MOCK_IDS for card in cards):
-        return None
-    return cards
 
 
 def add(card: ModelCard) -> bool:
@@ -97,9 +69,7 @@ def replace_listed(base_url: str, cards: list[ModelCard]) -> tuple[list[str], li
     What the previous list states about a model is kept if the new one doesn't state it.
     """
     before = _listed(base_url)
-    earlier = {card.id: card for card in before or ()}
-    cards = [earlier[card.id].updated_by(card) if card.id in earlier else card for card in cards]
-    save_cards(listed_path(base_url), cards)
+    store_models(cards, base_url)
     old, new = (
         {card.id for card in known_models(c) if card.is_chat_model} for c in (before, cards)
     )
@@ -108,7 +78,7 @@ def replace_listed(base_url: str, cards: list[ModelCard]) -> tuple[list[str], li
 
 def _listed(base_url: str | None = None) -> list[ModelCard] | None:
     try:
-        return find_listed(base_url or find_base_url())
+        return stored_models(base_url)
     except (ConfigurationError, OSError) as error:
         click.echo(f"Warning: {error}", err=True)
         return None

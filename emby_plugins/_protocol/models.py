@@ -60,7 +60,9 @@ def parse_models(body: bytes) -> list[ModelCard]:
 def _card(entry: Mapping[str, Any]) -> ModelCard:
     architecture = entry.get("architecture")
     modalities = architecture if isinstance(architecture, dict) else {}
-    outputs = _list(modalities, "output_modalities")
+    inputs = _texts(modalities, "input_modalities")
+    outputs = _texts(modalities, "output_modalities")
+    efforts = [e for p in _provider_list(entry) for e in _texts(p, "reasoning_efforts")]
     parameters = _list(entry, "supported_parameters")
     reasoning = "reasoning" in parameters or "reasoning_effort" in parameters
     return ModelCard(
@@ -68,11 +70,11 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
         name=_text(entry, "name"),
         family=_text(entry, "family"),
         description=_text(entry, "description"),
-        aliases=tuple(clean_text(a) for a in _list(entry, "aliases") if isinstance(a, str)),
+        aliases=_texts(entry, "aliases"),
         vision=_any(
             _bool(entry, "vision"),
             _providers(entry, "vision"),
-            _holds(_list(modalities, "input_modalities"), "image"),
+            _holds(inputs, "image"),
         ),
         text_output=_holds(outputs, "text"),
         image_output=_holds(outputs, "image"),
@@ -91,6 +93,9 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
         created=_number(entry, "created"),
         deprecated_at=_text(entry, "deprecated_at"),
         deactivated_at=_text(entry, "deactivated_at"),
+        input_modalities=inputs,
+        output_modalities=outputs,
+        reasoning_efforts=_texts(entry, "reasoning_efforts") or tuple(dict.fromkeys(efforts)),
     )
 
 
@@ -111,7 +116,11 @@ def _providers(entry: Mapping[str, Any], ability: str) -> bool | None:
     return True if True in answers else None if None in answers or not answers else False
 
 
-def _holds(modalities: list[Any], kind: str) -> bool | None:
+def _texts(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    return tuple(clean_text(text) for text in _list(entry, name) if isinstance(text, str))
+
+
+def _holds(modalities: tuple[str, ...], kind: str) -> bool | None:
     return kind in modalities if modalities else None
 
 

@@ -47,6 +47,7 @@ LAYERS: dict[str, int] = {
     "_telemetry": 7,
     "_preparation": 6,
     "_settings": 6,
+    "_model_store": 7,
     "_asyncio_network": 6,
     "_deadlines": 6,
     "_gates": 7,

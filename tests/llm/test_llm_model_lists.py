@@ -4,12 +4,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import llm
 import pytest
 from llm_help import LLM, Recorder
 from recordings.recordings import STATES, recording
 from support import photo
 
-from emby_plugins import BackendRequest, BackendResponse, ModelCard, load_cards, save_cards
+from emby_plugins import (
+    BackendRequest,
+    BackendResponse,
+    ModelCard,
+    load_cards,
+    save_cards,
+    stored_path,
+)
 from emby_plugins.mock import MockBackend, MockServer
 
 Lists = Callable[..., None]
@@ -257,3 +265,17 @@ def test_a_corrupt_list_costs_a_warning(
     assert result.exit_code == 0
     assert "emby/qwen2.5-vision" in result.stdout
     assert name in result.stderr
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_stored_lists_are_in_llms_folder(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core finds `llm`'s folder as `llm` does."""
+    monkeypatch.delenv("LLM_USER_PATH")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("APPDATA", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    if named:
+        monkeypatch.setenv("LLM_USER_PATH", str(tmp_path / "own"))
+    assert stored_path().parent == Path(llm.user_dir()) / "emby"
