@@ -73,7 +73,7 @@ def commit(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise FileExistsError(f"{str(path)!r} already exists and was not overwritten.") from None
+        raise FileExistsError(_taken(path)) from None
     except OSError:
         # No hard links on this file system: reserve the name, then rename onto the reservation.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -83,6 +83,26 @@ def commit(temporary: Path, path: Path) -> None:
             with suppress(OSError):
                 path.unlink()
             raise
+
+
+def link_file(file: Path, path: Path) -> bool:
+    """Give a file another name, if it has just one. Returns False where that is not possible.
+
+    Raises `FileExistsError`.
+    """
+    try:
+        if file.stat().st_nlink == 1:  # two files that are to stay must not share their bytes
+            path.hardlink_to(file)
+            return True
+    except FileExistsError:
+        raise FileExistsError(_taken(path)) from None
+    except OSError:
+        pass
+    return False
+
+
+def _taken(path: Path) -> str:
+    return f"{str(path)!r} already exists and was not overwritten."
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -24,6 +24,7 @@ from emby_plugins._files import (
     check_close,
     check_size,
     commit,
+    link_file,
     open_regular,
     read_file,
     read_pieces,
@@ -328,12 +329,16 @@ class Image:
             raise ValueError("decoding an image always makes a copy")
         return as_array(self.to_pil(), dtype)
 
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, overwrite: bool = False, link: bool = False
+    ) -> Path:
         """Write the bytes to a file atomically and return its path.
 
         A missing or wrong suffix is corrected. If `path` is a folder, the file is named by the
         image's digest. Raises `FileExistsError` if the file exists, unless `overwrite` is true; a
-        symbolic link is then replaced, and what it points to left alone.
+        symbolic link is then replaced, and what it points to left alone. With `link`, a file that
+        the image is kept in gets `path` as another name, instead of being copied, where the file
+        system has hard links: for one that is about to be removed.
         """
         path = Path(path).expanduser()
         if path.is_dir():
@@ -342,6 +347,8 @@ class Image:
                 return path
         else:
             path = with_suffix(path, sniff(self._head()))
+        if link and not overwrite and self.path and link_file(self.path, path):
+            return path
         with temporary_file(path.parent) as (file, written):
             for piece in self.pieces():
                 write_all(file, piece)

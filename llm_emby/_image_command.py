@@ -43,6 +43,11 @@ from llm_emby._request import read_attachment
 @click.option(
     "-n", "count", default=1, type=click.IntRange(1, 64), help="Number of images to request"
 )
+@click.option(
+    "--fresh/--no-fresh",
+    default=None,
+    help="Request a new image, or allow one from a cache  [default: fresh]",
+)
 @click.option("--aspect-ratio", help="Aspect ratio, such as 16:9")
 @click.option("--size", help="1K, 2K or 4K")
 @click.option(
@@ -69,6 +74,7 @@ def image(
     out: str | None,
     force: bool,
     count: int,
+    fresh: bool | None,
     aspect_ratio: str | None,
     size: str | None,
     mask: str | None,
@@ -97,6 +103,7 @@ def image(
     flags = {
         "output": out if out != "-" else None,
         "overwrite": force or None,
+        "fresh": fresh,
         "aspect_ratio": aspect_ratio,
         "image_size": size,
         "mask": mask,
@@ -104,9 +111,7 @@ def image(
         "timeout": timeout,
     }
     given = {name: value for name, value in flags.items() if value is not None}
-    # The same prompt several times is what a cache answers with the same image.
-    defaults = {"timeout": TIMEOUT, "fresh": True if count > 1 else None}
-    chosen = validated_options(model, defaults, dict(options) | given)
+    chosen = validated_options(model, {"timeout": TIMEOUT}, dict(options) | given)
     if out == "-":
         chosen.pop("output", None)
     job = ImageJob(

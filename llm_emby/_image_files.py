@@ -6,9 +6,12 @@ gets into the log.
 """
 
 import os
+import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain, count
 from pathlib import Path
@@ -33,6 +36,33 @@ class UnsavedImageError(llm.ModelError, click.ClickException):
     def __init__(self, message: str, image: Image) -> None:
         super().__init__(message)
         self.image = image
+
+
+@contextmanager
+def image_drafts(target: str | None) -> Iterator[Path]:
+    """The folder for images while they arrive, so that they are not held in memory.
+
+    Without a target it is the images folder, and they stay there. Otherwise it is a new one beside
+    the target, where the saver only has to rename them; it is removed in the end. Nothing is
+    created before an image arrives.
+    """
+    place = _place(target)
+    if place is None:
+        yield model_list.images_folder()
+        return
+    folder = (place.parent if is_file_name(place) else place) / f".emby-{secrets.token_hex(8)}"
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(target: str | None) -> Path | None:
+    try:
+        # Absolute, because the log is read from other folders too.
+        return None if target is None else Path(target).expanduser().absolute()
+    except (OSError, RuntimeError):
+        return None  # without a home or a current folder
 
 
 class ImageSaver:
@@ -80,14 +110,15 @@ class ImageSaver:
     def _save_at(self, image: Image, place: Path) -> Path:
         if not is_file_name(place):
             place.mkdir(parents=True, exist_ok=True)
-            return image.save(place)
+            return image.save(place, link=True)
         place.parent.mkdir(parents=True, exist_ok=True)
         names = (name for name in numbered_names(place) if name not in self._used)
         requested = next(names)
         for name in chain([requested], names):
             self._used.add(name)
             try:
-                path = image.save(name, overwrite=self._overwrite and name == requested)
+                overwrite = self._overwrite and name == requested
+                path = image.save(name, overwrite=overwrite, link=True)
             except FileExistsError:
                 continue
             self._compare(requested, path)
@@ -187,7 +218,6 @@ def _as_text(path: Path) -> str:
 
 def _locations(target: str | None) -> Iterator[Callable[[], Path]]:
     if target is not None:
-        # Absolute, because the log is read from other folders too.
         yield lambda: Path(target).expanduser().absolute()
     yield model_list.images_folder
     # New and private, because other users may write to the folder that contains it.

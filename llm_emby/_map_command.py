@@ -70,8 +70,8 @@ def map_(
     asked = _prompt(model, prompt, system, chosen)
     names = tuple(dict.fromkeys(name for given in inputs for name in _expand(given)))
     out = out.expanduser().absolute()
-    client = model.client_settings(asked, model.get_key(key))
-    client["image_folder"] = out.with_name(f"{out.stem}-images")
+    folder = out.with_name(f"{out.stem}-images")
+    client = model.client_settings(asked, model.get_key(key), folder)
     item = BatchItem(
         prompt,
         model=model.wire_name,

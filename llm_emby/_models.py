@@ -1,6 +1,7 @@
 """The model classes of `llm`, and how a prompt runs."""
 
 from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 from typing import Any
 
 import llm
@@ -85,7 +86,7 @@ class _Shared(_BaseModel):
             return None
 
     def client_settings(
-        self, prompt: llm.Prompt, key: str | None, *plugins: object
+        self, prompt: llm.Prompt, key: str | None, image_folder: Path, *plugins: object
     ) -> dict[str, Any]:
         """The client's arguments for a prompt."""
         from llm_emby._errors import Hints, KnownModel
@@ -104,11 +105,9 @@ class _Shared(_BaseModel):
             "deadline": options.deadline or (options.timeout and max(options.timeout, 600)),
             "max_retries": options.max_retries,
             "image_metadata": options.image_metadata,
+            "image_folder": image_folder,
             "plugins": [Hints(key), KnownModel(self._card), *plugins],
         }
-        if options.output is None:
-            # Decoded straight into their final files, without holding them in memory.
-            settings["image_folder"] = model_list.images_folder()
         return {name: value for name, value in settings.items() if value is not None}
 
 
@@ -126,13 +125,22 @@ class EmbyModel(_Shared, llm.KeyModel):
         """Run a prompt, and yield what comes back. Raises `llm.ModelError`."""
         from emby_plugins import Emby
         from llm_emby._errors import translate_errors
-        from llm_emby._request import chat_arguments, chat_messages
+        from llm_emby._image_files import image_drafts
+        from llm_emby._request import chat_arguments, chat_messages, has_only_images
         from llm_emby._response import ResponseWriter
 
         writer = ResponseWriter(prompt, response, stream=stream)
-        with translate_errors(writer), Emby(**self.client_settings(prompt, key, writer)) as emby:
+        with (
+            image_drafts(writer.target) as folder,
+            translate_errors(writer),
+            Emby(**self.client_settings(prompt, key, folder, writer)) as emby,
+        ):
             writer.check_output()
-            messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+            messages = chat_messages(prompt)
+            if writer.is_chat and has_only_images(messages[-1]):
+                writer.postpone()
+                return
+            arguments = chat_arguments(prompt, stream, fresh=writer.requires_image())
             with emby.stream(messages, model=self.wire_name, **arguments) as events:
                 for event in events:
                     yield from writer.events(event)
@@ -152,14 +160,16 @@ class AsyncEmbyModel(_Shared, llm.AsyncKeyModel):
         """As `EmbyModel.execute`."""
         from emby_plugins import AsyncEmby
         from llm_emby._errors import translate_errors
+        from llm_emby._image_files import image_drafts
         from llm_emby._request import chat_arguments, chat_messages
         from llm_emby._response import ResponseWriter
 
         writer = ResponseWriter(prompt, response, stream=stream)
-        with translate_errors(writer):
-            async with AsyncEmby(**self.client_settings(prompt, key, writer)) as emby:
+        with image_drafts(writer.target) as folder, translate_errors(writer):
+            async with AsyncEmby(**self.client_settings(prompt, key, folder, writer)) as emby:
                 writer.check_output()
-                messages, arguments = chat_messages(prompt), chat_arguments(prompt, stream)
+                messages = chat_messages(prompt)
+                arguments = chat_arguments(prompt, stream, fresh=writer.requires_image())
                 async with emby.stream(messages, model=self.wire_name, **arguments) as events:
                     async for event in events:
                         for item in writer.events(event):

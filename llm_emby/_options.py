@@ -67,7 +67,9 @@ class Options(llm.Options):
     seed: int | None = Field(
         description="Random seed for image generation, if supported", default=None
     )
-    fresh: bool | None = Field(description="Bypass caches of replies", default=None)
+    fresh: bool | None = Field(
+        description="Bypass caches of replies; the default for orders of images", default=None
+    )
     output: str | None = Field(
         description="Where to save generated images: a file if it has a suffix, otherwise a folder",
         default=None,

@@ -39,13 +39,30 @@ Detail: TypeAlias = Literal["low", "high", "auto"]
 def chat_messages(prompt: llm.Prompt) -> list[Message]:
     """The conversation as Emby's messages."""
     assert isinstance(prompt.options, Options)
-    messages = [message for given in prompt.messages for message in _messages(given)]
+    messages: list[Message] = []
+    for message in (message for given in prompt.messages for message in _messages(given)):
+        if messages and message.role == "user" and has_only_images(messages[-1]):
+            # `llm chat` did not send them by themselves.
+            images = messages.pop()
+            messages.append(replace(message, content=(*images.content, *message.content)))
+        else:
+            messages.append(message)
     detail = prompt.options.image_detail
     return [_with_detail(message, detail) for message in messages] if detail else messages
 
 
-def chat_arguments(prompt: llm.Prompt, stream: bool) -> dict[str, Any]:
+def has_only_images(message: Message) -> bool:
+    """Whether a user's message has images and no words."""
+    return message.role == "user" and bool(message.images) and not message.text
+
+
+def chat_arguments(
+    prompt: llm.Prompt, stream: bool, *, fresh: bool | None = None
+) -> dict[str, Any]:
     """The options, tools and schema of a prompt, as arguments of the client's `stream`.
+
+    `fresh` is used unless `-o fresh` is given. An order for an image is fresh, as in `Emby.image`:
+    caches would answer it with an old image, and their keys ignore its size and seed.
 
     The client is always used as a stream of events, which keep text and images in order. Whether
     the gateway streams is a separate decision: a request for an image is sent unstreamed,
@@ -76,7 +93,12 @@ def chat_arguments(prompt: llm.Prompt, stream: bool) -> dict[str, Any]:
         options["response_format"] = "json_object"
     options["extra_body"] = _extra_body(given, stream=stream)
     mask = None if given.mask is None else Image.from_path(given.mask)
-    return {"fresh": given.fresh, "endpoint": given.endpoint or "auto", "mask": mask, **options}
+    return {
+        "fresh": fresh if given.fresh is None else given.fresh,
+        "endpoint": given.endpoint or "auto",
+        "mask": mask,
+        **options,
+    }
 
 
 def _extra_body(given: Options, *, stream: bool) -> dict[str, Any]:

@@ -29,9 +29,10 @@ from llm_emby import _image_files as image_files
 from llm_emby._image_files import ImageSaver, UnsavedImageError, is_file_name
 from llm_emby._options import Options
 
-# The way a reply ended is printed below. Without a handler Python would print the core's log
-# line, which says the same. Other warnings of the core stay visible.
-logging.getLogger("emby_plugins._endings").addHandler(logging.NullHandler())
+# How a reply ended, and that a folder did not take an image, is printed below. Without a handler
+# Python would print the core's log line, which says the same. Other warnings stay visible.
+for name in ("_endings", "_sinks"):
+    logging.getLogger(f"emby_plugins.{name}").addHandler(logging.NullHandler())
 
 _PROMPT, _CHAT, _IMAGE = "prompt", "chat", "image"
 _UNSTREAMED = "with --no-stream or -o output FILE"
@@ -46,9 +47,9 @@ class ResponseWriter:
 
     def __init__(self, prompt: llm.Prompt, response: Any, *, stream: bool) -> None:
         assert isinstance(prompt.options, Options)
-        self._target = prompt.options.output
+        self.target = prompt.options.output
         self._overwrites = bool(prompt.options.overwrite)
-        self._saver = ImageSaver(self._target, self._say, overwrite=self._overwrites)
+        self._saver = ImageSaver(self.target, self._say, overwrite=self._overwrites)
         self._prompt = prompt
         self._response = response
         self._stream = stream
@@ -63,6 +64,7 @@ class ResponseWriter:
         self._arrived = ChatReply()
         self.is_command = _command() in {_PROMPT, _CHAT}
         """Whether `llm` runs a prompt of the user; the other commands end in their own ways."""
+        self.is_chat = _command() == _CHAT
         self._open_image: int | None = None  # the part of the image whose path ends the output
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
@@ -232,7 +234,7 @@ class ResponseWriter:
             "metadata": dict(reply.metadata),
         }
         response.response_json = {name: value for name, value in facts.items() if value}
-        if self._requires_image() and not reply.tool_calls:
+        if self.requires_image() and not reply.tool_calls:
             try:
                 reply.require_images()
             except MissingImageError as error:
@@ -247,16 +249,24 @@ class ResponseWriter:
         if reply.notice and _command():
             self._warn(reply.notice)
 
+    def postpone(self) -> None:
+        """Send nothing: in `llm chat`, an image without words goes with the next message.
+
+        `!fragment emby-image:PATH` is a turn of its own there, and would be charged.
+        """
+        self._say("The image goes along with your next message. Nothing has been sent.")
+        self._response.response_json = {"not_sent": True}
+
     def check_output(self) -> None:
         """Raise `RequestError` if the requested file exists, before anything is paid for."""
-        if not self._requires_image() or self._target is None or _command() == _IMAGE:
+        if not self.requires_image() or self.target is None or _command() == _IMAGE:
             return
-        path = Path(self._target).expanduser()
+        path = Path(self.target).expanduser()
         if is_file_name(path) and path.exists() and not self._overwrites:
-            msg = f"{self._target!r} already exists."
+            msg = f"{self.target!r} already exists."
             raise RequestError(msg, hint="Replace it with -o overwrite true, or choose another.")
 
-    def _requires_image(self) -> bool:
+    def requires_image(self) -> bool:
         """Whether the reply must have an image: for `llm emby image`, or `-o output`.
 
         In `llm chat`, or as a default set by `llm models options set`, an output is only the
@@ -265,12 +275,12 @@ class ResponseWriter:
         """
         if _command() == _IMAGE:
             return True
-        if self._target is None or self._prompt.tool_results or _command() == _CHAT:
+        if self.target is None or self._prompt.tool_results or _command() == _CHAT:
             return False
         from llm.cli import get_model_options
 
         default = get_model_options(self._response.model.model_id)
-        return bool(default.get("output") != self._target)
+        return bool(default.get("output") != self.target)
 
     def _warn(self, notice: str) -> None:
         self._say(f"Warning: {notice.replace('without streaming', _UNSTREAMED)}")

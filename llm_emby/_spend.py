@@ -113,7 +113,12 @@ def _turns(database: Path) -> list[sqlite3.Row]:
     )
     with open_log(database) as db:
         turns = db.execute(query).fetchall() if db is not None else []
-    return [t for t in turns if str(t["model"]).startswith(PREFIX) or t["model"] in _MOCK]
+    return [
+        turn
+        for turn in turns
+        if (str(turn["model"]).startswith(PREFIX) or turn["model"] in _MOCK)
+        and not as_object(turn["response_json"]).get("not_sent")
+    ]
 
 
 def _group(by: str, turn: sqlite3.Row, date: datetime | None) -> str:

@@ -38,7 +38,7 @@ def test_image_options_reach_the_wire(run: LLM, wire: Recorder) -> None:
     system, user = body["messages"]  # type: ignore[misc]
     assert "image" in system["content"]
     text, image = user["content"]
-    assert text["text"] == "make it sepia"
+    assert text["text"].rstrip() == "make it sepia"
     assert Image.from_data_url(image["image_url"]["url"]).data == rocket.read_bytes()
 
 
@@ -263,6 +263,22 @@ def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:
     assert result.exit_code == 0, result.output
     content = wire.requests[0]["messages"][0]["content"]  # type: ignore[index]
     assert Image.from_data_url(content[-1]["image_url"]["url"]).data == rocket.read_bytes()
+
+
+def test_a_picture_in_a_chat_is_sent_with_the_next_message(run: LLM, wire: Recorder) -> None:
+    """`!fragment` is a turn of its own in `llm chat`; it is neither sent nor counted."""
+    names = [photo(name) for name in ("rocket.jpg", "moon.png")]
+    turns = [*(f"!fragment emby-image:{name}" for name in names), "What?", "And now?", "quit"]
+    result = run("chat", "-m", "emby-mock", text="\n".join(turns))
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Nothing has been sent.") == 2
+    first, second = (body["messages"] for body in wire.requests)
+    (question,) = first  # type: ignore[misc]
+    assert [part["type"] for part in question["content"]] == ["image_url", "image_url", "text"]
+    assert [message["role"] for message in second] == ["user", "assistant", "user"]  # type: ignore[attr-defined]
+    assert json.loads(run("emby", "spend", "--json").output)["total"]["calls"] == 2
+    run("-c", "And then?")
+    assert wire.requests[-1]["messages"][:3] == second  # type: ignore[index]
 
 
 def test_a_chat_takes_pictures_and_goes_on_from_its_own(run: LLM, wire: Recorder) -> None:

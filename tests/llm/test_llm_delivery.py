@@ -1,5 +1,6 @@
 """What was paid for comes out: saving, printing and logging may fail, in any order."""
 
+import base64
 import errno
 import io
 import json
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -378,6 +380,54 @@ def _fill(monkeypatch: pytest.MonkeyPatch, user_path: Path, below: Path) -> None
         return real(path, flags, mode, **more)
 
     monkeypatch.setattr(os, "open", full)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("emby", "image", "Draw", "--out", "made/big.png"), "big.png"),
+        (("Draw", "-o", "output", "made"), "emby-*.png"),
+        (("Draw", "-o", "output", "made/big.jpg", "--async"), "big.png"),
+        (("emby", "image", "Draw", "--out", "-"), None),
+    ],
+)
+def test_a_large_image_is_not_held_in_memory(
+    words: tuple[str, ...],
+    name: str | None,
+    run: LLM,
+    wire: Recorder,
+    user_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It arrives in a file beside its target, which is then given its name; nothing else stays."""
+    size, zeros = 3 * 2**22, b"A" * 2**20
+    before, _, after = as_json(completion("", PNG)).partition(base64.b64encode(PNG))
+
+    def pieces() -> Iterator[bytes]:
+        yield before + base64.b64encode(PNG[:60])
+        assert name is None or not (tmp_path / "made" / name).exists()
+        for _ in range(size * 4 // 3 // len(zeros)):
+            yield zeros
+        yield after
+
+    wire.answer = lambda _: BackendResponse(200, JSON, pieces())
+    monkeypatch.chdir(tmp_path)
+    if name is None:  # the test itself holds what is written there
+        monkeypatch.setattr(Delivery, "_write", lambda *_: True)
+    run("-m", "emby-mock", "hi")  # imports
+    tracemalloc.start()
+    try:
+        result = run(*words, "-m", "emby-mock", "-o", "endpoint", "chat")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert result.exit_code == 0, result.output
+    assert peak < size // 2
+    folder = user_path / "emby" / "images" if name is None else tmp_path / "made"
+    (path,) = folder.iterdir()
+    assert path.match(name or "*.png")
+    assert path.stat().st_size == size + 60
 
 
 # ---- results that come one by one

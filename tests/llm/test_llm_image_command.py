@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from llm_help import LLM, Recorder, paths, terminal
-from support import answer, completion, photo, picture
+from support import answer, chunk, completion, photo, picture, sse
 
 from emby_plugins import BackendRequest, BackendResponse, Image
 
@@ -239,22 +239,49 @@ def test_several_images_are_fresh_and_duplicates_are_told(
     assert result.stderr.count("has the same bytes as") == 2
 
 
+ORDER = ("emby", "image", "a fox", *MOCK)
+PROMPT = (*MOCK, "a fox")
+
+
 @pytest.mark.parametrize(
     ("words", "is_fresh"),
     [
-        ([], False),
-        (["-n", "2"], True),
-        (["-o", "fresh", "true"], True),
-        (["-n", "2", "-o", "fresh", "false"], False),
+        (ORDER, True),
+        ((*ORDER, "--no-fresh"), False),
+        ((*ORDER, "-o", "fresh", "false"), False),
+        ((*ORDER, "-o", "fresh", "false", "--fresh"), True),
+        ((*ORDER, "-n", "2", "--no-fresh"), False),
+        ((*PROMPT, "-o", "output", "images"), True),
+        ((*PROMPT, "-o", "output", "images", "-o", "fresh", "0", "--async"), False),
+        (PROMPT, False),
+        ((*PROMPT, "-o", "fresh", "1", "--async"), True),
     ],
 )
-def test_when_a_cache_is_bypassed(
-    run: LLM, wire: Recorder, words: list[str], is_fresh: bool
+def test_a_repeated_order_is_fresh(
+    run: LLM,
+    wire: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    is_fresh: bool,
 ) -> None:
-    """For several images, or on request; otherwise the prompt is sent as it is."""
-    run("emby", "image", "a fox", *MOCK, *words)
-    assert ("x-no-cache" in wire.headers[0]) is is_fresh
-    assert (wire.requests[0]["messages"][-1]["content"] != "a fox") is is_fresh  # type: ignore[index]
+    """Behind a cache, whose key ignores image settings, it brings another image, if wanted."""
+    monkeypatch.chdir(tmp_path)
+    cache: dict[str, bytes] = {}
+
+    def by(request: BackendRequest) -> BackendResponse:
+        key = json.dumps(json.loads(request.body)["messages"])
+        data = cache.setdefault(key, picture(size=(len(cache) + 1, 1)))
+        streamed = json.loads(request.body).get("stream")
+        return answer(sse(chunk("", data, finish="stop")) if streamed else completion("", data))
+
+    wire.answer = by
+    first, second = (paths(run(*words, "-o", "seed", str(seed)).stdout) for seed in (1, 2))
+    assert first
+    assert second
+    digests = [[Image.from_path(path).sha256 for path in found] for found in (first, second)]
+    assert (digests[0] != digests[1]) is is_fresh
+    assert all(("x-no-cache" in headers) is is_fresh for headers in wire.headers)
 
 
 @pytest.mark.parametrize("source", ["stored", "environment", "flag"])
