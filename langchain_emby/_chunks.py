@@ -55,6 +55,21 @@ def type_text(content: str | Blocks) -> str | Blocks:
     return [{"type": "text", "text": text}, *others] if text else others
 
 
+def without_indices(content: str | Blocks) -> str | Blocks:
+    """Content without the indices by which blocks of chunks are merged.
+
+    With them, LangChain would merge the blocks of two whole messages, too, and join their base64.
+    """
+    if isinstance(content, str):
+        return content
+    return [
+        {name: value for name, value in block.items() if name != "index"}
+        if isinstance(block, dict)
+        else block
+        for block in content
+    ]
+
+
 def _text(block: dict[Any, Any]) -> str | None:
     return str(block["text"]) if block.get("type") == "text" else None
 
@@ -69,6 +84,7 @@ def _finish(merged: Any, added: Any) -> Any:
     if merged.chunk_position != "last":
         return merged if type(merged) is ReplyChunk else ReplyChunk(**_fields(merged))
     whole = AIMessageChunk(**_fields(merged))
+    whole.content = without_indices(whole.content)
     last = added[-1] if isinstance(added, Sequence) else added
     if isinstance(last, ReplyChunk) and last._invalid_calls:  # noqa: SLF001 - of the same class
         _restore_invalid(whole, last._invalid_calls)  # noqa: SLF001

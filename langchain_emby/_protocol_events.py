@@ -51,24 +51,28 @@ def _readable_arguments() -> Iterator[None]:
 
 def _adapt(event: Any) -> Any:
     content = event.get("content")
-    if event["event"] == "content-block-finish" and content["type"] == "tool_call":
-        # The bridge accepts any JSON as arguments, which its own message then rejects.
-        if not isinstance(content["args"], dict):
-            call = {
-                **content,
-                "type": "invalid_tool_call",
-                "args": json.dumps(content["args"], ensure_ascii=False),
-            }
-            return {**event, "content": {**call, "error": "The arguments are not a JSON object."}}
-        return event
-    return _without_payload(event)
-
-
-def _without_payload(event: Any) -> Any:
-    if event["event"] == "content-block-start" and "base64" in event["content"]:
-        announced = {k: v for k, v in event["content"].items() if k != "base64"}
+    if event["event"] == "content-block-start" and "base64" in content:
+        announced = {name: value for name, value in content.items() if name != "base64"}
         return {**event, "content": announced}
+    if event["event"] == "content-block-finish" and content["type"] == "image":
+        # LangChain adds an index of its own where there is none, and merges images of two messages
+        # by it: one without the prefix is never merged.
+        return {**event, "content": {**content, "index": content["index"].removeprefix("lc_")}}
+    if event["event"] == "content-block-finish":
+        return {**event, "content": _with_valid_arguments(content)}
     return event
+
+
+def _with_valid_arguments(content: dict[str, Any]) -> dict[str, Any]:
+    # The bridge accepts any JSON as arguments, which its own message then rejects.
+    if content["type"] != "tool_call" or isinstance(content["args"], dict):
+        return content
+    return {
+        **content,
+        "type": "invalid_tool_call",
+        "args": json.dumps(content["args"], ensure_ascii=False),
+        "error": "The arguments are not a JSON object.",
+    }
 
 
 def _message_id(run_id: UUID | None) -> str | None:

@@ -2,7 +2,8 @@
 
 Merged chunks equal the message that `invoke` returns. The content of a reply without images is a
 string; with images it is a list: a text block, then the image blocks. Under `output_version="v1"`
-all blocks are LangChain's v1 blocks, indexed so that deltas of one block merge and images never do.
+all blocks are LangChain's v1 blocks; those of chunks are indexed, so that deltas of one block merge
+and images never do.
 """
 
 import logging
@@ -34,7 +35,7 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._chunks import Blocks, ReplyChunk, type_text
+from langchain_emby._chunks import Blocks, ReplyChunk, type_text, without_indices
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._tool_names import ToolNames
 from langchain_emby._translator import PROVIDER
@@ -64,9 +65,10 @@ def to_message(
     are references to files of that folder.
     """
     calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
-    images = [image_block(image, n, image_dir=image_dir) for n, image in enumerate(reply.images)]
+    images = [image_block(image, image_dir=image_dir) for image in reply.images]
+    content = _v1_content(reply, images, calls, invalid) if v1 else _v0_content(reply, images)
     return AIMessage(
-        content=_v1_content(reply, images, calls, invalid) if v1 else _v0_content(reply, images),
+        content=without_indices(content),
         additional_kwargs={
             **({"reasoning_content": reply.reasoning} if reply.reasoning else {}),
             **({"refusal": reply.refusal} if reply.refusal else {}),

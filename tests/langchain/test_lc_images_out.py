@@ -13,6 +13,7 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     HumanMessage,
+    merge_message_runs,
     messages_from_dict,
     messages_to_dict,
 )
@@ -296,6 +297,21 @@ def test_text_beside_images_is_a_typed_block(way: Callable[[ChatEmby], AIMessage
     message = way(Script("A fox", (PNG,), streamed=deltas).chat())
     blocks = [{k: block[k] for k in ("type", "text") if k in block} for block in message.content]
     assert blocks == [{"type": "text", "text": "A fox"}, {"type": "image"}]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_invoke, by_stream, by_streaming, by_v3])
+def test_images_of_merged_messages_are_exact(
+    way: Callable[[ChatEmby], AIMessage], version: str
+) -> None:
+    """`merge_message_runs` takes blocks with the same index for pieces of one: ours have none."""
+    drawn = [
+        way(Script("Here:", pictures).chat(output_version=version))
+        for pictures in ((PNG, ADDRESS), (JPEG,))
+    ]
+    (message,) = merge_message_runs(drawn)
+    assert images_of(message) == expected((PNG, ADDRESS, JPEG))
+    assert message.text.replace("\n", "") == "Here:Here:"
 
 
 def test_chunks_are_stored_as_langchain_s_own() -> None:
