@@ -65,10 +65,11 @@ class Call:
     def failure(self, error: Exception, proxy: Proxy | None = None) -> EmbyError:
         """What a failure before the response means; `proxy` is what the request went through."""
         httpx = library_of(error)
-        if isinstance(error, httpx.TimeoutException):
+        is_late = _knows(error) or isinstance(error.__cause__, TimeoutError)
+        if isinstance(error, httpx.TimeoutException) and is_late:
             if self.left <= 0:
                 return self.limits().late()
-            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout)
+            unsent = isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout) and _knows(error)
             doing = "There was no connection" if unsent else "The gateway was silent"
             silent = EmbyTimeoutError(f"{doing} for {self.timeout:g} seconds.")
             silent.is_retryable = unsent
@@ -82,7 +83,7 @@ class Call:
         broken = EmbyConnectionError(f"The connection to {self.url}{through} failed: {reason}.")
         if proxy:
             broken.hint = f"Check {proxy.variable}, or add the host to NO_PROXY."
-        broken.is_retryable = isinstance(error, httpx.ConnectError)
+        broken.is_retryable = isinstance(error, httpx.ConnectError) and _knows(error)
         return broken
 
     def cut(self, error: Exception) -> EmbyError:
@@ -91,6 +92,16 @@ class Call:
             hint = "What arrived is in error.partial; retrying is a new, paid request."
             return TruncatedReplyError("The connection ended before the reply did.", hint=hint)
         return self.failure(error)
+
+
+def _knows(error: Exception) -> bool:
+    """Whether it can be relied on that nothing was sent.
+
+    Transports on other libraries report lost connections as failures to connect (httpx-aiohttp
+    0.2 does), and a request that was sent must not be paid twice.
+    """
+    cause = error.__cause__
+    return cause is None or type(cause).__module__.partition(".")[0] in {"httpcore", "httpcore2"}
 
 
 class Bearer:

@@ -153,3 +153,18 @@ def test_an_async_client_takes_async_clients_only(client: Any) -> None:
     """The same, the other way around."""
     with pytest.raises(ConfigurationError, match=r"Expected an httpx\.AsyncClient or an httpx2"):
         AsyncEmby(base_url="http://localhost:1/v1", http_client=client)
+
+
+async def test_a_lost_connection_is_not_paid_twice(library: Any) -> None:
+    """Transports on other libraries report it as a failure to connect (httpx-aiohttp 0.2 does)."""
+    requests = []
+
+    def gateway(request: Any) -> Any:
+        requests.append(request)
+        raise library.ConnectTimeout("Server disconnected") from OSError()
+
+    async with library.AsyncClient(transport=library.MockTransport(gateway)) as http:
+        emby = AsyncEmby("a-key-of-tests", "https://emby.test/v1", http_client=http)
+        with pytest.raises(EmbyConnectionError, match="failed: Server disconnected"):
+            await emby.chat("Hi", model="m")
+    assert len(requests) == 1
