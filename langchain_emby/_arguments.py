@@ -89,6 +89,7 @@ class ImageToolArguments(ChatSettings, total=False):
     chat: "ChatEmby"
     show_images: bool
     max_calls: int | None
+    max_cost: float | None
     name: str
     description: str
     return_direct: bool

@@ -24,7 +24,7 @@ from langchain_emby._arguments import (
 from langchain_emby._clients import Clients
 from langchain_emby._image_files import register_folder
 from langchain_emby._options import ToolLike, to_openai_tool
-from langchain_emby._profiles import find_profile
+from langchain_emby._profiles import StoredPrices, find_profile
 from langchain_emby._translator import PROVIDER
 
 
@@ -214,7 +214,7 @@ class BaseChatEmby(BaseChatModel):
             "max_connections": self.max_connections,
             "image_folder": self.image_dir,
             "keep_base64": True,
-            "plugins": self.plugins,
+            "plugins": [StoredPrices(self.model_name, self.emby_api_base), *self.plugins],
             **{name: value for name, value in timing.items() if value is not None},
         }
 

@@ -1,6 +1,8 @@
 """`EmbyImageTool`: generates and edits images with Emby for an agent on any chat model."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
 from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
@@ -12,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PrivateAttr,
     SkipValidation,
     ValidationError,
     model_validator,
@@ -29,6 +32,7 @@ from emby_plugins import (
     PermissionDeniedError,
 )
 from langchain_emby._blocks import image_block, image_id, to_artifact
+from langchain_emby._budget import Budget
 from langchain_emby._display import to_reply
 from langchain_emby._image_ids import LATEST, find_images, find_messages
 from langchain_emby.chat_models import ChatEmby
@@ -94,6 +98,9 @@ class EmbyImageTool(BaseTool):
 
         max_calls: how often a run may call the tool (10), counted from the user's last message;
             None for no limit. Every call of an agent that loops is paid for.
+        max_cost: how many US dollars a run may spend with the tool, None for no limit. The call
+            after which they are spent is the last. Costs are the gateway's, or else estimates
+            from the prices of the stored model list (`llm emby refresh`).
 
     Instantiate:
             from langchain.agents import create_agent
@@ -134,6 +141,9 @@ class EmbyImageTool(BaseTool):
     chat: ChatEmby
     show_images: bool = True
     max_calls: int | None = 10
+    max_cost: float | None = None
+
+    _budget: Budget = PrivateAttr(default_factory=Budget)
 
     if TYPE_CHECKING:
 
@@ -159,12 +169,17 @@ class EmbyImageTool(BaseTool):
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[Content, Artifact]:
-        try:
-            request = self._request(prompt, images, (messages, runtime))
-            reply = self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio))
-            return self._result(to_reply(reply))
-        except EmbyError as error:
-            return self._recover(error)
+        run = self._run_of(messages, runtime)
+        with self._budget.turn(run) if run else nullcontext():
+            try:
+                request = self._request(prompt, images, (messages, runtime))
+                reply = to_reply(self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio)))
+                if reply.images:  # otherwise the error below has the reply
+                    self._pay(run, reply)
+                return self._result(reply)
+            except EmbyError as error:
+                self._pay(run, error.partial)
+                return self._recover(error)
 
     async def _arun(
         self,
@@ -174,14 +189,38 @@ class EmbyImageTool(BaseTool):
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[Content, Artifact]:
-        try:
-            request = self._request(prompt, images, (messages, runtime))
-            reply: AIMessage = await self.chat.ainvoke(
-                request, _CONFIG, **self._options(aspect_ratio)
+        run = self._run_of(messages, runtime)
+        async with self._budget.async_turn(run) if run else nullcontext():
+            try:
+                request = self._request(prompt, images, (messages, runtime))
+                message: AIMessage = await self.chat.ainvoke(
+                    request, _CONFIG, **self._options(aspect_ratio)
+                )
+                reply = to_reply(message)
+                if reply.images:  # otherwise the error below has the reply
+                    self._pay(run, reply)
+                return self._result(reply)
+            except EmbyError as error:
+                self._pay(run, error.partial)
+                return self._recover(error)
+
+    def _run_of(self, messages: Any, runtime: Any) -> Hashable:
+        """The run that a call belongs to, if it has a budget: its thread and the user's message."""
+        known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
+        asked = [message for message in known if message.type == "human"]
+        if self.max_cost is None or not asked:
+            return None
+        config = getattr(runtime, "config", None) or {}
+        thread = config.get("configurable", {}).get("thread_id")
+        return thread, asked[-1].id or (len(asked), asked[-1].text)
+
+    def _pay(self, run: Hashable, reply: ChatReply | None) -> None:
+        if run and reply and not self._budget.add(run, reply.usage) and reply.images:
+            warnings.warn(
+                f"max_cost does not count a call of {self.name}: the gateway did not state what "
+                "it cost, and the prices of the model are unknown. Run 'llm emby refresh'.",
+                stacklevel=2,
             )
-            return self._result(to_reply(reply))
-        except EmbyError as error:
-            return self._recover(error)
 
     def _request(
         self, prompt: str, ids: Sequence[str], sources: tuple[Any, Any]
@@ -193,6 +232,13 @@ class EmbyImageTool(BaseTool):
             raise ToolException(
                 f"The limit of {self.max_calls} calls of {self.name} is reached. Do not call it "
                 "again: answer with the images that there are."
+            )
+        spent, is_estimate = self._budget.spent(self._run_of(messages, runtime))
+        if self.max_cost is not None and spent >= self.max_cost:
+            about = "an estimated " if is_estimate else ""
+            raise ToolException(
+                f"The budget of ${self.max_cost:g} for {self.name} is spent ({about}${spent:.4g} "
+                "so far). Do not call it again: answer with the images that there are."
             )
         return _to_request(prompt, ids, known, self.chat.image_dir)
 

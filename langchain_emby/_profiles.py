@@ -12,6 +12,7 @@ from emby_plugins import (
     ConfigurationError,
     ModelCard,
     find_model,
+    hookimpl,
     known_models,
     plugin_models,
     stored_models,
@@ -53,6 +54,20 @@ def _stored(base_url: str | None) -> list[ModelCard] | None:
 @lru_cache(maxsize=8)
 def _load(path: Path, changed: int, base_url: str | None) -> list[ModelCard] | None:  # noqa: ARG001
     return stored_models(base_url)
+
+
+class StoredPrices:
+    """A plugin of the client: the stored card of its model, whose prices estimate costs."""
+
+    def __init__(self, model: str, base_url: str | None) -> None:
+        self._model = model
+        self._base_url = base_url
+
+    @hookimpl
+    def emby_models(self) -> list[ModelCard]:
+        """The card, if it is stored."""
+        card = find_model(self._model, _stored(self._base_url) or ())
+        return [card] if card else []
 
 
 def to_profile(card: ModelCard) -> ModelProfile:

@@ -106,13 +106,20 @@ class MockBackend:
         reasoning: str | None = None,
         finish_reason: str | None = None,
         fault: Fault | None = None,
+        refusal: str | None = None,
+        annotations: Iterable[Mapping[str, object]] = (),
+        usage: Mapping[str, object] | None = None,
+        fields: Mapping[str, object] | None = None,
     ) -> None:
         """Script the reply to the next request to a model; see `MockReply`.
 
         Any model name is accepted then, and images are not opened. With nothing but a `fault`, it
         is applied to the mock's own reply, `fault.times` times.
         """
-        reply = MockReply(text, tuple(images), tuple(tool_calls), reasoning, finish_reason, fault)
+        reply = MockReply(
+            text, tuple(images), tuple(tool_calls), reasoning, finish_reason, fault,
+            refusal, tuple(annotations), usage, fields or {},
+        )  # fmt: skip
         self._script.extend(repeat(reply, (fault and fault.times) or 1))
 
     def __call__(self, request: BackendRequest, hook: Hook | None = None) -> MockResponse:

@@ -132,6 +132,7 @@ def completion(reply: Reply, envelope: Envelope) -> bytes:
         ("annotations", reply.annotations or None), ("images", _images(*reply.images) or None),
         ("tool_calls", [_call(call) for call in reply.tool_calls] or None),
     ) if value is not None}  # fmt: skip
+    message |= reply.fields
     body = envelope.head("chat.completion", envelope.model)
     reason = _finish_reason(reply, profile)
     body["choices"] = [{"index": 0, "message": message, "finish_reason": reason}]
@@ -162,6 +163,7 @@ def empty_chunk(reply: Reply, envelope: Envelope) -> JsonDict:
 def _events(reply: Reply, envelope: Envelope, ending: Ending | None) -> Iterator[Event]:
     profile, is_google = envelope.profile, envelope.is_google
     deltas = list(_google_deltas(reply) if is_google else _openai_deltas(reply, profile))
+    deltas += [{**_ROLE, "annotations": reply.annotations}] if reply.annotations else []
     if ending is not None and not any((reply.text, reply.images, reply.tool_calls)):
         deltas = []
     limit = profile.max_streamed_image
@@ -211,11 +213,13 @@ def _openai_deltas(reply: Reply, profile: Profile) -> Iterator[JsonDict]:
         for index, call in enumerate(reply.tool_calls)
         for delta in _call_deltas(call, index, profile)
     ]
-    has_content = any((reply.reasoning, reply.text, reply.refusal, reply.images))
+    has_content = any((reply.reasoning, reply.text, reply.refusal, reply.images, reply.fields))
     if has_content or not calls:
         yield {**_ROLE, "content": ""}
     for piece in _words(reply.reasoning):
         yield {**_ROLE, "reasoning": piece}
+    if reply.fields:
+        yield {**_ROLE, **reply.fields}
     for piece in _words(reply.text):
         yield {**_ROLE, "content": piece}
     if reply.refusal is not None:

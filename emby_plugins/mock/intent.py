@@ -38,6 +38,7 @@ _BACK = _compiled(
     r"\b(?:it|its|this|that|them|these|those|"
     r"(?:the|my|last|previous) (?:image|picture|photo|drawing))\b"
 )
+_REFUSES = _compiled(rf"{_START}refuse\b")
 _NEXT = _compiled(
     r"^\W*(?:now|and now|then|also|again|another|one more|make it|add|give it|with)\b"
 )
@@ -62,6 +63,11 @@ def is_question(text: str) -> bool:
         return True
     polite = _POLITE_REQUEST.match(text)
     return text.rstrip().endswith("?") and not (polite and polite[0].strip())
+
+
+def wants_refusal(text: str) -> bool:
+    """Whether a prompt wants to see a refusal (`Refuse to answer.`)."""
+    return _REFUSES.search(text) is not None
 
 
 def refers_back(text: str) -> bool:

@@ -130,6 +130,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     reasoning_effort: str | None = None
     tools: tuple[Tool, ...] = ()
+    server_tools: tuple[str, ...] = ()
     tool_choice: str = "auto"
     tool_name: str | None = None
     response_format: str = "text"
@@ -173,8 +174,9 @@ def read_chat_request(body: Any, schema: Schema) -> ChatRequest:
         "stream": body.get("stream", False),
         "max_tokens": int(limit) if limit and limit >= 1 else None,
         "reasoning_effort": None if effort == "none" else effort,
-        # The newest gateway accepts tools of its own too, which have no function.
         "tools": [tool["function"] for tool in tools if "function" in tool],
+        # Those that the newest gateway runs itself have no function.
+        "server_tools": [tool["type"] for tool in tools if "function" not in tool],
         "tool_choice": choice if isinstance(choice, str) else "named" if name else "auto",
         "tool_name": name,
         "response_format": form.get("type", "text"),

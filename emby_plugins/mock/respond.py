@@ -6,7 +6,7 @@ The result is a Reply; `completions` serializes it.
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from emby_plugins._chat import Usage
 from emby_plugins._images import Image
@@ -57,6 +57,7 @@ class Reply:
     annotations: tuple[Mapping[str, object], ...] = ()
     usage: Usage = _NO_USAGE
     reported_usage: Mapping[str, object] | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
     plan: str = ""
 
 
@@ -130,7 +131,8 @@ def scripted(request: ChatRequest, script: MockReply, digest: str) -> Reply:
     )
     finish = script.finish_reason or ("tool_calls" if called else "stop")
     reply = Reply(script.text, script.images, called, script.reasoning, finish, script.refusal)
-    reply = replace(reply, annotations=script.annotations, reported_usage=script.usage)
+    reply = replace(reply, annotations=script.annotations, fields=script.fields)
+    reply = replace(reply, reported_usage=script.usage)
     return _with_usage(request, reply)
 
 
@@ -220,6 +222,11 @@ def _is_result(message: Message) -> bool:
 
 def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> Reply:
     model, text = route.model, turn.text[:_MAX_READ]
+    if intent.wants_refusal(text):
+        is_safety = not model.text
+        refusal = None if is_safety else "I can't help with that."
+        reason = "image_safety" if is_safety else "stop"
+        return Reply(finish_reason=reason, refusal=refusal, plan="refuse")
     if not model.text:
         return _edit(text, turn.pictures) if turn.pictures else _generate(text, request)
     if model.tools and (turn.results is None or request.demands_tool):
@@ -236,7 +243,18 @@ def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> Rep
         report = " ".join(filter(None, [returned, *turn.sentences()]))
         report = report or "The tool returned nothing."
         return Reply(report, plan="report what the tool returned")
-    return _decide_on_images(request, route, turn, text) or _talk(request, route, turn)
+    reply = _decide_on_images(request, route, turn, text) or _talk(request, route, turn)
+    return _with_search(reply, turn) if "web_search" in request.server_tools else reply
+
+
+def _with_search(reply: Reply, turn: _Turn) -> Reply:
+    """The reply with a page that nobody searched for, and a citation of it."""
+    before = f"{reply.text} " if reply.text else ""
+    found = f'A search for "{_quoted(turn.text)}" found a page of the mock.'
+    page = {"url": "https://example.com/emby-mock", "title": "A page of the mock"}
+    span = {"start_index": len(before), "end_index": len(before + found)}
+    citation = {"type": "url_citation", "url_citation": page | span}
+    return replace(reply, text=before + found, annotations=(citation,), plan="search the web")
 
 
 def _decide_on_images(request: ChatRequest, route: Route, turn: _Turn, text: str) -> Reply | None:

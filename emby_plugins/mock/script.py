@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.parser import BytesParser
 from email.policy import HTTP
 from functools import cached_property
@@ -28,7 +28,8 @@ class MockReply:
 
     `tool_calls` are names and arguments. `finish_reason` is by default what fits; `image_safety`
     is an image refused, which the gateway states report differently. `refusal` and `annotations`
-    are passed on in OpenAI's form. `usage` is what the provider reports, an empty one for nothing.
+    are passed on in OpenAI's form, as are other `fields` of the message, such as
+    `reasoning_details`. `usage` is what the provider reports, an empty one for nothing.
     `fault` is what goes wrong with the reply: `MockReply(fault=Fault(status=429))` is an error.
     """
 
@@ -41,12 +42,12 @@ class MockReply:
     refusal: str | None = None
     annotations: tuple[Mapping[str, object], ...] = ()
     usage: Mapping[str, object] | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         """Whether the mock generates the content, with the fault applied to it."""
-        rest = (self.images, self.tool_calls, self.reasoning, self.finish_reason, self.refusal)
-        return self.text is None and not any(rest)
+        return replace(self, fault=None, usage=None, annotations=()) == MockReply()
 
 
 @dataclass(frozen=True)

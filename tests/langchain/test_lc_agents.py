@@ -2,6 +2,7 @@
 
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from langchain_core.tools import tool
 from lc_support import PNG, Script, Turns, calling, data_url
 from pydantic import BaseModel
 
-from emby_plugins import Emby, Image
+from emby_plugins import Emby, Image, ModelCard, store_models
 from langchain_emby import ChatEmby, EmbyImageTool, image_block, image_id, images_of
 
 agents = pytest.importorskip("langchain.agents")
@@ -178,6 +179,54 @@ def test_parallel_calls_share_the_limit() -> None:
     results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
     assert [result.status for result in results] == ["success", "success", "error"]
     assert len(painter.requests) == 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_parallel_calls_share_the_budget(is_async: bool) -> None:
+    """Calls of 0.25 dollars each, until 0.50 are spent; the next question has its own budget."""
+    calls = [
+        {"id": str(n), "type": "function", "function": {"name": "generate_image", "arguments": a}}
+        for n, a in enumerate(['{"prompt": "a"}', '{"prompt": "b"}', '{"prompt": "c"}'])
+    ]
+    painter = Script("", (PNG,))
+    image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_cost=0.5)
+    turns = [lambda _: Script(None, tool_calls=calls), draw, lambda _: Script("Done.")] * 2
+    agent = by_create_agent(Turns(*turns).chat(), image_tool, checkpointer=memory.InMemorySaver())
+    config = {**THREAD, **LIMIT}
+    for paid in (2, 4):
+        question = asked("Draw three.")
+        state = (
+            await agent.ainvoke(question, config) if is_async else agent.invoke(question, config)
+        )
+        results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
+        assert sorted(result.status for result in results[-4:]) == ["error"] * 2 + ["success"] * 2
+        assert len(painter.requests) == paid
+    assert "The budget of $0.5 for generate_image is spent ($0.5 so far)." in results[-1].text
+
+
+def test_a_budget_counts_estimates_and_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored prices count if the gateway states no cost, and so does a call without an image."""
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
+    usage = {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101}
+    painter = Script("No.", usage=usage)
+    image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_cost=0.001)
+    call = {**tool_call(prompt="a").tool_calls[0], "type": "tool_call"}
+    call["args"]["messages"] = [HumanMessage("Draw.")]
+    prices = {"prompt": "1e-5", "completion": "0"}
+    store_models([ModelCard("qwen2.5-vision", pricing=prices)], "script:")
+    assert image_tool.invoke(call).status == "error"
+    assert "is spent (an estimated $0.001 so far)" in image_tool.invoke(call).text
+    assert len(painter.requests) == 1
+
+
+def test_a_budget_without_costs_warns() -> None:
+    """A call of unknown cost is not counted in silence."""
+    painter = Script("", (PNG,), usage={"prompt_tokens": 1, "total_tokens": 1})
+    image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_cost=0.001)
+    with pytest.warns(UserWarning, match="llm emby refresh"):
+        image_tool.invoke({"prompt": "a", "messages": [HumanMessage("Draw.")]})
 
 
 class Foreign(GenericFakeChatModel):

@@ -5,6 +5,8 @@ import time
 import pytest
 from mock_help import PUPPY, body_of, chat, flat, image_part, message, mock, reply, send
 
+from emby_plugins import Emby, Message, ServerTool
+from emby_plugins.mock import activate
 from emby_plugins.mock.patterns import example_of
 from emby_plugins.mock.schema_instance import instance
 from emby_plugins.mock.values import Values
@@ -77,6 +79,32 @@ def test_no_reasoning():
     assert "reasoning" not in message("Why?")
     told = body_of(send(chat("Why?", reasoning_effort="none"), mock("2026-08")))
     assert "reasoning" not in told["choices"][0]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_rare_replies_by_prompt(stream):
+    """A prompt gets a refusal, an image refused, or a citation, and a script opaque reasoning."""
+    backend = mock("2026-08")
+    with activate(backend), Emby(base_url="mock:") as emby:
+
+        def ask(prompt, **more):
+            if not stream:
+                return emby.chat(prompt, **more)
+            with emby.stream(prompt, **more) as events:
+                list(events)
+            return events.reply
+
+        assert ask("Please refuse to answer.").refusal
+        unsafe = ask("Refuse to paint it.", model="emby-mock-image")
+        assert (unsafe.images, unsafe.finish_reason) == ((), "content_filter")
+        found = ask("Who won?", model="emby-mock", tools=[ServerTool("web_search")])
+        (page,) = found.citations
+        assert found.text[page.start_index : page.end_index].startswith("A search for")
+        details = [{"type": "reasoning.encrypted", "data": "abc", "index": 0}]
+        backend.reply("Hi", reasoning="Hm.", fields={"reasoning_details": details})
+        thoughtful = ask("Hello")
+        ask([Message.user("Hello"), thoughtful.message, Message.user("Go on")])
+        assert backend.requests[-1].body["messages"][1]["reasoning_details"] == details
 
 
 def test_usage_adds_up():
