@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import ToolMessage, messages_from_dict
+from langchain_core.messages import AnyMessage, ToolMessage, message_to_dict, messages_from_dict
+from pydantic import TypeAdapter
 
-from langchain_emby import images_of, inline_images
+from emby_plugins import Image
+from langchain_emby import EmbyImageTool, images_of, inline_images
 
+fastapi = pytest.importorskip("fastapi")
+TestClient = pytest.importorskip("fastapi.testclient").TestClient
 pytest.importorskip("langchain.agents")
 pytest.importorskip("langgraph.checkpoint.sqlite")
 
@@ -54,7 +58,7 @@ def run(folder, turns):
 
 
 def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
-    """Generated, edited, summarized, kept in SQLite, and edited once more in another process."""
+    """Generated, edited, summarized, kept in SQLite, edited in another process, served, edited."""
     here: dict[str, Any] = {}
     exec(_AGENT, here)
     first = here["run"](tmp_path, [("A fox", {"prompt": "a red fox"})])
@@ -75,3 +79,39 @@ def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
     assert all(red == green == blue for _, (red, green, blue) in colors)
     served = [m.model_dump_json() for m in inline_images(there, image_dir=tmp_path / "images")]
     assert edited.base64 in "".join(served)
+    with TestClient(service(there, tmp_path / "images")) as client:
+        state = client.get("/state").json()
+        assert messages_from_dict(state["messages"]) == there
+        typed = TypeAdapter(list[AnyMessage]).validate_python(client.get("/typed").json())
+        assert images_of(typed[-2], image_dir=tmp_path / "images") == [edited]
+        order = {**state, "prompt": "invert the colors", "images": [drawn["id"]]}
+        answer = messages_from_dict([client.post("/edit", json=order).json()])[0]
+    (inverted,) = images_of(answer, image_dir=tmp_path / "images")
+    original = Image.from_path(tmp_path / "images" / drawn["file_id"]).to_pil().convert("RGB")
+    assert inverted.to_pil().convert("RGB").size == original.size
+    assert inverted.data not in (
+        edited.data,
+        Path(tmp_path, "images", drawn["file_id"]).read_bytes(),
+    )
+
+
+def service(messages: list[Any], folder: Path) -> Any:
+    """A web service that returns an agent's state, and edits an image of the state it is sent."""
+    app = fastapi.FastAPI()
+    image_tool = EmbyImageTool(base_url="mock:", image_dir=str(folder))
+
+    @app.get("/state")
+    def state() -> dict[str, Any]:
+        return {"messages": [message_to_dict(message) for message in messages]}
+
+    @app.get("/typed")
+    def typed() -> list[AnyMessage]:
+        return messages
+
+    @app.post("/edit")
+    async def edit(order: dict[str, Any] = fastapi.Body()) -> dict[str, Any]:  # noqa: B008
+        args = {**order, "messages": messages_from_dict(order["messages"])}
+        call = {"type": "tool_call", "id": "1", "name": image_tool.name, "args": args}
+        return message_to_dict(await image_tool.ainvoke(call))
+
+    return app
