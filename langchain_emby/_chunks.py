@@ -5,9 +5,10 @@ content as it is, and gateways refuse the bare string. It also forgets why a cal
 """
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 from langchain_core.messages import AIMessageChunk, InvalidToolCall
+from pydantic import PrivateAttr
 
 Blocks = list[str | dict[Any, Any]]
 
@@ -19,11 +20,6 @@ class ReplyChunk(AIMessageChunk):
     and loaded.
     """
 
-    _invalid_calls: Sequence[InvalidToolCall] = ()
-    """In the last chunk: the calls of the reply that must not be executed, as they were received.
-
-    The chunks before it have more, which keeps LangChain from completing them."""
-
     def __add__(self, other: Any) -> Any:
         return _finish(super().__add__(other), other)
 
@@ -34,15 +30,24 @@ class ReplyChunk(AIMessageChunk):
     def __reduce__(self) -> Any:
         return AIMessageChunk.model_validate, (_fields(self),)
 
-    def with_invalid_calls(self, calls: Sequence[InvalidToolCall]) -> Self:
-        """The last chunk, itself, with the invalid calls of the reply."""
-        self._invalid_calls = calls
-        return self
+
+class LastChunk(ReplyChunk):
+    """The last chunk, with the calls of the reply that must not be executed, as they were received.
+
+    The chunks before it have more, which keeps LangChain from completing them.
+    """
+
+    _invalid_calls: Sequence[InvalidToolCall] = PrivateAttr(default=())
+
+    def __init__(self, *, invalid_calls: Sequence[InvalidToolCall] = (), **fields: Any) -> None:
+        super().__init__(**fields)
+        self._invalid_calls = invalid_calls
 
 
 # Checkpoints, `dumps` and `repr` name a class by these.
-ReplyChunk.__name__ = ReplyChunk.__qualname__ = AIMessageChunk.__name__
-ReplyChunk.__module__ = AIMessageChunk.__module__
+for _kind in (ReplyChunk, LastChunk):
+    _kind.__name__ = _kind.__qualname__ = AIMessageChunk.__name__
+    _kind.__module__ = AIMessageChunk.__module__
 
 
 def type_text(content: str | Blocks) -> str | Blocks:
@@ -77,16 +82,20 @@ def _text(block: dict[Any, Any]) -> str | None:
 def _finish(merged: Any, added: Any) -> Any:
     if not isinstance(merged, AIMessageChunk):
         return merged
-    if merged.response_metadata.get("output_version") != "v1":
-        merged.content = type_text(merged.content)
-    elif isinstance(merged.content, list):
-        merged.content = [block for block in merged.content if block]
+    content = merged.content
+    if isinstance(content, list):
+        is_v1 = merged.response_metadata.get("output_version") == "v1"
+        if not is_v1:
+            content = type_text(content)
+        elif not all(content):
+            content = [block for block in content if block]
     if merged.chunk_position != "last":
-        return merged if type(merged) is ReplyChunk else ReplyChunk(**_fields(merged))
-    whole = AIMessageChunk(**_fields(merged))
-    whole.content = without_indices(whole.content)
+        if type(merged) is ReplyChunk and content is merged.content:
+            return merged
+        return ReplyChunk(**{**_fields(merged), "content": content})
+    whole = AIMessageChunk(**{**_fields(merged), "content": without_indices(content)})
     last = added[-1] if isinstance(added, Sequence) else added
-    if isinstance(last, ReplyChunk) and last._invalid_calls:  # noqa: SLF001 - of the same class
+    if isinstance(last, LastChunk) and last._invalid_calls:  # noqa: SLF001 - a class of this module
         _restore_invalid(whole, last._invalid_calls)  # noqa: SLF001
     return whole
 

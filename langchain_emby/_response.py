@@ -35,7 +35,7 @@ from emby_plugins import (
     Usage,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._chunks import Blocks, ReplyChunk, type_text, without_indices
+from langchain_emby._chunks import Blocks, LastChunk, ReplyChunk, type_text, without_indices
 from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
 from langchain_emby._tool_names import ToolNames
 from langchain_emby._translator import PROVIDER
@@ -168,14 +168,14 @@ class ChunkWriter:
         if reply.refusal:
             yield self._refusal(reply.refusal)
         has_citations = self._v1 and reply.citations and reply.text
-        last = ReplyChunk(
+        yield LastChunk(
             content=[_text_block("", reply)] if has_citations else [] if self._v1 else "",
             additional_kwargs=_thoughts(reply),
             usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
             response_metadata=_metadata(reply, self._model, v1=self._v1),
             chunk_position="last",
+            invalid_calls=convert_tool_calls(reply.tool_calls, reply.finish_reason)[1],
         )
-        yield last.with_invalid_calls(convert_tool_calls(reply.tool_calls, reply.finish_reason)[1])
 
     def _chunk(self, content: str | Blocks, **fields: Any) -> AIMessageChunk:
         if self._v1:
