@@ -89,7 +89,7 @@ wheel: .venv/.package
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
-## test-wheel: install the wheel into clean environments, with each extra, and test it there
+## test-wheel: install the wheel into clean environments, and follow the docs and test it there
 test-wheel: wheel
 	$(BIN)/python tests/wheel/check_wheel.py
 

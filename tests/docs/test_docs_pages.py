@@ -76,6 +76,18 @@ def test_each_error_has_advice() -> None:
     assert [row[0] for row in _rows(DOCS / "errors.md", "What to do")] == tree
 
 
+def test_contributors_find_each_module_and_name() -> None:
+    """The architecture has each module of the core once; the index names what its files contain."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    table = text.partition("## Architecture")[2].partition("## ")[0]
+    named = re.findall(r"`(?:emby_plugins/)?(_\w+\.py)`", table)
+    modules = {path.name for path in (ROOT / "emby_plugins").glob("_[a-z]*.py")}
+    assert sorted(named) == sorted(modules)
+    index = text.partition("## Where to find it")[2].partition("## ")[0]
+    for path, name in re.findall(r"`(\w+/[\w/]+\.py)`(?:, `(\w+)`)?", index):
+        assert name in (ROOT / path).read_text("utf-8"), f"{path} has no {name}"
+
+
 @pytest.mark.parametrize(
     ("package", "page"),
     [
