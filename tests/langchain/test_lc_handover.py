@@ -57,6 +57,7 @@ def run(folder, turns):
 """
 
 
+@pytest.mark.slow
 def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
     """Generated, edited, summarized, kept in SQLite, edited in another process, served, edited."""
     here: dict[str, Any] = {}
