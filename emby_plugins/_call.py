@@ -1,5 +1,7 @@
 """One request and the time it has, and what a failure to send it or to read the answer means."""
 
+import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from emby_plugins._http import library_of, stream_of, url_of
 from emby_plugins._protocol.request_body import StreamedBody
 from emby_plugins._settings import Secret
 from emby_plugins._text import clean_text
+
+_REFUSED = re.compile(r"\[Errno (\d+)\] Connect call failed \([^)]*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class Call:
             return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return ConfigurationError(f"{self.url!r} can't be used: {error}.")
-        reason = clean_text(str(error), 600) or type(error).__name__
+        # asyncio quotes the address as a Python tuple.
+        text = _REFUSED.sub(lambda found: os.strerror(int(found[1])), str(error))
+        reason = clean_text(text, 600) or type(error).__name__
         if isinstance(error, httpx.ProxyError):
             return proxy_refusal(proxy, reason)
         through = f" through {proxy}" if proxy else ""

@@ -117,8 +117,8 @@ def translate_errors(writer: ResponseWriter) -> Iterator[None]:
         if writer.is_command:
             raise SystemExit(INTERRUPTED) from None
         raise
-    except GeneratorExit:  # Ctrl-C while llm was printing
-        writer.interrupt()
+    except GeneratorExit:  # Ctrl-C or a closed pipe, while llm was printing
+        writer.interrupt(is_silent=True)
         raise
     except MissingKeyError as error:
         raise MissingKeyModelError(_NO_KEY) from error

@@ -135,11 +135,14 @@ class ResponseWriter:
         """Note what has arrived of the reply, however the call ends."""
         self._arrived = reply
 
-    def interrupt(self) -> None:
-        """Save and name the images that have arrived, since nothing more will."""
+    def interrupt(self, *, is_silent: bool = False) -> None:
+        """Save and name the images that have arrived, since nothing more will.
+
+        `is_silent` if nothing is to be printed without images.
+        """
         self.rescue(self._arrived)
         self._response.response_json = {"rescued": self._paths}
-        if self.is_command:
+        if self.is_command and (self._paths or not is_silent):
             if sys.stderr is not None and sys.stderr.isatty() and not self._is_mid_line:
                 click.echo("", err=True)  # the terminal shows ^C
             self._say(image_files.interruption(self._paths))

@@ -130,6 +130,13 @@ def test_the_group_shows_what_to_try(run: LLM) -> None:
     assert "Commands:" in output
 
 
+def test_a_misspelt_command_gets_a_suggestion(run: LLM) -> None:
+    """The nearest name, as for models and options."""
+    result = run("emby", "imge", "a fox")
+    assert result.exit_code == 2
+    assert "No such command 'imge'. Did you mean image?" in result.output
+
+
 def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--open` opens the file that standard output names."""
     opened: list[str] = []
@@ -240,7 +247,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
         "from emby_plugins import _images as images\n"
         "def stop(draft, path):\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
-        "images.commit = stop\n"
+        "images.link_file = stop\n"
         "from llm.cli import cli\n"
         "cli(['emby', 'image', 'a fox', '-n', '2', '-m', 'emby-mock', '--out', 'made'])\n"
     )
@@ -253,7 +260,9 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
     )
     assert done.returncode == 130, done.stderr
     assert "Interrupted." in done.stderr
-    assert list((tmp_path / "made").iterdir()) == []
+    for path in (tmp_path / "made").iterdir():
+        assert not path.name.startswith(".")
+        assert Image.from_path(path).to_pil().width
 
 
 def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:

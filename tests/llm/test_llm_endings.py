@@ -282,7 +282,7 @@ def test_a_program_that_uses_llm_is_not_printed_into(
 
 
 @pytest.mark.parametrize(
-    ("logger", "lines"), [("emby_plugins._endings", 0), ("emby_plugins._sinks", 1)]
+    ("logger", "lines"), [("emby_plugins._endings", 0), ("emby_plugins._plugins", 1)]
 )
 def test_only_what_llm_prints_itself_is_kept_off_stderr(logger: str, lines: int) -> None:
     """Without a logging setup, the core's other warnings still reach the user of `llm`."""
