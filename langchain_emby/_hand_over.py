@@ -5,7 +5,14 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from langchain_emby._blocks import image_blocks, inline_images, is_image
+from emby_plugins import RequestError
+from langchain_emby._blocks import (
+    block_image,
+    image_block,
+    image_blocks,
+    inline_images,
+    is_image,
+)
 from langchain_emby._image_files import ImageDir
 
 
@@ -53,7 +60,7 @@ def _move_images(messages: Iterable[BaseMessage]) -> Iterator[BaseMessage]:
             if moved and isinstance(message, AIMessage):
                 yield HumanMessage([*moved])
                 moved = []
-            moved += map(_without_index, image_blocks(message))
+            moved += map(_standard, image_blocks(message))
             yield _without_images(message)
         else:
             yield _with_images(message, moved) if moved else message
@@ -62,8 +69,12 @@ def _move_images(messages: Iterable[BaseMessage]) -> Iterator[BaseMessage]:
         yield HumanMessage([*moved])
 
 
-def _without_index(block: dict[Any, Any]) -> dict[Any, Any]:
-    return {name: value for name, value in block.items() if name != "index"}
+def _standard(block: dict[Any, Any]) -> dict[Any, Any]:
+    """The image as LangChain's own block, unless only its provider has it."""
+    try:
+        return image_block(block_image(block))
+    except RequestError:
+        return block
 
 
 def _without_images(message: BaseMessage) -> BaseMessage:

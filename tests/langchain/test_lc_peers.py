@@ -48,6 +48,8 @@ def test_a_conversation_of_another_provider_goes_on(name: str, streamed: bool) -
     drawn = [image_part(PNG)] if name in DREW else []
     assert user["content"] == ([*drawn, {"type": "text", "text": "And?"}] if drawn else "And?")
     assert images_of(began) == [Image.from_bytes(PNG)] * len(drawn)
+    _, *shown = hand_over([began])
+    assert [message.content for message in shown] == [[image_block(i)] for i in images_of(began)]
 
 
 def image_part(data: bytes, media_type: str = "image/png") -> dict[str, Any]:
