@@ -38,7 +38,7 @@ class _LLM:
         self.base = base
         models = f"- model_id: openai-bench\n  model_name: {model}\n  api_base: {base}\n"
         (self.folder / "extra-openai-models.yaml").write_text(models)
-        self("emby", "add", model)
+        self("emby", "add", model, "--vision")
 
     def __call__(self, *arguments: str) -> None:
         _run(

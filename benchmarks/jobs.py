@@ -97,6 +97,7 @@ _IMAGES_IN = (
             "emby_core_to_file",
             "openai_sdk",
             "chat_emby",
+            "chat_emby_to_bytes",
             "chat_openai",
             "chat_openrouter",
             "llm_emby",

@@ -69,12 +69,18 @@ def _figures(rows: Rows, starts: Mapping[str, float], is_whole: bool) -> Iterato
 def _rows(rows: Rows) -> Iterator[str]:
     yield "| work | client | ms | CPU ms | peak MB | images |"
     yield "|---|---|---|---|---|---|"
+    with_images = _with_images(rows)
     for (job, client), row in rows.items():
         arrived = ""
-        if "image" in job:
+        if job in with_images:
             arrived = f"{row.arrived / MEGABYTE:.0f} MB" if row.arrived else "**lost**"
         times = f"{1000 * row.seconds:.1f} | {1000 * row.cpu:.1f}"
         yield f"| {job} | `{client}` | {times} | {row.peak / MEGABYTE:.0f} | {arrived} |"
+
+
+def _with_images(rows: Rows) -> set[str]:
+    """The jobs in which an image reached the user of some client: of the others it is lost."""
+    return {job for (job, _), row in rows.items() if "image" in job and row.arrived}
 
 
 def plot(rows: Rows, path: Path) -> None:
@@ -84,12 +90,13 @@ def plot(rows: Rows, path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    with_images = _with_images(rows)
     jobs = [job for job in JOBS if len(job.clients) > 3 and (job.name, job.clients[0]) in rows]
     figure, axes = plt.subplots(len(jobs), 1, figsize=(8, 2.6 * len(jobs)), layout="constrained")
     for axis, job in zip(axes, jobs, strict=True):
         clients = [client for client in job.clients if (job.name, client) in rows][::-1]
         found = [rows[job.name, client] for client in clients]
-        lost = ["image" in job.name and not row.arrived for row in found]
+        lost = [job.name in with_images and not row.arrived for row in found]
         bars = axis.barh(clients, [1000 * row.seconds for row in found])
         for bar, client, is_lost in zip(bars, clients, lost, strict=True):
             bar.set_color("#c8553d" if is_lost else "#2a6f97" if "emby" in client else "#adb5bd")

@@ -77,22 +77,17 @@ def emby_sends_path(base: str, model: str, stream: bool) -> Work:
     emby, paths = Emby(KEY, base), _files(model)
 
     def run() -> int:
-        emby.chat("Hi", model=model, images=map(Image.from_path, paths))
+        images = [Image.from_path(path, lazy=True) for path in paths]
+        emby.chat("Hi", model=model, images=images)
         return _size(model)
 
     return run
 
 
 def emby_sends_data_url(base: str, model: str, stream: bool) -> Work:
-    from emby_plugins import Emby, Image
+    from emby_plugins import Image
 
-    emby, urls = Emby(KEY, base), [_data_url(path) for path in _files(model)]
-
-    def run() -> int:
-        emby.chat("Hi", model=model, images=map(Image.from_data_url, urls))
-        return _size(model)
-
-    return run
+    return _sync(base, model, lambda path: Image.from_data_url(_data_url(path)))
 
 
 def emby_async_sends_path(base: str, model: str, stream: bool) -> Work:
@@ -101,7 +96,8 @@ def emby_async_sends_path(base: str, model: str, stream: bool) -> Work:
     emby, paths, runner = AsyncEmby(KEY, base), _files(model), asyncio.Runner()
 
     async def call() -> int:
-        await emby.chat("Hi", model=model, images=map(Image.from_path, paths))
+        images = [Image.from_path(path, lazy=True) for path in paths]
+        await emby.chat("Hi", model=model, images=images)
         return _size(model)
 
     return lambda: runner.run(call())
