@@ -1,12 +1,14 @@
 """How replies end in `llm`: interleaved images, finish reasons, images that did not come."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import llm
 import pytest
 from llm_help import LLM, MODES, Recorder
@@ -289,3 +291,29 @@ def test_only_what_llm_prints_itself_is_kept_off_stderr(logger: str, lines: int)
     code = f"import llm_emby._response, logging; logging.getLogger({logger!r}).warning('Told.')"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stderr.count("Told.") == lines
+
+
+@pytest.mark.parametrize("words", [("emby", "image"), ("-m", "emby/qwen2.5-vision")])
+def test_a_refused_connection_is_told_in_plain_words(
+    words: tuple[str, ...], run: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Async and sync say the same; asyncio itself quotes the address as a Python tuple."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    monkeypatch.setenv("EMBY_BASE_URL", url)
+    monkeypatch.setenv("EMBY_API_KEY", "sk-0123456789")
+    result = run(*words, "a fox", "-o", "max_retries", "0")
+    assert result.exit_code == 1
+    assert f"The connection to {url}/chat/completions failed: " in result.stderr
+    assert "Connection refused. Check the network" in result.stderr
+
+
+def test_a_reader_that_has_enough_is_not_an_interruption(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """When `head` closes the pipe, nothing is printed about images that there are not."""
+    with click.Context(click.Command("prompt")):
+        events = llm.get_model("emby-mock").prompt("Hello").stream_events()  # type: ignore[no-untyped-call]
+        next(events)
+        events.close()
+    assert capsys.readouterr() == ("", "")
