@@ -214,7 +214,10 @@ class BaseChatEmby(BaseChatModel):
             "max_connections": self.max_connections,
             "image_folder": self.image_dir,
             "keep_base64": True,
-            "plugins": [StoredPrices(self.model_name, self.emby_api_base), *self.plugins],
+            "plugins": [
+                *StoredPrices.find(self.model_name, self.emby_api_base),
+                *self.plugins,
+            ],
             **{name: value for name, value in timing.items() if value is not None},
         }
 

@@ -59,15 +59,19 @@ def _load(path: Path, changed: int, base_url: str | None) -> list[ModelCard] | N
 class StoredPrices:
     """A plugin of the client: the stored card of its model, whose prices estimate costs."""
 
-    def __init__(self, model: str, base_url: str | None) -> None:
-        self._model = model
-        self._base_url = base_url
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
+
+    @classmethod
+    def find(cls, model: str, base_url: str | None) -> "list[StoredPrices]":
+        """The plugin, if prices of the model are stored."""
+        card = find_model(model, _stored(base_url) or ())
+        return [cls(card)] if card and card.pricing else []
 
     @hookimpl
     def emby_models(self) -> list[ModelCard]:
-        """The card, if it is stored."""
-        card = find_model(self._model, _stored(self._base_url) or ())
-        return [card] if card else []
+        """The card."""
+        return [self._card]
 
 
 def to_profile(card: ModelCard) -> ModelProfile:
