@@ -32,7 +32,9 @@ def run() -> LLM:
     """Runs `llm` with the given words, in the given mode of `MODES`."""
     from llm.cli import cli
 
-    def invoke(*words: object, mode: tuple[str, ...] = (), text: str | None = None) -> Result:
+    def invoke(
+        *words: object, mode: tuple[str, ...] = (), text: str | bytes | None = None
+    ) -> Result:
         arguments = [*map(str, words), *mode]
         return CliRunner().invoke(cli, arguments, input=text, catch_exceptions=False)
 

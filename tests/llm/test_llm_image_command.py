@@ -110,13 +110,15 @@ def test_an_argument_leaves_the_pipe_alone(run: LLM, wire: Recorder) -> None:
     assert user_text(wire.requests[0]) == "a fox"
 
 
-def test_an_image_from_a_pipe(run: LLM, wire: Recorder, tmp_path: Path) -> None:
+def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
     """`-a -` reads the image from standard input, byte for byte."""
     data = photo("rocket.jpg").read_bytes()
-    command = [sys.executable, "-m", "llm", "emby", "image", "make it gray", *MOCK, "-a", "-"]
-    done = subprocess.run(command, input=data, capture_output=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert Image.from_path(done.stdout.decode().strip()).size == Image.from_bytes(data).size
+    result = run("emby", "image", "make it gray", *MOCK, "-a", "-", text=data)
+    assert (result.exit_code, result.stderr) == (0, "")
+    (text, sent) = wire.requests[0]["messages"][-1]["content"]  # type: ignore[index]
+    assert text["type"] == "text"
+    assert Image.from_data_url(sent["image_url"]["url"]).data == data
+    assert Image.from_path(result.stdout.strip()).size == Image.from_bytes(data).size
 
 
 @pytest.mark.parametrize(
