@@ -83,7 +83,7 @@ INCOMPLETE = [
     "",
 ]
 NO_OBJECT = ["[]", "null", '"Zürich"', "1", '[{"city": "Zürich"}]', "Zürich", "]", '{"a": 1}}']
-UNPARSABLE = {"deep": '{"a": ' + "[" * 3000, "many digits": f'{{"a": {"9" * 5000}}}'}
+UNPARSABLE = {"deep": '{"a": ' + "[" * 100_000, "many digits": f'{{"a": {"9" * 5000}}}'}
 
 
 def cut_call(arguments: str, finish: str, version: str) -> ChatEmby:
