@@ -43,6 +43,9 @@ def find_card(model: str, base_url: str | None = None) -> ModelCard | None:
 def _stored(base_url: str | None) -> list[ModelCard] | None:
     try:
         path = stored_path(base_url)
+    except ConfigurationError:
+        return None  # which the client raises when it is used
+    try:
         return _load(path, path.stat().st_mtime_ns, base_url)
     except FileNotFoundError:
         return None

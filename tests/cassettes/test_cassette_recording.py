@@ -34,6 +34,7 @@ def record(folder: Path, tests: str, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
     """A new recording has the same form."""
     ran = record(tmp_path, "test_replay_models or test_two_images or test_text or bad_image")

@@ -384,6 +384,8 @@ def test_every_field_of_a_model() -> None:
         pricing={"prompt": "3e-7", "image": "0.5"},
         created=1730000000,
         deprecated_at="2027-01-01",
+        input_modalities=("text",),
+        output_modalities=("text", "image"),
     )
     assert plain == ModelCard("o")
 

@@ -292,6 +292,7 @@ def test_importing_the_core_costs_nothing() -> None:
     assert needed & {"httpx", "httpx2"}
 
 
+@pytest.mark.slow
 def test_importing_the_llm_plugin_costs_little() -> None:
     """Llm imports every plugin on every command; what llm itself imports is not ours to help."""
     ours = imported("import llm_emby") - imported("import llm")

@@ -30,6 +30,7 @@ def _rows(page: Path, heading: str) -> list[tuple[str, ...]]:
     return [tuple(cell.strip(" `") for cell in row.strip("|").split(" | ")) for row in rows[2:]]
 
 
+@pytest.mark.slow
 def test_what_is_quoted_from_the_programs_is_current() -> None:
     """The README's session and messages, the error tree and the hooks' signatures are real."""
     quoting = ["README.md", "docs/errors.md", "docs/hooks.md"]

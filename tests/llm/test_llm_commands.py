@@ -146,6 +146,7 @@ def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened == [result.stdout.strip()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdin", ["terminal", "pipe"])
 def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
     """If stderr is a terminal it shows the image, whether or not stdout and stdin are."""
@@ -238,6 +239,7 @@ def test_image_says_what_is_wrong(run: LLM, words: list[str], said: str) -> None
     assert said in result.output
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> None:
     """Interrupted in the middle of its work, the command stops and leaves only whole files."""
     script = (

@@ -197,6 +197,7 @@ def test_llm_itself_with_an_output_that_lacks_the_letters(tmp_path: Path) -> Non
     assert f"can't encode the path of the image: {path}" in done.stderr.decode()
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
     """As with `| head -n 1`: no complaint, and every image is saved and logged."""
     read, write = os.pipe()
@@ -208,6 +209,7 @@ def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
     assert _rows(user_path) == 3
 
 
+@pytest.mark.slow
 def test_an_output_on_a_full_disk_is_an_error_that_names_the_files(user_path: Path) -> None:
     """With `> file` on a full disk, standard error lists the paths of the images."""
     with Path("/dev/full").open("wb") as full:
@@ -440,6 +442,7 @@ def one_at_once(asked: Asked, wire: Wire) -> None:
     wire.whole(as_json(completion("", PNG)), "content-type: application/json")
 
 
+@pytest.mark.slow
 def test_ctrl_c_names_what_was_saved(user_path: Path) -> None:
     """A path is printed before the other jobs end; interrupted, the command lists what there is."""
     with Loopback(one_at_once) as server:

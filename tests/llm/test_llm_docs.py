@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_help_in_the_docs_is_current() -> None:
     """The options and help texts in docs/llm.md are what the program prints."""
     checked = subprocess.run(

@@ -171,6 +171,7 @@ def test_a_folder_that_can_not_be_written_is_refused_before_paying(
     assert wire.requests == []
 
 
+@pytest.mark.slow
 def test_no_image_is_written_to_a_terminal(tmp_path: Path) -> None:
     """`--out -` needs a pipe or a file."""
     with terminal() as (slave, read):

@@ -130,6 +130,7 @@ def test_equal_files_are_paid_for_once(
 # ---- runs that do not end well
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_run_is_resumed(user_path: Path, photos: Path, tmp_path: Path) -> None:
     """What was answered is kept and not sent again, even if the last line is torn."""

@@ -12,6 +12,7 @@ from llm_help import LLM
 from emby_plugins import Emby
 
 
+@pytest.mark.slow
 def test_it_serves_until_it_is_stopped(user_path: Path) -> None:
     """It prints its address, answers there, and stops on SIGTERM with one line."""
     words = [sys.executable, "-m", "llm", "emby", "mock", "--port", "0"]

@@ -76,6 +76,7 @@ def test_a_conversation_goes_on_from_its_picture(
     assert Image.from_data_url(sent[0]["image_url"]["url"]).data == second.read_bytes()
 
 
+@pytest.mark.slow
 def test_three_processes_carry_one_conversation(user_path: Path) -> None:
     """A new process edits the image of another; with the file gone, a third warns and goes on."""
 

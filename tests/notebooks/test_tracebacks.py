@@ -11,6 +11,9 @@ from support import Asked, Loopback, Wire
 
 from emby_plugins import Emby, EmbyConnectionError
 
+# A process with IPython and everything it imports, in each worker.
+pytestmark = pytest.mark.slow
+
 CALLS = {
     "sync": "Emby({0}).chat('Hi')",
     "async": "await AsyncEmby({0}).chat('Hi')",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads Linux's figures of a process")
 def test_no_reply_takes_more_than_64_mb_and_four_times_its_size() -> None:
     """Lists of nothing and deep nesting, as gzip, in replies and errors; `make stress` has all."""

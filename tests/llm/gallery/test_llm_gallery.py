@@ -283,6 +283,7 @@ def test_two_thousand_images(
     assert (tmp_path / elsewhere.cards[0].image).is_file()
 
 
+@pytest.mark.slow
 def test_the_gallery_costs_nothing_until_it_is_used() -> None:
     """The commands are loaded without the gallery and without Pillow."""
     script = (
