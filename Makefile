@@ -1,5 +1,8 @@
 # Every target sets up what it needs; nothing but python3, pip and make is taken for granted.
 PYTHON ?= python3
+# Bytecode is kept, as the tests start many processes that import the same packages.
+unexport PYTHONDONTWRITEBYTECODE
+
 BIN := .venv/bin
 READY := .venv/.ready
 PIP := python -m pip install --quiet --disable-pip-version-check

@@ -1,5 +1,6 @@
 """Every test: no key, address or proxy of the machine it runs on, and no waiting for retries."""
 
+import os
 from collections.abc import Iterator
 
 import http_library  # first: it decides what the rest imports
@@ -13,10 +14,19 @@ settings.load_profile("emby")
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Where no model list is stored, and no key.
+    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path_factory.getbasetemp() / "no-llm"))
     for name in ("EMBY_API_KEY", "EMBY_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, as tests of time limits wait instead of working."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
