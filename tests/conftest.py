@@ -1,5 +1,6 @@
 """Every test: no key, address or proxy of the machine it runs on, and no waiting for retries."""
 
+import itertools
 import os
 from collections.abc import Iterator
 
@@ -17,8 +18,10 @@ settings.load_profile("emby")
 def _no_settings_from_outside(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Where no model list is stored, and no key.
-    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path_factory.getbasetemp() / "no-llm"))
+    # Where no model list is stored, and no key; another for each test, as one may store a list.
+    monkeypatch.setenv(
+        "LLM_USER_PATH", str(tmp_path_factory.getbasetemp() / f"llm-{next(_number)}")
+    )
     for name in ("EMBY_API_KEY", "EMBY_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -41,6 +44,7 @@ def pytest_report_header() -> str:
     return f"HTTP library: {http_library.NAME}"
 
 
+_number = itertools.count()
 _bodies = BodyCheck()
 _bodies.install()
 

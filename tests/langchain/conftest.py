@@ -10,11 +10,10 @@ _RECEIVED = {"content-type", "retry-after"}
 
 
 @pytest.fixture(autouse=True)
-def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: Any) -> None:
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EMBY_API_KEY", "EMBY_BASE_URL", "LC_OUTPUT_VERSION"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
-    monkeypatch.setenv("LLM_USER_PATH", str(tmp_path_factory.getbasetemp() / "llm"))
 
 
 @pytest.fixture(scope="module")
