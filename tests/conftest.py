@@ -27,6 +27,7 @@ def _no_settings_from_outside(
         monkeypatch.delenv(name.lower(), raising=False)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are processors, as tests of time limits wait instead of working."""
     return (os.cpu_count() or 1) + 1
