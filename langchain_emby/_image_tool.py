@@ -169,17 +169,15 @@ class EmbyImageTool(BaseTool):
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[Content, Artifact]:
-        run = self._run_of(messages, runtime)
+        known = _known_messages(messages, runtime)
+        run = self._run_of(known, runtime)
         with self._budget.turn(run) if run else nullcontext():
             try:
-                request = self._request(prompt, images, (messages, runtime))
-                reply = to_reply(self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio)))
-                if reply.images:  # otherwise the error below has the reply
-                    self._pay(run, reply)
-                return self._result(reply)
+                request = self._request(prompt, images, known, runtime)
+                reply = self.chat.invoke(request, _CONFIG, **self._options(aspect_ratio))
+                return self._finish(run, to_reply(reply))
             except EmbyError as error:
-                self._pay(run, error.partial)
-                return self._recover(error)
+                return self._recover(run, error)
 
     async def _arun(
         self,
@@ -189,24 +187,20 @@ class EmbyImageTool(BaseTool):
         messages: Annotated[Any, InjectedToolArg] = (),
         runtime: Annotated[Any, InjectedToolArg] = None,
     ) -> tuple[Content, Artifact]:
-        run = self._run_of(messages, runtime)
+        known = _known_messages(messages, runtime)
+        run = self._run_of(known, runtime)
         async with self._budget.async_turn(run) if run else nullcontext():
             try:
-                request = self._request(prompt, images, (messages, runtime))
-                message: AIMessage = await self.chat.ainvoke(
+                request = self._request(prompt, images, known, runtime)
+                reply: AIMessage = await self.chat.ainvoke(
                     request, _CONFIG, **self._options(aspect_ratio)
                 )
-                reply = to_reply(message)
-                if reply.images:  # otherwise the error below has the reply
-                    self._pay(run, reply)
-                return self._result(reply)
+                return self._finish(run, to_reply(reply))
             except EmbyError as error:
-                self._pay(run, error.partial)
-                return self._recover(error)
+                return self._recover(run, error)
 
-    def _run_of(self, messages: Any, runtime: Any) -> Hashable:
+    def _run_of(self, known: Sequence[BaseMessage], runtime: Any) -> Hashable:
         """The run that a call belongs to, if it has a budget: its thread and the user's message."""
-        known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
         asked = [message for message in known if message.type == "human"]
         if self.max_cost is None or not asked:
             return None
@@ -223,17 +217,15 @@ class EmbyImageTool(BaseTool):
             )
 
     def _request(
-        self, prompt: str, ids: Sequence[str], sources: tuple[Any, Any]
+        self, prompt: str, ids: Sequence[str], known: Sequence[BaseMessage], runtime: Any
     ) -> list[BaseMessage]:
-        messages, runtime = sources
-        known = [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
         call_id = getattr(runtime, "tool_call_id", None)
         if self.max_calls is not None and _count_calls(known, self.name, call_id) > self.max_calls:
             raise ToolException(
                 f"The limit of {self.max_calls} calls of {self.name} is reached. Do not call it "
                 "again: answer with the images that there are."
             )
-        spent, is_estimate = self._budget.spent(self._run_of(messages, runtime))
+        spent, is_estimate = self._budget.spent(self._run_of(known, runtime))
         if self.max_cost is not None and spent >= self.max_cost:
             about = "an estimated " if is_estimate else ""
             raise ToolException(
@@ -251,6 +243,11 @@ class EmbyImageTool(BaseTool):
             options["image_config"] = {**config, "aspect_ratio": aspect_ratio}
         return options
 
+    def _finish(self, run: Hashable, reply: ChatReply) -> tuple[Content, Artifact]:
+        if reply.images:  # otherwise the error that `_result` raises has the reply
+            self._pay(run, reply)
+        return self._result(reply)
+
     def _result(self, reply: ChatReply, problem: str = "") -> tuple[Content, Artifact]:
         images = [*reply.require_images()]
         descriptions = [f"{image_id(image)}: {_describe(image)}" for image in images]
@@ -260,14 +257,20 @@ class EmbyImageTool(BaseTool):
         blocks = [image_block(image, image_dir=folder) for image in images]
         return [text, *(blocks if self.show_images else [])], to_artifact(images, folder)
 
-    def _recover(self, error: EmbyError) -> tuple[Content, Artifact]:
+    def _recover(self, run: Hashable, error: EmbyError) -> tuple[Content, Artifact]:
         """The images that arrived before the error, which are paid for; otherwise raise it."""
+        self._pay(run, error.partial)
         if isinstance(error, _RAISED_ERRORS):
             raise error
         if error.partial is not None and error.partial.images:
             return self._result(error.partial, f"The reply then failed: {error}")
         again = " The same call may succeed later." if error.is_retryable else ""
         raise ToolException(f"{error}{again}") from error
+
+
+def _known_messages(messages: Any, runtime: Any) -> list[BaseMessage]:
+    """The messages of the graph's state, and those that were passed."""
+    return [*find_messages(getattr(runtime, "state", None)), *find_messages(messages)]
 
 
 def _to_request(

@@ -124,13 +124,22 @@ def image(
     )
     if "output" in chosen:
         _check_files(chosen["output"], count, overwrite=bool(chosen.get("overwrite")))
-    show: list[Callable[[Path, Image], object]] = []
-    if preview:
-        show.append(_Preview(count))
-    if open_:
-        show.append(lambda path, _: click.launch(str(path)))
     form: Form = "bytes" if out == "-" else "json" if as_json else "paths"
-    delivery = Delivery(form, count, show)
+    _generate(job, Delivery(form, count, _viewers(count, preview=preview, open_=open_)))
+
+
+def _viewers(count: int, *, preview: bool, open_: bool) -> list[Callable[[Path, Image], object]]:
+    """What shows each image once it is delivered."""
+    viewers: list[Callable[[Path, Image], object]] = []
+    if preview:
+        viewers.append(_Preview(count))
+    if open_:
+        viewers.append(lambda path, _: click.launch(str(path)))
+    return viewers
+
+
+def _generate(job: ImageJob, delivery: Delivery) -> None:
+    """Run the job, and exit with a status other than 0 if an image is missing."""
     try:
         generate_images(job, delivery)
     except KeyboardInterrupt:
