@@ -474,6 +474,7 @@ def test_a_chat_may_use_the_endpoint(
     image = RED_IMAGE if expected[-1] == "completions" else BLUE_IMAGE
     assert reply.images == (image,)
     assert paths(backend) == [*expected, expected[-1]]
+    assert (b'name="mask"' in backend.requests[-1].body) == ("mask" in arguments)
     assert [type(event) for event in events] == [ImageReceived, Finished]
     assert events[0].image == image
     assert len(finished) == 2

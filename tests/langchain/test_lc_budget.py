@@ -1,0 +1,27 @@
+"""The turns of a run that has a budget."""
+
+import threading
+
+from langchain_emby._budget import Budget
+
+
+def test_a_call_waits_for_the_one_before_it() -> None:
+    """In threads, and only within its run: a parallel call knows what the first one cost."""
+    budget, go, done = Budget(), threading.Event(), []
+    first = budget.turn("run")
+    first.__enter__()
+
+    def finish_first() -> None:
+        go.wait()
+        done.append("first")
+        first.__exit__(None, None, None)
+
+    thread = threading.Thread(target=finish_first)
+    thread.start()
+    with budget.turn("another run"):
+        done.append("another")
+    go.set()
+    with budget.turn("run"):
+        done.append("second")
+    thread.join()
+    assert done == ["another", "first", "second"]
