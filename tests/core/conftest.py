@@ -1,4 +1,4 @@
-"""The one contract, four ways."""
+"""Fixtures of the core's tests: each chat call runs sync and async, streamed and not."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +10,13 @@ from support import MODES, Asker
 
 @pytest.fixture(params=MODES)
 def ask(request: pytest.FixtureRequest) -> Asker:
-    """Asks sync or async, streamed or not."""
+    """Makes a chat call sync or async, streamed or not."""
     return Asker(request.param)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_root_is_enough(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A client reads all the roots it trusts when it is made; on loopback it needs none of them."""
+    """A client loads all trusted root certificates on creation; loopback needs none, so use one."""
     roots = Path(certifi.where()).read_text("utf-8")
     end = "-----END CERTIFICATE-----\n"
     one = tmp_path_factory.mktemp("roots") / "one.pem"

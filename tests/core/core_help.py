@@ -1,4 +1,4 @@
-"""Reads replies without any I/O: what the tests of the protocol layer share."""
+"""Helpers for the protocol layer's tests: read replies without any I/O."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ FINISH = chunk(finish="stop")
 
 
 class Read:
-    """A reply read to its end: the events, the reply, and the error if there was one."""
+    """A reply read to its end: the events, the reply and the error, if any."""
 
     def __init__(
         self,
@@ -39,24 +39,24 @@ class Read:
 
 
 def read(*chunks: object, done: bool = True) -> Read:
-    """What a stream of those chunks amounts to."""
+    """Read a stream of these chunks."""
     return Read(sse(*chunks, done=done))
 
 
 def whole(reply: object, **options: Any) -> Read:
-    """What an unstreamed reply amounts to."""
+    """Read a reply that was not streamed."""
     return Read(as_json(reply), headers=JSON, **options)
 
 
 def good(result: Read) -> ChatReply:
-    """The reply, of which nothing is missing."""
+    """Return the reply after checking that reading it raised no error."""
     assert result.error is None, result.error
     assert result.events[-1] == Finished(result.reply)
     return result.reply
 
 
 def failed(result: Read, kind: type[EmbyError]) -> EmbyError:
-    """The error, which is of that very class; its message ends as a sentence does."""
+    """Return the error after checking its exact class, its final punctuation and its request id."""
     assert type(result.error) is kind, result.error
     assert result.error.message.endswith((".", "!", "?"))
     assert result.error.request_id == "r-1"

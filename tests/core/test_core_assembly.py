@@ -1,4 +1,4 @@
-"""What a reply says and shows, in every form of CONTRACT.md, sections 4 and 5."""
+"""The contents of a reply, in every form of CONTRACT.md, sections 4 and 5."""
 
 import json
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from emby_plugins import (
 
 
 def test_text_then_one_chunk_per_image() -> None:
-    """Order 1 of the contract: text in pieces, then each image in a chunk of its own."""
+    """Text chunks followed by one chunk per image (order 1 of the contract) give all of both."""
     result = read(chunk("Here "), chunk("they are:"), chunk(None, RED), chunk(None, BLUE), FINISH)
     reply = good(result)
     assert reply.text == "Here they are:"
@@ -41,22 +41,22 @@ def test_text_then_one_chunk_per_image() -> None:
 
 
 def test_text_and_all_images_in_one_chunk() -> None:
-    """Order 2 of the contract: one chunk has it all, the next the end and the usage."""
+    """A single chunk with text and all images (order 2 of the contract) gives all of both."""
     usage = {"prompt_tokens": 9, "completion_tokens": 1290, "total_tokens": 1299}
     reply = good(read(chunk("Here:", RED, BLUE), chunk(finish="stop", usage=usage)))
     assert (reply.text, [i.data for i in reply.images]) == ("Here:", [RED, BLUE])
     assert reply.usage == Usage(9, 1290, 1299)
 
 
-def test_images_come_in_the_order_they_came() -> None:
-    """Each image event tells its place, counted over all chunks."""
+def test_image_indices_continue_across_chunks() -> None:
+    """Each image event has an index that counts the images of all chunks."""
     events = read(chunk(None, RED, BLUE), chunk(None, RED), FINISH).events
     shown = [(e.index, e.image.data) for e in events if isinstance(e, ImageReceived)]
     assert shown == [(0, RED), (1, BLUE), (2, RED)]
 
 
 def test_images_with_the_same_index_are_two_images() -> None:
-    """LiteLLM gives two images one index: they are appended all the same."""
+    """Two images with the same index, as LiteLLM sends them, are both kept."""
     items = [
         {"index": 0, "type": "image_url", "image_url": {"url": data_url(data)}}
         for data in (RED, BLUE)
@@ -67,13 +67,15 @@ def test_images_with_the_same_index_are_two_images() -> None:
 
 @pytest.mark.parametrize("form", [data_url(RED), {"url": data_url(RED)}], ids=["string", "object"])
 def test_an_image_url_may_be_a_bare_string(form: object) -> None:
-    """`image_url` is an object by the contract, and a string from some gateways."""
+    """An `image_url` may be an object, as in the contract, or a string, as some gateways send
+    it.
+    """
     item = {"image_url": form}
     assert good(whole(completion(images=None) | message(images=[item]))).image.data == RED
 
 
-def test_an_https_image_is_left_where_it_is() -> None:
-    """If the gateway's own download failed there is an address, and it stays one."""
+def test_an_https_image_is_not_downloaded() -> None:
+    """An image that the gateway sends as an https URL is kept as a URL and not downloaded."""
     reply = good(read(chunk(None, "https://example.com/dog.png"), FINISH))
     assert reply.image.url == "https://example.com/dog.png"
     assert reply.image.content is None
@@ -95,7 +97,9 @@ RAW_URLS = {
 @pytest.mark.parametrize("raw", RAW_URLS.values(), ids=RAW_URLS)
 @pytest.mark.parametrize("streamed", [True, False])
 def test_every_spelling_of_a_data_url_gives_the_same_bytes(raw: str, *, streamed: bool) -> None:
-    """JSON escapes, line breaks, parameters, case and a wrong type change no byte of an image."""
+    """JSON escapes, line breaks, parameters, case and a wrong media type change no byte of an
+    image.
+    """
     body = as_json(chunk(None, "URL", finish="stop")).replace(b'"URL"', raw.encode())
     if streamed:
         result = Read(b"data: " + body + b"\n\n")
@@ -107,7 +111,7 @@ def test_every_spelling_of_a_data_url_gives_the_same_bytes(raw: str, *, streamed
 
 
 def test_an_image_of_an_unknown_format_is_kept() -> None:
-    """Bytes that no one here knows were paid for, and reach the user as they are."""
+    """The bytes of an image in an unknown format are returned unchanged."""
     image = good(read(chunk(None, data_url(b"\0JXL?")), FINISH)).image
     assert (image.data, image.media_type, image.suffix) == (
         b"\0JXL?",
@@ -133,7 +137,7 @@ BROKEN_IMAGES = {
 @pytest.mark.parametrize("url", BROKEN_IMAGES.values(), ids=BROKEN_IMAGES)
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_broken_image_raises_and_loses_nothing(url: str, *, streamed: bool) -> None:
-    """An image that can't be decoded is an error that carries the text and the image before it."""
+    """An image that can't be decoded raises an error with the preceding text and images."""
     if streamed:
         result = read(chunk("Here:", RED), chunk(None, url), FINISH)
     else:
@@ -144,21 +148,25 @@ def test_a_broken_image_raises_and_loses_nothing(url: str, *, streamed: bool) ->
 
 
 def test_an_images_entry_without_an_image_raises() -> None:
-    """Content of an unknown form is never dropped in silence."""
+    """An entry of `images` without an image raises MalformedReplyError instead of being dropped."""
     failed(read(chunk("Here:", delta={"images": [{"seed": 7}]}), FINISH), MalformedReplyError)
     failed(read(chunk(delta={"images": [None]}), FINISH), MalformedReplyError)
 
 
-def test_an_image_tells_where_it_came_from() -> None:
-    """Provenance: the model that answered, the prompt, the request and the time."""
+def test_an_image_has_its_provenance() -> None:
+    """The provenance of an image has the model that answered, the prompt, the request id and the
+    time.
+    """
     made = good(read(chunk(None, RED, model="used", created=1730000000), FINISH)).image.provenance
     assert made is not None
     assert (made.model, made.prompt, made.request_id) == ("used", "a dog", "r-1")
     assert made.created == datetime.fromtimestamp(1730000000, UTC)
 
 
-def test_an_image_tells_the_model_asked_where_none_is_named() -> None:
-    """Emby's own examples name no model and no time in a reply."""
+def test_provenance_falls_back_to_the_requested_model() -> None:
+    """If the reply names no model, as in Emby's own examples, the provenance has the requested
+    one.
+    """
     made = good(whole(message(images=[{"image_url": {"url": data_url(RED)}}]))).image.provenance
     assert made is not None
     assert (made.model, made.created) == ("asked", None)
@@ -169,7 +177,7 @@ def test_an_image_tells_the_model_asked_where_none_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
 def test_reasoning_by_either_name(name: str) -> None:
-    """Reasoning comes before content, under Emby's name for it or an older one."""
+    """Reasoning is read from `reasoning` and from the older `reasoning_content`."""
     result = read(chunk(delta={name: "Let me "}), chunk(delta={name: "see."}), chunk("4"), FINISH)
     assert good(result).reasoning == "Let me see."
     assert result.events[:3] == [ReasoningDelta("Let me "), ReasoningDelta("see."), TextDelta("4")]
@@ -177,12 +185,12 @@ def test_reasoning_by_either_name(name: str) -> None:
 
 
 def test_reasoning_under_both_names_counts_once() -> None:
-    """A gateway that says it twice is heard once."""
+    """Reasoning that a gateway sends under both names is counted once."""
     assert good(whole(message(content="4", reasoning="a", reasoning_content="a"))).reasoning == "a"
 
 
 def test_content_as_an_array_of_parts() -> None:
-    """Text and images in `content` itself, as some gateways send them."""
+    """Text and images are read from an array of content parts, as some gateways send them."""
     parts = [
         {"type": "text", "text": "Here: "},
         {"type": "image_url", "image_url": {"url": data_url(RED)}},
@@ -194,7 +202,7 @@ def test_content_as_an_array_of_parts() -> None:
 
 
 def test_a_part_of_an_unknown_type_raises() -> None:
-    """Sound, say, can't be told to the user, and is not dropped in silence either."""
+    """A content part of an unknown type, such as audio, raises an error that keeps the text."""
     parts = [{"type": "text", "text": "Listen:"}, {"type": "audio"}]
     error = failed(whole(message(content=parts)), MalformedReplyError)
     assert "'audio'" in error.message
@@ -203,12 +211,12 @@ def test_a_part_of_an_unknown_type_raises() -> None:
 
 
 def test_a_refusal_is_text() -> None:
-    """What the model says instead of an answer is shown."""
+    """A refusal of the model becomes the text of the reply."""
     assert good(whole(message(content=None, refusal="I can't."))).text == "I can't."
 
 
 def test_annotations_become_citations() -> None:
-    """Pages the model refers to; an odd annotation costs nothing else."""
+    """Annotations become citations, and a malformed one does not affect the others."""
     cited = {"type": "url_citation", "url_citation": {"url": "https://a.example", "title": "A"}}
     odd = {"url_citation": {"url": None, "title": None}}
     reply = good(whole(message(content="x", annotations=[cited, odd, "loose"])))
@@ -228,8 +236,8 @@ NOTHING_MUCH: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("delta", NOTHING_MUCH.values(), ids=NOTHING_MUCH)
-def test_an_empty_delta_is_no_event(delta: dict[str, Any]) -> None:
-    """Null, empty and absent fields are the same: no content."""
+def test_an_empty_delta_creates_no_event(delta: dict[str, Any]) -> None:
+    """Null, empty and absent fields of a delta create no event."""
     result = read(chunk(delta=delta), chunk("Hi"), FINISH)
     assert result.events == [TextDelta("Hi"), Finished(good(result))]
 
@@ -287,7 +295,7 @@ CALLS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("chunks", CALLS.values(), ids=CALLS)
 def test_tool_calls_of_every_form(chunks: list[dict[str, Any]]) -> None:
-    """Fragments, whole calls, with and without index or id: the same two calls."""
+    """Tool calls in fragments or whole, with or without index or id, give the same two calls."""
     result = read(*chunks, chunk(finish="tool_calls"))
     assert good(result).tool_calls == (SUM, TIME)
     assert result.reply.finish_reason == "tool_calls"
@@ -295,7 +303,7 @@ def test_tool_calls_of_every_form(chunks: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("chunks", CALLS.values(), ids=CALLS)
 def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> None:
-    """Joining what the deltas say, id and name included, gives the calls: hosts do just that."""
+    """Joining the fields of the deltas, as hosts do, gives the complete tool calls."""
     joined: dict[int, list[str]] = {}
     for event in read(*chunks, chunk(finish="tool_calls")).events:
         if isinstance(event, ToolCallDelta):
@@ -307,13 +315,13 @@ def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> Non
 
 
 def test_arguments_may_be_an_object() -> None:
-    """Arguments that are JSON and not a string of it become that string."""
+    """Arguments sent as a JSON object instead of a string become its JSON string."""
     reply = good(whole(message(tool_calls=[call("add", {"a": 1}, id="t1")])))
     assert reply.tool_calls[0].args == {"a": 1}
 
 
-def test_calls_without_id_or_index_are_told_apart_by_name() -> None:
-    """Two whole calls are two, each with an id of its own to answer to."""
+def test_calls_without_id_or_index_are_distinguished_by_name() -> None:
+    """Tool calls without id or index are distinguished by name and get unique ids."""
     calls = [call("add", "{}"), call("now", "{}")]
     for result in (whole(message(tool_calls=calls)), read(called(*calls), FINISH)):
         assert [(c.id, c.name) for c in good(result).tool_calls] == [
@@ -351,13 +359,13 @@ USAGES: dict[str, tuple[Any, Usage | None]] = {
 
 @pytest.mark.parametrize(("wire", "usage"), USAGES.values(), ids=USAGES)
 def test_usage_of_every_form(wire: object, usage: Usage | None) -> None:
-    """Tokens and cost as each gateway gives them; what is odd counts as not given."""
+    """Tokens and cost are read in the form of each gateway; malformed values count as absent."""
     assert good(whole(completion("Hi", usage=wire))).usage == usage
     assert good(read(chunk("Hi"), chunk(finish="stop", usage=wire))).usage == usage
 
 
 def test_the_last_usage_wins() -> None:
-    """Usage on the finish chunk, in one without choices, and null: the last real one counts."""
+    """The last usage that is not null is used, even in a chunk without choices."""
     reply = good(
         read(
             chunk("Hi", usage={"prompt_tokens": 1}),
@@ -397,13 +405,13 @@ AMENDED = {
 
 @pytest.mark.parametrize(("later", "usage"), AMENDED.values(), ids=AMENDED)
 def test_a_later_usage_amends_the_first(later: object, usage: Usage) -> None:
-    """What it tells replaces, what it leaves out stays (reasoning-stream of every state)."""
+    """A later usage replaces the fields that it contains and keeps the others."""
     chunks = (chunk("Hi", usage=FIRST), chunk(finish="stop"), {"choices": [], "usage": later})
     assert good(read(*chunks)).usage == usage
 
 
 def test_id_and_model_may_change_between_chunks() -> None:
-    """The last named count, and an empty chunk takes nothing back."""
+    """The last id and model that are not empty are used."""
     reply = good(
         read(
             chunk("a", id="1", model="x"),
@@ -414,8 +422,8 @@ def test_id_and_model_may_change_between_chunks() -> None:
     assert (reply.id, reply.model, reply.text) == ("2", "emby/x", "ab")
 
 
-def test_what_only_informs_can_cost_no_reply() -> None:
-    """Ids, times, metadata and the like of unheard-of types are left out, or taken as text."""
+def test_malformed_informational_fields_do_not_fail_a_reply() -> None:
+    """Informational fields of an unexpected type are ignored or converted to text."""
     odd = {
         "id": 7,
         "model": ["m"],
@@ -428,8 +436,8 @@ def test_what_only_informs_can_cost_no_reply() -> None:
     assert (reply.text, reply.id, reply.model, reply.created) == ("Hi", "7", "", None)
 
 
-def test_what_informs_is_kept() -> None:
-    """Routing metadata, time, fingerprint and request id ride on the reply."""
+def test_informational_fields_are_kept() -> None:
+    """Routing metadata, time, fingerprint and request id are kept in the reply."""
     top = {"created": 1.9e9, "metadata": {"used_model": "q"}, "system_fingerprint": "emby-mock"}
     reply = good(whole(completion("Hi", **top)))
     assert reply.metadata == {"used_model": "q"}
@@ -437,7 +445,7 @@ def test_what_informs_is_kept() -> None:
     assert reply.request_id == "r-1"
 
 
-def test_the_least_that_emby_documents_is_enough() -> None:
-    """Emby's own examples have no usage, id, finish reason or index."""
+def test_the_minimal_documented_reply_is_accepted() -> None:
+    """A reply without usage, id, finish reason or index, as in Emby's own examples, is accepted."""
     reply = good(whole({"choices": [{"message": {"content": "Hi"}}]}))
     assert reply == ChatReply(text="Hi", request_id="r-1")

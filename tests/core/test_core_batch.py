@@ -1,4 +1,4 @@
-"""One request of many, and its record."""
+"""`run_batch_item`: one request of a batch, and its record."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ROCKET = str(photo("rocket.jpg"))
 
 
 def ran(item: BatchItem, backend: MockBackend, folder: Path) -> BatchRecord:
-    """The record of one item."""
+    """Run one item and return its record."""
 
     async def run() -> BatchRecord:
         async with AsyncEmby(base_url="mock:", max_retries=0) as emby:
@@ -34,8 +34,8 @@ def ran(item: BatchItem, backend: MockBackend, folder: Path) -> BatchRecord:
         return asyncio.run(run())
 
 
-def test_a_reply_becomes_a_line(tmp_path: Path) -> None:
-    """Text, usage and the file of the image; JSON takes it."""
+def test_a_reply_becomes_a_record(tmp_path: Path) -> None:
+    """The record of a reply has its text, usage and image files, and can be stored as JSON."""
     item = BatchItem("make it grayscale", ROCKET, "emby-mock", options={"temperature": 0.5})
     backend = MockBackend()
     record = ran(item, backend, tmp_path)
@@ -47,15 +47,15 @@ def test_a_reply_becomes_a_line(tmp_path: Path) -> None:
     assert record["key"] == item.key(item.image())
 
 
-def test_an_error_becomes_a_line(tmp_path: Path) -> None:
-    """With its type and status; nothing is raised."""
+def test_an_error_becomes_a_record(tmp_path: Path) -> None:
+    """A failed request gives a record with the error's type and status, and raises nothing."""
     record = ran(BatchItem("Hello"), MockBackend(faults=[Fault(status=429)]), tmp_path)
     assert record["error"]
     assert (record["error"]["type"], record["error"]["status"]) == ("RateLimitError", 429)
 
 
-def test_what_was_received_before_an_error_is_kept(tmp_path: Path) -> None:
-    """Its text and its images."""
+def test_a_partial_reply_is_recorded(tmp_path: Path) -> None:
+    """The record of a failed request has the text and images that arrived before the error."""
     error = RateLimitError("Too fast.", status=429)
     error.partial = ChatReply("He", (Image.from_bytes(picture()),))
     record = batch_record(BatchItem("x"), "k", error, lambda image: str(image.save(tmp_path)))
@@ -63,8 +63,10 @@ def test_what_was_received_before_an_error_is_kept(tmp_path: Path) -> None:
     assert Path(record["images"][0]).read_bytes() == picture()
 
 
-def test_the_key_is_of_all_that_is_sent() -> None:
-    """Another model, prompt, option or image is another request; another name is not."""
+def test_the_key_depends_on_everything_sent() -> None:
+    """The key of an item depends on its model, prompt, options and image data, but not on file
+    names.
+    """
     image = Image.from_bytes(picture())
     items = [
         BatchItem("a"),
@@ -78,8 +80,8 @@ def test_the_key_is_of_all_that_is_sent() -> None:
     assert BatchItem("a", "one.png").key(image) == BatchItem("a", "two.png").key(image)
 
 
-def test_an_input_that_is_not_an_image_is_not_sent(tmp_path: Path) -> None:
-    """It is read first."""
+def test_an_input_that_is_not_an_image_is_refused(tmp_path: Path) -> None:
+    """An input file that is not an image raises InvalidImageError before anything is sent."""
     (tmp_path / "notes.jpg").write_text("hello")
     with pytest.raises(InvalidImageError):
         BatchItem("a", str(tmp_path / "notes.jpg")).image()

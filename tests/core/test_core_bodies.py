@@ -1,4 +1,6 @@
-"""The check that every other test is under: what we send, every state takes."""
+"""The check that covers all other tests: every recorded gateway state accepts the bodies we
+send.
+"""
 
 import logging
 
@@ -16,7 +18,9 @@ REQUIRED, FILE, AUDIO, *_ = KNOWN_REFUSALS
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_schemas_refuse_what_the_gateway_refused(state: str) -> None:
-    """Of every recorded body; what is refused later, for the model or the key, they take."""
+    """The request schema of each state refuses exactly the recorded bodies that the gateway
+    refused.
+    """
     chats = [
         r
         for r in recordings(state)
@@ -44,28 +48,28 @@ def test_the_schemas_refuse_what_the_gateway_refused(state: str) -> None:
     ],
 )
 def test_a_refused_body_is_found(body: object, states: int) -> None:
-    """The check can fail: the older states take no null, and none takes `any`."""
+    """The check reports a body for each state that refuses it, and only then."""
     check = BodyCheck()
     check.look_at(body)
     assert len({refused.state for refused in check.take()}) == states
     assert check.take() == []
 
 
-def test_a_client_is_under_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a client is about to send is checked, for every backend."""
+def test_bodies_of_a_client_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every body that a client is about to send is checked."""
     check = BodyCheck()
     monkeypatch.setattr("emby_plugins._base_client.chat_body", check.checked)
     with Emby(**ScriptedBackend(completion()).on) as emby:
         emby.chat("Hi", reasoning_effort="low")
         assert check.take() == []
-        # As if the schemas had changed under us.
+        # Simulate a change of the schemas.
         check.schemas["2025-11"] = {"properties": {"reasoning_effort": {"enum": ["high"]}}}
         emby.chat("Hi", reasoning_effort="low")
     assert [refused.violation.path for refused in check.take()] == ["reasoning_effort"]
 
 
-def test_the_exception_for_required_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    """A refused `required` goes on in another form, and the log says so."""
+def test_the_fallback_for_required_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """If `required` is refused, the call is sent in another form and the log mentions it."""
     issue = {"path": ["tool_choice"], "code": "invalid_literal", "message": "Invalid"}
     refusal = answer({"error": {"issues": [issue]}}, status=400)
     backend = ScriptedBackend(refusal, answer(completion()))
@@ -74,8 +78,8 @@ def test_the_exception_for_required_is_said(caplog: pytest.LogCaptureFixture) ->
     assert REQUIRED.told in caplog.messages
 
 
-def test_the_exception_for_files_is_said() -> None:
-    """A refused file is the user's to replace, and the error says by what."""
+def test_a_refused_file_has_a_hint() -> None:
+    """A refused file raises an error that suggests an alternative."""
     issue = {"path": ["messages", 0, "content", 1, "type"], "code": "invalid_literal"}
     backend = ScriptedBackend(answer({"error": {"issues": [issue | {"message": "x"}]}}, status=400))
     pdf = FilePart.from_bytes(b"%PDF-1.7", filename="a.pdf")
@@ -85,8 +89,8 @@ def test_the_exception_for_files_is_said() -> None:
 
 
 @pytest.mark.parametrize("state", ["2025-11", "2025-12"])
-def test_the_exceptions_for_audio_and_server_tools_are_said(state: str) -> None:
-    """Both are refused free of charge by states without them, and the error says what to do."""
+def test_refused_audio_and_server_tools_have_a_hint(state: str) -> None:
+    """States without audio or server tools refuse both, and the errors suggest alternatives."""
     sound = FilePart.from_bytes(b"RIFF", filename="a.wav", media_type="audio/wav")
     with (
         activate(MockBackend(profile=PROFILES[state])),

@@ -1,4 +1,4 @@
-"""`emby_call_started` and `emby_call_finished`: what plugins are told of each call."""
+"""`emby_call_started` and `emby_call_finished`: the records of calls that plugins receive."""
 
 import asyncio
 import hashlib
@@ -46,7 +46,7 @@ BOTH = as_asked(
 
 
 class Observer:
-    """Keeps the records, and the content that it asks for by name."""
+    """Keeps the records, and the contents that it requests by parameter name."""
 
     def __init__(self) -> None:
         self.records: list[CallRecord] = []
@@ -61,30 +61,30 @@ class Observer:
     def emby_call_finished(
         self, record: CallRecord, request: ChatRequest | None, reply: ChatReply
     ) -> None:
-        """Keep the record and the content."""
+        """Keep the record and the contents."""
         self.records.append(record)
         self.contents.append((request, reply))
 
     def both(self) -> tuple[CallRecord, CallRecord]:
-        """The two records of the only call."""
+        """Return the two records of the only call."""
         started, finished = self.records
         assert started.id == finished.id
         return started, finished
 
 
 def observed(backend: ScriptedBackend) -> tuple[Observer, dict[str, Any]]:
-    """An observer, and what a client is made with."""
+    """Return an observer and the client settings that use it."""
     observer = Observer()
     return observer, {"base_url": "test:", "plugins": [backend, observer]}
 
 
 def image_record(data: bytes) -> ImageRecord:
-    """The record of a PNG."""
+    """Return the record of a PNG image."""
     return ImageRecord("image/png", len(data), hashlib.sha256(data).hexdigest())
 
 
 def test_a_call_is_recorded(ask: Asker) -> None:
-    """Sync and async, streamed or not, the same facts, at its start and at its end."""
+    """The records at the start and the end of a call are the same in all four modes."""
     observer, on = observed(ScriptedBackend(by=BOTH))
     images = [Image.from_bytes(BLUE), Image.from_url("https://a.example/b.png")]
     reply = ask("Look", on=on, images=images, model="m", temperature=0.5)
@@ -105,7 +105,7 @@ def test_a_call_is_recorded(ask: Asker) -> None:
 
 
 def test_a_record_has_no_content(ask: Asker) -> None:
-    """Not a word of prompt or reply; a plugin that names `request` and `reply` has them."""
+    """A record contains no part of prompt or reply; a hook gets those by its parameter names."""
     observer, on = observed(ScriptedBackend(by=BOTH))
     reply = ask("A secret question", on=on)
     assert "secret" not in repr(observer.records)
@@ -116,7 +116,7 @@ def test_a_record_has_no_content(ask: Asker) -> None:
 
 
 def test_a_failed_call_is_recorded(ask: Asker) -> None:
-    """With the class of the error, its status and the retries."""
+    """The record of a failed call has the error's class, its status and the number of retries."""
     observer, on = observed(ScriptedBackend(answer({"error": {"message": "Busy"}}, status=503)))
     with pytest.raises(EmbyError):
         ask("Hi", on=on | {"max_retries": 2})
@@ -125,8 +125,8 @@ def test_a_failed_call_is_recorded(ask: Asker) -> None:
     assert (finished.is_complete, finished.seconds_to_first_byte) == (False, None)
 
 
-def test_a_call_that_a_retry_saved_is_no_failure(ask: Asker) -> None:
-    """It is one call, and its retries are counted."""
+def test_a_call_that_succeeds_after_a_retry_is_recorded_as_success(ask: Asker) -> None:
+    """A call that succeeds after a retry is recorded as one successful call with one retry."""
     busy = answer({"error": {"message": "Busy"}}, status=503)
     good = answer(sse(chunk("Hi", finish="stop"))) if ask.is_stream else answer(completion("Hi"))
     observer, on = observed(ScriptedBackend(busy, good))
@@ -136,7 +136,7 @@ def test_a_call_that_a_retry_saved_is_no_failure(ask: Asker) -> None:
 
 
 def test_what_arrived_before_an_error_is_recorded(ask: Asker) -> None:
-    """An image that was paid for counts, even if the call failed later."""
+    """Images that arrived before an error are recorded."""
     cut = sse(chunk("Look:", delta={"images": [image_item(RED)]}), done=False)
     observer, on = observed(ScriptedBackend(cut))
     with pytest.raises(EmbyError):
@@ -147,15 +147,15 @@ def test_what_arrived_before_an_error_is_recorded(ask: Asker) -> None:
 
 
 def test_an_error_before_anything_is_sent_is_recorded(ask: Asker) -> None:
-    """The missing key, say."""
+    """An error before anything is sent, such as a missing key, is recorded."""
     observer = Observer()
     with pytest.raises(EmbyError):
         ask("Hi", on={"base_url": "https://gateway.example/v1", "plugins": [observer]})
     assert observer.both()[1].error_type == "MissingKeyError"
 
 
-def test_a_stream_that_is_left_early_is_no_failure() -> None:
-    """It is not complete, and no error ended it."""
+def test_a_stream_that_is_left_early_is_not_an_error() -> None:
+    """A stream that the caller leaves early is recorded as incomplete, without an error."""
     stream = sse(chunk("Hel"), chunk("lo", finish="stop"))
     observer, on = observed(ScriptedBackend(stream))
     with Emby(**on) as emby, emby.stream("Hi") as events:
@@ -174,15 +174,15 @@ def test_a_stream_that_is_left_early_is_no_failure() -> None:
 
 
 def require_image(emby: Emby) -> None:
-    """Fail inside the stream, after the reply."""
+    """Raise an error inside the stream's context after the reply."""
     with emby.stream("Hi") as events:
         for _ in events:
             pass
         events.reply.require_images()
 
 
-def test_an_error_of_the_caller_is_not_the_calls() -> None:
-    """The reply was whole; what the caller then did with it failed."""
+def test_an_error_of_the_caller_is_not_recorded() -> None:
+    """An error raised by the caller's own code inside the stream's context is not recorded."""
     observer, on = observed(ScriptedBackend(sse(chunk("Hello", finish="stop"))))
     with Emby(**on) as emby, pytest.raises(MissingImageError):
         require_image(emby)
@@ -191,7 +191,7 @@ def test_an_error_of_the_caller_is_not_the_calls() -> None:
 
 
 async def test_a_canceled_call_is_recorded() -> None:
-    """While the gateway thinks."""
+    """A task that is canceled while the gateway is silent is recorded as `CancelledError`."""
     observer = Observer()
     loop, asked = asyncio.get_running_loop(), asyncio.Event()
 
@@ -213,7 +213,7 @@ async def test_a_canceled_call_is_recorded() -> None:
 
 
 def test_the_list_of_models_is_a_call() -> None:
-    """Without a model, a request or a reply."""
+    """Listing models is recorded as a call without model, request and reply."""
     observer, on = observed(ScriptedBackend({"data": [{"id": "a"}]}))
     with Emby(**on) as emby:
         emby.models()
@@ -224,7 +224,7 @@ def test_the_list_of_models_is_a_call() -> None:
 
 
 def test_each_call_for_several_images_runs_in_the_callers_context() -> None:
-    """In threads, too, a plugin finds the context variables of whoever ordered them."""
+    """The threads that generate several images run plugins in the caller's context."""
     task: ContextVar[str] = ContextVar("task", default="none")
     seen: list[str] = []
 
@@ -241,10 +241,10 @@ def test_each_call_for_several_images_runs_in_the_callers_context() -> None:
     assert seen == ["mine"] * 3
 
 
-def test_a_plugin_that_fails_costs_itself_only(
+def test_a_failing_plugin_affects_nothing_else(
     ask: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The call goes on, the next plugin is told, and the log says which failed."""
+    """A plugin that raises is logged, and neither the call nor the next plugin is affected."""
 
     class Faulty:
         @hookimpl
@@ -264,10 +264,8 @@ def test_a_plugin_that_fails_costs_itself_only(
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
-def test_nothing_is_recorded_where_nobody_listens(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No record is made, no image hashed."""
+def test_nothing_is_recorded_without_observers(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a plugin that implements the hooks, no record is created and no image is hashed."""
 
     def started(*_: object) -> None:
         raise AssertionError("a record was made")
@@ -279,7 +277,7 @@ def test_nothing_is_recorded_where_nobody_listens(
 
 
 def test_the_base_url_is_recorded_without_the_key() -> None:
-    """If somebody put it there."""
+    """A key in the base URL is redacted in the record."""
     backend = ScriptedBackend(completion("Hi"))
     backend.emby_backend = hookimpl(lambda url: backend)  # type: ignore[method-assign]
     observer = Observer()
@@ -290,7 +288,7 @@ def test_the_base_url_is_recorded_without_the_key() -> None:
 
 
 def test_a_record_is_a_plain_frozen_value() -> None:
-    """It can be kept, compared and sent elsewhere."""
+    """A record is immutable and has the documented fields."""
     record = CallRecord("1", "chat", "m", "mock:")
     with pytest.raises(AttributeError):
         record.model = "n"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a call takes: the place of each keyword, and what is refused before it is paid."""
+"""Keywords of a call: the place of each in the request, and the validation before it is sent."""
 
 import asyncio
 import io
@@ -70,7 +70,7 @@ IN_BODY: dict[str, tuple[Any, Any]] = {
     "parallel_tool_calls": (False, False),
     "logprobs": (True, True),
 }
-"""Each option of the body: what is given, and what is sent under the same name."""
+"""Options sent in the body: the given value, and the value sent under the same name."""
 
 IN_HEADERS: dict[str, tuple[Any, dict[str, str]]] = {
     "headers": ({"X-Trace": "t-1"}, {"x-trace": "t-1"}),
@@ -87,23 +87,25 @@ NOWHERE = {
     "endpoint": "auto",
 }
 ELSEWHERE = {"system", "tools", "extra_body", "mask"}
-"""Tested by themselves."""
+"""Keywords with tests of their own."""
 
 
 def reply_to(request: Any) -> BackendResponse:
-    """A reply in the requested form."""
+    """Reply in the requested form."""
     return as_asked(completion("Hi"), sse(chunk("Hi", finish="stop")))(request)
 
 
 def test_every_keyword_is_in_a_table() -> None:
-    """A new one is tested, or this fails."""
+    """Every keyword of a call is listed in one of the tables above, so that new ones are tested."""
     known = {*ChatOptions.__annotations__, *CallOptions.__annotations__}
     known |= {*ChatArguments.__annotations__, "system", "fresh", "keep_raw"}
     assert known == {*IN_BODY, *IN_HEADERS, *NOWHERE, *ELSEWHERE}
 
 
-def test_each_keyword_goes_to_its_place(ask: Asker) -> None:
-    """Into the body, into a header, or nowhere; a plain call has none of them."""
+def test_each_keyword_is_sent_in_its_place(ask: Asker) -> None:
+    """Each keyword is sent in the body, in a header or not at all, and a plain call has none of
+    them.
+    """
     backend = ScriptedBackend(by=reply_to)
     on = {**backend.on, "api_key": KEY}
     ask("Hi", on=on)
@@ -124,8 +126,10 @@ def test_each_keyword_goes_to_its_place(ask: Asker) -> None:
     assert not [request for request in backend.requests if KEY.encode() in request.body]
 
 
-def test_a_call_s_headers_are_added_to_the_client_s(ask: Asker) -> None:
-    """And hold for it alone; None leaves what the client has."""
+def test_headers_of_a_call_extend_those_of_the_client(ask: Asker) -> None:
+    """Headers and metadata of a call extend the client's for this call only; None changes
+    nothing.
+    """
     backend = ScriptedBackend(by=reply_to)
     on = {**backend.on, "headers": {"X-A": "1", "User-Agent": "me"}, "metadata": {"team": "a"}}
     ask("Hi", on=on, headers={"x-a": "2"}, metadata={"run": "b"}, source=None, timeout=None)
@@ -148,8 +152,10 @@ def test_a_call_s_headers_are_added_to_the_client_s(ask: Asker) -> None:
         ("x-evil\r\n", "not a valid header name"),
     ],
 )
-def test_a_header_that_must_not_be_given_is_refused(ask: Asker, name: str, message: str) -> None:
-    """For a call and for a client; the value, which may be a key, is not shown."""
+def test_a_forbidden_header_is_refused(ask: Asker, name: str, message: str) -> None:
+    """Forbidden and invalid header names are refused, without showing the value, which may be a
+    key.
+    """
     backend = ScriptedBackend(by=reply_to)
     for on, options in ((backend.on, {"headers": {name: KEY}}), ({"headers": {name: KEY}}, {})):
         with pytest.raises(ConfigurationError, match=message) as caught:
@@ -161,8 +167,10 @@ def test_a_header_that_must_not_be_given_is_refused(ask: Asker, name: str, messa
 
 
 @pytest.mark.parametrize("name", ["api_key", "OPENAI-API-KEY", "Authorization", "extra_headers"])
-def test_extra_body_carries_no_key(ask: Asker, name: str) -> None:
-    """Names under which other packages take a key or headers are refused; others are sent."""
+def test_extra_body_refuses_keys(ask: Asker, name: str) -> None:
+    """`extra_body` refuses names under which other packages take keys or headers, and sends
+    others.
+    """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"extra_body can't carry .* Pass") as caught:
         ask("Hi", on=backend.on, extra_body={name: KEY})
@@ -187,8 +195,8 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_keyword_names_the_nearest(ask: Asker, name: str) -> None:
-    """As Python refuses a misspelt argument."""
+def test_an_unknown_keyword_suggests_the_nearest(ask: Asker, name: str) -> None:
+    """An unknown keyword raises a TypeError that suggests the nearest valid one."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(TypeError) as caught:
         ask("Hi", on=backend.on, **{name: 1})
@@ -198,7 +206,7 @@ def test_an_unknown_keyword_names_the_nearest(ask: Asker, name: str) -> None:
 
 
 def test_unknown_options_of_models_and_copies() -> None:
-    """They take what concerns a call, and nothing of a chat."""
+    """`models` and `with_options` refuse the options of a chat."""
     backend = ScriptedBackend({"data": []})
     with Emby(**backend.on) as emby:
         with pytest.raises(TypeError, match="did you mean 'timeout'"):
@@ -211,7 +219,9 @@ def test_unknown_options_of_models_and_copies() -> None:
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"deadline": "5"}, {"max_retries": -1}])
 def test_impossible_settings_of_a_call_are_refused(ask: Asker, options: Any) -> None:
-    """Before anything is sent."""
+    """Invalid timeouts, deadlines and retry counts of a call are refused before anything is
+    sent.
+    """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(ConfigurationError, match="seconds above 0"):
         ask("Hi", on=backend.on, **options)
@@ -220,7 +230,7 @@ def test_impossible_settings_of_a_call_are_refused(ask: Asker, options: Any) -> 
 
 @pytest.mark.parametrize("options", [{"n": 2}, {"extra_body": {"n": 3}}, {"n": 0}])
 def test_several_replies_of_one_call_are_refused(ask: Asker, options: Any) -> None:
-    """They would be ignored, or billed and lost; the error says how to get several."""
+    """`n` of a chat is refused, with a hint on how to get several replies."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"emby\.image\(prompt, n="):
         ask("Hi", on=backend.on, **options)
@@ -228,7 +238,7 @@ def test_several_replies_of_one_call_are_refused(ask: Asker, options: Any) -> No
 
 
 def test_max_retries_of_a_call(ask: Asker) -> None:
-    """Of the call, not of the client."""
+    """`max_retries` of a call overrides that of the client."""
     backend = ScriptedBackend(*(answer({}, status=503) for _ in range(1)))
     with pytest.raises(EmbyError):
         ask("Hi", on=backend.on, max_retries=0)
@@ -239,14 +249,14 @@ def test_max_retries_of_a_call(ask: Asker) -> None:
 
 
 def slow_and_fast(asked: Asked, wire: Wire) -> None:
-    """Answers at once, but for the calls that say they are slow."""
+    """Answer at once, except for the calls that are marked as slow."""
     if asked.headers["x-kind"] == "slow":
         wire.is_over(2)
     wire.whole(as_json(completion(asked.headers["x-emby-n"])))
 
 
 def test_calls_of_one_client_at_once_do_not_mix() -> None:
-    """In threads: each has its own timeout, headers and metadata."""
+    """Concurrent calls in threads each keep their own timeout, headers and metadata."""
     with Loopback(slow_and_fast) as server, Emby(base_url=server.url, max_retries=0) as emby:
 
         def call(n: int) -> str:
@@ -264,7 +274,7 @@ def test_calls_of_one_client_at_once_do_not_mix() -> None:
 
 
 async def test_tasks_of_one_client_at_once_do_not_mix() -> None:
-    """In tasks, and from copies of the client."""
+    """Concurrent calls in tasks, from copies of one client, each keep their own options."""
     with Loopback(slow_and_fast) as server:
         async with AsyncEmby(base_url=server.url, max_retries=0) as emby:
             fast = emby.with_options(headers={"x-kind": "fast"})
@@ -276,7 +286,9 @@ async def test_tasks_of_one_client_at_once_do_not_mix() -> None:
 
 
 def test_a_copy_shares_connections() -> None:
-    """The client itself is as it was."""
+    """A copy made by `with_options` shares the client's connections and leaves the client
+    unchanged.
+    """
 
     def by(asked: Asked, wire: Wire) -> None:
         wire.whole(as_json(completion(asked.headers.get("x-a", "none"))))
@@ -296,7 +308,7 @@ def test_a_copy_shares_connections() -> None:
 
 
 def test_the_headers_of_a_reply(ask: Asker) -> None:
-    """As received, under lower-case names, without the key; also in `partial`."""
+    """The headers of a reply have lower-case names, and the key in their values is redacted."""
     sent = {"X-Request-Id": "r-1", "x-echo": KEY}
     backend = ScriptedBackend(by=lambda _: answer(sse(chunk("Hi", finish="stop")), headers=sent))
     headers = ask("Hi", on={**backend.on, "api_key": KEY}).headers
@@ -313,17 +325,17 @@ def test_the_headers_of_a_reply(ask: Asker) -> None:
         ({}, {}, False),
     ],
 )
-def test_a_cached_reply_says_so(
+def test_a_cached_reply_is_marked(
     ask: Asker, headers: dict[str, str], metadata: dict[str, bool], cached: bool
 ) -> None:
-    """Recording `cached-second` of 2026-08; elsewhere nothing says so."""
+    """`ChatReply.cached` is true if a header or the metadata reports a cache hit."""
     body = sse(chunk("Hi", finish="stop", metadata=metadata))
     backend = ScriptedBackend(by=lambda _: answer(body, headers=headers))
     assert ask("Hi", on=backend.on).cached is cached
 
 
 def test_the_json_of_a_reply_is_kept_on_request(ask: Asker) -> None:
-    """The chunks of a stream, or the one object; no image's data, and nothing by default."""
+    """`keep_raw=True` keeps the JSON of a reply without image data; by default nothing is kept."""
     large = picture("red", (64, 64))
     backend = ScriptedBackend(
         by=as_asked(
@@ -360,7 +372,9 @@ PIECES = ["One, t", "wo. EN", "D three", " END"]
     ],
 )
 def test_text_ends_before_a_stop_sequence(ask: Asker, stop: Any, text: str, met: Any) -> None:
-    """Cut here, as gateways drop `stop`; images and usage after it still arrive."""
+    """Text ends before a stop sequence, also if gateways ignore it; later images and usage are
+    kept.
+    """
     usage = {"completion_tokens": 5000}
     backend = ScriptedBackend(
         by=as_asked(
@@ -378,16 +392,20 @@ def test_text_ends_before_a_stop_sequence(ask: Asker, stop: Any, text: str, met:
         assert reply.finish_reason == "stop"
 
 
-def test_a_stop_sequence_hides_no_bill(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
-    """The tokens of text that was dropped are not taken for an image that did not arrive."""
+def test_text_after_a_stop_sequence_is_not_mistaken_for_an_image(
+    ask: Asker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The tokens of text after a stop sequence are not mistaken for those of a missing image."""
     body = sse(chunk("One END" + "x" * 900, finish="stop", usage={"completion_tokens": 900}))
     backend = ScriptedBackend(by=lambda _: answer(body))
     assert ask("Hi", on=backend.on, stop="END").notice == ""
     assert not caplog.records or "billed" not in caplog.text
 
 
-def test_what_is_held_back_is_not_lost_with_an_error(ask: Asker) -> None:
-    """What might have begun a stop sequence is in `partial`."""
+def test_text_held_back_is_kept_in_an_error(ask: Asker) -> None:
+    """Text held back as the possible beginning of a stop sequence is kept in an error's
+    `partial`.
+    """
     backend = ScriptedBackend(by=lambda _: answer(sse(chunk("One EN"), done=False)))
     with pytest.raises(EmbyError) as caught:
         ask("Hi", on=backend.on, stop="END")
@@ -396,8 +414,8 @@ def test_what_is_held_back_is_not_lost_with_an_error(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("stop", ["", [""], [5], 5])
-def test_what_is_no_stop_sequence_is_refused(ask: Asker, stop: Any) -> None:
-    """It would cut everything, or nothing."""
+def test_an_invalid_stop_sequence_is_refused(ask: Asker, stop: Any) -> None:
+    """An empty or non-string stop sequence is refused."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"stop is"):
         ask("Hi", on=backend.on, stop=stop)
@@ -407,8 +425,8 @@ def test_what_is_no_stop_sequence_is_refused(ask: Asker, stop: Any) -> None:
 # ---- prompts and images
 
 
-def test_a_history_takes_what_everybody_tries(ask: Asker) -> None:
-    """Strings, messages, replies and OpenAI's dicts are the same on the wire."""
+def test_a_history_takes_strings_messages_replies_and_dicts(ask: Asker) -> None:
+    """A history of strings, messages, replies or OpenAI's dicts gives the same request."""
     backend = ScriptedBackend(by=reply_to)
     call = {"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     photo = {"type": "image_url", "image_url": {"url": PHOTO.data_url, "detail": "low"}}
@@ -439,7 +457,7 @@ def test_a_history_takes_what_everybody_tries(ask: Asker) -> None:
 
 
 def test_a_system_prompt(ask: Asker) -> None:
-    """It comes first, and joins one that the history has."""
+    """A system prompt is sent first, merged with the system message of the history."""
     backend = ScriptedBackend(by=reply_to)
     ask("Hi", on=backend.on, system="Be brief.")
     assert backend.body["messages"][0] == {"role": "system", "content": "Be brief."}
@@ -449,7 +467,7 @@ def test_a_system_prompt(ask: Asker) -> None:
 
 
 def array() -> Any:
-    """A picture as NumPy has it."""
+    """Return an image as a NumPy array."""
     return numpy.zeros((2, 2, 3), "uint8")
 
 
@@ -475,8 +493,8 @@ WRONG_IMAGES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("way", WRONG_IMAGES)
-def test_what_is_no_image_names_the_right_call(ask: Asker, way: str) -> None:
-    """Nothing is sent as words in place of a picture."""
+def test_an_invalid_image_suggests_the_right_call(ask: Asker, way: str) -> None:
+    """A value of the wrong type in `images` raises an error that quotes the right call."""
     backend = ScriptedBackend(by=reply_to)
     given, expected = WRONG_IMAGES[way]
     with pytest.raises(RequestError) as caught:
@@ -501,8 +519,8 @@ def test_what_is_no_image_names_the_right_call(ask: Asker, way: str) -> None:
         (None, "The prompt is None"),
     ],
 )
-def test_what_is_no_prompt_names_the_right_call(ask: Asker, prompt: Any, expected: str) -> None:
-    """Before anything is sent."""
+def test_an_invalid_prompt_suggests_the_right_call(ask: Asker, prompt: Any, expected: str) -> None:
+    """An invalid prompt raises an error that quotes the right call, and nothing is sent."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises((RequestError, InvalidImageError)) as caught:
         ask(prompt, on=backend.on)
@@ -518,10 +536,10 @@ def test_what_is_no_prompt_names_the_right_call(ask: Asker, prompt: Any, expecte
         ({"image_config": "16:9"}, "image_config is '16:9'; expected a dict"),
     ],
 )
-def test_options_of_a_wrong_type_name_the_right_one(
+def test_options_of_a_wrong_type_suggest_the_right_one(
     ask: Asker, options: Any, expected: str
 ) -> None:
-    """As other packages take them."""
+    """Options in the form of other packages raise an error that names the right type."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=expected):
         ask("Hi", on=backend.on, **options)
@@ -531,19 +549,23 @@ def test_options_of_a_wrong_type_name_the_right_one(
 @pytest.mark.parametrize(
     ("key", "near"), [("aspect_ration", "aspect_ratio"), ("size", "image_size"), ("zz", "valid")]
 )
-def test_a_misspelt_key_of_image_config_names_the_nearest(ask: Asker, key: str, near: str) -> None:
-    """Gateways drop unknown keys in silence, and the picture is paid all the same."""
+def test_a_misspelt_key_of_image_config_suggests_the_nearest(
+    ask: Asker, key: str, near: str
+) -> None:
+    """A misspelt key of `image_config`, which gateways would ignore, suggests the nearest valid
+    one.
+    """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(TypeError, match=rf"unknown key {key!r} in image_config; .*{near}"):
         ask("Hi", on=backend.on, image_config={key: "1K"})
     assert backend.requests == []
 
 
-# ---- orders of images
+# ---- `image()`
 
 
 def order(mode: str, on: dict[str, Any], *words: Any, **options: Any) -> list[Image]:
-    """What `image` returns, sync or async."""
+    """Return the images that `image` generates, sync or async."""
     if mode == "sync":
         with Emby(**on) as emby:
             return emby.image(*words, **options)
@@ -559,7 +581,9 @@ ORDERS = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
 def caching() -> ScriptedBackend:
-    """A gateway with a cache as the older states have it: keyed by the messages and sampling."""
+    """A gateway with a cache like that of the older states: keyed by messages and sampling
+    options.
+    """
     kept: dict[str, bytes] = {}
     hues = count(0, 30)
 
@@ -572,8 +596,10 @@ def caching() -> ScriptedBackend:
 
 
 @ORDERS
-def test_an_order_returns_images(mode: str) -> None:
-    """With the ratio and size in `image_config`, and images to edit in the message."""
+def test_image_sends_its_options(mode: str) -> None:
+    """`image` sends ratio and size in `image_config`, images to edit in the message, and no
+    stream.
+    """
     backend = caching()
     (image,) = order(
         mode, backend.on, "A fox", images=[PHOTO], aspect_ratio="16:9", size="2K", seed=5
@@ -594,8 +620,8 @@ def test_an_order_returns_images(mode: str) -> None:
 
 
 @ORDERS
-def test_orders_are_fresh_whatever_a_cache_keeps(mode: str) -> None:
-    """Several of one order, and the same order again; the prompt differs by white space only."""
+def test_generated_images_are_fresh(mode: str) -> None:
+    """Images are never served from a cache: the prompts differ by white space only."""
     backend = caching()
     first = order(mode, backend.on, "A fox", n=4)
     second = order(mode, backend.on, "A fox", aspect_ratio="1:1")
@@ -606,8 +632,10 @@ def test_orders_are_fresh_whatever_a_cache_keeps(mode: str) -> None:
 
 
 @ORDERS
-def test_an_order_may_be_cached(mode: str, caplog: pytest.LogCaptureFixture) -> None:
-    """With `fresh=False`; images that are the same are told."""
+def test_identical_images_from_a_cache_are_reported(
+    mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `fresh=False` images may come from a cache, and a warning counts identical ones."""
     backend = caching()
     images = order(mode, backend.on, "A fox", n=3, fresh=False)
     assert len({image.sha256 for image in images}) == 1
@@ -618,15 +646,15 @@ def test_an_order_may_be_cached(mode: str, caplog: pytest.LogCaptureFixture) -> 
 
 @ORDERS
 def test_iterators_are_read_once(mode: str) -> None:
-    """Each of the calls gets all images."""
+    """Prompt and images given as iterators are consumed once and sent with each of the calls."""
     backend = caching()
     order(mode, backend.on, iter(["A fox"]), images=iter([PHOTO]), n=3)
     assert [len(json.loads(r.body)["messages"][1]["content"]) for r in backend.requests] == [2] * 3
 
 
 @ORDERS
-def test_images_of_an_order_that_failed_are_not_lost(mode: str) -> None:
-    """What was paid for is in `partial`, whichever call fails."""
+def test_images_of_other_calls_are_in_the_error(mode: str) -> None:
+    """If one of several calls fails, the images of the others are in `partial`."""
     answers = [answer(completion("", picture("red"))), answer({"error": "No"}, status=400)]
     answers += [answer(completion("", picture("blue"))), answer(completion("I can't."))]
     backend = ScriptedBackend(*answers)
@@ -638,8 +666,8 @@ def test_images_of_an_order_that_failed_are_not_lost(mode: str) -> None:
 
 
 @ORDERS
-def test_an_order_without_an_image_says_why(mode: str) -> None:
-    """With the words of the model."""
+def test_a_missing_image_quotes_the_reply(mode: str) -> None:
+    """A reply without an image raises an error with the model's text; an invalid `n` is refused."""
     backend = ScriptedBackend(completion("I can't draw that."))
     with pytest.raises(MissingImageError, match="I can't draw that"):
         order(mode, backend.on, "A fox")
@@ -650,7 +678,7 @@ def test_an_order_without_an_image_says_why(mode: str) -> None:
 
 
 def test_a_fresh_chat_varies_the_last_text_of_the_user(ask: Asker) -> None:
-    """Not an image, not an assistant's message; each call in another way."""
+    """A fresh chat varies the last text of the user, differently in each call, and nothing else."""
     backend = ScriptedBackend(by=reply_to)
     history = ["A fox", Message.assistant("Here"), Message.user("Bigger", PHOTO)]
     for _ in range(2):
@@ -666,7 +694,7 @@ def test_a_fresh_chat_varies_the_last_text_of_the_user(ask: Asker) -> None:
 
 
 def test_deltas_of_a_stopped_stream_are_never_empty() -> None:
-    """A host prints what it is told."""
+    """A stream that ends at a stop sequence emits no empty delta."""
     backend = ScriptedBackend(answer(sse(*map(chunk, PIECES), chunk(finish="stop"))))
     with Emby(**backend.on) as emby, emby.stream("Hi", stop="END") as stream:
         told = [event.text for event in stream if isinstance(event, TextDelta)]

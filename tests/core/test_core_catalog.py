@@ -1,4 +1,4 @@
-"""The list of models on disk."""
+"""Saving and loading the list of models."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ FULL = ModelCard(
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    """Every field of every card, in a folder that is made; and the next list replaces it."""
+    """Saved cards are loaded with every field, and saving again replaces them."""
     path = tmp_path / "deep" / "models.json"
     cards = [FULL, ModelCard("plain"), *DOCUMENTED_MODELS, *MOCK_MODELS]
     save_cards(path, cards)
@@ -45,10 +45,8 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["models.json"]
 
 
-def test_a_list_that_can_not_be_written_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And no draft beside it."""
+def test_a_failed_write_keeps_the_old_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If writing fails, the old list is kept and no temporary file remains."""
 
     def full(*_: object) -> None:
         raise OSError("disk full")
@@ -77,30 +75,30 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
-def test_a_file_that_is_no_list_is_a_typed_error(text: str, tmp_path: Path) -> None:
-    """Half a file, or another program's: the error says which file, and the way out."""
+def test_a_malformed_file_is_a_typed_error(text: str, tmp_path: Path) -> None:
+    """A file that is not a list of models raises a ConfigurationError with its path."""
     path = tmp_path / "models.json"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=r"models\.json' can't be read"):
         load_cards(path)
 
 
-def test_a_field_of_tomorrow_is_left_out(tmp_path: Path) -> None:
-    """A newer version may have written the file."""
+def test_an_unknown_field_is_ignored(tmp_path: Path) -> None:
+    """Unknown fields, as a newer version may write them, are ignored."""
     path = tmp_path / "models.json"
     path.write_text('{"models": [{"id": "m", "smell": true}], "version": 9}')
     assert load_cards(path) == [ModelCard("m")]
 
 
-def test_odd_and_hostile_values_of_a_file(tmp_path: Path) -> None:
-    """An ability that is not a boolean is unknown, and texts are cleaned as those of a list."""
+def test_malformed_values_of_a_file_are_cleaned(tmp_path: Path) -> None:
+    """A capability that is not a boolean becomes unknown, and control characters are replaced."""
     path = tmp_path / "models.json"
     path.write_text('{"models": [{"id": "a\\u001b[2J", "vision": "no", "tools": false}]}')
     (card,) = load_cards(path)
     assert card == ModelCard("a\ufffd[2J", tools=False)
 
 
-def test_no_file_is_no_list(tmp_path: Path) -> None:
-    """Whoever asks knows that none was saved yet."""
+def test_a_missing_file_raises(tmp_path: Path) -> None:
+    """Loading raises FileNotFoundError if no list was saved."""
     with pytest.raises(FileNotFoundError):
         load_cards(tmp_path / "models.json")

@@ -1,4 +1,4 @@
-"""The client's settings, plugins and secrets, and the list of models."""
+"""The client's settings, secrets and plugins, and its list of models."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ CLIENTS = pytest.mark.parametrize("client", [Emby, AsyncEmby])
 
 
 def test_no_key_sends_nothing(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is connected to; the error tells how to set a key, or how to do without."""
+    """Without a key nothing is sent, and the error explains how to set one or use the mock."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked a host up"))
     for on in ({}, {"base_url": "https://api.emby.dev/v1", "api_key": "  "}):
         with pytest.raises(MissingKeyError) as caught:
@@ -65,7 +65,9 @@ BAD_KEYS = ["sk-1\nEvil: 1", "\u201csk-1\u201d", "sk 1", "sk-1\x00", "sk\u20281"
 @CLIENTS
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> None:
-    """Line breaks, quotes and spaces: the error gives the position, and none of the key."""
+    """A key that no header can carry is refused with the position of the character, but no part of
+    it.
+    """
     with pytest.raises(ConfigurationError, match=r"contains a .* \(character \d+\)") as caught:
         client(key)
     for word in key.split():
@@ -75,7 +77,7 @@ def test_a_key_that_no_header_can_carry_is_refused(client: Any, key: str) -> Non
 
 @CLIENTS
 def test_a_key_is_stripped(client: Any) -> None:
-    """A line break at its end comes from copying, and is dropped."""
+    """Surrounding white space and line breaks of a key are stripped."""
     assert client(f" {KEY}\n")._key.reveal() == KEY
 
 
@@ -83,8 +85,8 @@ def test_a_key_is_stripped(client: Any) -> None:
 @pytest.mark.parametrize(
     "url", ["http://api.emby.dev/v1", "http://192.168.0.1", "HTTP://localhost.evil.com"]
 )
-def test_no_key_goes_over_plain_http(client: Any, url: str) -> None:
-    """Anyone on the way could read it."""
+def test_a_key_is_not_sent_over_plain_http(client: Any, url: str) -> None:
+    """A key is not sent over plain http, and the error does not show it."""
     with pytest.raises(ConfigurationError, match="plain http") as caught:
         client(KEY, url)
     assert KEY not in str(caught.value)
@@ -95,7 +97,7 @@ def test_no_key_goes_over_plain_http(client: Any, url: str) -> None:
     "url", ["http://127.0.0.1:8000/v1", "http://localhost/", "http://[::1]:80"]
 )
 def test_loopback_needs_no_tls_and_no_key(client: Any, url: str) -> None:
-    """What stays on this machine nobody else reads."""
+    """A loopback address needs neither TLS nor a key."""
     assert client(KEY, url).base_url == url.rstrip("/")
     assert client(None, url).base_url == url.rstrip("/")
 
@@ -116,8 +118,8 @@ def test_loopback_needs_no_tls_and_no_key(client: Any, url: str) -> None:
         "https://a.b:port",
     ],
 )
-def test_what_is_no_base_url_is_refused(client: Any, url: str) -> None:
-    """A typed error, at once."""
+def test_an_invalid_base_url_is_refused(client: Any, url: str) -> None:
+    """An invalid base URL raises a ConfigurationError when the client is created."""
     with pytest.raises(ConfigurationError, match="base URL"):
         client(KEY, url)
 
@@ -126,8 +128,8 @@ def test_what_is_no_base_url_is_refused(client: Any, url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["https://me:pw@api.emby.dev", "https://:pw@a.b", "https://sk-1@a.b"]
 )
-def test_no_secret_goes_into_the_address(client: Any, url: str) -> None:
-    """Addresses are logged; the error does not show this one."""
+def test_credentials_in_the_base_url_are_refused(client: Any, url: str) -> None:
+    """Credentials in the base URL are refused, and the error does not show them."""
     with pytest.raises(ConfigurationError) as caught:
         client(KEY, url)
     assert "pw" not in caught.value.message
@@ -136,28 +138,28 @@ def test_no_secret_goes_into_the_address(client: Any, url: str) -> None:
 
 @CLIENTS
 @pytest.mark.parametrize("url", ["https://a.b/v1?key=sk-1", "https://a.b/v1#sk-1"])
-def test_an_address_ends_with_its_path(client: Any, url: str) -> None:
-    """Paths are appended to it; and a query may hold a key, so it is not shown."""
+def test_a_query_in_the_base_url_is_refused(client: Any, url: str) -> None:
+    """A base URL with a query or a fragment is refused, and the error does not show it."""
     with pytest.raises(ConfigurationError, match="query or a fragment") as caught:
         client(KEY, url)
     assert "sk-1" not in str(caught.value)
 
 
 def test_the_default_address_is_emby() -> None:
-    """With an https address of its own."""
+    """The default base URL is Emby's https address."""
     assert Emby().base_url == DEFAULT_BASE_URL == "https://api.emby.dev/v1"
 
 
 @CLIENTS
 @pytest.mark.parametrize("settings", [{"timeout": 0}, {"deadline": -1}, {"max_retries": -1}])
-def test_impossible_settings_are_refused(client: Any, settings: dict[str, float]) -> None:
-    """No time at all, fewer than no tries."""
+def test_settings_out_of_range_are_refused(client: Any, settings: dict[str, float]) -> None:
+    """A timeout, deadline or retry count out of range is refused."""
     with pytest.raises(ConfigurationError, match="seconds above 0"):
         client(base_url="mock:", **settings)
 
 
 def test_an_address_httpx_can_not_use_is_a_typed_error(ask: Asker) -> None:
-    """Whoever finds it out."""
+    """An address that httpx can't use raises a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="can't be used"):
         ask("Hi", on={"api_key": KEY, "base_url": "https://\u2603\u200d.example/v1"})
 
@@ -167,7 +169,7 @@ def test_an_address_httpx_can_not_use_is_a_typed_error(ask: Asker) -> None:
 
 @CLIENTS
 def test_a_client_shows_no_key(client: Any) -> None:
-    """Neither its repr nor that of anything it holds; and it can't be pickled."""
+    """The key is in no repr of a client or its attributes, and a client can't be pickled."""
     made = client(KEY, "https://api.emby.dev/v1")
     assert repr(made) == f"{client.__name__}(base_url='https://api.emby.dev/v1')"
     assert KEY not in repr(vars(made))
@@ -186,8 +188,8 @@ def test_a_client_shows_no_key(client: Any) -> None:
 
 
 @CLIENTS
-def test_a_client_can_always_be_shown(client: Any) -> None:
-    """Half set up, as a traceback with local variables shows it; and with the key in its URL."""
+def test_a_client_always_has_a_repr(client: Any) -> None:
+    """A client has a repr even when half initialized, and its URL is shown without the key."""
     assert repr(client.__new__(client)) == f"{client.__name__}(base_url='')"
     with pytest.raises(ConfigurationError) as caught:
         client(KEY, "https://[broken")
@@ -200,15 +202,15 @@ def test_a_client_can_always_be_shown(client: Any) -> None:
 
 @CLIENTS
 @pytest.mark.parametrize("url", [KEY, f"https://me:{KEY}#@a.b", f"https://a.b:{KEY}"])
-def test_what_is_no_base_url_may_be_a_key(client: Any, url: str) -> None:
-    """Swapped arguments, and a password in place of a port; neither is quoted."""
+def test_an_invalid_base_url_is_not_quoted(client: Any, url: str) -> None:
+    """An invalid base URL is not quoted, since it may contain a key, as after swapped arguments."""
     with pytest.raises(ConfigurationError) as caught:
         client("https-key", url)
     assert "secret" not in str(caught.value)
 
 
-def test_a_key_of_the_wrong_name_is_no_argument() -> None:
-    """Python refuses it, and shows no value."""
+def test_a_key_under_the_wrong_name_is_not_shown() -> None:
+    """A key under the wrong argument name raises a TypeError that does not show it."""
     for name in ("apikey", "token", "openai_api_key"):
         with pytest.raises(TypeError, match=name) as caught:
             Emby(**{name: KEY})
@@ -216,8 +218,8 @@ def test_a_key_of_the_wrong_name_is_no_argument() -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "test", "gateway"])
-def test_a_short_key_shreds_no_message(ask: Asker, key: str) -> None:
-    """A key of fewer than eight characters is not redacted; one of eight is."""
+def test_a_short_key_is_not_redacted(ask: Asker, key: str) -> None:
+    """A key of fewer than eight characters is not redacted, so that messages stay readable."""
     message = "At a test gateway: test-key1 is not what a test takes."
     for given, expected in ((key, message), ("test-key1", message.replace("test-key1", "[key]"))):
         backend = ScriptedBackend(answer({"error": {"message": message}}, status=400))
@@ -227,7 +229,7 @@ def test_a_short_key_shreds_no_message(ask: Asker, key: str) -> None:
 
 
 def told(error: BaseException) -> str:
-    """All that a traceback can show, local variables of every frame included."""
+    """Return everything that a traceback can show, including the local variables of each frame."""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(shown.format())
 
@@ -248,7 +250,7 @@ BROKEN: dict[str, Callable[[Asked, Wire], bool | None]] = {
 
 @pytest.mark.parametrize("way", BROKEN)
 def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Not in the error, not in a traceback with locals, not in a log at its most talkative."""
+    """The key is not in the error, in a traceback with local variables or in a debug log."""
     given = {"api_key": KEY}
     caplog.set_level(logging.DEBUG)
     for name in ("httpx", "httpcore", "stamina", "emby_plugins"):
@@ -261,7 +263,7 @@ def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptur
     mine = {frame.name for frame in traceback.extract_tb(caught.value.__traceback__)}
     assert mine & {"_send", "_open", "feed", "_events", "_async_events"}
     given.clear(), on.clear()
-    # The frames of the test and of pytest hold the key because the test does.
+    # The test's own frames and pytest's hold the key, so they don't count.
     error = without_frames_of(caught.value, __file__)
     assert KEY not in told(error)
     assert KEY not in caplog.text
@@ -269,7 +271,7 @@ def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptur
 
 
 def without_frames_of(error: BaseException, file: str) -> BaseException:
-    """The error, its traceback beginning below the last frame of ours, which were given the key."""
+    """Return the error without the traceback frames of the tests, which were given the key."""
     trace = error.__traceback__
     kept = trace
     while trace is not None:
@@ -281,7 +283,7 @@ def without_frames_of(error: BaseException, file: str) -> BaseException:
 
 
 def test_a_connection_refused_shows_no_key(ask: Asker) -> None:
-    """The frames of the HTTP library hold the request, and still do not show it."""
+    """The key is not in the traceback of a refused connection, whose frames hold the request."""
     with Loopback(lambda *_: None) as server:
         url = server.url
     with pytest.raises(EmbyError) as caught:
@@ -293,7 +295,7 @@ def test_a_connection_refused_shows_no_key(ask: Asker) -> None:
 
 
 def models(client: Any, **on: Any) -> list[ModelCard]:
-    """What that kind of client lists."""
+    """List the models with a client of the given class."""
     if client is Emby:
         with Emby(**on) as emby:
             return emby.models()
@@ -307,7 +309,7 @@ def models(client: Any, **on: Any) -> list[ModelCard]:
 
 @CLIENTS
 def test_the_mocks_models_are_listed(client: Any) -> None:
-    """With what they can do."""
+    """The mock lists its models with their capabilities."""
     cards = {card.id: card for card in models(client, base_url="mock:")}
     assert cards["qwen2.5-vision"].vision
     assert cards["qwen2.5-vision"].image_output
@@ -315,8 +317,8 @@ def test_the_mocks_models_are_listed(client: Any) -> None:
 
 
 @CLIENTS
-def test_the_list_is_asked_for_without_a_body(client: Any) -> None:
-    """`GET /models`, with the key if there is one."""
+def test_models_are_listed_by_a_get_request(client: Any) -> None:
+    """Models are listed by `GET /models`, without a body and with the key, if any."""
     backend = ScriptedBackend({"data": [{"id": "a"}]})
     assert models(client, api_key=KEY, **backend.on) == [ModelCard("a")]
     (request,) = backend.requests
@@ -326,8 +328,10 @@ def test_the_list_is_asked_for_without_a_body(client: Any) -> None:
 
 
 @CLIENTS
-def test_a_list_that_is_none_is_malformed(client: Any) -> None:
-    """Anything but `{"data": [...]}`; an address that has none is not found."""
+def test_an_invalid_list_is_malformed(client: Any) -> None:
+    """A list that is not `{"data": [...]}` is a malformed reply, and a 404 suggests the path
+    /v1.
+    """
     for body in ([], {"models": []}, {"data": {}}, None):
         with pytest.raises(MalformedReplyError):
             models(client, **ScriptedBackend(answer(body or "x")).on)
@@ -336,8 +340,8 @@ def test_a_list_that_is_none_is_malformed(client: Any) -> None:
 
 
 @CLIENTS
-def test_the_list_is_tried_again(client: Any) -> None:
-    """As a chat is."""
+def test_listing_models_is_retried(client: Any) -> None:
+    """Listing models is retried like a chat."""
     backend = ScriptedBackend(answer({}, status=503), answer({"data": []}))
     assert models(client, **backend.on) == []
     assert len(backend.requests) == 2
@@ -363,7 +367,7 @@ CARD: dict[str, Any] = {
 
 
 def test_every_field_of_a_model() -> None:
-    """CONTRACT.md, section 2: what is odd counts as not given."""
+    """Every field of CONTRACT.md, section 2, is read, and malformed values count as absent."""
     odd = {"id": "o", "aliases": 5, "providers": {}, "architecture": [], "context_length": "big"}
     listed = {"data": [CARD, odd, {"name": "no id"}, {"id": ""}, 7]}
     card, plain = models(Emby, **ScriptedBackend(listed).on)
@@ -392,7 +396,7 @@ def test_every_field_of_a_model() -> None:
 
 @CLIENTS
 def test_deprecated_models_can_be_left_out(client: Any) -> None:
-    """The gateway's own filter is used, in a query that all recorded states take."""
+    """`exclude_deprecated` is sent as a query that all recorded states accept."""
     asked: list[str] = []
 
     def gateway(request: httpx.Request) -> httpx.Response:
@@ -415,7 +419,7 @@ def test_deprecated_models_can_be_left_out(client: Any) -> None:
 
 
 class Named:
-    """A plugin whose hooks are given as functions."""
+    """A plugin made of the given hook functions."""
 
     def __init__(self, **hooks: Callable[..., Any]) -> None:
         for name, hook in hooks.items():
@@ -423,7 +427,7 @@ class Named:
 
 
 def backend_of(text: str) -> Named:
-    """A plugin with a backend for `test:` that says that text."""
+    """Return a plugin with a backend for `test:` that replies with this text."""
 
     def emby_backend(url: str) -> Callable[[BackendRequest], BackendResponse] | None:
         return (lambda _: answer(completion(text))) if url == "test:" else None
@@ -432,7 +436,7 @@ def backend_of(text: str) -> Named:
 
 
 def test_the_backend_of_the_plugin_registered_last_is_used(ask: Asker) -> None:
-    """And one that declines leaves it to the others."""
+    """The plugin registered last provides the backend, unless it declines."""
     on = {"base_url": "test:", "plugins": [backend_of("first"), backend_of("last")]}
     assert ask("Hi", on=on).text == "last"
     declines = Named(emby_backend=lambda url: None)
@@ -441,7 +445,7 @@ def test_the_backend_of_the_plugin_registered_last_is_used(ask: Asker) -> None:
 
 @CLIENTS
 def test_a_backend_that_fails_to_start_reaches_the_caller(client: Any) -> None:
-    """Whoever makes the client learns of it at once."""
+    """An error raised by a backend's plugin reaches the caller who creates the client."""
 
     def emby_backend(url: str) -> None:
         raise RuntimeError("no")
@@ -452,21 +456,21 @@ def test_a_backend_that_fails_to_start_reaches_the_caller(client: Any) -> None:
 
 @CLIENTS
 def test_a_misspelt_hook_is_refused(client: Any) -> None:
-    """It would never be called, and nobody would know why."""
+    """A plugin with a misspelt hook is refused."""
     with pytest.raises(pluggy.PluginValidationError, match="emby_modles"):
         client(base_url="mock:", plugins=[Named(emby_modles=lambda: None)])
 
 
-def test_plugins_of_one_client_are_not_anothers() -> None:
-    """Nothing is global."""
+def test_plugins_belong_to_one_client() -> None:
+    """A plugin of one client is not used by another."""
     with Emby(base_url="test:", plugins=[backend_of("mine")]):
         pass
     with pytest.raises(ConfigurationError):
         Emby(base_url="test:")
 
 
-def test_a_faulty_installed_plugin_costs_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client works without it."""
+def test_a_faulty_installed_plugin_causes_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed plugin that can't be imported causes a warning, and the client works."""
 
     class Entry:
         name = "faulty"
@@ -482,7 +486,9 @@ def test_a_faulty_installed_plugin_costs_a_warning(monkeypatch: pytest.MonkeyPat
 def test_known_models_are_joined_and_the_last_registered_wins(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Built in first; one that raises, and one that answers nonsense, cost themselves alone."""
+    """The models of all plugins are merged, the last registered first; faulty plugins are
+    ignored.
+    """
 
     def raises() -> Iterable[ModelCard]:
         raise RuntimeError("broken plugin")
@@ -503,7 +509,9 @@ def test_known_models_are_joined_and_the_last_registered_wins(
 def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     ask: Asker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The last registered is called first; one that raises is logged and the next called."""
+    """Plugins are asked for a hint before the core, the last registered first; failures are
+    logged.
+    """
     seen: list[tuple[EmbyError, list[ModelCard]]] = []
 
     def raises(error: EmbyError) -> str:
@@ -525,8 +533,8 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     assert all(card in known for card in DOCUMENTED_MODELS)
 
 
-def test_a_plugin_s_hint_wins_over_the_core_s(ask: Asker) -> None:
-    """Even if the core has one; a plugin that has none leaves it."""
+def test_a_plugin_hint_replaces_the_core_hint(ask: Asker) -> None:
+    """A plugin's hint replaces the core's unless it is empty."""
     on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
     with pytest.raises(MissingKeyError, match=r"Ask Ann\."):
         ask("Hi", on=on)
@@ -537,7 +545,7 @@ def test_a_plugin_s_hint_wins_over_the_core_s(ask: Asker) -> None:
 
 
 class Wrapper:
-    """A plugin that wraps both hooks in which a faulty plugin costs only itself."""
+    """A plugin with wrappers of both hooks in which a faulty plugin affects only itself."""
 
     def __init__(self, change: Callable[[Any], Any]) -> None:
         self._change = change
@@ -552,7 +560,7 @@ class Wrapper:
 
 
 class OldWrapper:
-    """As `Wrapper`, in pluggy's older form."""
+    """A plugin like `Wrapper`, in pluggy's older form."""
 
     @hookimpl(hookwrapper=True)
     def emby_error_hint(self) -> Generator[None, Any, None]:
@@ -560,8 +568,8 @@ class OldWrapper:
         outcome.force_result(f"Old: {outcome.get_result()}")
 
 
-def test_wrappers_see_the_answers_and_may_change_them(ask: Asker) -> None:
-    """They are called through pluggy's relay, in either form; nobody is shown a generator."""
+def test_wrappers_may_change_the_results(ask: Asker) -> None:
+    """Wrappers of either form receive the results of the hooks and may change them."""
     backend = ScriptedBackend(answer({}, status=401))
     mine = Named(emby_error_hint=lambda error: "Ask Ann.")
     for plugin, hint in (
@@ -579,11 +587,11 @@ class FailsFirst:
     @hookimpl(wrapper=True)
     def emby_error_hint(self) -> Generator[None, Any, Any]:
         raise RuntimeError("broken before")
-        yield  # what makes it a wrapper
+        yield  # makes the function a wrapper
 
 
 def test_a_faulty_wrapper_changes_nothing(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
-    """The error, its hint and the models are there all the same; the log tells of the wrapper."""
+    """A failing wrapper is logged and changes neither the error, its hint nor the models."""
 
     def fails(told: object) -> None:
         raise RuntimeError("broken after")
@@ -605,7 +613,9 @@ def test_a_faulty_wrapper_changes_nothing(ask: Asker, caplog: pytest.LogCaptureF
 
 @CLIENTS
 def test_models_of_plugins_are_listed_and_marked(client: Any) -> None:
-    """Behind the gateway's own, which they complete; the documented models are not added."""
+    """Models of plugins are listed after the gateway's and marked; documented models are not
+    added.
+    """
     backend = ScriptedBackend({"data": [{"id": "a", "family": "f"}, {"id": "b"}]})
 
     class Ours:
@@ -624,7 +634,7 @@ def test_models_of_plugins_are_listed_and_marked(client: Any) -> None:
 
 
 def test_a_closed_client_opens_again() -> None:
-    """Closing gives the connections back; using it again is not an error."""
+    """A closed client can be used and closed again."""
     backend = ScriptedBackend(completion("Hi"))
     emby = Emby(**backend.on)
     for _ in range(2):
@@ -634,7 +644,7 @@ def test_a_closed_client_opens_again() -> None:
 
 
 async def test_a_closed_async_client_opens_again() -> None:
-    """As the sync one."""
+    """A closed async client can be used and closed again."""
     emby = AsyncEmby(**ScriptedBackend(completion("Hi")).on)
     for _ in range(2):
         assert (await emby.chat("Hi")).text == "Hi"
@@ -643,12 +653,12 @@ async def test_a_closed_async_client_opens_again() -> None:
 
 
 def handler(request: httpx.Request) -> httpx.Response:
-    """An httpx mock that tells which client called."""
+    """An httpx mock that answers with the authorization header."""
     return httpx.Response(200, json=completion(request.headers["authorization"]))
 
 
 def test_a_given_http_client_is_used_and_left_open() -> None:
-    """As it is, with our headers on each request and not on the client."""
+    """A given http client is used and left open, with our headers only on the request."""
     with httpx.Client(transport=httpx.MockTransport(handler)) as http:
         with Emby(KEY, http_client=http) as emby:
             assert emby.chat("Hi").text == f"Bearer {KEY}"
@@ -657,7 +667,7 @@ def test_a_given_http_client_is_used_and_left_open() -> None:
 
 
 async def test_a_given_async_http_client_is_used_and_left_open() -> None:
-    """As the sync one."""
+    """A given async http client is used and left open."""
     async with httpx.AsyncClient(transport=httpx.MockTransport(handler)) as http:
         async with AsyncEmby(KEY, http_client=http) as emby:
             assert (await emby.chat("Hi")).text == f"Bearer {KEY}"
@@ -665,7 +675,7 @@ async def test_a_given_async_http_client_is_used_and_left_open() -> None:
 
 
 def test_a_given_http_client_follows_no_redirects() -> None:
-    """Even one that was made to: the body and the metadata are for one host."""
+    """Redirects are refused even if the given client follows them."""
     asked = []
 
     def redirects(request: httpx.Request) -> httpx.Response:
@@ -683,6 +693,6 @@ def test_a_given_http_client_follows_no_redirects() -> None:
 
 @CLIENTS
 def test_a_backend_in_this_process_needs_no_http_client(client: Any) -> None:
-    """Giving one is a mistake that is told."""
+    """A given http client is refused for a backend in this process."""
     with pytest.raises(ConfigurationError, match="http_client has no use"):
         client(base_url="mock:", http_client=object())

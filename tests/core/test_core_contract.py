@@ -1,4 +1,4 @@
-"""One contract, four ways: sync and async, streamed and not, give the same and send the same."""
+"""One contract in four modes: sync and async, streamed and not, send and return the same."""
 
 import json
 from collections.abc import Callable
@@ -69,44 +69,44 @@ TINY = Image.from_path(photo("no_time_for_that_tiny.gif"))
 
 
 def describe(ask: Asker) -> ChatReply:
-    """What is on a real photograph."""
+    """Describe a real photograph."""
     return ask("What is shown in this image?", on=MOCK, images=[ROCKET])
 
 
 def compare(ask: Asker) -> ChatReply:
-    """How two images differ, one of them with a `detail`."""
+    """Compare two images, one of them with a `detail`."""
     return ask(Message.user("Compare:", ROCKET, "with", TINY), on=MOCK)
 
 
 def paint(ask: Asker) -> ChatReply:
-    """A picture from a prompt."""
+    """Generate an image."""
     return ask("Generate an image of a puppy in a meadow", on=MOCK)
 
 
 def paint_two(ask: Asker) -> ChatReply:
-    """Two pictures from one prompt."""
+    """Generate two images."""
     return ask("Generate two images of a puppy in a meadow", on=MOCK)
 
 
 def edit(ask: Asker) -> ChatReply:
-    """A second turn about the picture of the first."""
+    """Edit a generated image in a second turn."""
     first = paint(ask)
     history = [Message.user("Generate an image of a puppy"), first.message]
     return ask([*history, Message.user("Make it grayscale")], on=MOCK)
 
 
 def reason(ask: Asker) -> ChatReply:
-    """An answer with the thoughts before it."""
+    """Get an answer with reasoning."""
     return ask("How many legs has a dog?", on=MOCK, reasoning_effort="high")
 
 
 def call_a_tool(ask: Asker) -> ChatReply:
-    """A wish to have a tool run."""
+    """Get a tool call."""
     return ask("What is the weather in Paris?", on=MOCK, tools=[WEATHER])
 
 
 def fill_a_schema(ask: Asker) -> ChatReply:
-    """An answer of a given shape."""
+    """Get an answer that matches a schema."""
     return ask("Describe a dog", on=MOCK, response_format=SHAPE)
 
 
@@ -115,7 +115,7 @@ CONVERSATIONS = (describe, compare, paint, paint_two, edit, reason, call_a_tool,
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, ChatReply]:
-    """The replies of all conversations, sync and not streamed."""
+    """Return the replies of all conversations in mode "sync"."""
     return {c.__name__: c(Asker("sync")) for c in CONVERSATIONS}
 
 
@@ -124,7 +124,7 @@ def expected() -> dict[str, ChatReply]:
 def test_the_same_conversation_gives_equal_replies(
     converse: Callable[[Asker], ChatReply], mode: str, expected: dict[str, ChatReply]
 ) -> None:
-    """All four ways: equal in every field but the metadata, which no stream has; to the byte."""
+    """All four modes return equal replies, apart from metadata, which no stream has."""
     reply = converse(Asker(mode))
     whole = expected[converse.__name__]
     assert replace(reply, metadata=whole.metadata) == whole
@@ -133,8 +133,8 @@ def test_the_same_conversation_gives_equal_replies(
     assert reply.finish_reason in {"stop", "tool_calls"}
 
 
-def test_the_conversations_are_about_something(expected: dict[str, ChatReply]) -> None:
-    """What is compared above holds text, images, reasoning, a tool call and JSON."""
+def test_the_conversations_contain_every_kind_of_output(expected: dict[str, ChatReply]) -> None:
+    """The conversations contain text, images, reasoning, a tool call and JSON."""
     assert expected["describe"].text
     assert len(expected["paint"].images) == 1
     assert len(expected["paint_two"].images) == 2
@@ -149,7 +149,7 @@ def test_the_conversations_are_about_something(expected: dict[str, ChatReply]) -
 
 
 def test_a_generated_image_is_valid_input(ask: Asker) -> None:
-    """Output is input: a generated image is described, and knows its origin."""
+    """A generated image has its provenance and can be sent back as input."""
     painted = paint(ask).image
     assert painted.provenance
     assert painted.provenance.prompt == "Generate an image of a puppy in a meadow"
@@ -159,8 +159,8 @@ def test_a_generated_image_is_valid_input(ask: Asker) -> None:
 # ---- what is sent
 
 
-def test_a_request_says_who_asks_and_what(ask: Asker) -> None:
-    """Headers and body of the one request that a call sends."""
+def test_a_call_sends_the_expected_request(ask: Asker) -> None:
+    """A call sends one request with the expected headers and body."""
     backend = ScriptedBackend(by=as_asked(completion(), sse(chunk("Hello.", finish="stop"))))
     on = backend.on | {
         "api_key": " sk-1 ",
@@ -190,7 +190,7 @@ def test_a_request_says_who_asks_and_what(ask: Asker) -> None:
 
 
 def test_without_a_key_no_authorization_is_sent(ask: Asker) -> None:
-    """Neither an empty one nor that of another client."""
+    """A client without a key sends neither an authorization header nor metadata."""
     backend = ScriptedBackend(completion())
     ask("Hi", on=backend.on)
     headers = backend.requests[0].headers
@@ -198,8 +198,8 @@ def test_without_a_key_no_authorization_is_sent(ask: Asker) -> None:
     assert not [name for name in headers if name.startswith(("x-emby", "x-source"))]
 
 
-def test_the_environment_gives_the_key(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`EMBY_API_KEY` and `EMBY_BASE_URL` are the defaults; arguments win."""
+def test_the_environment_sets_key_and_base_url(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`EMBY_API_KEY` and `EMBY_BASE_URL` are the defaults, and arguments override them."""
     backend = ScriptedBackend(completion())
     monkeypatch.setenv("EMBY_API_KEY", "sk-env\n")
     monkeypatch.setenv("EMBY_BASE_URL", "test:/")
@@ -211,7 +211,7 @@ def test_the_environment_gives_the_key(ask: Asker, monkeypatch: pytest.MonkeyPat
 
 
 def test_two_images_arrive_as_the_very_bytes_sent(ask: Asker) -> None:
-    """A reply with two images: two images, in order, to the byte, in any format."""
+    """The two images of a reply are returned in order and unchanged, in any format."""
     rocket = ROCKET.data
     backend = ScriptedBackend(
         by=as_asked(
@@ -232,21 +232,21 @@ def test_two_images_arrive_as_the_very_bytes_sent(ask: Asker) -> None:
 
 
 def test_a_photograph_is_sent_to_the_byte(ask: Asker) -> None:
-    """What goes over the wire is the file."""
+    """A photograph is sent as the exact bytes of its file."""
     backend = ScriptedBackend(completion())
     ask("?", on=backend.on, images=[ROCKET])
     assert backend.body["messages"][0]["content"][1]["image_url"] == {"url": ROCKET.data_url}
 
 
-def test_a_gateway_that_never_streams_is_understood(ask: Asker) -> None:
-    """JSON instead of a stream, and a stream instead of JSON."""
+def test_a_reply_of_the_other_form_is_accepted(ask: Asker) -> None:
+    """JSON instead of a stream and a stream instead of JSON are both accepted."""
     assert ask("Hi", on=ScriptedBackend(completion("Hi", RED)).on).image.data == RED
     stream = sse(chunk("Hi"), chunk(None, RED), chunk(finish="stop"))
     assert ask("Hi", on=ScriptedBackend(stream).on).image.data == RED
 
 
 def test_the_events_of_a_stream_come_in_order() -> None:
-    """Text is told in the pieces it came in, and tool calls too."""
+    """Text and tool calls are emitted in order, in the pieces that arrived."""
     ask = Asker("sync-stream")
     said = chunk(delta={"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f"}}]})
     ask("Hi", on=ScriptedBackend(sse(chunk("a"), chunk("b"), said, chunk(finish="stop"))).on)
@@ -257,7 +257,7 @@ def test_the_events_of_a_stream_come_in_order() -> None:
 
 
 def failure(ask: Asker, kind: type[EmbyError], prompt: Any = "Hi", **options: Any) -> EmbyError:
-    """The error of a call, of that very class, with a sentence that ends, hint included."""
+    """Return the error of a call after checking its exact class and the punctuation of its text."""
     with pytest.raises(kind) as caught:
         ask(prompt, **options)
     assert type(caught.value) is kind
@@ -268,16 +268,16 @@ def failure(ask: Asker, kind: type[EmbyError], prompt: Any = "Hi", **options: An
 
 
 class Guarded:
-    """A plugin: the mock backend behind the key `right`."""
+    """A plugin that protects the mock backend with the key `right`."""
 
     @hookimpl
     def emby_backend(self, url: str) -> MockBackend | None:
-        """The backend of `guarded:`."""
+        """Return the backend of `guarded:`."""
         return MockBackend(key="right") if url == "guarded:" else None
 
 
 def test_a_wrong_key(ask: Asker) -> None:
-    """The error says what to check, and shows neither key."""
+    """A wrong key raises AuthenticationError with a hint, and the error shows neither key."""
     on = {"base_url": "guarded:", "plugins": [Guarded()]}
     error = failure(ask, AuthenticationError, on=on | {"api_key": "wrong-123"})
     assert "EMBY_API_KEY" in error.hint
@@ -287,27 +287,29 @@ def test_a_wrong_key(ask: Asker) -> None:
 
 
 def test_an_unknown_model(ask: Asker) -> None:
-    """The error names it and tells how to list the models."""
+    """An unknown model raises ModelNotFoundError with its name and a hint on listing models."""
     error = failure(ask, ModelNotFoundError, on=MOCK, model="gpt-9")
     assert "gpt-9" in error.message
     assert "models()" in error.hint
 
 
 def test_a_text_only_model_sent_an_image(ask: Asker) -> None:
-    """The error names models that accept images."""
+    """A text-only model that gets an image raises an error that suggests models with vision."""
     error = failure(ask, BadRequestError, on=MOCK, model="emby-mock-text", images=[TINY])
     assert "qwen2.5-vision" in error.hint
 
 
 def test_an_image_that_the_gateway_can_not_decode(ask: Asker) -> None:
-    """Half of a real photograph passes our door, and the gateway's refusal is typed."""
+    """An image the gateway can't decode, such as half a photograph, raises a specific error."""
     half = Image.from_bytes(ROCKET.data[:5_000])
     error = failure(ask, UnreadableInputImageError, on=MOCK, images=[half])
     assert "PNG, WebP or GIF" in error.hint
 
 
 def test_an_image_that_can_not_be_sent_sends_nothing(ask: Asker) -> None:
-    """Wrong format, too large: found out before anything goes out."""
+    """Images that are invalid or too large, and unknown options, are refused before anything is
+    sent.
+    """
     backend = ScriptedBackend(completion())
     failure(ask, InvalidImageError, on=backend.on, images=[Image(picture(format="BMP")[:60])])
     small = backend.on | {"limits": Limits(request_image=10)}
@@ -319,14 +321,16 @@ def test_an_image_that_can_not_be_sent_sends_nothing(ask: Asker) -> None:
 
 
 def test_a_reply_without_choices(ask: Asker) -> None:
-    """Malformed, and not retried: it may have been paid."""
+    """A reply without choices is malformed, and not retried, since it may have been paid for."""
     backend = ScriptedBackend({"object": "chat.completion", "choices": []})
     failure(ask, MalformedReplyError, on=backend.on)
     assert len(backend.requests) == 1
 
 
 def test_a_truncated_stream_loses_nothing(ask: Asker) -> None:
-    """What had arrived is in the error, text and image, and the request is not sent again."""
+    """The error of a truncated stream has the text and images that arrived, and nothing is
+    resent.
+    """
     backend = ScriptedBackend(sse(chunk("Here:"), chunk(None, RED), chunk("and")))
     error = failure(ask, TruncatedReplyError, on=backend.on)
     assert error.partial
@@ -335,7 +339,9 @@ def test_a_truncated_stream_loses_nothing(ask: Asker) -> None:
 
 
 def test_an_error_in_mid_stream_loses_nothing(ask: Asker) -> None:
-    """Under HTTP 200; a retry would be a second, paid request, so there is none."""
+    """The error of a failure in mid-stream has the partial reply, and the paid request is not
+    resent.
+    """
     broken = b'event: error\ndata: {"error": {"message": "No", "type": "rate_limit_error"}}\n\n'
     answers = answer(sse(chunk("Here:"), chunk(None, RED), broken), headers={"x-request-id": "r-7"})
     backend = ScriptedBackend(answers)
@@ -346,27 +352,29 @@ def test_an_error_in_mid_stream_loses_nothing(ask: Asker) -> None:
     assert len(backend.requests) == 1
 
 
-def test_a_reply_over_a_limit_carries_what_fitted(ask: Asker) -> None:
-    """The text and the first image are there when the second is one too many."""
+def test_a_reply_over_a_limit_keeps_the_rest(ask: Asker) -> None:
+    """A reply with more images than the limit raises an error that keeps the text and first
+    image.
+    """
     backend = ScriptedBackend(completion("Here:", RED, BLUE))
     error = failure(ask, ReplyTooLargeError, on=backend.on | {"limits": Limits(images=1)})
     assert error.partial
     assert error.partial.image.data == RED
 
 
-# ---- tries
+# ---- retries
 
 
 def refusal(status: int, message: str = "No.", **headers: str) -> BackendResponse:
-    """An error response; header names with _ for -."""
+    """Return an error response; underscores in header names become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return answer({"error": {"message": message}}, status=status, headers=named)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504, 529])
 @pytest.mark.parametrize("headers", [{}, {"retry_after": "1"}, {"retry_after": "0"}])
-def test_a_passing_trouble_is_tried_again(ask: Asker, status: int, headers: dict[str, str]) -> None:
-    """The same request, until it is answered."""
+def test_a_temporary_failure_is_retried(ask: Asker, status: int, headers: dict[str, str]) -> None:
+    """A temporary failure is retried with the same request until it succeeds."""
     backend = ScriptedBackend(refusal(status, **headers), refusal(status), answer(completion("Hi")))
     assert ask("Hi", on=backend.on).text == "Hi"
     assert len({request.body for request in backend.requests}) == 1
@@ -374,8 +382,8 @@ def test_a_passing_trouble_is_tried_again(ask: Asker, status: int, headers: dict
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 413, 422, 500, 501, 307])
-def test_other_troubles_are_not_tried_again(ask: Asker, status: int) -> None:
-    """They would come out the same, or may have been paid for."""
+def test_other_failures_are_not_retried(ask: Asker, status: int) -> None:
+    """Other failures are not retried, since they are permanent or may have been paid for."""
     backend = ScriptedBackend(refusal(status))
     with pytest.raises(EmbyError) as caught:
         ask("Hi", on=backend.on)
@@ -384,8 +392,8 @@ def test_other_troubles_are_not_tried_again(ask: Asker, status: int) -> None:
 
 
 @pytest.mark.parametrize(("tries", "requests"), [(0, 1), (1, 2), (4, 5)])
-def test_max_retries_are_further_tries(ask: Asker, tries: int, requests: int) -> None:
-    """None, one or several; then the last error reaches the caller with its advice."""
+def test_max_retries_limits_the_requests(ask: Asker, tries: int, requests: int) -> None:
+    """After `max_retries` retries the last error is raised with its hint."""
     backend = ScriptedBackend(refusal(429))
     error = failure(ask, RateLimitError, on=backend.on | {"max_retries": tries})
     assert len(backend.requests) == requests
@@ -393,23 +401,23 @@ def test_max_retries_are_further_tries(ask: Asker, tries: int, requests: int) ->
 
 
 @pytest.mark.parametrize("wait", ["60", "3600"])
-def test_too_long_a_wait_is_left_to_the_caller(ask: Asker, wait: str) -> None:
-    """Nobody sits through an hour: the error says how long."""
+def test_a_long_retry_after_is_left_to_the_caller(ask: Asker, wait: str) -> None:
+    """A long `Retry-After` is not waited for, and the hint quotes it."""
     backend = ScriptedBackend(refusal(429, retry_after=wait))
     error = failure(ask, RateLimitError, on=backend.on)
     assert len(backend.requests) == 1
     assert error.hint == f"Retry after {wait} seconds."
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun(ask: Asker) -> None:
-    """The deadline holds for all tries together."""
+def test_a_wait_beyond_the_deadline_is_not_started(ask: Asker) -> None:
+    """A wait that would exceed the deadline of all attempts is not started."""
     backend = ScriptedBackend(refusal(429, retry_after="30"))
     failure(ask, RateLimitError, on=backend.on | {"deadline": 20})
     assert len(backend.requests) == 1
 
 
-def test_the_status_counts_when_the_error_is_too_long(ask: Asker) -> None:
-    """An error page of any size is an error of its status; nothing is tried again for it."""
+def test_a_long_error_page_keeps_its_status(ask: Asker) -> None:
+    """An error page of any length raises the error of its status, with a shortened message."""
     page = answer({}, status=500, headers={"content-type": "text/html"})
     page = BackendResponse(500, page.headers, iter([b"<html>" + b"x" * 60_000] * 3))
     backend = ScriptedBackend(page)
@@ -418,8 +426,8 @@ def test_the_status_counts_when_the_error_is_too_long(ask: Asker) -> None:
     assert len(str(error)) < 800
 
 
-def test_the_status_counts_when_the_error_is_packed_twice(ask: Asker) -> None:
-    """Stacked compression is not unpacked, and hides no error."""
+def test_an_error_compressed_twice_keeps_its_status(ask: Asker) -> None:
+    """An error body with stacked compression raises the error of its status."""
     backend = ScriptedBackend(refusal(401, content_encoding="gzip, gzip"))
     failure(ask, AuthenticationError, on=backend.on)
     assert len(backend.requests) == 1

@@ -1,4 +1,4 @@
-"""The cost of a call that the gateway does not report: by the prices of its model."""
+"""Estimating the cost of a call that the gateway does not report, from the model's prices."""
 
 import asyncio
 from typing import Any
@@ -35,7 +35,7 @@ TOKENS = {"prompt": "3e-7", "completion": "0.6e-6"}
     ],
 )
 def test_a_cost_is_estimated(pricing: dict[str, str], images: int, cost: float) -> None:
-    """Tokens, those from a cache at their own price, images sent and the request itself."""
+    """The estimate counts tokens, cached tokens at their own price, images sent and the request."""
     estimated = with_estimated_cost(USED, pricing, images)
     assert estimated.cost == pytest.approx(cost, rel=1e-12)
     assert estimated.cost_is_estimate
@@ -52,13 +52,13 @@ def test_a_cost_is_estimated(pricing: dict[str, str], images: int, cost: float) 
         {"prompt": "0", "completion": "0", "image": "0", "request": "0"},
     ],
 )
-def test_unknown_prices_are_no_estimate(pricing: dict[str, str]) -> None:
-    """A missing, malformed or negative price; and all zeros, which gateways list for `auto`."""
+def test_unknown_prices_give_no_estimate(pricing: dict[str, str]) -> None:
+    """Prices that are missing, malformed, negative or all zero give no estimate."""
     assert with_estimated_cost(USED, pricing, 1) is USED
 
 
 def test_the_gateways_cost_is_kept() -> None:
-    """Even if it is 0."""
+    """A cost that the gateway reports is kept, even if it is 0."""
     for cost in (0.0, 1.5):
         said = Usage(prompt_tokens=1, cost=cost)
         assert with_estimated_cost(said, TOKENS) is said
@@ -69,7 +69,7 @@ CARDS = [ModelCard("m", pricing=TOKENS), ModelCard("dear", pricing={**TOKENS, "r
 
 
 class Known:
-    """A plugin that knows prices."""
+    """A plugin that provides prices."""
 
     @hookimpl
     def emby_models(self) -> list[ModelCard]:
@@ -77,7 +77,7 @@ class Known:
 
 
 def backend(**top: Any) -> ScriptedBackend:
-    """Answers with that usage and model, streamed or not."""
+    """Return a backend that reports this usage and model, streamed or not."""
     said: dict[str, Any] = {"usage": USAGE, "model": "m", **top}
     return ScriptedBackend(
         by=as_asked(completion("Hi", **said), sse(chunk("Hi", finish="stop", **said)))
@@ -94,7 +94,7 @@ def backend(**top: Any) -> ScriptedBackend:
     ],
 )
 def test_a_reply_has_an_estimate(ask: Asker, top: Any, asked: str, cost: float | None) -> None:
-    """By the prices of the model that answered, else of the requested one."""
+    """The estimate uses the prices of the model that answered, or else of the requested one."""
     on = {"base_url": "test:", "plugins": [backend(**top), Known()]}
     usage = ask("Hi", on=on, model=asked).usage
     assert usage is not None
@@ -103,7 +103,7 @@ def test_a_reply_has_an_estimate(ask: Asker, top: Any, asked: str, cost: float |
 
 
 def test_images_that_were_sent_are_counted(ask: Asker) -> None:
-    """Those of the whole conversation."""
+    """The estimate counts the images of the whole conversation."""
 
     class Priced:
         @hookimpl
@@ -118,14 +118,14 @@ def test_images_that_were_sent_are_counted(ask: Asker) -> None:
 
 
 def listing(request: BackendRequest) -> BackendResponse:
-    """Lists a model with prices, and answers."""
+    """List a model with prices, or answer a chat."""
     if request.path.startswith("/models"):
         return answer({"data": [{"id": "m", "pricing": TOKENS}]})
     return answer(completion("Hi", usage=USAGE, model="m"))
 
 
 def test_the_list_of_models_gives_prices() -> None:
-    """From its first use, also by a client with other options; sync and async."""
+    """Prices from a listing are used from then on, also by copies of the client, sync and async."""
     on = ScriptedBackend(by=listing).on
     with Emby(**on) as emby:
         before = emby.chat("Hi", model="m").usage

@@ -1,4 +1,4 @@
-"""How replies end: what `notice`, `require_images` and the log say, and when they say nothing."""
+"""How replies end: `notice`, `require_images` and log messages, and when there are none."""
 
 import logging
 
@@ -15,7 +15,7 @@ USAGE = {"prompt_tokens": 9, "completion_tokens": 1290, "total_tokens": 1299}
 
 
 def usage(tokens: int, *, reasoning: int = 0, image: int = 0) -> Usage:
-    """Usage of so many output tokens."""
+    """Return a usage of this many output tokens."""
     return Usage(completion_tokens=tokens, reasoning_tokens=reasoning, image_tokens=image)
 
 
@@ -49,8 +49,8 @@ TOLD = [
 
 
 @pytest.mark.parametrize(("reply", "said"), TOLD)
-def test_an_abnormal_end_is_told(reply: ChatReply, said: list[str]) -> None:
-    """The notice names the finish reason, or what was billed and did not arrive."""
+def test_an_abnormal_end_has_a_notice(reply: ChatReply, said: list[str]) -> None:
+    """The notice names an abnormal finish reason, or the billed tokens that did not arrive."""
     assert all(words in reply.notice for words in said), reply.notice
 
 
@@ -77,25 +77,25 @@ NORMAL = [
 
 
 @pytest.mark.parametrize("reply", NORMAL)
-def test_a_normal_end_is_not_told(reply: ChatReply) -> None:
-    """Text, reasoning and tool calls account for their tokens, and an image for its own."""
+def test_a_normal_end_has_no_notice(reply: ChatReply) -> None:
+    """A reply with a normal end has no notice: its tokens are accounted for."""
     assert reply.notice == ""
 
 
-def test_only_what_ended_by_itself_is_missing_an_image() -> None:
-    """If the token limit ended the reply, the rest may be hidden reasoning."""
+def test_no_image_is_missing_after_the_token_limit() -> None:
+    """No missing image is reported if the token limit ended the reply."""
     assert "1,290" not in ChatReply("", finish_reason="length", usage=PAID).notice
 
 
-def test_a_finish_reason_holds_no_terminal_escapes() -> None:
-    """It comes from outside, and hosts print it."""
+def test_a_notice_has_no_terminal_escapes() -> None:
+    """Control characters in a finish reason are removed from the notice, which is kept short."""
     notice = ChatReply("Hi", finish_reason="\x1b]52;c;x\x07\u202e" + "y" * 900).notice
     assert notice.isprintable()
     assert len(notice) < 200
 
 
 def test_a_missing_image_is_an_error_that_keeps_the_reply() -> None:
-    """The error tells how the reply ended and quotes its text; the reply is in `partial`."""
+    """MissingImageError quotes the reply's text and end, and has the reply as `partial`."""
     reply = ChatReply("I'd rather not.", finish_reason="content_filter", request_id="r-1")
     for get in (ChatReply.require_images, lambda reply: reply.image):
         with pytest.raises(MissingImageError) as caught:
@@ -106,21 +106,21 @@ def test_a_missing_image_is_an_error_that_keeps_the_reply() -> None:
     assert ChatReply("", (IMAGE,)).require_images() == (IMAGE,)
 
 
-def test_a_reply_of_plain_text_is_told_what_to_ask() -> None:
-    """If nothing else is known, the hint is to use a model that generates images."""
+def test_a_plain_text_reply_has_a_hint() -> None:
+    """If a reply has only text, the hint is to use a model that generates images."""
     with pytest.raises(MissingImageError, match=r"answered: 'Hello\.'\. Ask for an image"):
         _ = ChatReply("Hello.", finish_reason="stop").image
 
 
 def test_a_reply_knows_whether_it_was_streamed() -> None:
-    """By what the gateway sent; two replies that say the same are equal all the same."""
+    """`streamed` reflects what the gateway sent and does not affect equality."""
     streamed, unstreamed = read(chunk("Hi", finish="stop")).reply, whole(completion("Hi")).reply
     assert (streamed.streamed, unstreamed.streamed) == (True, False)
     assert streamed == unstreamed
 
 
-def test_image_tokens_are_read_where_they_are_counted() -> None:
-    """`completion_tokens_details.image_tokens`, which the 2026-08 state sends."""
+def test_image_tokens_are_read() -> None:
+    """`image_tokens` is read from `completion_tokens_details`, as the state 2026-08 sends it."""
     counted = {**USAGE, "completion_tokens_details": {"image_tokens": 1120}}
     reply = read(chunk("Here:"), chunk(finish="stop", usage=counted)).reply
     assert reply.usage is not None
@@ -133,7 +133,7 @@ def test_image_tokens_are_read_where_they_are_counted() -> None:
 def test_a_dropped_image_is_logged_and_the_text_is_kept(
     mode: str, images: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Text, `stop` and image tokens, but no image: a warning in the log, once, and no error."""
+    """A reply with image tokens but no image is logged once as a warning and raises nothing."""
     stream = sse(
         chunk("Here is your image:", *images),
         chunk(finish="stop"),
@@ -172,7 +172,7 @@ NO_IMAGE = {
 
 
 def replayed(state: str, case: str) -> ChatReply:
-    """The reply that a recorded response amounts to."""
+    """Return the reply of a recorded response."""
     found = recording(state, case)
     result = Read(found.content, headers={"content-type": found.response_headers["content-type"]})
     assert result.error is None
@@ -182,7 +182,7 @@ def replayed(state: str, case: str) -> ChatReply:
 @pytest.mark.parametrize("case", NO_IMAGE)
 @pytest.mark.parametrize("state", STATES)
 def test_a_recorded_reply_without_an_image_says_why(state: str, case: str) -> None:
-    """Each way in which a gateway state sends no image is told with what is known of it."""
+    """Each recorded reply without an image raises an error with its known reason."""
     with pytest.raises(MissingImageError) as caught:
         replayed(state, case).require_images()
     for words in NO_IMAGE[case]:
@@ -194,6 +194,6 @@ def test_a_recorded_reply_without_an_image_says_why(state: str, case: str) -> No
     "case",
     ["image", "image-stream", "image-after-thoughts-stream", "reasoning", "reasoning-stream"],
 )
-def test_a_recorded_normal_reply_is_not_told(state: str, case: str) -> None:
-    """Images, text and reasoning as each state counts their tokens."""
+def test_a_recorded_normal_reply_has_no_notice(state: str, case: str) -> None:
+    """Recorded replies with images, text or reasoning have no notice."""
     assert replayed(state, case).notice == ""

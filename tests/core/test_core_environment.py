@@ -1,4 +1,4 @@
-"""What the environment says of the way to the gateway: proxies and certificates."""
+"""The environment's proxies and certificates."""
 
 import base64
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def well(_: Asked, wire: Wire) -> None:
-    """A good answer."""
+    """A valid answer."""
     wire.whole(as_json(completion("Hi.")), "content-type: application/json")
 
 
@@ -38,10 +38,10 @@ def well(_: Asked, wire: Wire) -> None:
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_loopback_is_never_asked_through_a_proxy(
+def test_loopback_never_uses_a_proxy(
     ask: Asker, variable: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key would leave this machine in clear."""
+    """A loopback address is never contacted through a proxy, which would see the key."""
     with Loopback(well) as proxy, Loopback(well) as gateway:
         monkeypatch.setenv(variable, proxy.url.removesuffix("/v1"))
         url = gateway.url.replace("127.0.0.1", host)
@@ -51,7 +51,7 @@ def test_loopback_is_never_asked_through_a_proxy(
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
 def test_every_loopback_address_is_direct(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """IPv6 too; and what is not loopback is not."""
+    """Every loopback address, IPv6 included, bypasses the proxy, and other addresses do not."""
     monkeypatch.setenv("ALL_PROXY", PROXY)
     assert find_proxy(url) is None
     assert find_proxy("https://gateway.example/v1") is not None
@@ -60,7 +60,7 @@ def test_every_loopback_address_is_direct(url: str, monkeypatch: pytest.MonkeyPa
 def test_a_given_client_does_not_take_loopback_through_a_proxy(
     ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has read the environment itself; the error comes before anything is connected."""
+    """A given client that would use a proxy for loopback is refused before it connects."""
     with Loopback(well) as proxy, Loopback(well) as gateway:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/v1"))
         new: Any = httpx.AsyncClient if ask.mode.startswith("async") else httpx.Client
@@ -90,7 +90,7 @@ def test_a_given_client_does_not_take_loopback_through_a_proxy(
     ],
 )
 def test_hosts_that_are_excepted(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `NO_PROXY` is written everywhere."""
+    """The forms of `NO_PROXY` in common use are supported."""
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     assert find_proxy("https://gateway.example:443/v1") is not None
     monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -101,10 +101,10 @@ def test_hosts_that_are_excepted(no_proxy: str, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "no_proxy", ["[::1]", "::1,[fe80::1]:80", "fe80::/10,10.0.0.0/8", "[broken"]
 )
-def test_ipv6_exceptions_are_no_failure(
+def test_ipv6_in_no_proxy_causes_no_error(
     ask: Asker, no_proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Httpx can't read some of them, and raised what no caller expects."""
+    """IPv6 entries of `NO_PROXY` that httpx can't read cause no error."""
     monkeypatch.setenv("NO_PROXY", no_proxy)
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     with Loopback(well) as gateway:
@@ -114,7 +114,7 @@ def test_ipv6_exceptions_are_no_failure(
 
 @pytest.mark.parametrize("no_proxy", ["fd00::5", "[fd00::5]", "[fd00::5]:8443"])
 def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With brackets and without."""
+    """An IPv6 gateway can be excluded in `NO_PROXY` with or without brackets."""
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert find_proxy("https://[fd00::5]:8443/v1") is None
@@ -141,7 +141,7 @@ def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.Monk
 def test_a_proxy_that_can_not_be_used_is_named(
     ask: Asker, variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By its variable, and without its credentials."""
+    """An unusable proxy raises an error with its variable's name and without its credentials."""
     monkeypatch.setattr(environment, "find_spec", lambda _: None)
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=variable) as caught:
@@ -151,15 +151,17 @@ def test_a_proxy_that_can_not_be_used_is_named(
 
 
 def refusing(status: str) -> Any:
-    """A proxy that refuses."""
+    """Return a handler for a proxy that refuses with this status."""
     return lambda _, wire: wire.whole(b"no", status=status)
 
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden"])
-def test_what_a_proxy_refuses_is_told_as_the_proxys(
+def test_a_refusal_is_reported_as_the_proxys(
     ask: Asker, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not as the gateway's, with its address and variable, and without its credentials."""
+    """A refusal by a proxy is reported as the proxy's, with its address and without its
+    credentials.
+    """
     with Loopback(refusing(status)) as proxy:
         address = proxy.url.removesuffix("/v1").removeprefix("http://")
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{address}")
@@ -177,8 +179,8 @@ def test_what_a_proxy_refuses_is_told_as_the_proxys(
     assert "gateway" not in words
 
 
-def test_a_proxy_that_is_not_there_is_named(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the hint is about it."""
+def test_an_unreachable_proxy_is_named(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreachable proxy raises an error with its address and variable in message and hint."""
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     with pytest.raises(EmbyConnectionError) as caught:
         ask("Hi", on={"base_url": AWAY, "api_key": KEY, "max_retries": 0})
@@ -191,18 +193,18 @@ def test_a_proxy_that_is_not_there_is_named(ask: Asker, monkeypatch: pytest.Monk
 
 
 def missing(_: Path) -> str:
-    """No such file."""
+    """A file that does not exist."""
     return "/nowhere/roots.pem"
 
 
 def broken(tmp_path: Path) -> str:
-    """A file that holds no certificate."""
+    """A file with an invalid certificate."""
     (tmp_path / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n")
     return str(tmp_path / "broken.pem")
 
 
 def empty(tmp_path: Path) -> str:
-    """A folder without any."""
+    """A folder without certificates."""
     (tmp_path / "empty").mkdir()
     return str(tmp_path / "empty")
 
@@ -221,7 +223,7 @@ def empty(tmp_path: Path) -> str:
 def test_certificates_that_can_not_be_read_are_named(
     ask: Asker, variable: str, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the variable that names them; a gateway on this machine needs none."""
+    """Unreadable certificates raise an error with the variable's name, except for loopback."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv(variable, make(tmp_path))
     with pytest.raises(ConfigurationError, match=f"certificates in {variable} can't be read"):

@@ -1,4 +1,4 @@
-"""Error responses, in every form of CONTRACT.md, section 6; and the tree they become."""
+"""Error responses, in every form of CONTRACT.md, section 6, and the error classes they become."""
 
 import ast
 import copy
@@ -53,7 +53,7 @@ FORMS: dict[str, Any] = {
 
 
 def fail(status: int, body: object, **headers: str) -> APIError:
-    """The error of a response; header names with _ for -."""
+    """Return the error of a response; underscores in header names become hyphens."""
     data = body if isinstance(body, bytes) else as_json(body)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return error_from_response(status, named, data)
@@ -62,7 +62,7 @@ def fail(status: int, body: object, **headers: str) -> APIError:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("status", KINDS)
 def test_every_status_in_every_form(status: int, form: str) -> None:
-    """The class is the status's, the words are the gateway's, as a sentence."""
+    """The status determines the class, and the message is the gateway's as a sentence."""
     error = fail(status, FORMS[form](status), x_request_id="r-1")
     assert type(error).__name__ == KINDS[status]
     assert (error.message, error.status, error.request_id) == ("No luck.", status, "r-1")
@@ -71,14 +71,16 @@ def test_every_status_in_every_form(status: int, form: str) -> None:
     assert (error.type, error.code, error.param) == expected
 
 
-def test_only_passing_troubles_may_be_tried_again() -> None:
-    """Rate limits and gateway troubles; a 500 may have been paid for."""
+def test_only_temporary_failures_are_retryable() -> None:
+    """Only rate limits and temporary gateway failures are retryable, as a 500 may have been paid
+    for.
+    """
     retryable = {status for status in KINDS if fail(status, {}).is_retryable}
     assert retryable == {429, 502, 503, 504, 529}
 
 
 def test_an_image_that_the_gateway_could_not_use() -> None:
-    """Emby, Vision Support page, "Error Handling", under any status."""
+    """The documented type `invalid_image_input` gives its own class under any status."""
     body = {
         "error": {
             "message": "Image could not be fetched or decoded",
@@ -105,7 +107,9 @@ def test_an_image_that_the_gateway_could_not_use() -> None:
     ],
 )
 def test_an_unknown_model_by_word_or_code(message: str, code: str) -> None:
-    """400 and 404 about the model are a class of their own, other statuses are not."""
+    """A 400 or 404 about the model, by message or code, gives ModelNotFoundError; a 500 does
+    not.
+    """
     body = {"error": {"message": message, "code": code}}
     assert type(fail(400, body)).__name__ == "ModelNotFoundError"
     assert type(fail(404, body)).__name__ == "ModelNotFoundError"
@@ -113,7 +117,7 @@ def test_an_unknown_model_by_word_or_code(message: str, code: str) -> None:
 
 
 def test_a_model_without_vision_is_not_unknown() -> None:
-    """It is there, but can't do this."""
+    """An error about a capability of a model is not a ModelNotFoundError."""
     for message in (
         "Model x does not support vision",
         "Model x does not support tool calls",
@@ -139,15 +143,15 @@ ISSUES = [
     ids=["list", "in-message"],
 )
 def test_a_body_that_fails_the_schema(error: object) -> None:
-    """A ZodError is told field by field, not as JSON."""
+    """A ZodError is reported field by field instead of as JSON."""
     failure = fail(400, {"success": False, "error": error})
     assert failure.message == (
         "The gateway refused the request: messages.0.content: Required; Unrecognized key; odd."
     )
 
 
-def test_only_the_first_issues_are_told() -> None:
-    """Five complaints are enough to begin with."""
+def test_only_the_first_issues_are_reported() -> None:
+    """At most five validation issues are reported."""
     failure = fail(400, {"error": {"issues": [{"path": [n], "message": "bad"} for n in range(9)]}})
     assert "4: bad" in failure.message
     assert "5: bad" not in failure.message
@@ -155,14 +159,16 @@ def test_only_the_first_issues_are_told() -> None:
 
 @pytest.mark.parametrize(("status", "name"), [(429, "RateLimitError"), (400, "BadRequestError")])
 def test_the_upstream_status_in_the_message_is_the_true_one(status: int, name: str) -> None:
-    """One gateway answers 500 for everything and hides the status in its words."""
+    """The upstream status in a message overrides that of a gateway that answers 500 for
+    everything.
+    """
     body = {"error": True, "status": 500, "message": f"Error from provider: {status} Too bad"}
     for error in (fail(500, body), error_from_event(as_json(body))):
         assert (type(error).__name__, error.status) == (name, status)
 
 
-def test_the_upstreams_own_words_are_told() -> None:
-    """`responseText` has the reason; it is not repeated."""
+def test_the_upstream_response_text_is_reported() -> None:
+    """`responseText` is appended to the message unless the message already contains it."""
     error = {"message": "Upstream failed", "type": "upstream_error", "responseText": "no GPU"}
     assert fail(502, {"error": error}).message == "Upstream failed (no GPU)."
     assert fail(502, {"error": {**error, "responseText": "failed"}}).message == "Upstream failed."
@@ -185,10 +191,12 @@ PROVIDERS = {
 @pytest.mark.parametrize(
     ("status", "phrase", "answered", "said"), PROVIDERS.values(), ids=PROVIDERS
 )
-def test_what_a_provider_said_is_told_once(
+def test_a_provider_error_is_reported_once(
     status: int, phrase: str, answered: str, said: str, named: bool
 ) -> None:
-    """Who, with what status, and the message out of its answer; the answer itself is kept."""
+    """A provider's error is reported once with its name, status and message; its response is
+    kept.
+    """
     head = f"Error from provider{' groq' if named else ''}: {status} {phrase}"
     error = {"message": f"{head} {answered}", "usedProvider": "groq", "usedModel": "llama"}
     failure = fail(500, {"error": error | {"responseText": answered}})
@@ -200,7 +208,7 @@ def test_what_a_provider_said_is_told_once(
 
 @pytest.mark.parametrize("status", [401, 402, 403])
 def test_a_provider_that_refuses_the_gateway(status: int) -> None:
-    """It is not the user's key, credit or permission; sent again it would be refused again."""
+    """A provider that refuses the gateway's own account gives an error that is not retryable."""
     message = f"Error from provider: {status} No"
     for error in (fail(500, {"error": {"message": message}}), error_from_event(message.encode())):
         assert type(error).__name__ == "ProviderAccountError"
@@ -216,14 +224,14 @@ def test_a_provider_that_refuses_the_gateway(status: int) -> None:
         "Image could not be fetched or decoded",
     ],
 )
-def test_an_unusable_image_by_its_words(message: str) -> None:
-    """2026-08 and providers have no type for it."""
+def test_an_unusable_image_by_its_message(message: str) -> None:
+    """An unusable image is recognized by its message if the error has no type."""
     assert type(fail(400, {"error": {"message": message}})).__name__ == "UnreadableInputImageError"
     assert type(fail(500, {"error": {"message": "Oh"}})).__name__ == "ServerError"
 
 
 def test_plain_text_and_html() -> None:
-    """Anything but JSON is quoted; a 404 hints at the base URL, a redirect at the real address."""
+    """A body that is not JSON is quoted, with a hint for a 404 and a redirect."""
     error = fail(404, b"404 Not Found")
     assert error.message == "The gateway answered 404: '404 Not Found'."
     assert "/v1" in error.hint
@@ -237,14 +245,14 @@ def test_plain_text_and_html() -> None:
 @pytest.mark.parametrize(
     "body", [b"[]", b"null", b'"no"', b"[" * 60_000, b"\xff\xfe", b'{"error":']
 )
-def test_a_body_that_is_no_object_is_quoted(body: bytes) -> None:
-    """For any body, the status still counts."""
+def test_a_body_that_is_not_an_object_keeps_its_status(body: bytes) -> None:
+    """A body that is not a JSON object raises the error of its status."""
     assert type(fail(401, body)).__name__ == "AuthenticationError"
 
 
 @pytest.mark.parametrize("body", [{}, {"error": {}}, {"error": None}, {"error": {"message": None}}])
-def test_an_error_that_says_nothing(body: object) -> None:
-    """There is a sentence all the same."""
+def test_an_error_without_a_message(body: object) -> None:
+    """An error without a message still gets a sentence."""
     error = fail(500, body)
     assert len(error.message) > 5
     assert error.message.endswith(".")
@@ -268,13 +276,15 @@ RETRY_AFTER = {
 
 @pytest.mark.parametrize(("value", "seconds"), RETRY_AFTER.items())
 def test_retry_after(value: str, seconds: float | None) -> None:
-    """Seconds, or a date beside the server's own clock; garbage names no time."""
+    """`Retry-After` is read as seconds, or as a date relative to the server's clock; others are
+    ignored.
+    """
     date = "Sun, 22 Nov 2026 01:00:00 GMT"
     assert fail(429, {}, retry_after=value, date=date).retry_after == seconds
 
 
 def test_a_retry_date_without_the_servers_clock_names_no_time() -> None:
-    """Our own clock is not read: it may be wrong."""
+    """A `Retry-After` date without a `Date` header is ignored, as the local clock may be wrong."""
     assert fail(429, {}, retry_after="Sun, 22 Nov 2026 01:00:30 GMT").retry_after is None
 
 
@@ -297,12 +307,12 @@ MIDSTREAM = [
 
 @pytest.mark.parametrize(("fields", "status"), MIDSTREAM)
 def test_the_status_of_an_error_in_mid_stream(fields: dict[str, Any], status: int) -> None:
-    """If the response was a 200 long before, the object's own words decide."""
+    """The status of an error in mid-stream is taken from its fields, and is 502 without any."""
     assert error_from_event(as_json({"error": {"message": "No", **fields}})).status == status
 
 
-def test_what_is_printed_is_safe_to_print() -> None:
-    """Escapes, other control characters, bidi overrides and lone surrogates are taken out."""
+def test_errors_are_safe_to_print() -> None:
+    """Control characters, bidi overrides and lone surrogates are removed from errors."""
     evil = "a\x1b]52;c;ZXZpbA==\x07b\x9b31mc\u202ed\u2066e\u200ff\u2028g\r\nh\ud800i\x00"
     error = fail(400, {"error": {"message": evil, "type": evil, "code": evil, "param": evil}})
     for words in (error.message, error.type, error.code, error.param):
@@ -310,7 +320,7 @@ def test_what_is_printed_is_safe_to_print() -> None:
 
 
 def test_a_long_message_is_cut() -> None:
-    """Nobody reads a novel in a traceback."""
+    """A long message is truncated."""
     error = fail(400, {"error": {"message": "x" * 50_000, "type": "y" * 50_000}})
     assert len(error.message) < 610
     assert len(error.type) < 610
@@ -321,12 +331,12 @@ def test_a_long_message_is_cut() -> None:
 
 
 def tree() -> list[type[EmbyError]]:
-    """Every class of the error tree."""
+    """Return every class of the error tree."""
     return [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, EmbyError)]
 
 
 def made(cls: type[EmbyError]) -> EmbyError:
-    """An error of that class with everything on it."""
+    """Return an error of this class with all attributes set."""
     fields: dict[str, Any] = {"hint": "Try again.", "request_id": "r-1"}
     if issubclass(cls, APIError):
         fields |= {"status": 429, "type": "t", "code": "c", "param": "p", "retry_after": 1.5}
@@ -340,7 +350,7 @@ def made(cls: type[EmbyError]) -> EmbyError:
     "clone", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy]
 )
 def test_errors_survive_pickling_and_copying(cls: type[EmbyError], clone: Any) -> None:
-    """Every attribute is kept, the partial reply and its image included."""
+    """Pickling and copying keep every attribute, including the partial reply and its image."""
     error = made(cls)
     twin = clone(error)
     assert type(twin) is cls
@@ -352,14 +362,14 @@ def test_errors_survive_pickling_and_copying(cls: type[EmbyError], clone: Any) -
 
 
 def test_a_changed_retryable_survives_pickling() -> None:
-    """The one attribute that is set on an error itself."""
+    """`is_retryable` set on an instance survives pickling."""
     error = EmbyConnectionError("It failed.")
     error.is_retryable = True
     assert pickle.loads(pickle.dumps(error)).is_retryable is True
 
 
-def test_the_drawn_tree_is_the_tree() -> None:
-    """The module's docstring draws every class below its parent, with its built-in base."""
+def test_the_documented_tree_is_correct() -> None:
+    """The tree in the module's docstring has every class with its parent and built-in base."""
     drawn: dict[str, tuple[str | None, str | None]] = {}
     path: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
@@ -377,7 +387,7 @@ def test_the_drawn_tree_is_the_tree() -> None:
 
 
 def test_every_message_in_the_sources_is_a_sentence() -> None:
-    """Each literal message of an error of ours ends with a full stop, hints too."""
+    """Each literal message and hint of our errors ends with a full stop or question mark."""
     names = {cls.__name__ for cls in tree()}
     for path in sources():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -391,6 +401,6 @@ def test_every_message_in_the_sources_is_a_sentence() -> None:
 
 
 def sources() -> list[Path]:
-    """The core's own."""
+    """Return the core's source files."""
     folder = Path(errors.__file__).parent
     return [*folder.glob("*.py"), *folder.glob("protocol/*.py")]

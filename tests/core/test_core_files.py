@@ -1,4 +1,4 @@
-"""Files: read within limits, and never anything but files; written whole, or swept away."""
+"""Files are read within limits, only if regular, and are written completely or removed."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ def _as_image_in_a_file(path: Path) -> object:
 
 
 def unix_socket(path: Path) -> None:
-    """A socket in the file system, by way of the folder: its path may be long."""
+    """Bind a socket in the folder itself, since the full path may be too long."""
     with socket.socket(socket.AF_UNIX) as server:
         here = Path.cwd()
         os.chdir(path.parent)
@@ -35,7 +35,7 @@ def unix_socket(path: Path) -> None:
 def test_what_is_not_a_file_is_not_opened(
     read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pipes, sockets, devices and folders are named for what they are, and nothing hangs."""
+    """Pipes, sockets, devices and folders are refused by kind, and nothing hangs."""
     os.mkfifo(tmp_path / "pipe.png")
     unix_socket(tmp_path / "socket.png")
     (tmp_path / "folder.png").mkdir()
@@ -56,7 +56,7 @@ def test_what_is_not_a_file_is_not_opened(
 def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A path that was a file when first checked is checked again when it is open."""
+    """A path is checked again after it is opened, so that a pipe in its place does not hang."""
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     status = path.stat()
@@ -71,7 +71,7 @@ def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
 def test_a_huge_file_is_refused_before_it_is_read(
     read: Callable[[Path], object], tmp_path: Path
 ) -> None:
-    """A gigabyte costs no memory; the message says how much it is and how much may be."""
+    """A file over the limit is refused without reading it, and the error has both sizes."""
     path = tmp_path / "a.png"
     with path.open("wb") as file:
         file.write(PNG)
@@ -90,7 +90,7 @@ def test_a_huge_file_is_refused_before_it_is_read(
 def test_a_file_that_grows_while_it_is_read_is_bounded(
     size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More than it claimed is read up to the limit and refused beyond; less is all there is."""
+    """A file larger than its reported size is read only up to the limit."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"0123456789")
     claimed = os.stat_result([*path.stat()[:6], size, *path.stat()[7:10]])
@@ -102,7 +102,7 @@ def test_a_file_that_grows_while_it_is_read_is_bounded(
 
 
 def test_an_image_in_a_file_is_measured_before_it_is_sent(tmp_path: Path) -> None:
-    """One over the limit of a request is refused without reading it."""
+    """An image file over the request limit is refused without reading it."""
     path = tmp_path / "a.png"
     with path.open("wb") as file:
         file.write(PNG)
@@ -119,7 +119,7 @@ def test_an_image_in_a_file_is_measured_before_it_is_sent(tmp_path: Path) -> Non
 
 
 def no_locks(*_: object) -> None:
-    """As a file system that has none."""
+    """Simulate a file system without locks."""
     raise OSError(errno.ENOTSUP, "no locks here")
 
 
@@ -127,7 +127,7 @@ def no_locks(*_: object) -> None:
 def test_without_locks_age_decides(
     age: int, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If a file system has no locks, a draft is stale a day after the last write to it."""
+    """Without locks, a temporary file is stale a day after its last write."""
     monkeypatch.setattr(files.fcntl, "flock", no_locks)
     path = tmp_path / ".emby-0123456789abcdef.part"
     path.touch()

@@ -1,4 +1,4 @@
-"""Images kept in a folder: decoded straight into files, whole or not at all."""
+"""Images decoded directly into files of a folder, completely or not at all."""
 
 import asyncio
 import errno
@@ -55,10 +55,10 @@ def _async(folder: Path) -> ChatReply:
 
 
 @pytest.mark.parametrize("ask", [_sync, _streamed, _async])
-def test_images_are_files_with_the_very_bytes(
+def test_images_are_files_with_the_same_bytes(
     ask: Callable[[Path], ChatReply], tmp_path: Path
 ) -> None:
-    """Each image is a file named by its digest, equal to the one that comes in memory."""
+    """Each image is a file named by its digest, equal to the one returned in memory."""
     with Emby(base_url="mock:") as emby:
         expected = emby.chat(PROMPT).images
     images = ask(tmp_path / "made").images
@@ -70,7 +70,7 @@ def test_images_are_files_with_the_very_bytes(
 
 
 def test_an_image_in_a_file_is_as_good_as_one_in_memory(tmp_path: Path) -> None:
-    """It has a size, a type, a hash; it is saved, shown, sent back, and says when it is gone."""
+    """An image in a file has the same properties as one in memory, and a deleted file raises."""
     (image, other) = _sync(tmp_path / "made").images
     same = Image.from_bytes(image.data)
     assert image == same
@@ -88,14 +88,14 @@ def test_an_image_in_a_file_is_as_good_as_one_in_memory(tmp_path: Path) -> None:
         _ = image.data
 
 
-def test_the_same_image_twice_is_one_file(tmp_path: Path) -> None:
-    """A second reply with the same bytes finds its file there and leaves nothing beside it."""
+def test_the_same_image_is_stored_once(tmp_path: Path) -> None:
+    """A second reply with the same bytes reuses the file and leaves no other."""
     assert _sync(tmp_path).images == _sync(tmp_path).images
     assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_another_file_under_the_name_is_left_alone(tmp_path: Path) -> None:
-    """What has the name of an image, and is not it, stays; the image comes in memory."""
+    """If another file has the image's name, that file is kept and the image stays in memory."""
     (first, _) = _sync(tmp_path).images
     assert first.path is not None
     first.path.write_bytes(b"mine")
@@ -104,8 +104,8 @@ def test_another_file_under_the_name_is_left_alone(tmp_path: Path) -> None:
     assert first.path.read_bytes() == b"mine"
 
 
-def broken_off(_: object) -> BackendResponse:
-    """A stream that ends in the middle of an image."""
+def truncated_image(_: object) -> BackendResponse:
+    """A stream that ends in mid-image."""
     head = b'data: {"choices":[{"index":0,"delta":{"images":[{"type":"image_url","image_url":'
     body = [head + b'{"url":"data:image/png;base64,iVBORw0KGgo', b"A" * 40_000]
     return BackendResponse(200, {"content-type": "text/event-stream"}, iter(body))
@@ -114,11 +114,11 @@ def broken_off(_: object) -> BackendResponse:
 class BrokenOff:
     @hookimpl
     def emby_backend(self, url: str) -> object:
-        return broken_off
+        return truncated_image
 
 
-def test_an_image_that_broke_off_leaves_no_file(tmp_path: Path) -> None:
-    """A stream that ends in mid-image raises, and the half of a file is gone."""
+def test_a_truncated_image_leaves_no_file(tmp_path: Path) -> None:
+    """A stream that ends in mid-image raises, and the partial file is removed."""
     with (
         Emby(base_url="x:", image_folder=tmp_path, plugins=[BrokenOff()]) as emby,
         pytest.raises(TruncatedReplyError),
@@ -129,8 +129,8 @@ def test_an_image_that_broke_off_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leaving_in_mid_image_leaves_no_file(tmp_path: Path) -> None:
-    """Who leaves the stream before the image has ended leaves nothing on the disk."""
+def test_a_discarded_image_leaves_no_file(tmp_path: Path) -> None:
+    """Discarding a sink in mid-image removes its file."""
     sink = FileSink(tmp_path)
     sink.write(b"half")
     assert len(list(tmp_path.iterdir())) == 1
@@ -138,8 +138,8 @@ def test_leaving_in_mid_image_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_loses_nothing(tmp_path: Path) -> None:
-    """If no folder can be made, the images come in memory."""
+def test_without_a_folder_images_stay_in_memory(tmp_path: Path) -> None:
+    """If the folder can't be created, the images are returned in memory."""
     (tmp_path / "file").touch()
     images = _sync(tmp_path / "file" / "below").images
     assert [image.path for image in images] == [None, None]
@@ -151,7 +151,7 @@ ROOM = 10_000
 
 
 class Disk(io.FileIO):
-    """A file on a disk with room for so many bytes, which takes a part before it fails."""
+    """A file on a disk that fills up and writes a part of the data before it fails."""
 
     room = ROOM
     error = errno.ENOSPC
@@ -164,7 +164,7 @@ class Disk(io.FileIO):
 
 
 class UnclosableDisk(Disk):
-    """A disk that fails when a file is closed, having room for all of it."""
+    """A disk that fails when a file is closed, although it has room for all of it."""
 
     room = len(PNG)
 
@@ -176,14 +176,14 @@ class UnclosableDisk(Disk):
 
 
 class UnreadableDisk(Disk):
-    """A disk that neither takes all nor gives back what it took."""
+    """A disk that neither takes all data nor returns the data it took."""
 
     def read(self, size: int | None = -1) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def failing(error: int) -> Callable[..., Any]:
-    """A function of `os` that fails."""
+    """Return a function like those of `os` that fails with this error."""
 
     def fail(path: object, *_: object, **__: object) -> Any:
         raise OSError(error, os.strerror(error), path)
@@ -195,13 +195,13 @@ ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errn
 
 
 def write_fails(patch: pytest.MonkeyPatch, error: int) -> None:
-    """The disk is full in mid-image."""
+    """The disk becomes full in mid-image."""
     patch.setattr(Disk, "error", error)
     patch.setattr(os, "fdopen", lambda fd, mode, **_: Disk(fd, "w+"))
 
 
 def link_fails(patch: pytest.MonkeyPatch, error: int) -> None:
-    """Neither a link nor a claim of the name can be made."""
+    """Neither a link nor an empty file of the final name can be created."""
     real = os.open
     patch.setattr(os, "link", failing(error))
     patch.setattr(
@@ -214,7 +214,7 @@ def link_fails(patch: pytest.MonkeyPatch, error: int) -> None:
 
 
 def move_fails(patch: pytest.MonkeyPatch, error: int) -> None:
-    """Links are not available, and the draft can't be moved over the name that was claimed."""
+    """Links are not available, and the temporary file can't be moved to its final name."""
     patch.setattr(os, "link", failing(errno.EPERM))
     patch.setattr(Path, "replace", failing(error))
 
@@ -231,14 +231,14 @@ POINTS: dict[str, Callable[[pytest.MonkeyPatch, int], None]] = {
 
 @pytest.mark.parametrize("error", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("point", POINTS)
-def test_no_failure_of_the_disk_loses_an_image(
+def test_a_disk_error_loses_no_image(
     point: str,
     error: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Any failure, at any piece: the bytes are in the image, and the log has the reason."""
+    """Any disk error at any point leaves the image in memory, and the log has the reason."""
     POINTS[point](monkeypatch, error)
     for size in (1, 100, 8191, 8192, 65536):
         caplog.clear()
@@ -259,7 +259,7 @@ def test_no_failure_of_the_disk_loses_an_image(
 def test_a_disk_may_fill_up_at_any_byte(
     room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write that takes a part and fails with the rest leaves no gap and nothing twice."""
+    """A disk that fills up at any byte, after a partial write, loses and repeats no data."""
     write_fails(monkeypatch, errno.ENOSPC)
     monkeypatch.setattr(Disk, "room", room)
     for size in (7, 8192, len(PNG)):
@@ -272,10 +272,10 @@ def test_a_disk_may_fill_up_at_any_byte(
 
 
 @pytest.mark.parametrize("name", ["unlink", "close"])
-def test_what_fails_after_the_image_has_its_name_costs_nothing(
+def test_a_failed_cleanup_keeps_the_image(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A draft that can't be closed or removed is swept another day; the image is there."""
+    """A temporary file that can't be closed or removed does not affect the saved image."""
     if name == "unlink":
         monkeypatch.setattr(Path, "unlink", failing(errno.EROFS))
     else:
@@ -288,10 +288,10 @@ def test_what_fails_after_the_image_has_its_name_costs_nothing(
     assert image.path.read_bytes() == PNG
 
 
-def test_a_disk_that_gives_nothing_back_is_a_typed_error(
+def test_an_unreadable_disk_is_a_typed_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If bytes are lost for good, the error tells so, and what failed; it is not a `ValueError`."""
+    """Data that can't be read back raises an EmbyError with both reasons."""
     monkeypatch.setattr(os, "fdopen", lambda fd, mode, **_: UnreadableDisk(fd, "w+"))
     sink = FileSink(tmp_path)
     with pytest.raises(EmbyError, match=r"No space left.*can't be read back.*Input/output") as lost:
@@ -317,7 +317,7 @@ for mode in MODES:
 
 
 def test_a_full_disk_through_the_client(tmp_path: Path) -> None:
-    """A real limit of the system: each reply has its images, and standard error says why."""
+    """With a real size limit of the system, replies keep their images and stderr has the reason."""
     command = [sys.executable, "-c", FULL, str(tmp_path / "made"), PROMPT]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -342,14 +342,14 @@ sys.stdin.read()
 
 
 def half(folder: Path, then: str) -> "subprocess.Popen[str]":
-    """A process in the middle of an image."""
+    """Start a process that is in the middle of an image."""
     command = [sys.executable, "-c", HALF, str(folder), then]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
 
-def test_drafts_of_killed_processes_are_swept(tmp_path: Path) -> None:
-    """The next client removes them; drafts of living processes and others' files stay."""
+def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    """The next client removes temporary files of killed processes, and no other files."""
     with half(tmp_path, "dies") as killed:
         assert killed.wait(20) == -signal.SIGKILL
     (stale,) = tmp_path.iterdir()
@@ -371,10 +371,10 @@ def test_drafts_of_killed_processes_are_swept(tmp_path: Path) -> None:
         living.communicate("")
 
 
-def test_a_draft_swept_as_it_was_made_is_made_again(
+def test_a_temporary_file_removed_early_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process may come between the making of a draft and its lock."""
+    """A temporary file removed by another process before it is locked is created again."""
     real, times = files.fcntl.flock, iter([True, False])
 
     def swept_first(file: Any, how: int) -> None:
@@ -390,7 +390,7 @@ def test_a_draft_swept_as_it_was_made_is_made_again(
 
 
 def test_an_image_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The digest is computed as the image arrives; naming, noting and comparing reuse it."""
+    """The digest is computed while the image arrives, and is reused afterwards."""
     sink = FileSink(tmp_path)
     sink.write(PNG)
     image = sink.finish().with_provenance(Provenance("m", "p"))
@@ -403,7 +403,7 @@ def test_an_image_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_errors_carry_images_in_files(tmp_path: Path) -> None:
-    """The images of a reply that broke off later are files too, and in `error.partial`."""
+    """The images in `error.partial` are files too."""
     whole = Emby(base_url="mock:").chat(PROMPT)
 
     def then_nothing(_: object) -> BackendResponse:

@@ -1,4 +1,4 @@
-"""Either HTTP library: a client of httpx or httpx2 that the user made works alike."""
+"""Clients of httpx and httpx2 that the user passes work alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,12 +31,12 @@ Handler = Callable[[Any], Any]
 
 @pytest.fixture(params=LIBRARIES, ids=lambda library: library.__name__)
 def library(request: pytest.FixtureRequest) -> Any:
-    """Each library in turn, whichever of them the package itself prefers."""
+    """Each HTTP library, regardless of the one that the package prefers."""
     return request.param
 
 
 async def ask(library: Any, handler: Handler, *, stream: bool, is_async: bool) -> str:
-    """Return the text of a reply, through a client of that library with a handler as network."""
+    """Return the text of a reply, using this library's client with a handler as its network."""
     settings: dict[str, Any] = {"api_key": "a-key-of-tests", "base_url": "https://emby.test/v1"}
     settings["max_retries"] = 0
     network = library.MockTransport(handler)
@@ -70,7 +70,7 @@ WAYS = pytest.mark.parametrize(
 async def test_a_given_client_of_either_library_sends_the_call(
     library: Any, stream: bool, is_async: bool
 ) -> None:
-    """The request goes through the client that was given, with the key, and the reply is read."""
+    """A given client of either library sends the request with the key, and the reply is read."""
     sent: list[Any] = []
 
     def answer(request: Any) -> Any:
@@ -104,7 +104,7 @@ async def test_exceptions_of_either_library_become_ours(
     stream: bool,
     is_async: bool,
 ) -> None:
-    """The library that raised an exception is the one that interprets it."""
+    """Exceptions of the library in use become the adapter's errors."""
 
     def fail(request: Any) -> Any:
         raise getattr(library, name)("broken", request=request)
@@ -118,7 +118,7 @@ async def test_exceptions_of_either_library_become_ours(
 async def test_a_cut_body_of_either_library_is_a_truncated_reply(
     library: Any, stream: bool, is_async: bool
 ) -> None:
-    """So is what the library raises while the body is read, and an error status stays its own."""
+    """A body cut by the library's own exception is truncated, and a status keeps its own error."""
 
     class Cut(library.SyncByteStream, library.AsyncByteStream):  # type: ignore[misc,name-defined]
         def __iter__(self) -> Any:
@@ -142,21 +142,21 @@ async def test_a_cut_body_of_either_library_is_a_truncated_reply(
 
 
 @pytest.mark.parametrize("client", [httpx.AsyncClient(), httpx2.AsyncClient(), "no client"])
-def test_what_is_not_a_client_of_the_right_kind_is_refused(client: Any) -> None:
-    """At once and by name; it used to fail in the middle of a call, with an error of Python's."""
+def test_a_client_of_the_wrong_kind_is_refused(client: Any) -> None:
+    """Passing anything but a sync client raises a ConfigurationError on creation."""
     with pytest.raises(ConfigurationError, match=r"Expected an httpx\.Client or an httpx2\.Client"):
         Emby(base_url="http://localhost:1/v1", http_client=client)
 
 
 @pytest.mark.parametrize("client", [httpx.Client(), httpx2.Client(), object()])
 def test_an_async_client_takes_async_clients_only(client: Any) -> None:
-    """The same, the other way around."""
+    """Passing anything but an async client to AsyncEmby raises a ConfigurationError on creation."""
     with pytest.raises(ConfigurationError, match=r"Expected an httpx\.AsyncClient or an httpx2"):
         AsyncEmby(base_url="http://localhost:1/v1", http_client=client)
 
 
-async def test_a_lost_connection_is_not_paid_twice(library: Any) -> None:
-    """Transports on other libraries report it as a failure to connect (httpx-aiohttp 0.2 does)."""
+async def test_a_lost_connection_is_not_retried(library: Any) -> None:
+    """A lost connection that a transport reports as a failure to connect is not retried."""
     requests = []
 
     def gateway(request: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every image of a reply arrives once, exact and in order, wherever the network cuts the bytes."""
+"""Every image of a reply arrives once, unchanged and in order, however the network splits it."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -14,22 +14,22 @@ from emby_plugins._protocol.reader import ReplyReader
 
 
 def images(count: int, size: int) -> list[bytes]:
-    """So many different images of that many bytes, or a few more: every padding of base64."""
+    """Return this many different images of about this size, with every padding of base64."""
     return [bytes([65 + n]) * (size + n % 3) for n in range(count)]
 
 
 def one_per_event(data: list[bytes]) -> bytes:
-    """The documented order: a chunk for each image."""
+    """The documented order: one chunk per image."""
     return sse(chunk("Here:"), *(chunk(None, image) for image in data), FINISH)
 
 
 def several_per_event(data: list[bytes]) -> bytes:
-    """The first image in one chunk, all the others together in the next."""
+    """The first image in one chunk, all others in the next."""
     return sse(chunk("Here:", data[0]), chunk(None, *data[1:]), FINISH)
 
 
 def in_parts(data: list[bytes]) -> bytes:
-    """In content parts, streamed, two in a chunk."""
+    """Streamed content parts, two per chunk."""
     pairs = [data[at : at + 2] for at in range(0, len(data), 2)]
     deltas: list[Any] = [{"content": [image_item(image) for image in pair]} for pair in pairs]
     deltas.insert(0, {"content": [{"type": "text", "text": "Here:"}]})
@@ -37,7 +37,7 @@ def in_parts(data: list[bytes]) -> bytes:
 
 
 def whole(data: list[bytes]) -> bytes:
-    """Not streamed: all in one body."""
+    """A single body, not streamed."""
     return as_json(message(content="Here:", images=[image_item(image) for image in data]))
 
 
@@ -50,7 +50,7 @@ LAYOUTS = {
 
 
 def read(body: bytes, cuts: Iterable[int], headers: dict[str, str]) -> ChatReply:
-    """The reply that comes of a body cut there."""
+    """Read a body cut at these positions."""
     reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
     with reader.error_context():
         for start, end in pairwise([0, *cuts, len(body)]):
@@ -61,7 +61,7 @@ def read(body: bytes, cuts: Iterable[int], headers: dict[str, str]) -> ChatReply
 
 
 def check(body: bytes, cuts: Iterable[int], headers: dict[str, str], data: list[bytes]) -> None:
-    """Fail unless that reply has the text and exactly those images."""
+    """Check that the reply has the text and exactly these images."""
     reply = read(body, cuts, headers)
     assert [image.content for image in reply.images] == data, cuts
     assert reply.text == "Here:"
@@ -69,8 +69,8 @@ def check(body: bytes, cuts: Iterable[int], headers: dict[str, str], data: list[
 
 @pytest.mark.parametrize("count", range(1, 6))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_one_cut_anywhere_swaps_and_loses_no_image(layout: str, count: int) -> None:
-    """One cut, at every position of the body: each image once, exact and in order."""
+def test_one_cut_anywhere_keeps_every_image(layout: str, count: int) -> None:
+    """A body cut at any position gives each image once, unchanged and in order."""
     make, headers = LAYOUTS[layout]
     data = images(count, 20)
     body = make(data)
@@ -79,8 +79,8 @@ def test_one_cut_anywhere_swaps_and_loses_no_image(layout: str, count: int) -> N
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_two_cuts_anywhere_swap_and_lose_no_image(layout: str) -> None:
-    """Two cuts, at every pair of positions of a grid: as with one."""
+def test_two_cuts_anywhere_keep_every_image(layout: str) -> None:
+    """A body cut at any two positions of a grid gives each image once, unchanged and in order."""
     make, headers = LAYOUTS[layout]
     data = images(4, 20)
     body = make(data)
@@ -89,7 +89,7 @@ def test_two_cuts_anywhere_swap_and_lose_no_image(layout: str) -> None:
 
 
 def edges(body: bytes) -> Iterator[int]:
-    """The positions at which something begins or ends: quotes, commas, braces, line breaks."""
+    """Yield the positions before and after quotes, commas, braces and line breaks."""
     for position, byte in enumerate(body):
         if byte in b'",{}\n':
             yield from (position, position + 1)
@@ -98,7 +98,7 @@ def edges(body: bytes) -> Iterator[int]:
 @pytest.mark.parametrize("size", [300, 10_000, 40_000, 70_000])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_large_images_cut_by_the_network_are_kept(layout: str, size: int) -> None:
-    """Three large images: reads of a fixed size at any offset, and cuts at every joint."""
+    """Large images survive reads of a fixed size at any offset, and cuts at every delimiter."""
     make, headers = LAYOUTS[layout]
     data = images(3, size)
     body = make(data)
@@ -110,8 +110,8 @@ def test_large_images_cut_by_the_network_are_kept(layout: str, size: int) -> Non
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_reply_cut_short_keeps_every_image_that_was_whole(layout: str) -> None:
-    """Ending anywhere, the error has the images whose closing quote had arrived, and no other."""
+def test_a_truncated_reply_keeps_every_complete_image(layout: str) -> None:
+    """A body that ends anywhere gives exactly the images that arrived completely."""
     make, headers = LAYOUTS[layout]
     data = images(3, 20)
     body = make(data)
@@ -125,7 +125,7 @@ def test_a_reply_cut_short_keeps_every_image_that_was_whole(layout: str) -> None
 
 
 def starts(body: bytes) -> Iterator[int]:
-    """The positions of the data URLs."""
+    """Yield the positions of the data URLs."""
     at = body.find(b"data:image")
     while at >= 0:
         yield at

@@ -1,4 +1,4 @@
-"""The image decoder gives the same reply as the plain path, for everything it decodes."""
+"""The image decoder gives the same replies as parsing the plain JSON."""
 
 import json
 from itertools import pairwise
@@ -17,7 +17,7 @@ PNG += "rkJggg=="
 
 
 class _Straight(ImageDecoder):
-    """Draws nothing: the plain path."""
+    """Decodes nothing, so that the plain JSON is parsed."""
 
     def feed(self, chunk: bytes) -> bytes:
         return chunk
@@ -31,7 +31,7 @@ class _AsText(ImageDecoder):
 
 
 def outcome(body: bytes, cuts: list[int], kind: str, decoder: type[ImageDecoder]) -> object:
-    """What comes of a body in pieces: the reply, or the kind of error and what had arrived."""
+    """Read a body in pieces: return the reply, or the error's class and the partial reply."""
     original = reading.ImageDecoder
     reading.ImageDecoder = decoder  # type: ignore[misc]
     try:
@@ -52,19 +52,19 @@ def outcome(body: bytes, cuts: list[int], kind: str, decoder: type[ImageDecoder]
 
 
 def image(url: str) -> dict[str, object]:
-    """An entry of `images`."""
+    """Return an entry of `images`."""
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def whole(*urls: str, text: str = "Here", escape: bool = False) -> bytes:
-    """An unstreamed reply with these images."""
+    """Return a reply with these images, not streamed."""
     message = {"role": "assistant", "content": text, "images": [image(url) for url in urls]}
     body = json.dumps({"choices": [{"finish_reason": "stop", "message": message}]})
     return (body.replace("/", "\\/") if escape else body).encode()
 
 
 def stream(*urls: str, text: str = "Here") -> bytes:
-    """The same, streamed, one chunk per image."""
+    """Return a streamed reply with these images, one per chunk."""
     deltas: list[dict[str, object]] = [{"content": text}, *({"images": [image(u)]} for u in urls)]
     frames = [{"choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     frames.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
@@ -98,7 +98,9 @@ TEXTS = [
 @pytest.mark.parametrize("name", URLS)
 @pytest.mark.parametrize("escape", [False, True], ids=["", "escaped"])
 def test_every_split_of_a_reply_is_as_the_plain_path(name: str, text: str, escape: bool) -> None:
-    """Wherever an unstreamed body is cut in two, decoding changes neither reply nor error."""
+    """Decoding gives the same reply or error as parsing, for any cut of a body that is not
+    streamed.
+    """
     body = whole(URLS[name], URLS["plain"], text=text, escape=escape)
     expected = outcome(body, [], "application/json", _Straight)
     for cut in range(0, len(body), 3):
@@ -107,7 +109,7 @@ def test_every_split_of_a_reply_is_as_the_plain_path(name: str, text: str, escap
 
 @pytest.mark.parametrize("name", URLS)
 def test_every_split_of_a_stream_is_as_the_plain_path(name: str) -> None:
-    """Wherever a stream is cut, decoding changes neither reply nor error."""
+    """Decoding gives the same reply or error as parsing, for any cut of a stream."""
     body = stream(URLS["plain"], URLS[name])
     expected = outcome(body, [], "text/event-stream", _Straight)
     for cut in range(0, len(body), 3):
@@ -125,7 +127,7 @@ def test_every_split_of_a_stream_is_as_the_plain_path(name: str) -> None:
 def test_any_reply_in_any_pieces_is_as_the_plain_path(
     names: list[str], text: str, cuts: list[int], end: int | None, streamed: bool
 ) -> None:
-    """Any images, any text, any pieces, broken off anywhere: always what the plain path says."""
+    """Decoding gives the same result as parsing, for any images, text, pieces and truncation."""
     urls = [URLS[name] for name in names]
     body = stream(*urls, text=text) if streamed else whole(*urls, text=text)
     body = body if end is None else body[: end % (len(body) + 1)]
