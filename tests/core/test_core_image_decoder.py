@@ -135,8 +135,8 @@ def test_any_reply_in_any_pieces_is_as_the_plain_path(
     assert outcome(body, cuts, kind, ImageDecoder) == outcome(body, [], kind, _Straight)
 
 
-def test_the_body_stays_small_whatever_the_image_weighs() -> None:
-    """Of a body with an image of 3 MB hardly 300 bytes are left to parse."""
+def test_the_parsed_body_stays_small() -> None:
+    """Of a body with an image of 3 MB, less than 300 bytes are left to parse."""
     body = whole("data:image/png;base64," + "AAAA" * 1_000_000)
     decoder = ImageDecoder(Limits())
     rest = b"".join(decoder.feed(body[i : i + 65536]) for i in range(0, len(body), 65536))
@@ -151,7 +151,7 @@ def test_the_body_stays_small_whatever_the_image_weighs() -> None:
 
 
 def test_placeholders_can_be_turned_back_into_base64() -> None:
-    """If JSON with an image is text to the caller, the image is put back as it came."""
+    """Placeholders in the JSON can be replaced by the original base64, if the JSON is just text."""
     body = whole(URLS["plain"], URLS["plain"])
     decoder = ImageDecoder(Limits())
     rest = decoder.feed(body)
@@ -160,7 +160,7 @@ def test_placeholders_can_be_turned_back_into_base64() -> None:
 
 
 def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:
-    """The limit holds before the image has ended; what came before it can be read first."""
+    """An image over the limit is refused before it has arrived completely."""
     decoder = ImageDecoder(Limits(image=1000))
     decoder.feed(b'{"image_url":{"url":"data:image/png;base64,')
     assert decoder.feed(b"AAAA" * 300) == b""
@@ -170,15 +170,15 @@ def test_an_image_over_its_limit_is_refused_while_it_arrives() -> None:
 
 
 def test_an_empty_read_changes_nothing() -> None:
-    """Padding ends an image, also when no bytes come behind it at first."""
+    """An empty read after the padding does not change the result."""
     decoder = ImageDecoder(Limits())
     pieces = (b'{"image_url":{"url":"data:image/png;base64,AA==', b"", b'AAAA"}}')
     assert b"".join(map(decoder.feed, pieces)) == b"".join(pieces)
     assert decoder.take_all() == []
 
 
-def test_hundreds_of_images_in_one_read_are_no_deeper_than_one() -> None:
-    """Images that come together are decoded one after the other, not one inside the other."""
+def test_thousands_of_images_in_one_read_need_no_recursion() -> None:
+    """Thousands of images in one read are decoded one after another, without recursion."""
     decoder = ImageDecoder(Limits(images=3000))
     assert len(decoder.feed(whole(*[URLS["plain"]] * 2000))) < 200_000
     assert len(decoder.take_all()) == 2000

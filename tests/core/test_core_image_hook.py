@@ -1,4 +1,4 @@
-"""`emby_image_received`: each image once it is complete, and nothing a plugin does harms it."""
+"""`emby_image_received`: called once for each complete image, and isolated from faulty plugins."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ PROMPT = "Generate an image of a puppy"
 
 
 class Collector:
-    """Keeps what it is given."""
+    """Keeps the images and replies that it receives."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[Image, ChatReply]] = []
@@ -33,7 +33,7 @@ class Collector:
 
 
 class Broken:
-    """A faulty plugin."""
+    """A plugin that raises."""
 
     @hookimpl
     def emby_image_received(self, image: Image) -> None:
@@ -41,7 +41,7 @@ class Broken:
 
 
 def ran(kind: str, *plugins: object, **settings: Any) -> ChatReply:
-    """A reply with an image."""
+    """Return a reply with an image."""
     settings = {"base_url": "mock:", "plugins": plugins, **settings}
 
     async def run() -> ChatReply:
@@ -55,8 +55,8 @@ def ran(kind: str, *plugins: object, **settings: Any) -> ChatReply:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_an_image_is_handed_over_once(kind: str, tmp_path: Path) -> None:
-    """With its reply, and already in its file."""
+def test_an_image_is_received_once(kind: str, tmp_path: Path) -> None:
+    """A plugin receives each image once, with its reply, when the file is complete."""
     collector = Collector()
     reply = ran(kind, collector, image_folder=tmp_path)
     ((image, of),) = collector.seen
@@ -67,8 +67,10 @@ def test_an_image_is_handed_over_once(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_faulty_plugin_costs_only_itself(kind: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A warning names it; the image and the other plugins are not affected."""
+def test_a_faulty_plugin_affects_nothing_else(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A plugin that raises is named in a warning and affects neither the image nor other
+    plugins.
+    """
     collector = Collector()
     reply = ran(kind, collector, Broken())
     assert reply.image == collector.seen[0][0]
@@ -76,8 +78,8 @@ def test_a_faulty_plugin_costs_only_itself(kind: str, caplog: pytest.LogCaptureF
     assert "emby_image_received of the plugin 'Broken'" in record.getMessage()
 
 
-def test_an_image_before_an_error_counts() -> None:
-    """It is paid for; the error follows."""
+def test_an_image_before_an_error_is_received() -> None:
+    """A plugin receives an image that arrived before an error."""
     collector = Collector()
     backend = MockBackend(faults=[Fault(no_finish=True, no_done=True)])
     with activate(backend), pytest.raises(EmbyError) as caught:  # noqa: SIM117
@@ -88,7 +90,7 @@ def test_an_image_before_an_error_counts() -> None:
 
 
 def test_sidecars(tmp_path: Path) -> None:
-    """The origin of an image, beside its file; nothing for an image in memory."""
+    """`ImageSidecars` writes the provenance beside an image file, and nothing for one in memory."""
     image = ran("sync", ImageSidecars(), image_folder=tmp_path).image
     assert image.path
     facts = json.loads(Path(f"{image.path}.json").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""`Image`: every way in, every way out, and what it refuses."""
+"""`Image`: how it is created, saved and shown, and what it refuses."""
 
 import base64
 import copy
@@ -28,12 +28,12 @@ PHOTOS = {
 }
 
 
-# ---- ways in
+# ---- creation
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_a_real_photograph_is_what_it_is(name: str) -> None:
-    """Bytes, type, suffix, size and pixels of real files, read off the bytes."""
+def test_a_real_photograph_has_its_properties(name: str) -> None:
+    """An image has the exact bytes, type, suffix, size and pixels of its file."""
     path = photo(name)
     image = Image.from_path(path)
     assert image.data == path.read_bytes()
@@ -45,8 +45,8 @@ def test_a_real_photograph_is_what_it_is(name: str) -> None:
     assert Image.from_data_url(image.data_url) == image
 
 
-def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
-    """A JPEG called .png is a JPEG."""
+def test_the_file_name_does_not_matter(tmp_path: Path) -> None:
+    """The media type is detected from the bytes, not from the file name."""
     path = tmp_path / "a.png"
     path.write_bytes(picture(format="JPEG"))
     assert Image.from_path(path).media_type == "image/jpeg"
@@ -54,7 +54,7 @@ def test_the_name_of_a_file_says_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_bytes_of_every_accepted_format(format: str) -> None:  # noqa: A002
-    """From bytes, a bytearray or a view; the very bytes are kept."""
+    """`from_bytes` keeps the bytes of each accepted format, given as bytes, bytearray or view."""
     data = picture(format=format)
     for given in (data, bytearray(data), memoryview(data)):
         image = Image.from_bytes(given)
@@ -66,14 +66,14 @@ def test_bytes_of_every_accepted_format(format: str) -> None:  # noqa: A002
 def test_a_path_may_be_text_and_begin_at_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`~` is the user's folder."""
+    """A path may be a string, and `~` is expanded to the user's home."""
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.png").write_bytes(PNG)
     assert Image.from_path("~/a.png").data == PNG
 
 
-def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
-    """Missing, empty, a folder, text under an image's name: one sentence says which and why."""
+def test_files_that_are_not_images_are_refused(tmp_path: Path) -> None:
+    """Missing, empty or non-image files are refused with their path and the reason."""
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "text.png").write_text("Dear diary")
     (tmp_path / "page.jpg").write_text("<html>")
@@ -87,7 +87,7 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
         "page.jpg": "Not a supported image",
         "drawing.png": "Not a supported image",
         "print.png": "Not a supported image",
-        "a\0b": "null",  # its words change with Python
+        "a\0b": "null",  # the message varies with the Python version
     }.items():
         with pytest.raises(InvalidImageError) as caught:
             Image.from_path(tmp_path / name)
@@ -97,14 +97,14 @@ def test_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_home_that_does_not_exist_is_a_typed_error() -> None:
-    """A user nobody knows has no folder."""
+    """A path in the home of an unknown user raises InvalidImageError."""
     with pytest.raises(InvalidImageError, match="can't be read"):
         Image.from_path("~nobody-of-that-name/a.png")
 
 
 @pytest.mark.parametrize("data", [b"", b"BM", b"text", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x18ftypmp42"])
-def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
-    """Sound, film and text are named by their first bytes; nothing is guessed."""
+def test_bytes_that_are_not_an_image_are_refused(data: bytes) -> None:
+    """Bytes that are not an image, such as audio, video or text, are refused."""
     with pytest.raises(
         InvalidImageError, match=r"Not a supported image: these bytes|No data in these bytes"
     ):
@@ -112,8 +112,8 @@ def test_bytes_that_are_no_image_are_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://example.com/a.png", "HTTPS://E.com", "http://[::1]/a"])
-def test_an_address_is_kept_and_never_fetched(url: str) -> None:
-    """It has no bytes, type or size here, and says so. Nothing is connected to."""
+def test_a_url_is_kept_and_never_fetched(url: str) -> None:
+    """A URL is never fetched, and asking for its bytes, size or hash raises an error."""
     image = Image.from_url(url)
     assert (image.url, image.media_type, image.content) == (url, None, None)
     for ask in ("data", "size", "sha256", "data_url", "suffix"):
@@ -140,14 +140,14 @@ def test_an_address_is_kept_and_never_fetched(url: str) -> None:
         " ",
     ],
 )
-def test_other_addresses_are_refused(url: str) -> None:
-    """Only http and https, with a host; the error shows the way to the other constructors."""
+def test_other_urls_are_refused(url: str) -> None:
+    """URLs other than http and https with a host are refused, with a hint on other constructors."""
     with pytest.raises(InvalidImageError, match=r"Invalid image URL.*from_path\(\)"):
         Image.from_url(url)
 
 
-def test_a_long_address_is_shown_in_short() -> None:
-    """No error and no repr prints a novel."""
+def test_a_long_url_is_shortened() -> None:
+    """A long URL is shortened in the repr and in errors."""
     long = "https://example.com/" + "x" * 10_000
     assert len(repr(Image.from_url(long))) < 120
     with pytest.raises(InvalidImageError) as caught:
@@ -167,7 +167,7 @@ GOOD_URLS = {
 
 @pytest.mark.parametrize("url", GOOD_URLS.values(), ids=GOOD_URLS)
 def test_every_spelling_of_a_data_url(url: str) -> None:
-    """Parameters, capitals, line breaks and a wrong type change no byte."""
+    """Parameters, capitals, line breaks and a wrong type in a data URL change no byte."""
     image = Image.from_data_url(url)
     assert (image.data, image.media_type) == (PNG, "image/png")
 
@@ -194,7 +194,7 @@ BROKEN_URLS = {
 
 @pytest.mark.parametrize("url", BROKEN_URLS.values(), ids=BROKEN_URLS)
 def test_broken_data_urls_are_refused(url: str) -> None:
-    """Base64 is decoded strictly, as lax decoding makes other bytes of it; errors stay short."""
+    """Invalid base64 and other malformed data URLs are refused with a short error."""
     with pytest.raises(InvalidImageError) as caught:
         Image.from_data_url(url)
     assert len(str(caught.value)) < 250
@@ -225,7 +225,7 @@ MODES = (
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "png"])
 @pytest.mark.parametrize("mode", MODES)
 def test_every_mode_of_pillow_in_every_format(mode: str, format: str) -> None:  # noqa: A002
-    """A photograph in any mode becomes an image that opens again, of the same size."""
+    """A photograph in any mode of Pillow becomes an image of the same size that can be opened."""
     with PIL.Image.open(photo("chelsea.png")) as cat:
         small = cat.resize((24, 16))
     made = _as_mode(small.convert("RGB"), mode)
@@ -233,7 +233,7 @@ def test_every_mode_of_pillow_in_every_format(mode: str, format: str) -> None:  
     assert image.media_type == f"image/{format.lower()}"
     again = image.to_pil()
     assert again.size == (24, 16)
-    # Pillow's own conversion makes all white what has sixteen bits.
+    # Pillow's own conversion turns 16-bit images white.
     again = again if again.mode == "I;16" else again.convert("L")
     darkest, brightest = again.getextrema()
     assert brightest - darkest > 50
@@ -257,7 +257,7 @@ def _as_mode(made: PIL.Image.Image, mode: str) -> PIL.Image.Image:
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "PA"])
 def test_transparency_is_kept_where_it_can_be(mode: str, format: str) -> None:  # noqa: A002
-    """Half of the picture is transparent, before and after."""
+    """Transparency is kept in the formats that support it."""
     made = PIL.Image.new("RGBA", (8, 8), (200, 10, 10, 255))
     made.paste((0, 0, 0, 0), (0, 0, 4, 8))
     if mode != "RGBA":
@@ -274,7 +274,7 @@ def _with_palette(made: PIL.Image.Image) -> PIL.Image.Image:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_sixteen_bits_do_not_turn_white(format: str) -> None:  # noqa: A002
-    """A mid-grey of 16 bits is mid-grey in eight."""
+    """A medium gray of 16 bits is a medium gray in every format."""
     grey = PIL.Image.new("I;16", (8, 8), 0x8000)
     made = Image.from_pil(grey, format).to_pil()
     value = (
@@ -285,27 +285,29 @@ def test_sixteen_bits_do_not_turn_white(format: str) -> None:  # noqa: A002
 
 
 def test_sixteen_bits_stay_sixteen_in_png() -> None:
-    """PNG holds them, so nothing is lost, for either of Pillow's modes."""
+    """PNG keeps 16-bit pixels exactly, in either of Pillow's modes."""
     for mode in ("I;16", "I"):
         made = Image.from_pil(PIL.Image.new(mode, (1, 1), 12_345)).to_pil()
         assert made.getpixel((0, 0)) == 12_345
 
 
 @pytest.mark.parametrize("format", ["BMP", "TIFF", "EPS", "", "jpg"])
-def test_pillow_writes_only_what_emby_takes(format: str) -> None:  # noqa: A002
-    """Other formats are refused, with the four that are taken."""
+def test_pillow_writes_only_accepted_formats(format: str) -> None:  # noqa: A002
+    """Formats that Emby does not accept are refused, and the error lists those it accepts."""
     with pytest.raises(InvalidImageError, match="PNG, JPEG, WEBP or GIF"):
         Image.from_pil(PIL.Image.new("RGB", (1, 1)), format)
 
 
 def test_what_pillow_can_not_write_is_a_typed_error() -> None:
-    """A JPEG is at most 65,535 pixels wide."""
+    """An image that Pillow can't encode, such as a JPEG of 70,000 pixels, raises
+    InvalidImageError.
+    """
     with pytest.raises(InvalidImageError, match="Pillow can't encode the image"):
         Image.from_pil(PIL.Image.new("L", (70_000, 1)), "JPEG")
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A tiny PNG whose header claims that size."""
+    """Return a tiny PNG whose header claims this size."""
 
     def part(kind: bytes, data: bytes) -> bytes:
         check = zlib.crc32(kind + data)
@@ -318,7 +320,7 @@ def png_of(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("side", [8_001, 12_000, 20_000, 2_000_000_000])
 def test_a_pixel_bomb_is_refused_by_its_header(side: int) -> None:
-    """No pixel is touched, no warning is raised; sending and saving it does us no harm."""
+    """An image with too many pixels is refused based on its header, without decoding it."""
     image = Image.from_bytes(png_of(side, side))
     with pytest.raises(InvalidImageError):
         image.to_pil()
@@ -329,8 +331,8 @@ def test_a_pixel_bomb_is_refused_by_its_header(side: int) -> None:
 
 @pytest.mark.parametrize("name", ["rocket.jpg", "chelsea.png", "coffee.png"])
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.99])
-def test_half_a_photograph_is_damaged(name: str, share: float) -> None:
-    """What is cut short never passes for a picture."""
+def test_a_truncated_photograph_is_damaged(name: str, share: float) -> None:
+    """A truncated photograph raises InvalidImageError when it is opened."""
     data = photo(name).read_bytes()
     cut = Image.from_bytes(data[: int(len(data) * share)])
     with pytest.raises(InvalidImageError, match=r"damaged|can't be opened"):
@@ -339,7 +341,7 @@ def test_half_a_photograph_is_damaged(name: str, share: float) -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_damage_anywhere_opens_or_is_a_typed_error(format: str) -> None:  # noqa: A002
-    """A byte changed, or the end cut off, anywhere in a file: never another exception."""
+    """A changed byte or truncation at any position opens or raises InvalidImageError."""
     data = picture(size=(20, 20), format=format)
     variants = [data[:at] for at in range(12, len(data))]
     for at in range(12, len(data)):
@@ -347,12 +349,12 @@ def test_damage_anywhere_opens_or_is_a_typed_error(format: str) -> None:  # noqa
         variants += (data[:at] + bytes([other]) + data[at + 1 :] for other in others)
     errors = [error for variant in variants if (error := damage(variant))]
     assert 0 < len(errors) < len(variants)
-    # Pillow's own words name an object in memory.
+    # Pillow's own messages contain the address of an object.
     assert not [error for error in errors if " at 0x" in error]
 
 
 def damage(data: bytes) -> str:
-    """The message about an image that can't be opened; empty if it can."""
+    """Return the message about an image that can't be opened, or an empty string."""
     try:
         Image(data).to_pil()
     except InvalidImageError as error:
@@ -360,18 +362,18 @@ def damage(data: bytes) -> str:
     return ""
 
 
-def test_formats_that_emby_does_not_take_are_not_opened() -> None:
-    """Pillow reads forty formats; only those that are sent or converted are opened."""
+def test_other_formats_are_not_opened() -> None:
+    """Formats that Emby neither accepts nor converts are not opened with Pillow."""
     with pytest.raises(InvalidImageError, match="can't be opened"):
         Image(picture(format="PCX")).to_pil()
     assert Image.from_bytes(picture(format="BMP")).to_pil().format == "BMP"
 
 
-# ---- ways out
+# ---- saving and display
 
 
 def names(folder: Path) -> list[str]:
-    """The names of all that is in a folder."""
+    """Return the names of all files in a folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -389,7 +391,7 @@ def names(folder: Path) -> list[str]:
     ],
 )
 def test_saving_gives_the_right_suffix(asked: str, written: str, tmp_path: Path) -> None:
-    """Added if missing, put in place of another image's; the path comes back."""
+    """A missing suffix is added, a wrong one replaced, and the path returned."""
     path = Image(PNG).save(tmp_path / asked)
     assert path == tmp_path / written
     assert path.read_bytes() == PNG
@@ -397,14 +399,14 @@ def test_saving_gives_the_right_suffix(asked: str, written: str, tmp_path: Path)
 
 
 def test_a_jpeg_may_have_either_of_its_suffixes(tmp_path: Path) -> None:
-    """`.jpeg` is as right as `.jpg`; unknown bytes are `.bin`."""
+    """`.jpeg` is accepted for a JPEG, and unknown bytes get `.bin`."""
     assert Image(picture(format="JPEG")).save(tmp_path / "a.jpeg").name == "a.jpeg"
     assert Image(picture(format="JPEG")).save(tmp_path / "b").name == "b.jpg"
     assert Image(b"\0JXL").save(tmp_path / "c.png").name == "c.bin"
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """An existing file stays as it was, and no draft is left beside it."""
+    """Saving over an existing file raises, and leaves it unchanged without a temporary file."""
     (tmp_path / "a.png").write_text("mine")
     with pytest.raises(FileExistsError, match="already exists and was not overwritten"):
         Image(PNG).save(tmp_path / "a")
@@ -412,8 +414,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.png"]
 
 
-def test_overwriting_is_asked_for(tmp_path: Path) -> None:
-    """The file is replaced as a whole; a link is replaced, and what it points to left alone."""
+def test_overwriting_is_opt_in(tmp_path: Path) -> None:
+    """`overwrite=True` replaces the file, or a link but not its target."""
     (tmp_path / "a.png").write_text("mine")
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     assert Image(PNG).save(tmp_path / "b", overwrite=True) == tmp_path / "b.png"
@@ -428,7 +430,7 @@ def test_overwriting_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["there.png", "nowhere.png"])
 def test_a_symlink_is_neither_followed_nor_replaced(target: str, tmp_path: Path) -> None:
-    """If the name is a symlink, alive or dangling, its target is left alone."""
+    """A symlink with the name, even a dangling one, is neither followed nor replaced."""
     (tmp_path / "there.png").write_text("mine")
     (tmp_path / "a.png").symlink_to(tmp_path / target)
     with pytest.raises(FileExistsError):
@@ -438,7 +440,7 @@ def test_a_symlink_is_neither_followed_nor_replaced(target: str, tmp_path: Path)
 
 
 def test_a_folder_gets_a_name_by_digest_once(tmp_path: Path) -> None:
-    """The same bytes are the same file; saving them twice raises and writes nothing."""
+    """Saving the same bytes to a folder twice gives one file, named by digest."""
     first = Image(PNG).save(tmp_path)
     assert first.name == f"emby-{Image(PNG).sha256[:16]}.png"
     before = first.stat()
@@ -449,7 +451,7 @@ def test_a_folder_gets_a_name_by_digest_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_does_not_hide_another_file_of_that_name(tmp_path: Path) -> None:
-    """What is there and is not the same is not taken for the same."""
+    """Another file with the digest's name raises and is left unchanged."""
     taken = tmp_path / f"emby-{Image(PNG).sha256[:16]}.png"
     taken.write_text("mine")
     with pytest.raises(FileExistsError):
@@ -458,12 +460,12 @@ def test_a_folder_does_not_hide_another_file_of_that_name(tmp_path: Path) -> Non
 
 
 def no_links(*_: object, **__: object) -> None:
-    """As `os.link` on a file system that has none."""
+    """Simulate `os.link` on a file system without hard links."""
     raise PermissionError("no links here")
 
 
 def test_saving_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The name is claimed first, so nothing is overwritten there either."""
+    """Without hard links, files are saved and nothing is overwritten either."""
     monkeypatch.setattr(os, "link", no_links)
     path = Image(PNG).save(tmp_path / "a")
     assert path.read_bytes() == PNG
@@ -474,7 +476,7 @@ def test_saving_works_without_hard_links(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_no_file_is_left_when_moving_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a draft nor an empty file that only claims the name."""
+    """If moving fails, neither a temporary file nor an empty file remains."""
 
     def full(*_: object) -> None:
         raise OSError("disk full")
@@ -487,7 +489,7 @@ def test_no_file_is_left_when_moving_fails(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_no_file_is_left_when_writing_fails(tmp_path: Path) -> None:
-    """A write that breaks off leaves nothing behind."""
+    """If reading the source fails, no file remains."""
     with pytest.raises(InvalidImageError):
         Image(path=tmp_path / "gone.png").save(tmp_path / "a.png")
     assert names(tmp_path) == []
@@ -496,7 +498,7 @@ def test_no_file_is_left_when_writing_fails(tmp_path: Path) -> None:
 def test_no_file_is_left_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A write that breaks off leaves neither a draft nor half a picture."""
+    """If the disk is full, neither a temporary nor a partial file remains."""
     real = os.open
 
     def full(path: str, flags: int, mode: int = 0o777) -> int:
@@ -511,13 +513,13 @@ def test_no_file_is_left_when_the_disk_is_full(
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    """No folder is made up."""
+    """A missing folder raises and is not created."""
     with pytest.raises(FileNotFoundError):
         Image(PNG).save(tmp_path / "no" / "a.png")
 
 
 def test_the_file_has_the_users_own_mode(tmp_path: Path) -> None:
-    """As any file the user makes: by the umask, never more."""
+    """A saved file has the mode that the umask gives any other file."""
     old = os.umask(0o027)
     try:
         path = Image(PNG).save(tmp_path / "a")
@@ -527,7 +529,7 @@ def test_the_file_has_the_users_own_mode(tmp_path: Path) -> None:
 
 
 def test_repr_never_shows_bytes() -> None:
-    """Type and size, or the address; never base64, not inside other things either."""
+    """The repr of an image shows its type and size, or its URL, and no base64."""
     image = Image(PNG, provenance=Provenance("m", "p"))
     assert repr(image) == f"<Image image/png, {len(PNG):,} bytes>"
     assert str([image]) == f"[{image!r}]"
@@ -535,8 +537,8 @@ def test_repr_never_shows_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_a_notebook_shows_the_very_bytes(name: str) -> None:
-    """The bundle holds the file as it is, under its own type."""
+def test_a_notebook_shows_the_unchanged_bytes(name: str) -> None:
+    """The MIME bundle for notebooks has the unchanged bytes under their type."""
     image = Image.from_path(photo(name))
     bundle, metadata = image._repr_mimebundle_(include=None, exclude=None)
     assert base64.b64decode(bundle[image.media_type]) == image.data
@@ -544,8 +546,8 @@ def test_a_notebook_shows_the_very_bytes(name: str) -> None:
     assert metadata == {}
 
 
-def test_a_notebook_shows_an_address_as_text() -> None:
-    """It is not fetched, and unknown bytes are not shown as a picture."""
+def test_a_notebook_shows_a_url_as_text() -> None:
+    """In a notebook, URLs and unsupported formats are shown as text, and nothing is fetched."""
     for image in (
         Image.from_url("https://e.com/a.png"),
         Image(b"\0JXL"),
@@ -555,7 +557,7 @@ def test_a_notebook_shows_an_address_as_text() -> None:
 
 
 def test_images_are_values() -> None:
-    """Equal by bytes or address, regardless of provenance; hashable, frozen, copied, pickled."""
+    """Images are immutable, hashable, copyable and compared by bytes or URL, not by provenance."""
     image = Image(PNG, provenance=Provenance("m", "p"))
     assert image == Image(PNG) != Image(picture("blue"))
     assert len({image, Image(PNG), Image.from_url("https://e.com")}) == 2
@@ -567,7 +569,7 @@ def test_images_are_values() -> None:
 
 
 def test_the_data_url_is_that_of_the_bytes() -> None:
-    """Under the type they have."""
+    """The data URL has the detected media type."""
     assert Image(PNG).data_url == data_url(PNG)
 
 
@@ -590,21 +592,21 @@ SIGNS = {
 
 
 @pytest.mark.parametrize(("data", "kind"), SIGNS.items())
-def test_the_type_is_read_off_the_first_bytes(data: bytes, kind: str) -> None:
-    """Every format that is told apart."""
+def test_the_type_is_detected_from_the_first_bytes(data: bytes, kind: str) -> None:
+    """The media type is detected from the first bytes, for every known format."""
     assert sniff(data) == kind
 
 
 def test_pillow_agrees_about_every_accepted_type() -> None:
-    """What we call a PNG, Pillow calls a PNG."""
+    """Pillow detects the same type for each accepted format."""
     for kind in ACCEPTED_MEDIA_TYPES:
         data = picture(format=kind.removeprefix("image/"))
         with PIL.Image.open(BytesIO(data)) as opened:
             assert opened.get_format_mimetype() == kind == sniff(data)
 
 
-def test_exif_data_that_breaks_off_turns_the_pixels_without_a_warning() -> None:
-    """The orientation that can still be read applies; Pillow's warnings don't reach the user."""
+def test_truncated_exif_data_rotates_without_a_warning() -> None:
+    """The orientation in truncated EXIF data is applied, and Pillow's warnings are suppressed."""
     entry = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
     broken = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entry + b"\0\1"
     file = BytesIO()
@@ -614,7 +616,7 @@ def test_exif_data_that_breaks_off_turns_the_pixels_without_a_warning() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1 << 20, 3_000_001])
 def test_base64_is_kept_and_decoded_when_read(size: int, tmp_path: Path) -> None:
-    """An image made from base64 is the image of its bytes, whichever part of it is read."""
+    """An image created from base64 equals that of its bytes, and is decoded only on access."""
     data = (b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * (size // 256 + 1))[:size]
     plain = Image(content=data)
     kept = Image.from_base64(plain.base64)
@@ -635,6 +637,6 @@ def test_base64_is_kept_and_decoded_when_read(size: int, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", ["", "%%%%", "AAA", "AA==AAAA", "A" * (1 << 20) + "A=", "\u00e9"])
 def test_broken_base64_is_refused(text: str) -> None:
-    """What is not base64, or empty, is never an image."""
+    """Empty or invalid base64 is refused."""
     with pytest.raises(InvalidImageError):
         Image.from_base64(text)

@@ -1,4 +1,4 @@
-"""The images endpoint: what goes over the wire, what comes of it, and when `image` uses it."""
+"""The images endpoint: its requests and responses, and when `image` uses it."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ KINDS = ("sync", "async")
 
 
 def entry(data: bytes, **more: object) -> dict[str, object]:
-    """An entry of `data`."""
+    """Return an entry of `data`."""
     return {"b64_json": pybase64.b64encode_as_string(data), **more}
 
 
@@ -56,7 +56,7 @@ NO_ROUTE = BackendResponse(404, {"content-type": "text/plain"}, iter((b"404 Not 
 
 
 def run(kind: str, backend: ScriptedBackend, call: Callable[[Any], Any], **settings: Any) -> Any:
-    """What a call of a client gives, sync or async."""
+    """Return the result of a call, sync or async."""
     settings = {"base_url": "test:", "plugins": [backend], "max_retries": 0, **settings}
     if kind == "sync":
         with Emby(**settings) as emby:
@@ -71,7 +71,7 @@ def run(kind: str, backend: ScriptedBackend, call: Callable[[Any], Any], **setti
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_generate(kind: str) -> None:
-    """One request with what was given and nothing else; the bytes come back, with provenance."""
+    """`generate` sends one request with the given options, and images have provenance."""
     backend = ScriptedBackend({**ONE, "usage": {"input_tokens": 3, "output_tokens": 9}})
     reply: ChatReply = run(
         kind,
@@ -100,7 +100,7 @@ def test_generate(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_edit(kind: str) -> None:
-    """All images go as data URLs in JSON, of which the newest gateway reads each."""
+    """`edit` sends all images as data URLs in JSON."""
     backend = ScriptedBackend(ONE)
     images = [RED_IMAGE, Image.from_url("https://example.com/a.png")]
     run(kind, backend, lambda emby: emby.images.edit(images, "blur", model=MODEL, fresh=False))
@@ -115,7 +115,7 @@ def test_edit(kind: str) -> None:
 
 
 def test_edit_with_a_mask() -> None:
-    """A mask goes in a form, with the image's very bytes; the same call sends the same bytes."""
+    """A mask is sent in a multipart form with the original bytes, identical for identical calls."""
     backend = ScriptedBackend(ONE, ONE)
     data = RED + b"\r\n--\r\n" + bytes(range(256))
     image = Image(content=data)
@@ -133,8 +133,8 @@ def test_edit_with_a_mask() -> None:
     assert parts["mask"].get_content_type() == "image/png"
 
 
-def test_orders_are_fresh() -> None:
-    """No cache holds the prompt or is used, as its key may not have the size; or it may."""
+def test_requests_are_fresh() -> None:
+    """Requests bypass caches and differ by white space, unless `fresh=False`."""
     backend = ScriptedBackend(ONE)
     for fresh in (True, True, False):
         run("sync", backend, lambda emby, f=fresh: emby.images.generate("a boat", fresh=f))
@@ -156,16 +156,16 @@ def test_orders_are_fresh() -> None:
         (lambda i: i.edit(Image.from_url("https://a.b/c"), "x", mask=RED_IMAGE), "be data"),
     ],
 )
-def test_what_can_not_be_sent(call: Callable[[Any], Any], message: str) -> None:
-    """It is refused before anything is sent."""
+def test_invalid_arguments(call: Callable[[Any], Any], message: str) -> None:
+    """Invalid arguments are refused before anything is sent."""
     backend = ScriptedBackend(ONE)
     with pytest.raises(RequestError, match=message):
         run("sync", backend, lambda emby: call(emby.images))
     assert not backend.requests
 
 
-def test_images_that_emby_does_not_take() -> None:
-    """An image of another type, and one over the limit, as mask too."""
+def test_unsupported_images() -> None:
+    """Images or masks of an unsupported type or over the limit are refused."""
     backend = ScriptedBackend(ONE)
     bmp = Image(content=b"BM" + bytes(40))
     for settings, given, mask in (
@@ -184,7 +184,7 @@ def test_images_that_emby_does_not_take() -> None:
 
 
 def test_plugins_see_the_call() -> None:
-    """A record of images to make, and the request as the chat that means the same."""
+    """Plugins get a record with the operation `generate_images` and an equivalent chat request."""
     seen: list[Any] = []
 
     class Observer:
@@ -214,7 +214,7 @@ def test_plugins_see_the_call() -> None:
 
 
 def read(*pieces: bytes, limits: Limits | None = None) -> ChatReply:
-    """The reply in the body of a response of the endpoint."""
+    """Read a response of the endpoint."""
     reader = ReplyReader(
         {"x-request-id": "r-1", "content-type": "application/json"},
         limits=limits or Limits(),
@@ -234,14 +234,14 @@ TWO = {"created": 1, "data": [entry(RED), entry(BLUE)], "usage": {"total_tokens"
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_images_are_decoded_wherever_the_body_is_cut(indent: int | None) -> None:
-    """The same two images for every place at which the network divides the body."""
+    """Images are decoded correctly for every position at which the body is cut."""
     body = json.dumps(TWO, indent=indent).encode()
     for at in range(len(body)):
         assert read(body[:at], body[at:]).images == (RED_IMAGE, BLUE_IMAGE)
 
 
-def test_base64_is_not_held() -> None:
-    """An image of megabytes leaves a placeholder in the JSON, however it is cut."""
+def test_base64_is_not_kept_in_memory() -> None:
+    """The base64 of a large image is replaced by a placeholder, however the body is cut."""
     data = RED + bytes(3_000_000)
     body = as_json({"data": [entry(data)]})
     decoder = ImageDecoder(Limits())
@@ -262,12 +262,12 @@ def test_base64_is_not_held() -> None:
     ],
 )
 def test_other_forms_of_an_entry(item: object, image: Image) -> None:
-    """An address, a data URL, and base64 carelessly spelled."""
+    """URLs, data URLs and base64 with missing padding or line breaks are accepted."""
     assert read(as_json({"data": [item]})).images == (image,)
 
 
-def test_facts_and_revised_prompts_are_metadata() -> None:
-    """What the response says of its images; not the prompt as it was sent."""
+def test_fields_and_revised_prompts_are_metadata() -> None:
+    """Other fields and changed prompts of the response are kept as metadata."""
     same = {"data": [entry(RED, revised_prompt="a boat\n ")], "size": "1024x1024"}
     assert read(as_json(same)).metadata == {"size": "1024x1024"}
     other = {"data": [entry(RED, revised_prompt="a red boat")], "output_format": "png"}
@@ -278,7 +278,7 @@ def test_facts_and_revised_prompts_are_metadata() -> None:
 
 
 def test_key_in_a_chat_is_text() -> None:
-    """The endpoint's key in the text of a chat is not an image."""
+    """The text `"b64_json": "..."` within a chat message is not decoded as an image."""
     decoder = ImageDecoder(Limits())
     text = as_json({"content": '{"b64_json": "' + pybase64.b64encode(RED).decode() + '"}'})
     assert decoder.feed(text) == text
@@ -295,7 +295,7 @@ def test_key_in_a_chat_is_text() -> None:
     ],
 )
 def test_what_arrived_is_kept(body: bytes, error: type[EmbyError]) -> None:
-    """A broken response is an error that has the images before the break."""
+    """A broken response raises an error with the images that arrived before."""
     with pytest.raises(error) as caught:
         read(body)
     if b"b64_json" in body:
@@ -305,21 +305,21 @@ def test_what_arrived_is_kept(body: bytes, error: type[EmbyError]) -> None:
 
 @pytest.mark.parametrize("limits", [Limits(image=20), Limits(images=1), Limits(wire=200)])
 def test_limits(limits: Limits) -> None:
-    """Those of a chat."""
+    """The limits of a chat reply apply to the endpoint too."""
     with pytest.raises(ReplyTooLargeError):
         read(as_json(TWO), limits=limits)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_image(kind: str) -> None:
-    """An empty list is how the newest gateway reports a refused image: an error that says so."""
+    """An empty list of images, the sign of a refused image, raises an error that explains it."""
     backend = ScriptedBackend({"created": 1, "data": []})
     with pytest.raises(MissingImageError, match="content filter"):
         run(kind, backend, lambda emby: emby.images.generate("a boat"))
 
 
 def test_image_folder(tmp_path: Path) -> None:
-    """Images are files there, and not in memory."""
+    """With `image_folder`, images are files and not kept in memory."""
     reply = run(
         "sync", ScriptedBackend(TWO), lambda e: e.images.generate("x"), image_folder=tmp_path
     )
@@ -328,7 +328,7 @@ def test_image_folder(tmp_path: Path) -> None:
 
 
 def test_errors_of_the_gateway() -> None:
-    """Those of a chat; without an endpoint, what to use instead."""
+    """Errors are those of a chat, and a missing endpoint has a hint to use a chat."""
     for given, error in (
         (answer({"error": {"message": "Slow down"}}, status=429), RateLimitError),
         (answer({"error": True, "status": 400, "message": "No"}, status=400), BadRequestError),
@@ -344,12 +344,12 @@ def test_errors_of_the_gateway() -> None:
 
 
 def paths(backend: ScriptedBackend) -> list[str]:
-    """The last step of each request's path."""
+    """Return the last segment of each request's path."""
     return [request.path.rpartition("/")[2] for request in backend.requests]
 
 
 def chat_or_image(missing: bool) -> Callable[[Any], BackendResponse]:
-    """A gateway that answers chats with a red image, and the endpoint with a blue one, or a 404."""
+    """A gateway that answers chats with a red image, and the endpoint with a blue one or a 404."""
     url = {"image_url": {"url": RED_IMAGE.data_url}}
     chat = {"choices": [{"message": {"content": "", "images": [url]}, "finish_reason": "stop"}]}
 
@@ -366,7 +366,7 @@ def chat_or_image(missing: bool) -> Callable[[Any], BackendResponse]:
 
 
 def twice(kind: str, model: str, **arguments: Any) -> Callable[[Any], Any]:
-    """Two orders of an image, one after the other."""
+    """Return a function that generates two images, one after the other."""
     if kind == "sync":
         return lambda emby: [emby.image("a boat", model=model, **arguments)[0] for _ in range(2)]
 
@@ -386,17 +386,17 @@ def twice(kind: str, model: str, **arguments: Any) -> Callable[[Any], Any]:
         ("painter", False, ["completions"] * 2, RED_IMAGE),
     ],
 )
-def test_image_takes_the_endpoint_for_models_that_only_make_images(
+def test_image_uses_the_endpoint_for_image_only_models(
     kind: str, model: str, missing: bool, expected: list[str], image: Image
 ) -> None:
-    """By the card; if the gateway has none, by chat from then on, and nothing is paid twice."""
+    """`image` uses the endpoint for image-only models, or a chat after one 404."""
     backend = ScriptedBackend(by=chat_or_image(missing))
     assert run(kind, backend, twice(kind, model)) == [image, image]
     assert paths(backend) == expected
 
 
-def test_a_listed_model_counts() -> None:
-    """The card may come from the gateway's list."""
+def test_image_uses_the_endpoint_for_a_listed_model() -> None:
+    """`image` also uses the endpoint if the gateway lists the model as image-only."""
     backend = ScriptedBackend(by=chat_or_image(missing=False))
 
     def call(emby: Emby) -> list[Image]:
@@ -409,8 +409,8 @@ def test_a_listed_model_counts() -> None:
     assert (sent["aspect_ratio"], sent["size"], sent["n"]) == ("16:9", "2K", 1)
 
 
-def test_images_to_edit_go_to_edits() -> None:
-    """With the images of the order."""
+def test_images_to_edit_are_sent_to_edits() -> None:
+    """Images to edit are sent to `/images/edits`."""
     backend = ScriptedBackend(by=chat_or_image(missing=False))
     run("sync", backend, lambda emby: emby.image("blur", model=MODEL, images=[RED_IMAGE]))
     assert paths(backend) == ["edits"]
@@ -419,8 +419,8 @@ def test_images_to_edit_go_to_edits() -> None:
 @pytest.mark.parametrize(
     "arguments", [{"system": "Be brief."}, {"temperature": 0.5}, {"image_config": {"seed": 3}}]
 )
-def test_what_the_endpoint_does_not_have_goes_to_chat(arguments: dict[str, Any]) -> None:
-    """A system prompt, sampling and a seed are not dropped in silence."""
+def test_unsupported_options_use_a_chat(arguments: dict[str, Any]) -> None:
+    """Options that the endpoint does not have, such as a system prompt, cause a chat instead."""
     backend = ScriptedBackend(by=chat_or_image(missing=False))
     run("sync", backend, lambda emby: emby.image("a boat", model=MODEL, **arguments))
     assert paths(backend) == ["completions"]
@@ -442,8 +442,8 @@ def test_what_the_endpoint_does_not_have_goes_to_chat(arguments: dict[str, Any])
 def test_a_chat_may_use_the_endpoint(
     kind: str, missing: bool, arguments: dict[str, Any], expected: list[str]
 ) -> None:
-    """Where `endpoint` or a mask says so; a stream has the events of a chat, and one call is one
-    call to plugins though two requests were sent.
+    """A chat uses the endpoint if `endpoint` or a mask requires it, with the usual events and
+    records.
     """
     given: dict[str, Any] = {"model": MODEL, **arguments}
     backend, finished = ScriptedBackend(by=chat_or_image(missing)), []
@@ -490,10 +490,8 @@ def test_a_chat_may_use_the_endpoint(
         ({"endpoint": "image"}, "expected auto, chat or images"),
     ],
 )
-def test_what_the_endpoint_can_not_express_is_an_error(
-    arguments: dict[str, Any], message: str
-) -> None:
-    """If the endpoint is required, before anything is sent."""
+def test_an_inexpressible_request_is_an_error(arguments: dict[str, Any], message: str) -> None:
+    """A required endpoint that can't express the request raises before anything is sent."""
     backend = ScriptedBackend(by=chat_or_image(missing=False))
     with pytest.raises(RequestError, match=message):
         run("sync", backend, lambda emby: emby.chat("a boat", model=MODEL, **arguments))
@@ -501,16 +499,16 @@ def test_what_the_endpoint_can_not_express_is_an_error(
 
 
 @pytest.mark.parametrize("status", [400, 402, 410, 500])
-def test_other_errors_do_not_lead_to_a_second_order(status: int) -> None:
-    """Only a missing route does; after any other error something may have been paid."""
+def test_other_errors_cause_no_second_request(status: int) -> None:
+    """Errors other than a missing route do not cause a second request, which might be billed."""
     backend = ScriptedBackend(answer({"error": {"message": "No"}}, status=status))
     with pytest.raises(EmbyError):
         run("sync", backend, lambda emby: emby.image("a boat", model=MODEL))
     assert paths(backend) == ["generations"]
 
 
-def test_a_history_is_no_images_request() -> None:
-    """Several messages, or text in several parts, mean more than a prompt."""
+def test_a_history_is_not_an_images_request() -> None:
+    """Several messages, or several text parts, can't be converted to an images request."""
     one = Message.user("a", RED_IMAGE)
     for messages, is_one in (
         ((one,), True),
@@ -523,7 +521,7 @@ def test_a_history_is_no_images_request() -> None:
 
 
 async def test_async_calls_are_awaited() -> None:
-    """What `AsyncEmby.images` returns is awaitable."""
+    """`AsyncEmby.images.generate` returns an awaitable."""
     async with AsyncEmby(base_url="test:", plugins=[ScriptedBackend(ONE)]) as emby:
         call: Awaitable[ChatReply] = emby.images.generate("a boat")
         assert (await call).image == RED_IMAGE

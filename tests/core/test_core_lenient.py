@@ -1,4 +1,4 @@
-"""Nothing that arrived whole is lost: careless spellings, odd fields, bad entries, cuts."""
+"""Everything that arrived is kept: unusual spellings, odd fields, bad entries and truncation."""
 
 import base64
 import json
@@ -76,7 +76,7 @@ WAYS = ("stream", "whole")
 
 
 def told(way: str, **fields: Any) -> Read:
-    """A reply whose one message has these fields."""
+    """Read a reply whose only message has these fields."""
     if way == "whole":
         return whole(message(**fields))
     return Read(sse(chunk(delta=fields), FINISH))
@@ -85,7 +85,9 @@ def told(way: str, **fields: Any) -> Read:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_an_image_is_read_in_every_spelling(name: str, way: str) -> None:
-    """As an entry of `images`, in a list of content, under a singular key: the very bytes."""
+    """An image in any spelling, in `images`, in content or under a singular key, gives its exact
+    bytes.
+    """
     entry = SPELLINGS[name]
     shapes: list[dict[str, Any]] = [
         {"content": "Here:", "images": [entry]},
@@ -93,7 +95,8 @@ def test_an_image_is_read_in_every_spelling(name: str, way: str) -> None:
         {"content": "Here:", "image": entry},
     ]
     if name not in {"string", "bare-base64", "unheard-of"}:
-        # Among content, a string is text, and what does not say that it is an image need not be.
+        # In content, a string is text, and an entry that does not identify itself as an image is
+        # none.
         shapes.append({"content": [{"type": "text", "text": "Here:"}, entry]})
     for fields in shapes:
         result = told(way, **fields)
@@ -106,13 +109,13 @@ def test_an_image_is_read_in_every_spelling(name: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_data_url_among_content_is_an_image(way: str) -> None:
-    """A string entry of `content` is text, unless it is a data URL."""
+    """A data URL as an entry of `content` is an image, and any other string is text."""
     reply = good(told(way, content=["Here:", URL]))
     assert (reply.text, reply.image.content) == ("Here:", IMAGE)
 
 
-def test_base64_of_an_unknown_format_is_an_image_where_one_is_meant() -> None:
-    """Nobody here knows JPEG XL; under `b64_json` it is an image, as bare text it is not."""
+def test_base64_of_an_unknown_format_needs_an_image_key() -> None:
+    """Base64 of an unknown format is an image under `b64_json`, but not as a plain string."""
     encoded = base64.b64encode(b"\xff\x0a and so on").decode()
     assert good(told("whole", images=[{"b64_json": encoded}])).image.data == b"\xff\x0a and so on"
     error = failed(told("whole", images=[encoded]), MalformedReplyError)
@@ -121,13 +124,13 @@ def test_base64_of_an_unknown_format_is_an_image_where_one_is_meant() -> None:
 
 
 def test_an_svg_need_not_be_base64() -> None:
-    """A data URL of an SVG is often percent-encoded text."""
+    """A data URL of an SVG may be percent-encoded text."""
     reply = good(told("whole", images=["data:image/svg+xml,%3Csvg%2F%3E"]))
     assert reply.image.data == b"<svg/>"
 
 
-def test_what_is_not_an_image_is_none() -> None:
-    """Sound in a list of content is kept as it was received, not taken for an image."""
+def test_audio_is_not_an_image() -> None:
+    """An audio part is kept as it was received and not read as an image."""
     sound = {"type": "audio", "audio": {"format": "wav", "data": "UklGRiQAAABXQVZF"}}
     error = failed(
         told("whole", content=[{"type": "text", "text": "x"}, sound]), MalformedReplyError
@@ -174,8 +177,10 @@ ODD_FIELDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [*INFORMING, *ODD_CHOICES, *ODD_FIELDS])
-def test_what_only_informs_costs_nothing(name: str, way: str) -> None:
-    """Odd values in fields that only inform: the whole reply, image and text, without an error."""
+def test_odd_informational_fields_are_tolerated(name: str, way: str) -> None:
+    """Odd values in informational fields affect neither the image nor the text, and raise
+    nothing.
+    """
     finish = {"finish_reason": "stop", **ODD_CHOICES.get(name, {})}
     fields = {"content": "Here:", "images": [image_item(IMAGE)], **ODD_FIELDS.get(name, {})}
     kind = "message" if way == "whole" else "delta"
@@ -190,8 +195,8 @@ def test_what_only_informs_costs_nothing(name: str, way: str) -> None:
     assert reply.unread == ()
 
 
-def test_an_odd_finish_reason_is_one() -> None:
-    """A number or an object ends the reply as well as a word does; null and false do not."""
+def test_an_odd_finish_reason_counts() -> None:
+    """A number as finish reason ends the reply, and false does not."""
     assert good(Read(sse(chunk("Hi"), chunk(finish=5)))).finish_reason == "5"
     failed(Read(sse(chunk("Hi"), chunk(finish=False))), TruncatedReplyError)
 
@@ -218,8 +223,8 @@ BAD_ENTRIES: dict[str, tuple[dict[str, Any], type[EmbyError]]] = {
 
 @pytest.mark.parametrize(("way", "place"), [*product(WAYS, ("before", "after", "beside"))])
 @pytest.mark.parametrize("name", BAD_ENTRIES)
-def test_a_bad_entry_costs_none_of_the_good_ones(name: str, way: str, place: str) -> None:
-    """Before, after or beside it in one message: the image, the text and the usage are there."""
+def test_a_bad_entry_keeps_the_good_ones(name: str, way: str, place: str) -> None:
+    """The error of a bad entry keeps image, text and usage before, after or beside it."""
     fields, kind = BAD_ENTRIES[name]
     good_fields = {"content": "Here:", "images": [image_item(IMAGE)]}
     if place == "beside" and not fields.keys() & good_fields.keys():
@@ -247,8 +252,8 @@ def test_a_bad_entry_costs_none_of_the_good_ones(name: str, way: str, place: str
     assert "error.partial" in str(error) or "n=1" in str(error)
 
 
-def test_what_can_not_be_read_is_kept_as_it_was_received() -> None:
-    """The JSON of every bad entry, to the byte; an entry that is only odd is not among them."""
+def test_unreadable_entries_are_kept_as_received() -> None:
+    """`unread` has the exact JSON of every bad entry."""
     entry = '{ "shape" : "a\\u00e9" , "n": [1,2] }'
     body = as_json(message(content="x", images=[7])).replace(b"7", f"null, {entry}, 7".encode())
     error = failed(Read(body, headers=JSON), MalformedReplyError)
@@ -257,7 +262,7 @@ def test_what_can_not_be_read_is_kept_as_it_was_received() -> None:
 
 
 def test_the_first_problem_is_the_one_that_is_raised() -> None:
-    """A broken image, then an unknown part, then the end: the error is of the broken image."""
+    """The first of several problems is raised, after the rest of the reply has been read."""
     stream = sse(
         chunk(None, "data:image/png;base64,A"),
         chunk(delta={"content": [{"type": "video"}]}),
@@ -284,7 +289,7 @@ THINKING: dict[str, Any] = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", THINKING)
 def test_a_thinking_part_is_reasoning(name: str, way: str) -> None:
-    """Reasoning among content parts is treated as reasoning; the image beside it is there."""
+    """A reasoning part among content parts becomes the reply's reasoning."""
     parts = [THINKING[name], {"type": "output_text", "text": "Here:"}, image_item(IMAGE)]
     reply = good(told(way, content=[*parts, {"type": "redacted_thinking", "data": "AAAA"}]))
     assert (reply.reasoning, reply.text, reply.image.content) == ("Let me see.", "Here:", IMAGE)
@@ -292,7 +297,7 @@ def test_a_thinking_part_is_reasoning(name: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_tool_calls_of_odd_shapes_are_read(way: str) -> None:
-    """One call instead of a list, an object as arguments, numbers as strings, fields in a row."""
+    """Tool calls of unusual shapes are read."""
     calls = {
         "one": {"id": "t1", "function": {"name": "add", "arguments": {"a": 1}}},
         "flat": [{"type": "function_call", "call_id": "t1", "name": "add", "arguments": '{"a":1}'}],
@@ -305,7 +310,7 @@ def test_tool_calls_of_odd_shapes_are_read(way: str) -> None:
 
 
 def test_a_data_url_in_arguments_is_not_replaced() -> None:
-    """Arguments that are an object are handed on as JSON, the base64 in them as it was."""
+    """An object as arguments becomes JSON, with a data URL in it unchanged."""
     arguments = {"image_url": {"url": URL}}
     call = {"id": "t1", "function": {"name": "show", "arguments": arguments}}
     reply = good(told("stream", tool_calls=[call]))
@@ -315,7 +320,7 @@ def test_a_data_url_in_arguments_is_not_replaced() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_second_choice_is_kept(way: str) -> None:
-    """It can't be told, but its JSON and its image are in the error."""
+    """A second choice raises an error that keeps its JSON and its image."""
     second = {"content": "two", "images": [image_item(OTHER)]}
     kind = "message" if way == "whole" else "delta"
     choices = [
@@ -333,15 +338,15 @@ def test_a_second_choice_is_kept(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_image_in_a_place_of_its_own_is_received(way: str) -> None:
-    """An image in the documented form is in the reply even in an unexpected place."""
+def test_an_image_in_an_unexpected_place_is_received(way: str) -> None:
+    """An image in the documented form is read even under an unexpected key."""
     result = told(way, content="Here:", attachments=[image_item(IMAGE)])
     assert good(result).image.content == IMAGE
     assert [e.index for e in result.events if isinstance(e, ImageReceived)] == [0]
 
 
-def test_an_error_beside_content_loses_none_of_it() -> None:
-    """HTTP 200 with an image and an error object: the error is raised with the image."""
+def test_an_error_beside_content_keeps_it() -> None:
+    """An error object beside content under HTTP 200 raises an error with that content."""
     for headers in (JSON, STREAM):
         kind = "message" if headers is JSON else "delta"
         fields = {"content": "Here:", "images": [image_item(IMAGE)]}
@@ -355,10 +360,10 @@ def test_an_error_beside_content_loses_none_of_it() -> None:
 # ---- through a client
 
 
-def test_both_forms_through_a_client_keep_image_text_and_what_is_unread(
-    ask: Asker, tmp_path: Path
-) -> None:
-    """Into a folder: the image is a file, what can't be read is one, and the error names it."""
+def test_unreadable_entries_are_saved_by_a_client(ask: Asker, tmp_path: Path) -> None:
+    """With `image_folder`, the error names the file with the unreadable entries and keeps the
+    image.
+    """
     fields = {"content": "Here:", "images": [5, image_item(IMAGE), {"b64_json": B64 + "!"}]}
     backend = ScriptedBackend(by=as_asked(message(**fields), sse(chunk(delta=fields), FINISH)))
     with pytest.raises(MalformedReplyError) as caught:
@@ -373,7 +378,7 @@ def test_both_forms_through_a_client_keep_image_text_and_what_is_unread(
 
 
 def test_an_image_is_read_in_any_spelling_through_a_client(ask: Asker, tmp_path: Path) -> None:
-    """Into a folder, four ways: the file holds the very bytes, and no error is raised."""
+    """With `image_folder`, an image in any spelling is a file with the exact bytes."""
     for name in ("unpadded", "anthropic", "bare-base64", "percent-encoded"):
         fields = {"image": SPELLINGS[name]}
         backend = ScriptedBackend(by=as_asked(message(**fields), sse(chunk(delta=fields), FINISH)))
@@ -395,8 +400,8 @@ LAST: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", LAST)
-def test_a_cut_behind_the_image_does_not_cost_it(name: str, way: str) -> None:
-    """From the byte behind the base64's closing quote on, a cut anywhere leaves the image."""
+def test_a_cut_after_the_image_keeps_it(name: str, way: str) -> None:
+    """A cut anywhere after the end of the base64 keeps the image."""
     kind = "message" if way == "whole" else "delta"
     fields = {"content": "Here:", **LAST[name]}
     body = as_json({"choices": [{kind: fields, "finish_reason": "stop"}], "usage": {}})
@@ -408,8 +413,8 @@ def test_a_cut_behind_the_image_does_not_cost_it(name: str, way: str) -> None:
         assert (error.partial.text, error.partial.image.content) == ("Here:", IMAGE), cut
 
 
-def test_text_cut_in_the_middle_is_kept_as_far_as_it_came() -> None:
-    """Of an unstreamed reply too; no half escapes, surrogates or UTF-8 sequences."""
+def test_truncated_text_is_kept_up_to_the_cut() -> None:
+    """Text cut anywhere is kept up to the cut, without partial escapes or characters."""
     text = 'Grüße 🐶 "quoted" \\ and \n on'
     for ascii_only in (True, False):
         body = json.dumps(message(content=text), ensure_ascii=ascii_only).encode()
@@ -423,8 +428,8 @@ def test_text_cut_in_the_middle_is_kept_as_far_as_it_came() -> None:
         assert len(seen) == len(text) + 1
 
 
-def test_a_failure_of_the_network_keeps_what_had_arrived() -> None:
-    """The transport fails within the JSON: its error has the images and text decoded so far."""
+def test_a_network_failure_keeps_the_partial_reply() -> None:
+    """The error of a failing transport has the images and text that arrived before."""
     body = as_json(message(content="Here:", images=[image_item(IMAGE), image_item(OTHER)]))
     stream = sse(chunk("Here:"), chunk(None, IMAGE, OTHER), done=False)
     for data, headers in ((body, JSON), (stream, STREAM)):
@@ -442,7 +447,7 @@ def test_a_failure_of_the_network_keeps_what_had_arrived() -> None:
         assert [image.content for image in caught.value.partial.images] == [IMAGE]
 
 
-# ---- what the body is
+# ---- detecting the kind of body
 
 
 PAGE = b"<!DOCTYPE html><html><head><title>502 Bad&nbsp;Gateway\n</title></head><body>x</body>"
@@ -450,8 +455,8 @@ KINDS = ["text/event-stream", "application/json", "text/plain", "text/html", "",
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_bytes_decide_what_a_body_is(kind: str) -> None:
-    """A stream or JSON under any content type, cut anywhere in its first bytes, is read as such."""
+def test_the_kind_of_body_is_detected_from_the_bytes(kind: str) -> None:
+    """A stream or JSON is detected from the bytes, under any content type and for any cut."""
     headers = {"content-type": kind}
     stream = sse(chunk("Here:", IMAGE), FINISH)
     bodies = {
@@ -470,7 +475,7 @@ def test_the_bytes_decide_what_a_body_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_page_is_quoted_by_its_title(kind: str) -> None:
-    """HTML in place of a reply: the title is in the message, or the beginning of the text."""
+    """An HTML page instead of a reply is quoted by its title or the beginning of its text."""
     headers = {"content-type": kind}
     error = failed(Read(PAGE, headers=headers), MalformedReplyError)
     assert "'502 Bad Gateway'" in error.message
@@ -480,7 +485,7 @@ def test_a_page_is_quoted_by_its_title(kind: str) -> None:
 
 
 def test_an_error_line_between_events_is_read() -> None:
-    """A gateway that fails may write bare JSON into its stream."""
+    """A line of JSON with an error, between the events of a stream, raises that error."""
     stream = sse(chunk("Hi"), b'{"error": {"message": "Overloaded"}}\n\n', done=False)
     assert failed(Read(stream), ServerError).message == "Overloaded."
 
@@ -509,7 +514,7 @@ REPLIES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", REPLIES)
 def test_both_readers_read_the_documented_form_alike(name: str, monkeypatch: Any) -> None:
-    """What is parsed at once and what is read step by step come to the same events and reply."""
+    """The fast and the lenient reader give the same events and reply for documented forms."""
     stream = sse(REPLIES[name], FINISH)
     fast = Read(stream)
     with monkeypatch.context() as patch:
@@ -519,8 +524,8 @@ def test_both_readers_read_the_documented_form_alike(name: str, monkeypatch: Any
     assert slow.error is None
 
 
-def test_large_replies_are_read_step_by_step() -> None:
-    """A reply too large to be parsed at once is the same reply."""
+def test_large_replies_are_read_by_the_lenient_reader() -> None:
+    """A reply too large for the fast reader gives the same text."""
     text = "Grüße " * 100_000
     assert good(whole(message(content=text, images=[image_item(IMAGE)]))).text == text
 
@@ -530,8 +535,8 @@ WRONG = [b"{]", b"{1:2}", b'{"a" 1}', b"[1 2]", b"[1,]", b'{"a":1}}', b"nought",
 
 
 @pytest.mark.parametrize("data", [*BROKEN, *WRONG])
-def test_cut_and_wrong_json_are_told_apart(data: bytes) -> None:
-    """A reply that only ended too early may be retried; one that is not JSON may not."""
+def test_truncated_and_invalid_json_are_distinguished(data: bytes) -> None:
+    """Truncated JSON is distinguished from invalid JSON."""
     document = Document(data)
     values = [document.root]
     while values:

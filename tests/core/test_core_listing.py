@@ -1,4 +1,6 @@
-"""A gateway's list of models becomes cards: abilities that it has, lacks or leaves open."""
+"""A gateway's list of models becomes cards with capabilities that are present, absent or
+unknown.
+"""
 
 import json
 from typing import Any
@@ -36,12 +38,12 @@ SIZES = {
 
 
 def parsed(*entries: object) -> list[ModelCard]:
-    """The cards of a list with these entries."""
+    """Return the cards of a list with these entries."""
     return parse_models(json.dumps({"data": entries}).encode())
 
 
 def abilities(card: ModelCard) -> tuple[bool | None, ...]:
-    """What a card says, in the order of `ABILITIES`."""
+    """Return a card's capabilities, in the order of `ABILITIES`."""
     return tuple(getattr(card, name) for name in ABILITIES)
 
 
@@ -50,7 +52,7 @@ def abilities(card: ModelCard) -> tuple[bool | None, ...]:
     "case", ["models", "models-exclude-deprecated", "models-include-deactivated", "models-bad-key"]
 )
 def test_recorded_lists(state: str, case: str) -> None:
-    """Each ability of each model is as recorded, and unknown if the recording has none."""
+    """The capabilities of each recorded model are read, or unknown if the list omits them."""
     cards = {card.id: card for card in parse_models(recording(state, case).content)}
     assert {name: abilities(card) for name, card in cards.items()} == RECORDED[state]
     sizes = cards["gpt-4o-mini"].context_length, cards["gpt-4o-mini"].max_output
@@ -89,10 +91,12 @@ TOOLS = {"supported_parameters": ["temperature", "tools"]}
         ({"json_output": True}, "structured_output", None),
     ],
 )
-def test_yes_no_and_not_said(entry: dict[str, Any], ability: str, answer: bool | None) -> None:
-    """One provider is enough for a yes; silence is never a no; parameters only ever hint at a yes.
+def test_capabilities_are_true_false_or_unknown(
+    entry: dict[str, Any], ability: str, answer: bool | None
+) -> None:
+    """A capability is true if one provider has it, and unknown if it is not listed.
 
-    The gateways list the parameter `tools` for models that have none of it.
+    Gateways list the parameter `tools` for models without tools.
     """
     (card,) = parsed({"id": "m", **entry})
     assert getattr(card, ability) is answer
@@ -111,8 +115,8 @@ def test_yes_no_and_not_said(entry: dict[str, Any], ability: str, answer: bool |
         (["video"], False),
     ],
 )
-def test_what_answers_a_chat(outputs: list[str] | None, answers: bool) -> None:
-    """A model that generates neither text nor images does not; one that says nothing may."""
+def test_is_chat_model(outputs: list[str] | None, answers: bool) -> None:
+    """A model with neither text nor image output is not a chat model."""
     (card,) = parsed({"id": "m", "architecture": {"output_modalities": outputs}})
     assert card.is_chat_model is answers
 
@@ -121,7 +125,7 @@ HOSTILE = "\x1b]0;gone\x07\x9b2J\u202egpt\u2066\u200b\n\tx\x00"
 
 
 def test_texts_of_a_list_are_printable() -> None:
-    """No escape, control or bidi character of a list reaches whoever prints a card."""
+    """Control, escape and bidi characters are removed from all texts of a card."""
     names = ("id", "name", "family", "description", "deprecated_at", "deactivated_at")
     (card,) = parsed({**dict.fromkeys(names, HOSTILE), "aliases": [HOSTILE]})
     for text in (*(getattr(card, name) for name in names), *card.aliases):
@@ -129,15 +133,15 @@ def test_texts_of_a_list_are_printable() -> None:
         assert "gpt" in text
 
 
-def test_a_hidden_character_makes_no_other_model() -> None:
-    """An id with an invisible character is not taken for the model that it looks like."""
+def test_a_hidden_character_changes_the_id() -> None:
+    """A model id with an invisible character differs from the id without it."""
     genuine, other = parsed({"id": "gpt-4o"}, {"id": "gpt-4o\u200b"})
     assert genuine.id != other.id
     assert parsed({"id": "modèle 4 → 5"})[0].id == "modèle 4 → 5"
 
 
-def test_a_poor_list_takes_nothing_away() -> None:
-    """What the shipped catalog knows stays if a list has only `id`; a list's no counts."""
+def test_a_sparse_list_keeps_the_catalog() -> None:
+    """A sparse list does not override the built-in catalog, but an explicit false does."""
     poor, denied, new = known_models(
         parsed({"id": "emby/qwen2.5-vl"}, {"id": "glm-vision", "vision": False}, {"id": "new"})
     )
@@ -149,13 +153,13 @@ def test_a_poor_list_takes_nothing_away() -> None:
 
 
 def test_a_model_listed_twice_is_one() -> None:
-    """Under its id and with Emby's prefix, and the later entry counts."""
+    """A model listed with and without Emby's prefix is one model, and the later entry is used."""
     (card,) = known_models(parsed({"id": "m", "vision": True}, {"id": "emby/m", "vision": False}))
     assert card.vision is False
 
 
 def test_cards_are_found_by_every_name() -> None:
-    """By id, by alias, behind a provider's prefix; an id wins over another model's alias."""
+    """Cards are found by id, alias or prefixed id, and an id takes precedence over an alias."""
     one, two = ModelCard("one", aliases=("uno", "two")), ModelCard("two")
     assert find_model("emby/one", [one, two]) is one
     assert find_model("uno", [one, two]) is one

@@ -1,4 +1,4 @@
-"""Many calls of one client at once: how many are on the way, and how the others wait."""
+"""Concurrent calls of one client: how many are sent at once, and how the others wait."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ Run = Callable[[dict[str, Any], list[str]], list[Any]]
 
 
 def in_threads(on: dict[str, Any], prompts: list[str]) -> list[Any]:
-    """The replies of one `Emby`, a thread each, or the errors."""
+    """Return the replies or errors of one `Emby` with a thread per prompt."""
 
     def call(prompt: str) -> Any:
         try:
@@ -32,7 +32,7 @@ def in_threads(on: dict[str, Any], prompts: list[str]) -> list[Any]:
 
 
 def in_tasks(on: dict[str, Any], prompts: list[str]) -> list[Any]:
-    """The replies of one `AsyncEmby`, a task each, or the errors."""
+    """Return the replies or errors of one `AsyncEmby` with a task per prompt."""
 
     async def gather() -> list[Any]:
         async with AsyncEmby(**on) as emby:
@@ -50,7 +50,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 class Crowd:
-    """A gateway that knows how many calls it has had at once, and answers with the prompt."""
+    """A gateway that counts concurrent calls, and answers with the prompt."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -71,8 +71,8 @@ class Crowd:
         wire.send(b"0\r\n\r\n")
 
 
-def test_no_more_than_the_setting_are_on_the_way(run: Run) -> None:
-    """Thirty calls, three at once: each gets its own reply, over three connections."""
+def test_max_connections_limits_concurrent_calls(run: Run) -> None:
+    """No more than `max_connections` calls and connections are open at once."""
     crowd, prompts = Crowd(), [str(n) for n in range(30)]
     with Loopback(crowd) as server:
         assert run({"base_url": server.url, "max_connections": 3}, prompts) == prompts
@@ -80,7 +80,7 @@ def test_no_more_than_the_setting_are_on_the_way(run: Run) -> None:
     assert server.connections <= 3
 
 
-def test_first_come_first_served() -> None:
+def test_calls_are_sent_in_order() -> None:
     """Calls are sent in the order in which they were made."""
     crowd, prompts = Crowd(), [str(n) for n in range(30)]
     with Loopback(crowd) as server:
@@ -88,8 +88,8 @@ def test_first_come_first_served() -> None:
     assert crowd.order == prompts
 
 
-def test_failed_calls_give_their_places_back(run: Run) -> None:
-    """Refused, cut or unreachable: the next call goes all the same."""
+def test_failed_calls_release_their_slot(run: Run) -> None:
+    """A refused, truncated or unreachable call does not block the next one."""
 
     def by(asked: Asked, wire: Wire) -> bool | None:
         if b"cut" in asked.body:
@@ -126,8 +126,8 @@ def busy() -> Iterator[tuple[Loopback, threading.Event]]:
         yield server, go_on
 
 
-def test_a_wait_in_line_is_not_the_gateways_silence() -> None:
-    """A stream that takes longer than `timeout` does not fail the call behind it."""
+def test_waiting_for_a_connection_is_not_a_timeout() -> None:
+    """Waiting for a connection does not count toward `timeout`."""
     with (
         busy() as (server, go_on),
         Emby(base_url=server.url, max_connections=1) as emby,
@@ -140,12 +140,12 @@ def test_a_wait_in_line_is_not_the_gateways_silence() -> None:
         go_on.set()
         assert "".join(event.text for event in stream if hasattr(event, "text")) == "AB"
         assert stream.reply.finish_reason == "stop"
-        # The reply's end gives the place back, before the stream is closed.
+        # The end of the reply releases the connection before the stream is closed.
         assert second.result(timeout=5).text == "second"
 
 
-async def test_tasks_wait_in_line_no_longer_than_their_deadline() -> None:
-    """The error names the setting; cancelled any number of times, a wait costs no place."""
+async def test_tasks_wait_for_a_connection_until_their_deadline() -> None:
+    """A task waits for a connection until its deadline, and cancelled waits leak no connection."""
     with busy() as (server, go_on):
         async with AsyncEmby(base_url=server.url, max_connections=1) as emby:
             async with emby.stream("first") as stream:
@@ -163,8 +163,8 @@ async def test_tasks_wait_in_line_no_longer_than_their_deadline() -> None:
     assert [b"left" in asked.body for asked in server.requests] == [False, False]
 
 
-def test_threads_wait_in_line_no_longer_than_their_deadline() -> None:
-    """As for tasks; who gave up is passed over."""
+def test_threads_wait_for_a_connection_until_their_deadline() -> None:
+    """A thread waits for a connection until its deadline."""
     gate = Gate(1)
     place = gate.enter(TimeLimits(9, 9, float("inf")))
     with pytest.raises(DeadlineExceededError, match="longer than 7 seconds"):
@@ -178,14 +178,14 @@ def test_threads_wait_in_line_no_longer_than_their_deadline() -> None:
 
 
 def test_a_given_client_sets_the_number_itself() -> None:
-    """As many calls as its pool has connections, since those beyond would wait in the pool."""
+    """With a given client, the number of concurrent calls is that of its pool's connections."""
     with httpx.Client(limits=httpx.Limits(max_connections=2)) as http:
         emby = Emby("k", http_client=http)
     assert emby._transport._gate._size == 2
 
 
 @pytest.mark.parametrize("size", [0, -1])
-def test_a_number_that_lets_nothing_through(size: int) -> None:
-    """It is refused when the client is made."""
+def test_max_connections_must_be_positive(size: int) -> None:
+    """`max_connections` below 1 is refused when the client is created."""
     with pytest.raises(ConfigurationError, match=f"at least 1, got {size}"):
         Emby("k", max_connections=size)

@@ -1,4 +1,4 @@
-"""The client over real sockets, on loopback: what networks do to replies, and to connections."""
+"""The client over real sockets on loopback: truncation, timeouts, redirects and connections."""
 
 import asyncio
 import gc
@@ -35,7 +35,7 @@ WHOLE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
 
 
 def well(asked: Asked, wire: Wire) -> None:
-    """A good answer, streamed on request."""
+    """A valid answer, streamed on request."""
     if b'"stream":true' in asked.body:
         wire.stream(WHOLE)
     else:
@@ -43,7 +43,7 @@ def well(asked: Asked, wire: Wire) -> None:
 
 
 def broken(ask: Asker, by: Callable[[Asked, Wire], bool | None], **on: float) -> EmbyError:
-    """The error of a call to a server that answers like that, and the number of requests."""
+    """Return the error of a call to this server, after checking that it was not retried."""
     with Loopback(by) as server, pytest.raises(EmbyError) as caught:
         ask("Hi", on={"base_url": server.url, "max_retries": 2, **on})
     assert len(server.requests) == 1, "a request that may have been answered was sent again"
@@ -51,7 +51,7 @@ def broken(ask: Asker, by: Callable[[Asked, Wire], bool | None], **on: float) ->
 
 
 def has_what_arrived(error: EmbyError) -> bool:
-    """Whether the text and the very bytes of the image are there."""
+    """Return whether the error has the text and the exact image."""
     return error.partial is not None and (error.partial.text, error.partial.images) == (
         "Here:",
         (Image(RED),),
@@ -59,7 +59,7 @@ def has_what_arrived(error: EmbyError) -> bool:
 
 
 def test_a_good_answer(ask: Asker) -> None:
-    """Over a socket as in process: the text, the image to the byte, one request."""
+    """A call over a socket returns the text and the exact image, with one request."""
     with Loopback(well) as server:
         reply = ask("Hi", on={"base_url": server.url, "api_key": "sk-1"}, images=[Image(RED)])
     assert (reply.text, reply.image.data) == ("Here:", RED)
@@ -71,7 +71,7 @@ def test_a_good_answer(ask: Asker) -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
 def test_pieces_of_any_size(ask: Asker, size: int) -> None:
-    """However the network cuts it, the reply is the same."""
+    """Any size of the network's chunks gives the same reply."""
     pieces = [WHOLE[at : at + size] for at in range(0, len(WHOLE), size)]
     with Loopback(lambda _, wire: wire.stream(*pieces)) as server:
         reply = ask("Hi", on={"base_url": server.url})
@@ -79,7 +79,7 @@ def test_pieces_of_any_size(ask: Asker, size: int) -> None:
 
 
 def test_a_request_is_sent_in_one_piece(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Head and body of a short call take one call to the system, not one each."""
+    """Head and body of a small request are sent with one system call."""
     sent: list[bytes] = []
     sync = importlib.import_module(f"{CORE.__name__}._backends.sync")
     for stream in (sync.SyncStream, asyncio.StreamWriter):
@@ -92,7 +92,7 @@ def test_a_request_is_sent_in_one_piece(ask: Asker, monkeypatch: pytest.MonkeyPa
 
 
 def noting(write: Callable[..., Any], sent: list[bytes]) -> Callable[..., Any]:
-    """A `write` of streams that also appends the data to `sent`."""
+    """Return a stream's `write` that also appends the data to `sent`."""
 
     def noted(self: Any, data: bytes, *args: Any) -> Any:
         sent.append(bytes(data))
@@ -101,10 +101,8 @@ def noting(write: Callable[..., Any], sent: list[bytes]) -> Callable[..., Any]:
     return noted
 
 
-def test_what_a_call_leaves_behind_is_freed_at_once(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing of a reply that its caller has dropped waits for the garbage collector."""
+def test_a_dropped_reply_is_freed_at_once(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dropped reply is freed without the garbage collector."""
     readers: list[weakref.ref[ReplyReader]] = []
     original = ReplyReader.feed
 
@@ -123,11 +121,11 @@ def test_what_a_call_leaves_behind_is_freed_at_once(
         gc.enable()
 
 
-# ---- broken off
+# ---- broken connections
 
 
 def test_a_refused_connection_is_tried_again(ask: Asker) -> None:
-    """Nothing was sent, so nothing can have been paid; then the error says what to check."""
+    """A refused connection is retried, since nothing was sent, and the error has a hint."""
     with Loopback(well) as server:
         url = server.url
     with pytest.raises(EmbyConnectionError) as caught:
@@ -145,36 +143,36 @@ def cut_chunked(_: Asked, wire: Wire) -> bool:
 
 
 def cut_sized(_: Asked, wire: Wire) -> bool:
-    """Fewer bytes than were promised."""
+    """A body shorter than its content length."""
     wire.head("content-type: text/event-stream", f"content-length: {len(WHOLE)}")
     wire.send(BEGUN)
     return False
 
 
 def cut_by_closing(_: Asked, wire: Wire) -> bool:
-    """A body that ends with the connection, too early: HTTP sees nothing wrong."""
+    """A body that ends too early with the connection, which HTTP can't detect."""
     wire.head("content-type: text/event-stream", "connection: close")
     wire.send(BEGUN)
     return False
 
 
 def without_done(_: Asked, wire: Wire) -> None:
-    """A body that ends well, and a reply that does not."""
+    """A complete body with an incomplete reply."""
     wire.stream(BEGUN)
 
 
 @pytest.mark.parametrize("by", [cut_chunked, cut_sized, cut_by_closing, without_done])
-def test_a_cut_stream_is_truncated_and_loses_nothing(
+def test_a_truncated_stream_keeps_the_partial_reply(
     ask: Asker, by: Callable[[Asked, Wire], bool | None]
 ) -> None:
-    """All four ways of ending too early: a typed error with the text and the image."""
+    """A stream that ends too early in any way raises an error with the text and the image."""
     error = broken(ask, by)
     assert type(error) is TruncatedReplyError
     assert has_what_arrived(error)
 
 
 def test_a_cut_json_reply_is_truncated(ask: Asker) -> None:
-    """Closed in the middle of the object; no length was promised."""
+    """A JSON reply that is cut off by the end of the connection is truncated."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.head("content-type: application/json", "connection: close")
@@ -184,8 +182,8 @@ def test_a_cut_json_reply_is_truncated(ask: Asker) -> None:
     assert type(broken(ask, by)) is TruncatedReplyError
 
 
-def test_a_reset_connection_loses_nothing(ask: Asker) -> None:
-    """The machine at the other end is gone; what it had sent is kept."""
+def test_a_reset_connection_keeps_the_partial_reply(ask: Asker) -> None:
+    """The error of a reset connection has the text and image that arrived."""
     told = threading.Event()
 
     def by(_: Asked, wire: Wire) -> bool:
@@ -197,7 +195,7 @@ def test_a_reset_connection_loses_nothing(ask: Asker) -> None:
     if not ask.is_stream:
         told.set()
         error = broken(ask, by)
-        # A reset may overtake what was sent before it.
+        # A reset may overtake the data sent before it.
         assert isinstance(error, EmbyConnectionError | TruncatedReplyError)
         return
     with Loopback(by) as server:
@@ -208,7 +206,7 @@ def test_a_reset_connection_loses_nothing(ask: Asker) -> None:
 
 
 def _until_image(ask: Asker, url: str, told: threading.Event) -> tuple[EmbyError, list[object]]:
-    """The error of a stream whose server waits until the image has been seen."""
+    """Return the error and events of a stream whose server waits until the image was received."""
     seen: list[object] = []
 
     async def async_stream() -> None:
@@ -231,12 +229,14 @@ def _until_image(ask: Asker, url: str, told: threading.Event) -> tuple[EmbyError
 
 
 def test_no_answer_at_all(ask: Asker) -> None:
-    """The connection ends before a status: it may have been paid, so it is not sent again."""
+    """A connection closed without a response is not retried, since the call may have been paid
+    for.
+    """
     assert type(broken(ask, lambda *_: False)) is EmbyConnectionError
 
 
-def test_what_is_no_http(ask: Asker) -> None:
-    """Another protocol answers there."""
+def test_a_response_in_another_protocol(ask: Asker) -> None:
+    """A response in another protocol raises EmbyConnectionError."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
@@ -246,7 +246,7 @@ def test_what_is_no_http(ask: Asker) -> None:
 
 
 def test_an_error_that_is_cut_keeps_its_status(ask: Asker) -> None:
-    """A 401 whose body breaks off is still a 401, and is not retried."""
+    """An error response with a truncated body raises the error of its status."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.head("content-type: application/json", "content-length: 900", status="401 No")
@@ -257,7 +257,7 @@ def test_an_error_that_is_cut_keeps_its_status(ask: Asker) -> None:
 
 
 def test_a_page_in_place_of_a_reply(ask: Asker) -> None:
-    """A login page of some network answers 200."""
+    """An HTML page under status 200, such as a login page, is quoted in the error."""
     page = b"<html>Please sign in</html>"
     error = broken(ask, lambda _, wire: wire.whole(page, "content-type: text/html"))
     assert type(error) is MalformedReplyError
@@ -268,7 +268,7 @@ def test_a_page_in_place_of_a_reply(ask: Asker) -> None:
 
 
 def test_silence_is_a_timeout(ask: Asker) -> None:
-    """No byte for `timeout` seconds; the request is not sent again, as it may be paid."""
+    """No data for `timeout` seconds raises EmbyTimeoutError, and the request is not retried."""
     error = broken(ask, silence, timeout=0.3)
     assert type(error) is EmbyTimeoutError
     assert error.message == "The gateway was silent for 0.3 seconds."
@@ -278,12 +278,12 @@ def test_silence_is_a_timeout(ask: Asker) -> None:
 
 
 def silence(_: Asked, wire: Wire) -> bool:
-    """No answer until the test is over."""
+    """Send nothing until the test is over."""
     return not wire.is_over()
 
 
-def test_silence_in_mid_stream_loses_nothing(ask: Asker) -> None:
-    """The image that had come is in the error."""
+def test_a_timeout_in_mid_stream_keeps_the_partial_reply(ask: Asker) -> None:
+    """The error of a timeout in mid-stream has the image that arrived."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
@@ -295,7 +295,7 @@ def test_silence_in_mid_stream_loses_nothing(ask: Asker) -> None:
 
 
 def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
-    """Keep-alives defeat any timeout; the deadline holds all the same, and nothing is lost."""
+    """A stream kept alive by pings ends at the deadline, and the error has the partial reply."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
@@ -312,7 +312,7 @@ def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
 
 
 def test_the_deadline_bounds_silence_too(ask: Asker) -> None:
-    """If it is shorter than the timeout, the error names the deadline."""
+    """A deadline shorter than the timeout ends a silent call."""
     error = broken(ask, silence, deadline=0.3)
     assert type(error) is DeadlineExceededError
 
@@ -321,7 +321,7 @@ def test_the_deadline_bounds_silence_too(ask: Asker) -> None:
 
 
 def test_a_redirect_is_not_followed(ask: Asker) -> None:
-    """Neither key nor body nor metadata go to another host; the error says what to do."""
+    """A redirect is not followed, and the error suggests checking the base URL."""
     with Loopback(well) as other:
         to = f"location: {other.url}/chat/completions"
         error = broken(ask, lambda _, wire: wire.whole(b"", to, status="307 Temporary Redirect"))
@@ -334,8 +334,8 @@ def test_a_redirect_is_not_followed(ask: Asker) -> None:
 # ---- connections
 
 
-def test_connections_serve_again(ask: Asker) -> None:
-    """A finished reply, streamed or not, gives its connection back."""
+def test_connections_are_reused(ask: Asker) -> None:
+    """The connection of a finished reply is reused, streamed or not."""
     with Loopback(well) as server:
         if ask.mode.startswith("async"):
             asyncio.run(_several_async(server.url, ask.is_stream))
@@ -362,8 +362,8 @@ async def _several_async(url: str, is_stream: bool) -> None:
                 await emby.chat("Hi")
 
 
-def test_an_error_gives_its_connection_back() -> None:
-    """A refusal that was read to its end costs no connection."""
+def test_the_connection_of_an_error_is_reused() -> None:
+    """The connection of an error response is reused."""
     body = as_json({"error": {"message": "No"}})
     with (
         Loopback(lambda _, wire: wire.whole(body, status="400 Bad")) as server,
@@ -376,7 +376,7 @@ def test_an_error_gives_its_connection_back() -> None:
 
 
 def endless(asked: Asked, wire: Wire) -> bool | None:
-    """An endless stream to `endless`, a good answer to anything else."""
+    """Answer `endless` with an endless stream, and anything else normally."""
     if b"endless" not in asked.body:
         return well(asked, wire)
     wire.stream(chunk_of("a"), ends=False)
@@ -385,12 +385,12 @@ def endless(asked: Asked, wire: Wire) -> bool | None:
 
 
 def chunk_of(text: str) -> bytes:
-    """One frame that says that."""
+    """Return one frame with this text."""
     return sse(chunk(text), done=False)
 
 
 def test_breaking_off_leaves_the_client_usable() -> None:
-    """The stream's connection is closed and not read to its end; the next call is served."""
+    """Leaving a stream early closes its connection, and the client can be used again."""
     with Loopback(endless) as server, Emby(base_url=server.url) as emby:
         with emby.stream("endless") as stream:
             for event in stream:
@@ -402,7 +402,7 @@ def test_breaking_off_leaves_the_client_usable() -> None:
 
 
 async def test_breaking_off_leaves_the_async_client_usable() -> None:
-    """As the sync one."""
+    """Leaving an async stream early closes its connection, and the client can be used again."""
     with Loopback(endless) as server:
         async with AsyncEmby(base_url=server.url) as emby:
             async with emby.stream("endless") as stream:
@@ -414,13 +414,13 @@ async def test_breaking_off_leaves_the_async_client_usable() -> None:
 
 
 def divide(events: Iterable[object]) -> None:
-    """What fails at the first event."""
+    """Raise at the first event."""
     for _ in events:
         _ = 1 / 0
 
 
 def test_an_error_of_the_caller_leaves_the_client_usable() -> None:
-    """What the loop's own body raises comes out as it is."""
+    """An exception in the caller's loop is propagated, and the client can be used again."""
     with Loopback(endless) as server, Emby(base_url=server.url) as emby:
         with pytest.raises(ZeroDivisionError), emby.stream("endless") as stream:
             divide(stream)
@@ -428,7 +428,7 @@ def test_an_error_of_the_caller_leaves_the_client_usable() -> None:
 
 
 async def test_cancelling_leaves_the_client_usable() -> None:
-    """A task that is cancelled in mid-stream gives its connection up, and others go on."""
+    """A task cancelled in mid-stream releases its connection, and the client can be used again."""
     with Loopback(endless) as server:
         async with AsyncEmby(base_url=server.url) as emby:
             begun = asyncio.Event()
@@ -447,7 +447,7 @@ async def test_cancelling_leaves_the_client_usable() -> None:
 
 
 async def test_cancelling_a_silent_call_leaves_the_client_usable() -> None:
-    """Also before the first byte came."""
+    """A task cancelled before the first byte releases its connection."""
     asked = threading.Event()
     over = threading.Event()
 
@@ -470,7 +470,7 @@ async def test_cancelling_a_silent_call_leaves_the_client_usable() -> None:
 
 
 async def test_tasks_share_a_client() -> None:
-    """Twenty at once, each with its own reply."""
+    """Twenty concurrent tasks each get their own reply."""
 
     def by(asked: Asked, wire: Wire) -> None:
         number = asked.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
@@ -483,7 +483,7 @@ async def test_tasks_share_a_client() -> None:
 
 
 def test_threads_share_a_client() -> None:
-    """A sync client, in four threads at once."""
+    """Four threads share a sync client."""
     texts: list[str] = []
     with Loopback(well) as server, Emby(base_url=server.url) as emby:
         threads = [
@@ -496,8 +496,8 @@ def test_threads_share_a_client() -> None:
     assert texts == ["Here:"] * 4
 
 
-def test_an_async_client_outlives_its_loops() -> None:
-    """One client, several `asyncio.run` in a row: each ends without a socket left open."""
+def test_an_async_client_survives_its_event_loops() -> None:
+    """One async client works in several runs of `asyncio.run` and leaves no socket open."""
     with Loopback(well) as server:
         emby = AsyncEmby(base_url=server.url)
 
@@ -513,7 +513,7 @@ def test_an_async_client_outlives_its_loops() -> None:
 
 
 def test_an_async_client_serves_two_threads() -> None:
-    """Each with a loop of its own, at the same time."""
+    """One async client works in two threads at the same time, each with its own event loop."""
     meet = threading.Barrier(2, timeout=5)
     texts: list[str] = []
     with Loopback(well) as server:
@@ -534,7 +534,7 @@ def test_an_async_client_serves_two_threads() -> None:
 
 
 async def test_an_async_client_that_is_dropped_leaves_no_socket() -> None:
-    """Forgotten without being closed, its connections are closed by the loop it ran in."""
+    """The connections of an async client that is dropped without closing are closed by its loop."""
     with Loopback(well) as server:
         for _ in range(2):
             await AsyncEmby(base_url=server.url).chat("Hi")
@@ -543,7 +543,7 @@ async def test_an_async_client_that_is_dropped_leaves_no_socket() -> None:
 
 
 async def test_closing_closes_the_connections_of_this_loop() -> None:
-    """And a later call opens new ones."""
+    """`close` closes the connections of the current loop, and a later call opens new ones."""
     with Loopback(well) as server:
         emby = AsyncEmby(base_url=server.url)
         await emby.chat("Hi")

@@ -1,4 +1,4 @@
-"""Images of every kind on their way to a model: the bytes sent, and the report about them."""
+"""Preparing images for sending: the bytes sent for each kind of image, and the reported changes."""
 
 import asyncio
 import gc
@@ -44,7 +44,7 @@ CARD = ModelCard("m", max_image_bytes=20_000_000)
 def prepare(
     data: bytes, card: ModelCard = CARD, metadata: ImageMetadata = "reduce"
 ) -> tuple[Image, str]:
-    """The image that is sent, and the changes in one text."""
+    """Return the image that is sent, and its changes as one text."""
     request = ChatRequest("m", (Message.user(Image.from_bytes(data)),))
     filters = ImagePreparation(metadata).emby_image_filters(card)
     sent, prepared = prepare_request(request, filters)
@@ -54,7 +54,7 @@ def prepare(
 
 
 def exif_of(image: Image) -> PIL.Image.Exif:
-    """The EXIF data of the sent file."""
+    """Return the EXIF data of the sent file."""
     return PIL.Image.open(io.BytesIO(image.data)).getexif()
 
 
@@ -63,7 +63,7 @@ def exif_of(image: Image) -> PIL.Image.Exif:
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
 def test_every_file_is_sent_in_an_accepted_type_and_the_right_way_up(file: ImageFile) -> None:
-    """Accepted files byte for byte, others converted, upright and without the location."""
+    """Accepted files are sent unchanged, and others converted, upright and without the location."""
     data = file.make()
     image, changes = prepare(data)
     if file.is_untouched:
@@ -80,8 +80,8 @@ def test_every_file_is_sent_in_an_accepted_type_and_the_right_way_up(file: Image
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES.keys())
-def test_every_file_reaches_pillow_the_right_way_up(file: ImageFile) -> None:
-    """`size` is the displayed size, `to_pil` is upright, and `from_pil` loses no orientation."""
+def test_every_file_is_upright_in_pillow(file: ImageFile) -> None:
+    """`size` is the displayed size, and `to_pil` and `from_pil` keep the image upright."""
     image = Image.from_bytes(file.make())
     assert image.size == image.to_pil().size == image_files.SIZE
     if not file.gray:
@@ -91,7 +91,7 @@ def test_every_file_reaches_pillow_the_right_way_up(file: ImageFile) -> None:
 
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_pillow_image_with_an_orientation_is_sent_upright(turn: int) -> None:
-    """`from_pil` of what `PIL.Image.open` gives for a phone's photo."""
+    """`from_pil` applies the orientation of a photo opened with Pillow."""
     opened = PIL.Image.open(io.BytesIO(photo("JPEG", turn)))
     assert_upright(Image.from_pil(opened).to_pil())
     assert Image.from_pil(opened, "JPEG").size == image_files.SIZE
@@ -101,8 +101,8 @@ def test_a_pillow_image_with_an_orientation_is_sent_upright(turn: int) -> None:
     "name",
     ["jpeg-1", "jpeg-5", "jpeg-6", "jpeg-cmyk", "webp-6", "webp-alpha", "png-6", "gif", "mpo"],
 )
-def test_what_is_too_large_is_sent_smaller(name: str) -> None:
-    """Fewer pixels than the card allows, never more bytes than before, upright, without GPS."""
+def test_a_large_image_is_scaled_down(name: str) -> None:
+    """An image over the pixel limit is scaled down, upright and without its location."""
     data = FILES[name].make()
     image, changes = prepare(data, ModelCard("m", max_image_bytes=10**6, max_image_pixels=1000))
     width, height = image.size
@@ -122,8 +122,8 @@ def test_what_is_too_large_is_sent_smaller(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["gif-frames", "apng", "webp-frames"])
-def test_an_animation_is_kept_or_its_loss_is_said(name: str) -> None:
-    """Untouched if it fits; else its first frame, and a sentence about the others."""
+def test_an_animation_is_kept_or_reported_as_lost(name: str) -> None:
+    """An animation is sent unchanged if it fits, or else reported as reduced to its first frame."""
     data = FILES[name].make()
     assert prepare(data)[0].data == data
     image, changes = prepare(data, ModelCard("m", max_image_pixels=1000, max_image_bytes=10**6))
@@ -131,18 +131,18 @@ def test_an_animation_is_kept_or_its_loss_is_said(name: str) -> None:
     assert_upright(image.to_pil())
 
 
-# ---- large ones
+# ---- large images
 
 
 def noise(width: int, height: int) -> PIL.Image.Image:
-    """A picture that hardly compresses."""
+    """Return an image that is hard to compress."""
     return PIL.Image.frombytes(
         "RGB", (width, height), random.Random(7).randbytes(3 * width * height)
     )
 
 
-def test_quality_goes_before_size() -> None:
-    """A photo a bit over the limit keeps its pixels; one far over it gets smaller."""
+def test_quality_is_reduced_before_size() -> None:
+    """An image slightly over the byte limit keeps its size, and one far over it is scaled down."""
     data = encoded(noise(400, 300), "JPEG", quality=98)
     image, changes = prepare(data, ModelCard("m", max_image_bytes=len(data) * 2 // 3))
     assert image.size == (400, 300)
@@ -154,7 +154,7 @@ def test_quality_goes_before_size() -> None:
 
 
 def test_a_png_of_30_megabytes_becomes_a_jpeg() -> None:
-    """Over the 20 MB that every model takes."""
+    """A PNG of 30 MB is sent as a JPEG below the 20 MB that every model accepts."""
     data = encoded(noise(3400, 3000), "PNG", compress_level=0)
     assert len(data) > 30_000_000
     image, changes = prepare(data)
@@ -165,7 +165,7 @@ def test_a_png_of_30_megabytes_becomes_a_jpeg() -> None:
 
 
 def test_transparency_is_kept_when_shrunk() -> None:
-    """A PNG with alpha becomes a WebP."""
+    """A large PNG with transparency is sent as a WebP with transparency."""
     cutout = noise(200, 200).convert("RGBA")
     cutout.paste((0, 0, 0, 0), (0, 0, 100, 100))
     image, _ = prepare(encoded(cutout, "PNG"), ModelCard("m", max_image_bytes=60_000))
@@ -175,8 +175,8 @@ def test_transparency_is_kept_when_shrunk() -> None:
     assert corner[3] == 0
 
 
-def test_a_jpeg_of_100_megapixels_travels_untouched_or_at_half_its_size() -> None:
-    """It is never decoded at full size: that is over the limit of pixels."""
+def test_a_jpeg_of_100_megapixels_is_sent_unchanged_or_at_half_its_size() -> None:
+    """A JPEG of 100 megapixels is sent unchanged or at half its size, without a full decode."""
     data = encoded(
         PIL.Image.new("L", (10_000, 10_000), 200), "JPEG", exif=image_files.camera_exif(6)
     )
@@ -186,14 +186,14 @@ def test_a_jpeg_of_100_megapixels_travels_untouched_or_at_half_its_size() -> Non
     assert "scaled from 10000x10000 to 5000x5000" in changes
 
 
-def test_what_can_not_be_shrunk_enough_is_refused() -> None:
-    """With the limit, and what to do."""
+def test_an_image_that_stays_too_large_is_refused() -> None:
+    """An image that can't be reduced enough is refused with the limit and a hint."""
     with pytest.raises(InvalidImageError, match=r"limit of 10 bytes\. Send a smaller one"):
         prepare(FILES["png"].make(), ModelCard("m", max_image_bytes=10))
 
 
 def test_pixel_bombs_are_refused() -> None:
-    """A small file that claims a billion pixels is not decoded, in any format."""
+    """A small file that claims a billion pixels is refused without decoding it."""
     header = b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
     size = (30_000).to_bytes(4, "little")
     bomb = header + (40).to_bytes(4, "little") + size + size + b"\1\0\x18\0" + bytes(24)
@@ -206,20 +206,20 @@ def test_pixel_bombs_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["heic-1", "avif", "bmp", "tiff", "tiff-lzw"])
 def test_truncated_files_are_refused_in_one_sentence(name: str) -> None:
-    """They would have to be converted, and can't be."""
+    """A truncated file that needs conversion is refused with a one-sentence error."""
     data = FILES[name].make()
     with pytest.raises(InvalidImageError, match=r"The image (is damaged|can't be opened): .*\.$"):
         prepare(data[: len(data) // 2])
 
 
-def test_a_truncated_file_of_an_accepted_type_travels_untouched() -> None:
-    """It is for the gateway to judge."""
+def test_a_truncated_file_of_an_accepted_type_is_sent_unchanged() -> None:
+    """A truncated file of an accepted type is sent unchanged, for the gateway to judge."""
     data = FILES["jpeg-1"].make()[:-500]
     assert prepare(data)[0].data == data
 
 
-def test_names_lie(tmp_path: Path) -> None:
-    """The bytes decide: a HEIC called .jpg is converted, a JPEG called .heic is not."""
+def test_suffixes_are_ignored(tmp_path: Path) -> None:
+    """The bytes of a file, not its suffix, determine whether it is converted."""
     (tmp_path / "photo.jpg").write_bytes(heic())
     (tmp_path / "photo.heic").write_bytes(photo("JPEG"))
     assert Image.from_path(tmp_path / "photo.jpg").media_type == "image/heic"
@@ -233,7 +233,9 @@ def test_names_lie(tmp_path: Path) -> None:
 
 
 def test_metadata_is_reduced_kept_or_removed() -> None:
-    """As the setting says; `remove` treats files that would travel untouched, too."""
+    """`image_metadata` keeps, reduces or removes metadata, also of files otherwise sent
+    unchanged.
+    """
     data = heic(6)
     kept, _ = prepare(data, metadata="keep")
     assert exif_of(kept).get_ifd(0x8825)
@@ -252,10 +254,10 @@ def test_metadata_is_reduced_kept_or_removed() -> None:
         Emby(base_url="mock:", image_metadata="erase")  # type: ignore[arg-type]
 
 
-def test_damaged_exif_data_is_no_reason_to_fail() -> None:
-    """Neither for sizes, nor for pixels, nor for a conversion."""
+def test_damaged_exif_data_causes_no_error() -> None:
+    """Damaged EXIF data causes no error."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow reads what it writes
+        warnings.simplefilter("ignore")  # Pillow warns about the data that it writes
         data = encoded(quarters(), "AVIF", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\xff" * 40)
     image, _ = prepare(data)
     assert image.size == Image(data).size == image_files.SIZE
@@ -265,7 +267,7 @@ def test_damaged_exif_data_is_no_reason_to_fail() -> None:
 
 
 def test_a_color_profile_is_kept() -> None:
-    """Display P3 of a phone; that of CMYK is applied instead, as it says nothing about RGB."""
+    """The color profile of an RGB image is kept, and that of a CMYK image is applied."""
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -276,8 +278,8 @@ def test_a_color_profile_is_kept() -> None:
     assert_upright(image.to_pil())
 
 
-def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The exact command."""
+def test_heic_without_its_package_has_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pillow-heif, a HEIC image raises an error with the pip command."""
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     with pytest.raises(InvalidImageError, match=r"pip install 'emby-plugins\[heic\]'"):
         prepare(heic())
@@ -287,7 +289,7 @@ def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.Monke
 
 
 class Stamp:
-    """A plugin that masks a corner, as one for badges or number plates would."""
+    """A plugin that masks a corner, like one for badges or number plates."""
 
     def __init__(self, name: str = "mask", order: int = 300) -> None:
         self.name, self.order = name, order
@@ -295,7 +297,7 @@ class Stamp:
 
     @hookimpl
     def emby_image_filters(self, model: ModelCard) -> Iterable[ImageFilter]:
-        """One filter."""
+        """Return one filter."""
         self.models.append(model.id)
         return [ImageFilter(self.name, self.order, self.apply)]
 
@@ -311,15 +313,17 @@ class Stamp:
 
 
 def sent_images(backend: ScriptedBackend) -> list[Image]:
-    """The images of the last request."""
+    """Return the images of the last request."""
     body = json.loads(backend.requests[-1].body)
     blocks = [b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]]
     return [Image.from_data_url(b["image_url"]["url"]) for b in blocks if "image_url" in b]
 
 
 @pytest.mark.parametrize("mode", ["sync", "async", "stream"])
-def test_the_reply_lists_what_was_changed(mode: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Original, sent image and the changes; a line in the debug log; nothing for the untouched."""
+def test_the_reply_lists_the_changes(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The reply has original, sent image and changes of each prepared image, which are also
+    logged.
+    """
     backend = ScriptedBackend(completion())
     caplog.set_level(logging.DEBUG, "emby_plugins")
     images = [Image(FILES["png"].make()), Image(heic(6))]
@@ -351,7 +355,7 @@ def test_the_reply_lists_what_was_changed(mode: str, caplog: pytest.LogCaptureFi
 
 
 def test_a_plugin_adds_and_replaces_filters() -> None:
-    """They run by order, on upright pixels; a filter of the same name replaces the built-in one."""
+    """Filters of plugins run in order on upright pixels, and can replace a built-in one by name."""
     backend, stamp = ScriptedBackend(completion()), Stamp()
     options = dict(backend.on)
     options["plugins"] = [*options.get("plugins", []), stamp]
@@ -375,7 +379,7 @@ def test_a_plugin_adds_and_replaces_filters() -> None:
 
 
 def test_a_filter_that_fails_sends_nothing() -> None:
-    """An image without its mask must not leave."""
+    """If a filter raises, nothing is sent."""
     backend = ScriptedBackend(completion())
     options = dict(backend.on)
     stamp = Stamp()
@@ -387,7 +391,7 @@ def test_a_filter_that_fails_sends_nothing() -> None:
 
 
 def test_images_of_tools_and_files_are_prepared_too() -> None:
-    """A tool's HEIC and a TIFF attached as a file travel as images that Emby takes."""
+    """Images returned by tools and attached as files are prepared too."""
     backend = ScriptedBackend(completion())
     history = [
         Message.user("Fetch it"),
@@ -399,8 +403,8 @@ def test_images_of_tools_and_files_are_prepared_too() -> None:
     assert [image.media_type for image in sent_images(backend)] == ["image/jpeg", "image/png"]
 
 
-def test_the_limit_of_the_card_counts_else_20_megabytes(caplog: pytest.LogCaptureFixture) -> None:
-    """And never more than the client's own limit."""
+def test_the_byte_limit_is_the_cards_or_20_megabytes(caplog: pytest.LogCaptureFixture) -> None:
+    """The byte limit is that of the model's card, or 20 MB, and never above the client's."""
 
     class Models:
         @hookimpl
@@ -423,7 +427,7 @@ def test_the_limit_of_the_card_counts_else_20_megabytes(caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
 def test_an_image_is_prepared_once_as_long_as_it_exists(in_file: bool, tmp_path: Path) -> None:
-    """The later turns of a conversation send the same bytes; another limit prepares again."""
+    """An image is prepared once per limit and then sent again in later turns."""
     backend, stamp = ScriptedBackend(completion()), Stamp()
     runs: list[OutgoingImage] = []
     apply = stamp.apply
@@ -445,7 +449,7 @@ def test_an_image_is_prepared_once_as_long_as_it_exists(in_file: bool, tmp_path:
 
 
 def test_a_file_that_may_change_is_prepared_again(tmp_path: Path) -> None:
-    """What is sent is what the file contains then."""
+    """An image file that changes is prepared again."""
     backend, path = ScriptedBackend(completion()), tmp_path / "a.heic"
     image = Image(path=path)
     with Emby(**backend.on) as emby:
@@ -456,8 +460,8 @@ def test_a_file_that_may_change_is_prepared_again(tmp_path: Path) -> None:
     assert first != second
 
 
-def test_untouched_images_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pillow is not even opened for them."""
+def test_unchanged_images_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images sent unchanged are not opened with Pillow."""
     monkeypatch.setattr("PIL.Image.open", lambda *_, **__: pytest.fail("opened"))
     data = FILES["jpeg-6"].make()
     assert prepare(data)[0].data == data
@@ -467,7 +471,7 @@ def test_untouched_images_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_matplotlib_shows_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`plt.imshow(image)`, of a phone's photo and of a picture with transparency."""
+    """`plt.imshow(image)` works for rotated and transparent images."""
     monkeypatch.setenv("MPLBACKEND", "Agg")
     plt = pytest.importorskip("matplotlib.pyplot")
     figure, axes = plt.subplots()
@@ -479,7 +483,7 @@ def test_matplotlib_shows_an_image(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_arrays_in_and_out() -> None:
-    """`numpy.asarray(image)` is upright RGB(A) or gray; `from_array` takes what it gives."""
+    """`numpy.asarray(image)` is upright, and `from_array` accepts its result."""
     pixels = np.asarray(Image(photo("JPEG", 6)))
     assert pixels.shape == (64, 96, 3)
     assert_upright(PIL.Image.fromarray(pixels))
@@ -494,7 +498,7 @@ def test_arrays_in_and_out() -> None:
 
 
 def pixels_of(name: str) -> Any:
-    """The pixels of a file of the table."""
+    """Return the pixels of a file of the table."""
     return np.asarray(Image(FILES[name].make()))
 
 
@@ -512,7 +516,9 @@ def pixels_of(name: str) -> Any:
     ],
 )
 def test_arrays_of_many_kinds(array: Any, mode: str) -> None:
-    """Gray, gray with alpha, RGB and RGBA; integers, floats of 0 to 1, bool."""
+    """`from_array` accepts gray, RGB and RGBA arrays of integers, floats from 0 to 1 and
+    booleans.
+    """
     made = Image.from_array(array)
     assert made.size == (np.shape(array)[1], np.shape(array)[0])
     assert made.to_pil().mode == mode
@@ -531,6 +537,6 @@ def test_arrays_of_many_kinds(array: Any, mode: str) -> None:
     ],
 )
 def test_arrays_that_are_not_images(array: Any, message: str) -> None:
-    """The shape, the type and what is accepted are in the error."""
+    """`from_array` refuses other shapes, types and values, and the error has them."""
     with pytest.raises(InvalidImageError, match=message):
         Image.from_array(array)

@@ -1,4 +1,4 @@
-"""How replies end, and what is not a reply: CONTRACT.md, sections 4 to 6."""
+"""How replies end, and malformed replies: CONTRACT.md, sections 4 to 6."""
 
 import base64
 import gzip
@@ -35,29 +35,31 @@ from emby_plugins._protocol.reader import ReplyReader
 # ---- how streams end
 
 
-def test_nothing_after_the_first_done_counts() -> None:
-    """`[DONE]` may come twice; the stream ended at the first."""
+def test_data_after_the_first_done_is_ignored() -> None:
+    """A stream ends at the first `[DONE]`, and data after it is ignored."""
     result = read(chunk("Hi"), FINISH, b"event: done\ndata: [DONE]\n\n", chunk("?"))
     assert good(result).text == "Hi"
     assert [type(event) for event in result.events] == [TextDelta, Finished]
 
 
 def test_done_may_be_missing_after_a_finish_reason() -> None:
-    """The end of the body ends a stream that gave its finish reason."""
+    """A stream with a finish reason needs no `[DONE]`."""
     assert good(read(chunk("Hi"), FINISH, done=False)).text == "Hi"
 
 
 @pytest.mark.parametrize("done", [True, False], ids=["with-done", "without-done"])
 def test_a_stream_without_a_finish_reason_is_truncated(*, done: bool) -> None:
-    """Gateways hide an upstream death behind `[DONE]`; what had arrived is in the error."""
+    """A stream without a finish reason is truncated even after `[DONE]`, with the partial reply."""
     error = failed(read(chunk("Here:", RED), chunk("and"), done=done), TruncatedReplyError)
     assert error.partial is not None
     assert (error.partial.text, error.partial.image.data) == ("Here:and", RED)
     assert "error.partial" in error.hint
 
 
-def test_a_stream_cut_inside_an_image_keeps_what_came_before() -> None:
-    """Cut anywhere in its frame, the reply is truncated; an image counts once its base64 ended."""
+def test_a_stream_cut_within_an_image_keeps_the_rest() -> None:
+    """A stream cut within an image keeps everything before, and the image if its base64 is
+    complete.
+    """
     frame = sse(chunk(None, BLUE), done=False)
     before = sse(chunk("Here:", RED), done=False)
     end = frame.index(b'"', frame.index(b";base64,"))
@@ -68,39 +70,39 @@ def test_a_stream_cut_inside_an_image_keeps_what_came_before() -> None:
         assert [i.data for i in error.partial.images] == arrived, cut
 
 
-def test_an_unended_last_frame_counts_when_it_is_whole() -> None:
-    """Only its blank line is missing: no content is lost for that."""
+def test_a_last_frame_without_its_blank_line_is_read() -> None:
+    """A last frame that lacks only its blank line is read."""
     assert good(Read(sse(chunk("Hi"), FINISH, done=False).rstrip())).text == "Hi"
     assert good(Read(sse(chunk("Hi"), FINISH).rstrip())).text == "Hi"
 
 
 @pytest.mark.parametrize("end", [b"data", b"data:", b"data: [DO", b"event: do", b": pi"])
-def test_a_cut_that_takes_no_content_is_no_truncation(end: bytes) -> None:
-    """After the finish reason, what is left of `[DONE]` or a ping is nothing lost."""
+def test_a_cut_without_loss_of_content_is_not_a_truncation(end: bytes) -> None:
+    """A cut within `[DONE]` or a ping after the finish reason is not a truncation."""
     assert good(Read(sse(chunk("Hi"), FINISH, done=False) + end)).text == "Hi"
     failed(Read(sse(chunk("Hi"), done=False) + end), TruncatedReplyError)
 
 
-def test_pings_are_read_over() -> None:
-    """Keep-alives have one newline and no blank line."""
+def test_pings_are_ignored() -> None:
+    """Pings with one newline and without a blank line are ignored."""
     assert good(read(b": ping\n", chunk("H"), b": ping\n: ping\n", chunk("i"), FINISH)).text == "Hi"
 
 
 @pytest.mark.parametrize("headers", [STREAM, JSON], ids=["stream", "json"])
 def test_an_empty_body_is_a_truncated_reply(headers: dict[str, str]) -> None:
-    """200 and nothing: no reply came, and nothing had arrived."""
+    """An empty body under status 200 is a truncated reply without a partial one."""
     for body in (b"", b" \n"):
         assert failed(Read(body, headers=headers), TruncatedReplyError).partial is None
 
 
 def test_json_cut_short_is_a_truncated_reply() -> None:
-    """A body that ends within its JSON ended too early, wherever the cut is."""
+    """JSON cut anywhere is a truncated reply."""
     body = as_json(completion("Grüße", RED))
     for cut in range(1, len(body), 13):
         failed(Read(body[:cut], headers=JSON), TruncatedReplyError)
 
 
-# ---- what is not a reply
+# ---- malformed replies and errors under status 200
 
 
 @pytest.mark.parametrize(
@@ -114,8 +116,10 @@ def test_json_cut_short_is_a_truncated_reply() -> None:
     ],
     ids=["typed-event", "bare", "flat", "flat-observed", "unended"],
 )
-def test_an_error_in_mid_stream_carries_what_had_arrived(frame: bytes) -> None:
-    """Under HTTP 200, in each form: the error's own status and words, and the partial reply."""
+def test_an_error_in_mid_stream_has_the_partial_reply(frame: bytes) -> None:
+    """An error in mid-stream, in each form, has its own status and message and the partial
+    reply.
+    """
     result = Read(sse(chunk("Here:", RED), done=False) + frame)
     error = failed(result, ServerError)
     assert isinstance(error, APIError)
@@ -125,14 +129,14 @@ def test_an_error_in_mid_stream_carries_what_had_arrived(frame: bytes) -> None:
 
 
 def test_an_error_event_may_be_plain_text() -> None:
-    """What a proxy writes into the stream is shown."""
+    """An error event may be plain text, as a proxy sends it."""
     error = failed(Read(b"event: error\ndata: upstream died\n\n"), ServerError)
     assert error.message == "upstream died."
     assert error.partial is None
 
 
 def test_an_error_under_200_is_an_error() -> None:
-    """An unstreamed body may be an error object, under any HTTP status."""
+    """An error object in a body under status 200 raises the error of its own status."""
     error = failed(
         whole({"error": {"message": "Slow down", "type": "rate_limit_error"}}), RateLimitError
     )
@@ -142,8 +146,8 @@ def test_an_error_under_200_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("error", [None, False, ""])
-def test_no_error_is_no_error(error: object) -> None:
-    """An empty `error` beside a reply is nothing to raise."""
+def test_an_empty_error_is_ignored(error: object) -> None:
+    """An empty `error` beside a reply is ignored."""
     assert good(whole(completion("Hi", error=error))).text == "Hi"
 
 
@@ -151,12 +155,12 @@ def test_no_error_is_no_error(error: object) -> None:
     "body", [{}, {"choices": []}, {"choices": None}, {"object": "list", "data": []}]
 )
 def test_a_reply_without_choices_is_malformed(body: object) -> None:
-    """Without a message in it, and the error tells so."""
+    """A reply without choices is malformed."""
     assert "no choices" in failed(whole(body), MalformedReplyError).message
 
 
 def test_a_second_choice_is_refused() -> None:
-    """It would be lost, so it raises; the first choice is in the error."""
+    """A second choice raises an error that has the first one."""
     second = {"index": 1, "message": {"content": "two"}, "finish_reason": "stop"}
     body = completion("one")
     body["choices"].append(second)
@@ -188,8 +192,8 @@ DEEP = b'"usage": %b, "extra": %b' % (
 
 
 @pytest.mark.parametrize("frame", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_is_malformed_and_loses_nothing(frame: bytes) -> None:
-    """A frame that is not a chunk raises, with the partial reply; the message quotes little."""
+def test_garbage_is_malformed_and_keeps_the_partial_reply(frame: bytes) -> None:
+    """A frame that is not a chunk raises a short error with the partial reply."""
     error = failed(Read(sse(chunk("Hi"), b"data: " + frame + b"\n\n")), MalformedReplyError)
     assert error.partial is not None
     assert error.partial.text == "Hi"
@@ -197,8 +201,8 @@ def test_garbage_is_malformed_and_loses_nothing(frame: bytes) -> None:
     failed(Read(frame.replace(b"delta", b"message"), headers=JSON), MalformedReplyError)
 
 
-def test_json_of_any_depth_costs_nothing() -> None:
-    """Fields that only inform, nested a hundred thousand deep, are read over."""
+def test_json_of_any_depth_is_tolerated() -> None:
+    """Informational fields nested a hundred thousand levels deep are ignored."""
     body = as_json(chunk("Hi", RED, finish="stop"))[:-1] + b", " + DEEP + b"}"
     assert good(Read(b"data: " + body + b"\n\n")).image.data == RED
     whole = body.replace(b'"delta"', b'"message"')
@@ -207,7 +211,7 @@ def test_json_of_any_depth_costs_nothing() -> None:
 
 
 def test_lone_surrogates_become_replacement_characters() -> None:
-    """Models do send them; the rest of the reply, an image included, is kept."""
+    """Lone surrogates become replacement characters, and the rest of the reply is kept."""
     body = as_json(chunk("a\ud800b", RED, finish="stop"))
     assert b"\\ud800" in body
     reply = good(Read(b"data: " + body + b"\n\n"))
@@ -218,16 +222,16 @@ def test_lone_surrogates_become_replacement_characters() -> None:
 # ---- JSON instead of a stream, compression, limits
 
 
-def test_the_content_type_decides_how_a_body_is_read() -> None:
-    """Some gateways only stream and some never do; a charset and capitals are allowed."""
+def test_content_types_are_normalized() -> None:
+    """The content type is read case-insensitively and with its charset."""
     kinds = {"content-type": "Text/Event-Stream; charset=utf-8"}
     assert good(Read(sse(chunk("Hi"), FINISH), headers=kinds)).text == "Hi"
     assert good(Read(as_json(completion("Hi")), headers={})).text == "Hi"
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate", "GZIP", "identity", " gzip "])
-def test_one_layer_of_compression_is_undone(name: str) -> None:
-    """A proxy may add it unrequested; cut anywhere it gives the same reply."""
+def test_one_layer_of_compression_is_decoded(name: str) -> None:
+    """An unrequested layer of compression is decoded, for any cut."""
     stream = sse(chunk("Hi", RED), FINISH)
     kinds = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
     body = kinds[name.strip().lower()](stream)
@@ -238,13 +242,13 @@ def test_one_layer_of_compression_is_undone(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["gzip, gzip", "br", "zstd", "gzip,deflate"])
 def test_stacked_and_unknown_compression_is_refused(name: str) -> None:
-    """Two kilobytes of nested gzip hold a gigabyte: not one byte is unpacked."""
+    """Stacked or unknown compression is refused without unpacking it."""
     with pytest.raises(MalformedReplyError, match="not requested"):
         ReplyReader({"content-encoding": name}, limits=Limits(), model="m", prompt="")
 
 
 def test_compression_is_bounded() -> None:
-    """A body that unpacks to more than the limit is refused before it is unpacked."""
+    """A compressed body that unpacks to more than the limit is refused early."""
     bomb = gzip.compress(b" " * 5_000_000)
     headers = JSON | {"content-encoding": "gzip"}
     failed(Read(bomb, headers=headers, limits=Limits(wire=100_000)), ReplyTooLargeError)
@@ -255,12 +259,12 @@ def test_compression_is_bounded() -> None:
 
 
 def test_broken_compression_is_malformed() -> None:
-    """Bytes that are not what the header says."""
+    """A body that is not compressed as its header claims is malformed."""
     failed(Read(b"plain", headers=JSON | {"content-encoding": "gzip"}), MalformedReplyError)
 
 
 def test_compression_cut_short_is_a_truncated_reply() -> None:
-    """Half of a compressed body is half a reply."""
+    """A truncated compressed body is a truncated reply."""
     body = gzip.compress(as_json(completion("Hi", RED)))
     failed(Read(body[:-40], headers=JSON | {"content-encoding": "gzip"}), TruncatedReplyError)
 
@@ -276,8 +280,8 @@ LIMITS: dict[str, tuple[Limits, Iterable[object]]] = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_every_limit_is_held_and_named(name: str) -> None:
-    """What is over a limit raises, and the error says which limit to raise."""
+def test_every_limit_is_enforced_and_named(name: str) -> None:
+    """Every limit raises an error that names it."""
     limits, chunks = LIMITS[name]
     stream = sse(*chunks, FINISH)
     error = failed(Read(stream, limits=limits), ReplyTooLargeError)
@@ -286,7 +290,7 @@ def test_every_limit_is_held_and_named(name: str) -> None:
 
 
 def test_limits_hold_for_unstreamed_replies_too() -> None:
-    """The wire, the images and the text of a JSON reply are counted alike."""
+    """The limits apply to replies that are not streamed too."""
     body = completion("x" * 100, RED, BLUE)
     for limits in (Limits(wire=150), Limits(text=99), Limits(images=1), Limits(image=10)):
         failed(whole(body, limits=limits), ReplyTooLargeError)
@@ -294,7 +298,7 @@ def test_limits_hold_for_unstreamed_replies_too() -> None:
 
 
 def test_tool_arguments_count_as_text() -> None:
-    """A call whose arguments never end fills no memory."""
+    """The arguments of tool calls count toward the text limit."""
     chunks = [called(call("add", "x" * 60, index=0)) for _ in range(3)]
     failed(Read(sse(*chunks), limits=Limits(text=100)), ReplyTooLargeError)
 
@@ -315,7 +319,7 @@ replies = st.fixed_dictionaries(
 
 
 def as_whole(said: dict[str, Any]) -> bytes:
-    """That reply as one JSON object."""
+    """Return this reply as one JSON object."""
     calls = [
         call(name, "".join(parts), id=f"t{n}") for n, (name, parts) in enumerate(said["calls"])
     ]
@@ -330,7 +334,7 @@ def as_whole(said: dict[str, Any]) -> bytes:
 
 
 def as_stream(said: dict[str, Any]) -> bytes:
-    """That reply as a stream."""
+    """Return this reply as a stream."""
     chunks = [chunk(delta={"reasoning": text}) for text in said["reasoning"]]
     chunks += [chunk(text) for text in said["texts"]]
     for n, (name, parts) in enumerate(said["calls"]):
@@ -342,7 +346,7 @@ def as_stream(said: dict[str, Any]) -> bytes:
 
 @given(replies, st.lists(st.integers(0, 4_000), max_size=5))
 def test_streamed_and_not_are_the_same_reply(said: dict[str, Any], at: list[int]) -> None:
-    """Any reply, as a stream cut into any pieces, equals the one that was not streamed."""
+    """Any reply, streamed in any pieces, equals the one that was not streamed."""
     stream = as_stream(said)
     places = [0, *sorted(min(place, len(stream)) for place in at), len(stream)]
     pieces = [stream[a:b] for a, b in pairwise(places)]
@@ -352,8 +356,8 @@ def test_streamed_and_not_are_the_same_reply(said: dict[str, Any], at: list[int]
 
 
 @given(replies, st.integers(0, 4_000))
-def test_a_stream_that_ends_anywhere_is_whole_or_truncated(said: dict[str, Any], at: int) -> None:
-    """Cut short, a stream gives the whole reply but its usage, or an error with a part of it."""
+def test_a_stream_cut_anywhere_is_complete_or_truncated(said: dict[str, Any], at: int) -> None:
+    """A stream cut anywhere gives the complete reply or an error with a part of it."""
     full = good(Read(as_stream(said)))
     result = Read(as_stream(said)[:at])
     if result.error is None:
@@ -365,7 +369,7 @@ def test_a_stream_that_ends_anywhere_is_whole_or_truncated(said: dict[str, Any],
 
 
 def test_an_image_of_any_length_is_exact() -> None:
-    """With any padding, the payload is decoded to the byte."""
+    """Images of any length, and so with any padding, are decoded exactly."""
     for size in range(1, 40):
         data = bytes(range(200, 200 + size))
         assert base64.b64decode(data_url(data).partition(",")[2]) == data
@@ -394,7 +398,7 @@ anything = st.recursive(
 
 @given(anything, anything, st.sampled_from(FIELDS))
 def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, name: str) -> None:
-    """For any JSON, as a chunk, a body or an error: nothing but our own errors is raised."""
+    """Any JSON as a chunk, a body or an error raises nothing but EmbyError."""
     chunks = [one, {"choices": [{"delta": two}]}, chunk("Hi", delta={name: one}), {name: two}]
     for said in chunks:
         read(said, FINISH)

@@ -1,4 +1,6 @@
-"""Every recorded response of every state, read by the core: the right reply, or the right error."""
+"""The core reads every recorded response of every state: the expected reply, or the expected
+error.
+"""
 
 import asyncio
 from typing import Any
@@ -15,13 +17,13 @@ from emby_plugins._protocol.reader import ReplyReader
 
 
 def headers(recording: Recording) -> dict[str, str]:
-    """The recorded headers, with an id if one was sent."""
+    """Return the recorded headers, with an id if one was sent."""
     given = {name: value for name, value in recording.response_headers.items() if value}
     return {name: "r-1" if value is True else str(value) for name, value in given.items()}
 
 
 def told(reply: ChatReply) -> Reply:
-    """A reply, as what was expected of it."""
+    """Return a reply in the form of the expected ones."""
     usage = reply.usage
     return Reply(
         text=reply.text,
@@ -40,7 +42,9 @@ def told(reply: ChatReply) -> Reply:
 
 
 def failed(error: EmbyError, wanted: Failure) -> Failure:
-    """An error, as expected of it; the whole message if the reason is not in it."""
+    """Return an error in the form of the expected ones, with its message if the reason is
+    missing.
+    """
     status = getattr(error, "status", None)
     return Failure(
         kind=type(error),
@@ -53,7 +57,7 @@ def failed(error: EmbyError, wanted: Failure) -> Failure:
 
 
 def outcome(read: Any, wanted: Reply | Failure) -> Reply | Failure:
-    """What reading came to, in the terms of what was expected."""
+    """Return the result of reading, in the form of the expected ones."""
     try:
         reply = read()
     except EmbyError as error:
@@ -62,7 +66,7 @@ def outcome(read: Any, wanted: Reply | Failure) -> Reply | Failure:
 
 
 def read_purely(recording: Recording, size: int) -> ChatReply:
-    """The reply, by the pure reader, of pieces of that size."""
+    """Read the reply in pieces of this size, without I/O."""
     body = recording.content
     if recording.status >= 400:
         raise error_from_response(recording.status, headers(recording), body)
@@ -79,15 +83,17 @@ def read_purely(recording: Recording, size: int) -> ChatReply:
 
 
 @pytest.mark.parametrize("recording", CHATS, ids=lambda recording: recording.id)
-def test_every_recorded_response_is_read_rightly(recording: Recording) -> None:
-    """Text, reasoning, images byte for byte, tool calls, finish reason and tokens; or the error."""
+def test_every_recorded_response_is_read_correctly(recording: Recording) -> None:
+    """Each recorded response gives the expected reply, image bytes included, or the expected
+    error.
+    """
     wanted = expected(recording)
     assert outcome(lambda: read_purely(recording, 1 << 20), wanted) == wanted
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_cuts_of_the_network_change_nothing(state: str) -> None:
-    """The streams in pieces of 7 bytes."""
+def test_small_chunks_change_nothing(state: str) -> None:
+    """Recorded streams in pieces of 7 bytes give the expected result."""
     small = [r for r in chats(state) if r.frames is not None and len(r.content) < 20_000]
     assert len(small) > 30
     for recording in small:
@@ -97,7 +103,7 @@ def test_cuts_of_the_network_change_nothing(state: str) -> None:
 
 
 class Replay(ScriptedBackend):
-    """Answers with one recording after another."""
+    """A backend that answers with one recording after another."""
 
     def __init__(self) -> None:
         super().__init__(by=self._answer)
@@ -110,7 +116,7 @@ class Replay(ScriptedBackend):
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_sync_client_gives_the_same(state: str) -> None:
-    """Through the whole client, called as recorded: whole or streamed."""
+    """The sync client returns the expected result of each recording."""
     backend = Replay()
     with Emby(**backend.on) as emby:
         for backend.recording in chats(state):
@@ -120,7 +126,7 @@ def test_the_sync_client_gives_the_same(state: str) -> None:
 
 
 def ask(emby: Emby, *, is_stream: bool) -> ChatReply:
-    """The reply, whole or streamed."""
+    """Return the reply, streamed or not."""
     if not is_stream:
         return emby.chat("Hi")
     with emby.stream("Hi") as stream:
@@ -131,7 +137,7 @@ def ask(emby: Emby, *, is_stream: bool) -> ChatReply:
 
 @pytest.mark.parametrize("state", STATES)
 def test_the_async_client_gives_the_same(state: str) -> None:
-    """As the sync one."""
+    """The async client returns the expected result of each recording."""
     backend = Replay()
 
     async def ask_async(emby: AsyncEmby, *, is_stream: bool) -> ChatReply:
@@ -158,8 +164,8 @@ def test_the_async_client_gives_the_same(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_hints_are_true(state: str) -> None:
-    """The user is sent to the own key for the own key alone, and to the model list for models."""
+def test_hints_match_their_errors(state: str) -> None:
+    """Each hint matches its error: about the user's key, a provider's account or the model list."""
     backend = Replay()
     with Emby(**backend.on) as emby:
         for backend.recording in chats(state):

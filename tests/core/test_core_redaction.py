@@ -1,4 +1,4 @@
-"""The key leaves the client in nothing, and text from outside is made safe to print."""
+"""The key never leaves the client, and text from outside is made safe to print."""
 
 import pickle
 import re
@@ -33,7 +33,7 @@ ECHOES: dict[str, Callable[[], BackendResponse]] = {
 
 
 def everything(error: BaseException) -> Iterator[object]:
-    """All that an error carries, and all that its causes carry."""
+    """Yield everything that an error and its causes hold."""
     while True:
         yield from (vars(error), error.args, str(error), getattr(error, "__notes__", None))
         if isinstance(error, EmbyError):
@@ -44,8 +44,8 @@ def everything(error: BaseException) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("way", ECHOES)
-def test_the_key_leaves_with_no_error(ask: Asker, way: str) -> None:
-    """If a gateway echoes it, we do not show it, in any field, form or state."""
+def test_no_error_contains_the_key(ask: Asker, way: str) -> None:
+    """A key echoed by the gateway is redacted in every field and form of the error."""
     backend = ScriptedBackend(by=lambda _: ECHOES[way]())
     with pytest.raises(EmbyError) as caught:
         ask("Hi", on={**backend.on, "api_key": KEY, "max_retries": 0})
@@ -55,7 +55,7 @@ def test_the_key_leaves_with_no_error(ask: Asker, way: str) -> None:
 
 
 def test_the_key_is_not_written_to_the_folder_of_images(ask: Asker, tmp_path: Path) -> None:
-    """What can't be read is kept there as it was received, but for the key."""
+    """Unreadable content saved to `image_folder` has the key redacted."""
     backend = ScriptedBackend(by=lambda _: ECHOES["unread"]())
     with pytest.raises(EmbyError, match="is kept as it was received"):
         ask("Hi", on={**backend.on, "api_key": KEY, "image_folder": tmp_path})
@@ -63,16 +63,16 @@ def test_the_key_is_not_written_to_the_folder_of_images(ask: Asker, tmp_path: Pa
     assert b"[key] is yours" in path.read_bytes()
 
 
-def test_a_request_id_shows_no_key(ask: Asker) -> None:
-    """Even if all went well."""
+def test_a_key_in_a_request_id_is_redacted(ask: Asker) -> None:
+    """A key echoed in the request id of a successful reply is redacted."""
     backend = ScriptedBackend(
         by=lambda _: answer(sse(chunk("Hi", finish="stop")), headers={"x-request-id": f"r-{KEY}"})
     )
     assert ask("Hi", on={**backend.on, "api_key": KEY}).request_id == "r-[key]"
 
 
-def test_what_arrived_is_kept_but_for_the_whole_key() -> None:
-    """Images and their bytes are the same objects; the beginning of a key is content."""
+def test_redaction_keeps_content() -> None:
+    """Redaction keeps images as the same objects, and prefixes of the key within content."""
     image = Image(content=picture() + KEY.encode())
     error = EmbyError(f"{KEY[:9]} and {KEY}!")
     error.add_note(KEY)
@@ -88,7 +88,7 @@ def test_what_arrived_is_kept_but_for_the_whole_key() -> None:
 
 
 def test_a_short_key_is_not_redacted() -> None:
-    """It would be in any text."""
+    """A key that is too short to be distinctive is not redacted."""
     error = EmbyError("a test")
     redact_error(error, Secret("test"))
     assert error.message == redact("a test", Secret("test")) == "a test"
@@ -98,8 +98,10 @@ def test_a_short_key_is_not_redacted() -> None:
 EVIL = "a\x1b[31mb\u202ec\x9bd\u200fe\u2028f\ud800g\x00"
 
 
-def test_text_that_informs_is_one_printable_line() -> None:
-    """Two ids that differ stay different; a long text is cut on request."""
+def test_clean_text_returns_one_printable_line() -> None:
+    """`clean_text` returns one printable line, keeps different ids different, and truncates on
+    request.
+    """
     assert re.fullmatch("[\x20-\x7e\ufffd]+", clean_text(EVIL))
     assert clean_text("gpt\u202e") != clean_text("gpt")
     assert clean_text(" a\r\n\tb ") == "a b"
@@ -107,8 +109,8 @@ def test_text_that_informs_is_one_printable_line() -> None:
     assert (clean_text("abc", 2), clean_text("abc", 3)) == ("ab...", "abc")
 
 
-def test_text_that_is_shown_keeps_its_lines() -> None:
-    """Tabs, unusual spaces and joined emoji too, which are harmless."""
+def test_clean_lines_keeps_line_breaks() -> None:
+    """`clean_lines` keeps line breaks, tabs, unusual spaces and joined emoji."""
     assert clean_lines(EVIL) == "a\ufffd[31mb\ufffdc\ufffdd\ufffde\ufffdf\ufffdg\ufffd"
     kept = "a\n\tb\u00a0c\u3000 👩\u200d🚀 \u06cc\u200c\u062e"
     assert clean_lines(kept) == kept

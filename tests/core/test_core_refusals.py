@@ -1,4 +1,4 @@
-"""A refused request: sent in another form, retried, or reported with a hint."""
+"""A refused request is sent in another form, retried, or reported with a hint."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ ADD, DIVIDE = Tool("add", "Adds."), Tool("divide", "Divides.")
 
 
 def literal(expected: str, received: str) -> dict[str, Any]:
-    """An issue about `tool_choice` as one word."""
+    """Return an issue about `tool_choice` as a literal."""
     return {"code": "invalid_literal", "path": ["tool_choice"], "message": "Invalid literal"} | {
         "expected": expected,
         "received": received,
@@ -37,7 +37,7 @@ def literal(expected: str, received: str) -> dict[str, Any]:
 
 
 def refused(choice: str) -> BackendResponse:
-    """What 2025-11 answers to a tool choice that it does not know (tool-choice-required)."""
+    """The answer of 2025-11 to an unknown tool choice (tool-choice-required)."""
     kind = {"code": "invalid_type", "path": ["tool_choice"], "message": "Expected object"}
     kind |= {"expected": "object", "received": "string"}
     forms = [[literal("auto", choice)], [literal("none", choice)], [kind]]
@@ -48,7 +48,7 @@ def refused(choice: str) -> BackendResponse:
 
 
 def strict(request: BackendRequest) -> BackendResponse:
-    """A gateway that takes `auto`, `none` and a named function, and answers accordingly."""
+    """A gateway that accepts only `auto`, `none` and a named function."""
     choice = json.loads(request.body).get("tool_choice")
     if not isinstance(choice, dict) and choice not in {"auto", "none", None}:
         return refused(choice)
@@ -56,15 +56,15 @@ def strict(request: BackendRequest) -> BackendResponse:
 
 
 def bodies(backend: ScriptedBackend) -> list[Any]:
-    """Every body that was sent."""
+    """Return every body that was sent."""
     return [json.loads(request.body) for request in backend.requests]
 
 
-# ---- another form
+# ---- sending another form
 
 
-def test_one_tool_is_named_where_required_is_refused(ask: Asker) -> None:
-    """The unpaid 400 is answered by the same demand in a form that every state takes."""
+def test_one_tool_is_named_if_required_is_refused(ask: Asker) -> None:
+    """If `required` is refused, a single tool is requested by name instead."""
     backend = ScriptedBackend(by=strict)
     assert ask("Add.", on=backend.on, tools=[ADD], tool_choice="required").text == "Hello."
     first, second = bodies(backend)
@@ -73,8 +73,8 @@ def test_one_tool_is_named_where_required_is_refused(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("system", [[], [Message.system("Be brief.")]], ids=["none", "given"])
-def test_several_tools_go_with_an_instruction(ask: Asker, system: list[Message]) -> None:
-    """`auto`, and the first message, which alone may be the system's, tells to call one."""
+def test_several_tools_are_sent_with_an_instruction(ask: Asker, system: list[Message]) -> None:
+    """If `required` is refused, several tools are sent with `auto` and a system instruction."""
     backend = ScriptedBackend(by=strict)
     prompt = [*system, Message.user("Add.")]
     ask(prompt, on=backend.on, tools=[ADD, DIVIDE], tool_choice="required")
@@ -87,8 +87,10 @@ def test_several_tools_go_with_an_instruction(ask: Asker, system: list[Message])
     assert not system or told["content"].startswith("Be brief.")
 
 
-def test_a_refusal_is_remembered_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A client is refused once, with any number of retries; another client tries for itself."""
+def test_a_refusal_is_remembered_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A client remembers a refused `required` and logs it once, and other clients try for
+    themselves.
+    """
     backend = ScriptedBackend(by=strict)
     with caplog.at_level(logging.INFO, "emby_plugins"), Emby(**backend.on, max_retries=0) as emby:
         for _ in range(3):
@@ -102,8 +104,8 @@ def test_a_refusal_is_remembered_and_said_once(caplog: pytest.LogCaptureFixture)
     assert bodies(backend)[4]["tool_choice"] == "required"
 
 
-def test_a_gateway_that_takes_required_is_asked_once() -> None:
-    """Nothing is guessed for everyone."""
+def test_a_gateway_that_accepts_required_gets_one_request() -> None:
+    """A gateway that accepts `required` gets a single request with it."""
     backend = ScriptedBackend(completion())
     with Emby(**backend.on) as emby:
         emby.chat("Add.", tools=[ADD, DIVIDE], tool_choice="required")
@@ -122,16 +124,16 @@ OTHER_REFUSALS = {
 
 
 @pytest.mark.parametrize("body", OTHER_REFUSALS.values(), ids=OTHER_REFUSALS)
-def test_another_refusal_is_told_at_once(ask: Asker, body: object) -> None:
-    """Only the gateway's own refusal of the choice is answered with another form."""
+def test_another_refusal_is_raised_at_once(ask: Asker, body: object) -> None:
+    """Refusals for other reasons are raised without trying another form."""
     backend = ScriptedBackend(answer(body, status=400))
     with pytest.raises(BadRequestError):
         ask("Add.", on=backend.on, tools=[ADD], tool_choice="required")
     assert len(backend.requests) == 1
 
 
-def test_a_refused_word_of_ones_own_is_told() -> None:
-    """`auto` is what every state takes: if it is refused, no other form is tried."""
+def test_a_refused_auto_is_raised() -> None:
+    """A refused `auto` is raised without trying another form."""
     backend = ScriptedBackend(by=lambda request: refused("auto"))
     told = r'tool_choice: Expected "auto", "none" or object'
     with Emby(**backend.on) as emby, pytest.raises(BadRequestError, match=told):
@@ -139,11 +141,11 @@ def test_a_refused_word_of_ones_own_is_told() -> None:
     assert len(backend.requests) == 1
 
 
-# ---- tried again
+# ---- retries
 
 
 def event(message: str, **fields: object) -> bytes:
-    """A stream that begins with an error event, as all states send one."""
+    """Return a stream that begins with an error event, as all states send it."""
     data = json.dumps({"error": {"message": message, **fields}})
     return f"event: error\ndata: {data}\nid: 0\n\nevent: done\ndata: [DONE]\n\n".encode()
 
@@ -160,8 +162,8 @@ STREAMS = pytest.mark.parametrize("mode", ["sync-stream", "async-stream"])
 
 @STREAMS
 @pytest.mark.parametrize("first", UNPAID.values(), ids=UNPAID)
-def test_a_stream_that_was_refused_at_once_is_tried_again(mode: str, first: bytes) -> None:
-    """As its unstreamed twin, which has the status of the refusal."""
+def test_a_stream_that_fails_at_once_is_retried(mode: str, first: bytes) -> None:
+    """A stream that begins with a retryable error is retried like an error status."""
     backend = ScriptedBackend(first, first, GOOD)
     assert Asker(mode)("Hi", on=backend.on).text == "Hello."
     assert len(backend.requests) == 3
@@ -181,10 +183,10 @@ PAID = {
 
 @STREAMS
 @pytest.mark.parametrize(("stream", "kind"), PAID.values(), ids=PAID)
-def test_what_may_have_been_paid_is_never_sent_twice(
+def test_a_stream_that_may_be_paid_for_is_not_retried(
     mode: str, stream: bytes, kind: type[APIError]
 ) -> None:
-    """Nor what would be refused again."""
+    """A stream that may have been paid for, or has a permanent error, is not retried."""
     backend = ScriptedBackend(stream, GOOD)
     with pytest.raises(kind) as caught:
         Asker(mode)("Hi", on=backend.on)
@@ -193,19 +195,19 @@ def test_what_may_have_been_paid_is_never_sent_twice(
 
 
 @STREAMS
-def test_tries_of_streams_are_counted_with_the_others(mode: str) -> None:
-    """An error status and an error event draw on the same `max_retries`."""
+def test_retries_of_streams_share_max_retries(mode: str) -> None:
+    """Error statuses and error events share one `max_retries`."""
     backend = ScriptedBackend(answer({}, status=503), UNPAID["429"], UNPAID["429"], GOOD)
     with pytest.raises(RateLimitError):
         Asker(mode)("Hi", on=backend.on | {"max_retries": 2})
     assert len(backend.requests) == 3
 
 
-# ---- told with what to do
+# ---- hints
 
 
 def hint(prompt: Any, body: object, status: int) -> str:
-    """The hint of the error that a response becomes."""
+    """Return the hint of a response's error."""
     with (
         pytest.raises(APIError) as caught,
         Emby(**ScriptedBackend(answer(body, status=status)).on) as e,
@@ -217,8 +219,10 @@ def hint(prompt: Any, body: object, status: int) -> str:
 BARE = {"error": True, "status": 500, "message": "Internal Server Error"}
 
 
-def test_an_image_that_was_not_fetched_is_named() -> None:
-    """Every state answers a bare 500 (edit-https-unfetchable); other 500s say nothing of images."""
+def test_an_image_that_was_not_fetched_has_a_hint() -> None:
+    """A bare 500 for a request with an image URL has a hint to send its data; other 500s have
+    none.
+    """
     far = Message.user("Edit it.", Image.from_url("https://example.com/a.png"))
     assert "fetch https://example.com/a.png: download the image" in hint(far, BARE, 500)
     assert hint(Message.user("Edit it.", Image.from_bytes(picture())), BARE, 500) == ""
@@ -228,8 +232,8 @@ def test_an_image_that_was_not_fetched_is_named() -> None:
     assert hint(far, provider, 500) == ""
 
 
-def test_a_gateway_without_files_says_so() -> None:
-    """2025-11 and 2025-12 know no `file` part (file-part)."""
+def test_a_gateway_without_files_has_a_hint() -> None:
+    """A state that does not accept `file` parts causes an error with a hint (file-part)."""
     path = ["messages", 0, "content", 1, "type"]
     issue = {"code": "invalid_literal", "expected": "text", "received": "file", "path": path}
     body = {"error": {"issues": [issue | {"message": "Invalid"}]}}
@@ -239,7 +243,7 @@ def test_a_gateway_without_files_says_so() -> None:
 
 
 def test_a_provider_that_refuses_the_gateways_key_is_not_the_users_fault() -> None:
-    """The user's own 401 sends them to their key, a provider's does not."""
+    """Only a 401 of the gateway itself, not of a provider, refers to the user's key."""
     theirs = {"error": {"message": "Error from provider: 401 Unauthorized", "usedProvider": "groq"}}
     assert "groq refused the gateway's account, not your key" in hint("Hi", theirs, 500)
     assert "EMBY_API_KEY" in hint("Hi", {"error": True, "message": "Unauthorized"}, 401)
@@ -248,8 +252,8 @@ def test_a_provider_that_refuses_the_gateways_key_is_not_the_users_fault() -> No
 # ---- nested issues
 
 
-def test_issues_that_are_odd_cost_nothing() -> None:
-    """For any issue, there is a sentence: deep nests, missing paths, wrong types."""
+def test_malformed_issues_are_tolerated() -> None:
+    """Malformed and deeply nested issues still give a sentence."""
     deep: dict[str, Any] = {"path": ["a"], "message": "Required", "code": "custom"}
     for _ in range(200):
         deep = {"code": "invalid_union", "path": [], "unionErrors": [{"issues": [deep]}]}

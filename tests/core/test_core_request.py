@@ -1,4 +1,4 @@
-"""What a conversation becomes on the wire: Vision Support page, and CONTRACT.md, section 3."""
+"""The JSON of a request: Vision Support page, and CONTRACT.md, section 3."""
 
 import json
 from io import BytesIO
@@ -34,24 +34,24 @@ CALL = ToolCall("t1", "camera", '{"zoom": 2}')
 def body(
     prompt: Any, *images: Image, limits: Limits | None = None, stream: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """The JSON that a request becomes."""
+    """Return the JSON of a request."""
     request = chat_request(prompt, model="m", images=images, options=options, stream=stream)  # type: ignore[arg-type]
     sent: dict[str, Any] = json.loads(chat_body(request, limits or Limits()))
     return sent
 
 
 def content(prompt: Any, *images: Image, **options: Any) -> Any:
-    """The content of the last message sent."""
+    """Return the content of the last message sent."""
     return body(prompt, *images, **options)["messages"][-1]["content"]
 
 
 def shown(image: Image) -> dict[str, Any]:
-    """The block that a PNG image becomes."""
+    """Return the block of a PNG image."""
     return {"type": "image_url", "image_url": {"url": data_url(image.data)}}
 
 
 def text(said: str) -> dict[str, Any]:
-    """The block that a text becomes."""
+    """Return the block of a text."""
     return {"type": "text", "text": said}
 
 
@@ -59,18 +59,20 @@ def text(said: str) -> dict[str, Any]:
 
 
 def test_text_alone_is_a_plain_string() -> None:
-    """Without an image, content is a string, and the body holds nothing more than requested."""
+    """Without an image, content is a string, and the body has no other fields."""
     assert body("Hi") == {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     assert content(Message.user("a", "b")) == "a\nb"
 
 
 def test_content_is_an_array_as_soon_as_there_is_an_image() -> None:
-    """Text, then the images in their order: page Vision Support, "Mixed Input"."""
+    """With images, content is an array of the text and then the images (Vision Support, "Mixed
+    Input").
+    """
     assert content("Compare.", RED, BLUE) == [text("Compare."), shown(RED), shown(BLUE)]
 
 
-def test_images_stand_where_they_were_put() -> None:
-    """The order of text and images inside a message is kept."""
+def test_the_order_of_text_and_images_is_kept() -> None:
+    """The order of text and images within a message is kept."""
     assert content(Message.user("This", RED, "or this?", BLUE)) == [
         text("This"),
         shown(RED),
@@ -80,7 +82,7 @@ def test_images_stand_where_they_were_put() -> None:
 
 
 def test_every_source_of_an_image_sends_the_same_bytes(tmp_path: Path) -> None:
-    """Path, bytes, Pillow and data URL become a data URL; an address stays one."""
+    """Images from a path, bytes, Pillow or a data URL are sent as data URLs, and a URL as a URL."""
     (tmp_path / "a.png").write_bytes(RED.data)
     for image in (
         Image.from_path(tmp_path / "a.png"),
@@ -96,7 +98,7 @@ def test_every_source_of_an_image_sends_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rocket.jpg", "chelsea.png", "no_time_for_that_tiny.gif"])
 def test_a_real_photograph_is_sent_to_the_byte(name: str) -> None:
-    """The file's own bytes, under the media type they have."""
+    """A photograph is sent as its exact bytes with its media type."""
     path = photo(name)
     kind = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}[name[-3:]]
     sent = content("?", Image.from_path(path))[1]["image_url"]["url"]
@@ -104,21 +106,21 @@ def test_a_real_photograph_is_sent_to_the_byte(name: str) -> None:
 
 
 def test_webp_is_sent_as_webp() -> None:
-    """The fourth of Emby's input formats."""
+    """A WebP is sent as a WebP."""
     webp = picture(format="WEBP")
     assert content("?", Image(webp))[1]["image_url"]["url"] == data_url(webp, "image/webp")
 
 
 @pytest.mark.parametrize("detail", ["low", "high", "auto"])
 def test_detail_is_sent_when_given(detail: Any) -> None:
-    """How closely to look is the model's choice until it is ours."""
+    """`detail` is sent only if given."""
     block = content(Message.user(ImagePart(RED, detail)))[0]
     assert block["image_url"] == {"url": data_url(RED.data), "detail": detail}
     assert "detail" not in content(Message.user(RED))[0]["image_url"]
 
 
-def test_a_pdf_travels_as_a_file() -> None:
-    """`file` is for what is not an image: Image Generation page, `type: "file"`."""
+def test_a_pdf_is_sent_as_a_file() -> None:
+    """A PDF is sent as a `file` part (Image Generation page, `type: "file"`)."""
     part = FilePart.from_bytes(b"%PDF-1.7", filename="a.pdf")
     assert content(Message.user("Read", part))[1] == {
         "type": "file",
@@ -127,25 +129,25 @@ def test_a_pdf_travels_as_a_file() -> None:
 
 
 def test_a_file_by_its_id() -> None:
-    """Something uploaded elsewhere needs no bytes."""
+    """A file uploaded elsewhere is sent by its id."""
     sent = content(Message.user(FilePart(file_id="f-1")))
     assert sent == [{"type": "file", "file": {"file_id": "f-1"}}]
 
 
 def test_a_file_of_nothing_is_refused() -> None:
-    """A file part with neither bytes nor id is a mistake, found before it is sent."""
+    """A file part with neither data nor id is refused."""
     with pytest.raises(RequestError, match="neither data nor a file_id"):
         body(Message.user(FilePart(filename="a.pdf")))
 
 
-def test_an_image_in_a_file_part_travels_as_an_image() -> None:
-    """Not every gateway takes `file`, so a PNG goes as `image_url`, despite its name."""
+def test_an_image_in_a_file_part_is_sent_as_an_image() -> None:
+    """An image in a file part is sent as `image_url`, since not every gateway accepts `file`."""
     part = FilePart("notes.txt", "text/plain", RED.data)
     assert content(Message.user(part)) == [shown(RED)]
 
 
 def test_a_file_part_reads_a_file(tmp_path: Path) -> None:
-    """Name and type come from the path; one that can't be read is a typed error."""
+    """`FilePart.from_path` gets name and type from the path, and raises RequestError on failure."""
     (tmp_path / "a.pdf").write_bytes(b"%PDF")
     part = FilePart.from_path(tmp_path / "a.pdf")
     assert part == FilePart("a.pdf", "application/pdf", b"%PDF")
@@ -155,11 +157,11 @@ def test_a_file_part_reads_a_file(tmp_path: Path) -> None:
             FilePart.from_path(missing)
 
 
-# ---- images that Emby does not take
+# ---- unsupported images
 
 
 def encoded(format: str) -> bytes:  # noqa: A002
-    """A picture that Pillow writes in that format."""
+    """Return an image that Pillow encodes in this format."""
     out = BytesIO()
     PIL.Image.new("RGB", (9, 9), "red").save(out, format)
     return out.getvalue()
@@ -174,8 +176,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_other_formats_are_refused_with_a_way_out(kind: str) -> None:
-    """What Emby does not take is named, and so is what it takes and what converts."""
+def test_other_formats_are_refused_with_a_hint(kind: str) -> None:
+    """An unsupported format is refused with its name, the accepted ones and a way to convert it."""
     image = Image.from_bytes(OTHERS[kind])
     with pytest.raises(InvalidImageError) as caught:
         body("?", image)
@@ -185,13 +187,13 @@ def test_other_formats_are_refused_with_a_way_out(kind: str) -> None:
 
 
 def test_a_multipage_photograph_in_tiff_is_refused() -> None:
-    """A real TIFF, too, is found out before it is sent."""
+    """A real TIFF file is refused before it is sent."""
     with pytest.raises(InvalidImageError, match="image/tiff"):
         body("?", Image.from_path(photo("multipage.tif")))
 
 
 def test_an_image_over_the_limit_is_refused() -> None:
-    """One byte over is too much, and the error names the limit; the limit itself passes."""
+    """An image over `request_image` is refused with the limit, and one at the limit is sent."""
     size = len(RED.data)
     body("?", RED, limits=Limits(request_image=size))
     with pytest.raises(InvalidImageError, match=f"over the limit of {size - 1:,} bytes") as caught:
@@ -205,12 +207,12 @@ def test_an_image_over_the_limit_is_refused() -> None:
 
 
 def roles(*messages: Message) -> list[tuple[str, Any]]:
-    """Role and content of every message sent."""
+    """Return role and content of every message sent."""
     return [(m["role"], m["content"]) for m in body(messages)["messages"]]
 
 
-def test_an_assistants_image_rides_with_the_next_user_message() -> None:
-    """At its head, as editing requires: Image Generation page, "Vision Support"."""
+def test_an_assistants_image_is_moved_to_the_next_user_message() -> None:
+    """An assistant's image is moved to the start of the next user message, as editing requires."""
     assert roles(
         Message.user("Paint."), Message.assistant("Here:", RED), Message.user("Make it blue.")
     ) == [
@@ -221,13 +223,13 @@ def test_an_assistants_image_rides_with_the_next_user_message() -> None:
 
 
 def test_an_image_shown_again_is_not_sent_twice() -> None:
-    """The user's own place for it counts; another image still rides."""
+    """An assistant's image that the user shows again is sent once."""
     sent = roles(Message.assistant(RED, BLUE), Message.user("Use this:", Image(RED.data)))
     assert sent == [("assistant", ""), ("user", [shown(BLUE), text("Use this:"), shown(RED)])]
 
 
-def test_a_tools_images_ride_after_the_run_of_tool_messages() -> None:
-    """Nothing may come between the answers to one message's calls."""
+def test_images_of_tools_are_sent_after_the_tool_messages() -> None:
+    """Images of tool messages are sent in a user message after the last of these messages."""
     second = ToolCall("t2", "camera")
     sent = roles(
         Message.user("Look."),
@@ -240,37 +242,37 @@ def test_a_tools_images_ride_after_the_run_of_tool_messages() -> None:
     assert [content for _, content in sent[2:5]] == ["one", "", [shown(RED), shown(BLUE)]]
 
 
-def test_images_at_the_end_ride_in_a_message_of_their_own() -> None:
-    """A tool's picture is seen although nobody spoke after it."""
+def test_images_at_the_end_are_sent_in_an_added_message() -> None:
+    """Images of tools at the end of a history are sent in an added user message."""
     sent = roles(Message.assistant(tool_calls=[CALL]), Message.tool("ok", RED, tool_call_id="t1"))
     assert sent[1:] == [("tool", "ok"), ("user", [shown(RED)])]
 
 
-def test_images_ride_past_a_system_message() -> None:
-    """Instructions in between keep their place."""
+def test_images_are_moved_past_a_system_message() -> None:
+    """Images are moved past a system message to the next user message."""
     sent = roles(Message.assistant(RED), Message.system("Be brief."), Message.user("Now?"))
     assert sent[1:] == [("system", "Be brief."), ("user", [shown(RED), text("Now?")])]
 
 
 def test_two_assistant_messages_keep_their_images_apart() -> None:
-    """The first one's images come before the second speaks."""
+    """Images of two assistant messages in a row are sent in separate user messages."""
     sent = roles(Message.assistant("a", RED), Message.assistant("b", BLUE), Message.user("c"))
     assert [role for role, _ in sent] == ["assistant", "user", "assistant", "user"]
     assert sent[1][1] == [shown(RED)]
     assert sent[3][1] == [shown(BLUE), text("c")]
 
 
-def test_detail_rides_along() -> None:
-    """An image part that moves stays the part it was."""
+def test_a_moved_image_keeps_its_detail() -> None:
+    """A moved image keeps its `detail`."""
     sent = roles(Message("assistant", (ImagePart(RED, "low"),)), Message.user("?"))
     assert sent[1][1][0]["image_url"]["detail"] == "low"
 
 
 def test_tool_calls_and_their_answers() -> None:
-    """The calls as the model made them, the answers by their ids, names if given.
+    """Tool calls, their results by id, and names are sent.
 
-    The content beside the calls is `""`: 2025-11 and 2025-12 refuse null and absent
-    (tool-round-content-null, tool-round-content-absent), and every state takes `""`.
+    The content beside the calls is `""`: 2025-11 and 2025-12 refuse null and absent content
+    (tool-round-content-null, tool-round-content-absent), and every state accepts `""`.
     """
     sent = body(
         [
@@ -292,28 +294,28 @@ def test_tool_calls_and_their_answers() -> None:
 
 
 def test_images_join_the_last_user_message() -> None:
-    """After what it already shows, and only there."""
+    """`images` are appended to the last user message."""
     sent = body([Message.user("a", RED), Message.user("b", RED)], BLUE)["messages"]
     assert sent[0]["content"] == [text("a"), shown(RED)]
     assert sent[1]["content"] == [text("b"), shown(RED), shown(BLUE)]
 
 
-def test_images_have_no_place_after_an_assistant() -> None:
-    """`images=` with a history that ends otherwise is refused, with what to do instead."""
+def test_images_after_an_assistant_are_refused() -> None:
+    """`images` after an assistant's message are refused with a hint."""
     with pytest.raises(RequestError, match=r"'assistant'\. Put the images into a Message\.user"):
         body([Message.assistant("a")], RED)
 
 
 @pytest.mark.parametrize("prompt", [[], 5, [{"role": "user"}], [Message.user("a"), None]])
-def test_what_is_no_conversation_is_refused(prompt: Any) -> None:
-    """An empty history, and what is not a message, get an error that shows how it is done."""
+def test_an_invalid_conversation_is_refused(prompt: Any) -> None:
+    """An empty history or an item that is not a message is refused with an example."""
     with pytest.raises(RequestError, match=r"Message\.user"):
         body(prompt)
 
 
 @pytest.mark.parametrize("part", [None, 5, b"bytes", {"type": "text"}])
-def test_what_is_no_part_is_refused(part: Any) -> None:
-    """What a thing is, is never guessed."""
+def test_an_invalid_part_is_refused(part: Any) -> None:
+    """A part of an unsupported type is refused."""
     with pytest.raises(RequestError, match="can't be part of a message"):
         Message.user(part)
 
@@ -322,7 +324,7 @@ def test_what_is_no_part_is_refused(part: Any) -> None:
 
 
 def test_plain_options_are_sent_under_their_own_names() -> None:
-    """All of them, falsy values too; None is not sent."""
+    """Plain options are sent under their own names, falsy ones too, but not None."""
     options = {
         "temperature": 0,
         "max_tokens": 5,
@@ -339,14 +341,16 @@ def test_plain_options_are_sent_under_their_own_names() -> None:
     )
 
 
-def test_stream_is_said_only_when_asked_for() -> None:
-    """The flag is there for a stream and absent otherwise."""
+def test_stream_is_sent_only_for_a_stream() -> None:
+    """`stream` is sent only for a stream."""
     assert body("Hi", stream=True)["stream"] is True
     assert "stream" not in body("Hi")
 
 
 def test_tools_are_sent_in_openais_form() -> None:
-    """With the empty schema if there is none, and `strict` only if given."""
+    """Tools are sent in OpenAI's form, with an empty schema by default and `strict` only if
+    given.
+    """
     schema = {"type": "object", "properties": {"zoom": {"type": "integer"}}}
     full = Tool("camera", "Takes a picture.", schema, strict=True)
     assert body("?", tools=[full, Tool("now")])["tools"] == [
@@ -368,19 +372,19 @@ def test_tools_are_sent_in_openais_form() -> None:
 
 
 @pytest.mark.parametrize("choice", ["auto", "none", "required"])
-def test_tool_choice_by_word(choice: str) -> None:
-    """The contract's words are sent as they are."""
+def test_tool_choice_keywords(choice: str) -> None:
+    """The tool choices of the contract are sent unchanged."""
     assert body("?", tool_choice=choice)["tool_choice"] == choice
 
 
 def test_tool_choice_by_name() -> None:
-    """Any other word is the name of a tool."""
+    """Any other tool choice is sent as the name of a tool."""
     named = {"type": "function", "function": {"name": "camera"}}
     assert body("?", tool_choice="camera")["tool_choice"] == named
 
 
 def test_response_format() -> None:
-    """By word, and as a schema with and without its optional fields."""
+    """A response format is sent as a keyword, or as a schema with its optional fields."""
     schema = {"type": "object"}
     full = JSONSchema(schema, "dog", "A dog.", strict=False)
     assert body("?", response_format="json_object")["response_format"] == {"type": "json_object"}
@@ -395,34 +399,34 @@ def test_response_format() -> None:
 
 
 def test_extra_body_is_merged_last() -> None:
-    """What a gateway knows and this package does not; it may also overrule."""
+    """`extra_body` is merged last and may override other fields."""
     sent = body("Hi", temperature=1, extra_body={"seed": 2**70, "temperature": 0.5})
     assert (sent["seed"], sent["temperature"], sent["model"]) == (2**70, 0.5, "m")
 
 
 def looping() -> dict[str, Any]:
-    """A dict that holds itself."""
+    """Return a dict that contains itself."""
     loop: dict[str, Any] = {}
     loop["again"] = loop
     return loop
 
 
 @pytest.mark.parametrize("extra", [{"a": object()}, {"a": b"\xff", 5j: 1}, looping()])
-def test_what_is_no_json_is_refused(extra: Any) -> None:
-    """A typed error, and nothing is sent."""
+def test_values_that_are_not_json_are_refused(extra: Any) -> None:
+    """Values that are not JSON raise RequestError."""
     with pytest.raises(RequestError, match="can't be written as JSON"):
         body("Hi", extra_body=extra)
 
 
 def test_a_lone_surrogate_is_refused() -> None:
-    """It has no UTF-8, so it can't be sent; other text is sent as it is."""
+    """A lone surrogate is refused, and any other text is sent unchanged."""
     with pytest.raises(RequestError, match="can't be written as JSON"):
         body("\ud800")
     assert content('"\\\u2028🐶\0') == '"\\\u2028🐶\0'
 
 
 def test_the_prompt_is_the_text_of_the_last_user_message() -> None:
-    """It rides on generated images as their provenance."""
+    """`ChatRequest.prompt` is the text of the last user message."""
     history = (Message.user("a"), Message.assistant("b"), Message.user("c", RED, "d"))
     assert ChatRequest("m", history).prompt == "c\nd"
     assert ChatRequest("m", (Message.system("s"),)).prompt == ""
@@ -432,7 +436,7 @@ def test_the_prompt_is_the_text_of_the_last_user_message() -> None:
 
 
 def test_metadata_and_source_become_headers() -> None:
-    """Emby's Metadata and Source Attribution pages."""
+    """`metadata` and `source` are sent as headers (Metadata and Source Attribution pages)."""
     assert request_headers({"tenant_id": "acme", "run-2": "x y"}, "example.com") == {
         "x-emby-tenant-id": "acme",
         "x-emby-run-2": "x y",
@@ -451,8 +455,8 @@ BAD_VALUES = ["a\r\nX-Evil: 1", "a\n", "\ra", "a\0b", "é", "\u2028", "a\tb", "\
 
 
 @pytest.mark.parametrize("value", BAD_VALUES)
-def test_no_value_can_bring_in_a_header(value: str) -> None:
-    """Line breaks, other control characters and what is not ASCII are refused."""
+def test_no_value_can_inject_a_header(value: str) -> None:
+    """Header values with control characters or non-ASCII characters are refused."""
     with pytest.raises(ConfigurationError, match="can't be sent as a header"):
         request_headers({"tenant": value}, None)
     with pytest.raises(ConfigurationError, match="can't be sent as a header"):
@@ -460,14 +464,14 @@ def test_no_value_can_bring_in_a_header(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\r\nb", "-a", "a-", "ä", "a\n", "__"])
-def test_no_name_can_bring_in_a_header(name: str) -> None:
-    """Only letters, digits and _ or - between them."""
+def test_no_name_can_inject_a_header(name: str) -> None:
+    """Metadata names may contain letters, digits and inner hyphens or underscores only."""
     with pytest.raises(ConfigurationError, match="can't be sent as a header"):
         request_headers({name: "x"}, None)
 
 
 @pytest.mark.parametrize("source", ["", " "])
-def test_an_empty_source_is_a_mistake(source: str) -> None:
-    """A domain was meant."""
+def test_an_empty_source_is_refused(source: str) -> None:
+    """An empty `source` is refused."""
     with pytest.raises(ConfigurationError, match="domain of your app"):
         request_headers({}, source)

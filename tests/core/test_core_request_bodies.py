@@ -1,4 +1,4 @@
-"""Bodies that are encoded while they are sent: exact, repeatable, small in memory, honest."""
+"""Request bodies encoded while they are sent: exact, repeatable and small in memory."""
 
 import os
 import tracemalloc
@@ -24,12 +24,12 @@ REPLY = as_json(completion("Seen"))
 
 
 def png(size: int, seed: int = 0) -> bytes:
-    """Bytes that begin as a PNG does, of that size, with all values in them."""
+    """Return bytes of this size that begin like a PNG and contain all values."""
     return (PNG + bytes((at * 31 + seed) % 256 for at in range(4099)) * (size // 4099 + 1))[:size]
 
 
 def plain(value: Any) -> bytes:
-    """The JSON of the value, encoded at once."""
+    """Return the JSON of a value, encoded at once."""
     if isinstance(value, DataURL):
         source = value.source
         assert isinstance(source, Image)
@@ -38,7 +38,7 @@ def plain(value: Any) -> bytes:
 
 
 def lazy(path: Path, data: bytes) -> Image:
-    """An image in a file, of which only the head has been read."""
+    """Return an image in a file, of which only the head has been read."""
     path.write_bytes(data)
     return Image.from_path(path, lazy=True)
 
@@ -46,7 +46,7 @@ def lazy(path: Path, data: bytes) -> Image:
 @pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
 @pytest.mark.parametrize("pieces", [1, 2, 5])
 def test_pieces_join_to_the_plain_encoding(pieces: int, in_file: bool, tmp_path: Path) -> None:
-    """Every size around a multiple of the piece, and the length is known before."""
+    """The pieces of a streamed body join to the plain encoding, with a correct length."""
     for more in range(-3, 4):
         data = png(pieces * PIECE + more)
         image = lazy(tmp_path / "a.png", data) if in_file else Image.from_bytes(data)
@@ -71,7 +71,7 @@ _VALUES = st.recursive(
 
 @given(value=_VALUES, piece=st.sampled_from([3, 12, 48, 99, PIECE]))
 def test_any_json_with_any_images_is_exact(value: object, piece: int) -> None:
-    """Text with the mark in it, images in a row, pieces of any size: the bytes are the same."""
+    """Any JSON with any images, in pieces of any size, is encoded exactly."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_body, "PIECE", piece)
         body = json_body(value)
@@ -81,7 +81,7 @@ def test_any_json_with_any_images_is_exact(value: object, piece: int) -> None:
 
 @given(data=st.binary(min_size=100, max_size=300), piece=st.sampled_from([3, 48, 99]))
 def test_a_streamed_form_is_the_same_form(data: bytes, piece: int) -> None:
-    """Multipart too: with small pieces and in one."""
+    """A multipart form is the same with small pieces and in one."""
     image = Image(PNG + data)
     request = ImagesRequest("A hat", "m", (image,), image, {"n": 1})
     kind, whole = request.encode(Limits())
@@ -97,13 +97,13 @@ def test_a_streamed_form_is_the_same_form(data: bytes, piece: int) -> None:
 
 
 def test_a_small_request_is_one_bytes_object() -> None:
-    """Without images, and with small ones: nothing is streamed for them."""
+    """A request without images, or with small ones, is a single bytes object."""
     assert isinstance(json_body({"text": "x" * 10**6}), bytes)
     assert isinstance(json_body([DataURL("image/png", Image.from_bytes(png(9000)))]), bytes)
 
 
 def answer(asked: Asked, wire: Wire) -> None:
-    """The same reply as asked, streamed or not."""
+    """Answer with the same reply, streamed or not."""
     if b'"stream":true' in asked.body:
         choices = [{"index": 0, "delta": {"content": "Seen"}, "finish_reason": "stop"}]
         wire.stream(b"data: " + as_json({"choices": choices}) + b"\n\n", b"data: [DONE]\n\n")
@@ -113,7 +113,7 @@ def answer(asked: Asked, wire: Wire) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_attempt_sends_the_same_bytes(mode: str, tmp_path: Path) -> None:
-    """Over a socket, from memory and from a file: the second attempt is like the first."""
+    """A retry sends the same bytes as the first attempt, from memory and from a file."""
     data = png(2 * PIECE + 1)
 
     def by(asked: Asked, wire: Wire) -> None:
@@ -138,7 +138,7 @@ def test_each_attempt_sends_the_same_bytes(mode: str, tmp_path: Path) -> None:
 def test_a_file_that_changes_between_attempts_is_not_sent(
     mode: str, change: str, tmp_path: Path
 ) -> None:
-    """The error names the file and the change; no second request is ever complete."""
+    """A file that changes between attempts raises an error, and no second request is completed."""
     path, data = tmp_path / "a.png", png(2 * PIECE)
     image = lazy(path, data)
 
@@ -162,8 +162,8 @@ def test_a_file_that_changes_between_attempts_is_not_sent(
     assert all(len(r.body) < int(r.headers["content-length"]) for r in server.requests[1:])
 
 
-def test_a_file_that_changes_while_it_is_sent_never_goes_out_whole(tmp_path: Path) -> None:
-    """What was yielded before the error is shorter than the length that was promised."""
+def test_a_file_that_changes_while_it_is_sent_raises(tmp_path: Path) -> None:
+    """A file that changes while it is sent raises before the promised length has been sent."""
     path, data = tmp_path / "a.png", png(3 * PIECE)
     body = json_body(DataURL("image/png", lazy(path, data)))
     assert isinstance(body, StreamedBody)
@@ -179,7 +179,7 @@ def test_a_file_that_changes_while_it_is_sent_never_goes_out_whole(tmp_path: Pat
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
 async def test_hooks_and_transports_of_given_clients_read_the_body(library: Any) -> None:
-    """A user's hook reads it before it is sent, as it may any streamed request, and both see it."""
+    """Hooks and transports of a given client of either library can read the body."""
     seen: list[bytes] = []
     image = Image.from_bytes(png(PIECE + 5))
 
@@ -204,7 +204,7 @@ async def test_hooks_and_transports_of_given_clients_read_the_body(library: Any)
 
 
 def test_a_backend_in_this_process_gets_the_whole_body(tmp_path: Path) -> None:
-    """A file is sent to it as to a gateway."""
+    """An in-process backend gets the complete body of a file image."""
     backend = ScriptedBackend(completion())
     image = lazy(tmp_path / "a.png", png(2 * PIECE))
     with Emby(**backend.on) as emby:
@@ -215,12 +215,12 @@ def test_a_backend_in_this_process_gets_the_whole_body(tmp_path: Path) -> None:
 def test_a_history_of_images_takes_the_memory_of_one_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Thirty images of 2 MB in files: the peak while sending is some pieces, not 60 MB."""
+    """Sending thirty images of 2 MB from files takes the memory of a few pieces, not 60 MB."""
     path = tmp_path / "a.png"
     lazy(path, png(2_000_000))
     images = [Image.from_path(path, lazy=True) for _ in range(30)]
     received = 0
-    # Not the one that every other test is under: it reads all of a body.
+    # Skip the check that all other tests use, since it reads the complete body.
     monkeypatch.setattr(_base_client, "chat_body", chat_body.__self__.unchecked)  # type: ignore[attr-defined]
 
     class Counting(httpx.BaseTransport):

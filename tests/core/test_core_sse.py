@@ -1,4 +1,4 @@
-"""Server-sent events: the same as `httpx-sse` finds, at every split of the bytes."""
+"""Server-sent events are decoded like `httpx-sse` does, for every split of the bytes."""
 
 import tracemalloc
 from itertools import pairwise
@@ -33,16 +33,16 @@ TRICKY = {
 
 
 def decode(*pieces: bytes) -> list[ServerSentEvent]:
-    """The events of those pieces, without what the end of the stream leaves."""
+    """Return the events of these pieces, without closing the decoder."""
     decoder = EventDecoder(1_000)
     return [event for piece in pieces for event in decoder.feed(piece)]
 
 
 def oracle(stream: bytes) -> list[ServerSentEvent]:
-    """The events with data that httpx-sse finds in the whole stream."""
+    """Return the events with data that httpx-sse decodes from the complete stream."""
     lines, events = SSELineDecoder(), SSEDecoder()
     found = []
-    # It keeps back a last CR to see what follows it; we need not.
+    # Unlike ours, it keeps the last CR until it sees the next byte.
     for line in lines.decode(stream.decode()) + (lines.flush() if stream.endswith(b"\r") else []):
         event = events.decode(line)
         if event is not None and event.data:
@@ -51,8 +51,8 @@ def oracle(stream: bytes) -> list[ServerSentEvent]:
 
 
 @pytest.mark.parametrize("stream", TRICKY.values(), ids=TRICKY)
-def test_every_split_gives_what_the_oracle_finds(stream: bytes) -> None:
-    """Wherever the bytes are cut in two, the events are those of httpx-sse."""
+def test_every_split_gives_the_events_of_the_oracle(stream: bytes) -> None:
+    """Any split of a stream gives the events of httpx-sse."""
     expected = oracle(stream)
     assert expected
     for cut in range(len(stream) + 1):
@@ -60,29 +60,31 @@ def test_every_split_gives_what_the_oracle_finds(stream: bytes) -> None:
 
 
 @pytest.mark.parametrize("stream", TRICKY.values(), ids=TRICKY)
-def test_byte_by_byte_gives_what_the_oracle_finds(stream: bytes) -> None:
-    """One byte at a time, with empty pieces between, the events are those of httpx-sse."""
+def test_byte_by_byte_gives_the_events_of_the_oracle(stream: bytes) -> None:
+    """A stream read byte by byte, with empty pieces, gives the events of httpx-sse."""
     pieces = [piece for byte in stream for piece in (bytes([byte]), b"")]
     assert decode(*pieces) == oracle(stream)
 
 
 def streams() -> st.SearchStrategy[bytes]:
-    """Streams made of the things that matter to a decoder."""
+    """Return streams of the strings that matter to a decoder."""
     pieces = ["data", "event", "id", ":", ": ", " ", "\n", "\r", "\r\n", "\n\n", "x", "é", "\u2028"]
     return st.lists(st.sampled_from(pieces), max_size=40).map(lambda p: "".join(p).encode())
 
 
 @given(streams(), st.lists(st.integers(0, 80), max_size=6))
-def test_any_stream_cut_anywhere_gives_what_the_oracle_finds(stream: bytes, at: list[int]) -> None:
-    """Made-up streams in up to seven pieces give the events of httpx-sse."""
+def test_any_stream_cut_anywhere_gives_the_events_of_the_oracle(
+    stream: bytes, at: list[int]
+) -> None:
+    """Generated streams in up to seven pieces give the events of httpx-sse."""
     places = sorted({0, len(stream), *(min(place, len(stream)) for place in at)})
     pieces = [stream[start:end] for start, end in pairwise(places)]
     assert [e for e in decode(*pieces) if e.data] == oracle(stream)
 
 
 @pytest.mark.parametrize("cut", range(4))
-def test_a_byte_order_mark_is_no_part_of_the_first_line(cut: int) -> None:
-    """A byte order mark at the very start is dropped, even cut in two; a later one is text."""
+def test_a_byte_order_mark_is_dropped(cut: int) -> None:
+    """A byte order mark at the start is dropped, even if it is split, and a later one is kept."""
     stream = b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n"
     assert [event.data for event in decode(stream[:cut], stream[cut:])] == [
         b"a",
@@ -92,7 +94,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(cut: int) -> None:
 
 
 def test_data_may_be_empty() -> None:
-    """`data` with or without its colon is an event of no bytes; two of them are a line break."""
+    """`data` with or without a colon is an event of no bytes, and two such lines are a line
+    break.
+    """
     assert decode(b"data\n\n", b"data:\n\n", b"data\ndata\n\n") == [
         ServerSentEvent(b""),
         ServerSentEvent(b""),
@@ -100,15 +104,15 @@ def test_data_may_be_empty() -> None:
     ]
 
 
-def test_the_type_of_an_event_is_not_the_next_ones() -> None:
-    """The `event` field counts for its own event alone, even if that had no data."""
+def test_the_type_of_an_event_is_reset() -> None:
+    """The `event` field applies to its own event only, even if that has no data."""
     events = decode(b"event: error\ndata: a\n\ndata: b\n\nevent: error\n\ndata: c\n\n")
     assert [event.event for event in events] == ["error", "message", "message"]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
-def test_close_gives_the_event_that_was_not_ended(end: bytes) -> None:
-    """The end of the stream ends the last event, which may hold the last of a paid reply."""
+def test_close_returns_an_unterminated_event(end: bytes) -> None:
+    """Closing the decoder returns an event whose blank line is missing."""
     decoder = EventDecoder(1_000)
     assert decoder.feed(b"data: a\n\nevent: done\ndata: b" + end) == [ServerSentEvent(b"a")]
     assert decoder.close() == [ServerSentEvent(b"b", "done")]
@@ -116,8 +120,8 @@ def test_close_gives_the_event_that_was_not_ended(end: bytes) -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 50])
-def test_the_limit_is_the_same_however_the_bytes_come(pieces: int) -> None:
-    """An event within the limit passes and one over it does not, in one piece or in many."""
+def test_the_limit_does_not_depend_on_the_pieces(pieces: int) -> None:
+    """The size limit of an event is the same for one piece and for many."""
     for size in (90, 101):
         stream = b"data: " + b"x" * size + b"\n\n"
         step = len(stream) // pieces + 1
@@ -132,7 +136,7 @@ def test_the_limit_is_the_same_however_the_bytes_come(pieces: int) -> None:
 
 
 def test_the_limit_counts_all_the_lines_of_an_event() -> None:
-    """Many short lines are as much to hold as one long one; the next event starts afresh."""
+    """The limit counts all lines of an event, and starts again with the next one."""
     decoder = EventDecoder(100)
     for _ in range(20):
         assert len(decoder.feed(b"data: 0123456789\n" * 9 + b"\n")) == 1
@@ -141,14 +145,14 @@ def test_the_limit_counts_all_the_lines_of_an_event() -> None:
 
 
 def test_a_line_that_never_ends_is_refused() -> None:
-    """A comment without a line break fills no memory either."""
+    """A line without end, such as a comment, is refused at the limit."""
     decoder = EventDecoder(100)
     with pytest.raises(ReplyTooLargeError):
         [decoder.feed(b":" * 10) for _ in range(11)]
 
 
-def test_comments_do_not_add_up() -> None:
-    """Keep-alive pings, cut in pieces and never followed by a blank line, reach no limit."""
+def test_comments_do_not_count_toward_the_limit() -> None:
+    """Any number of pings in pieces does not reach the limit."""
     decoder = EventDecoder(100)
     for _ in range(200):
         decoder.feed(b": pi")
@@ -156,8 +160,8 @@ def test_comments_do_not_add_up() -> None:
     assert decoder.feed(b"data: a\n\n") == [ServerSentEvent(b"a")]
 
 
-def test_a_long_line_costs_little_more_than_itself() -> None:
-    """A line of 8 MB in pieces of 64 KB is joined once, not again with every piece."""
+def test_a_long_line_is_joined_once() -> None:
+    """A line of 8 MB in small pieces is joined once, not with every piece."""
     piece = b"x" * 65_536
     decoder = EventDecoder(16 << 20)
     tracemalloc.start()

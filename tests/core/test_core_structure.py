@@ -1,4 +1,4 @@
-"""The architecture: who may import whom, what importing costs, and what the names outside are."""
+"""The architecture: allowed imports, the cost of importing, and the public names."""
 
 import ast
 import inspect
@@ -21,7 +21,7 @@ SOURCES = [
     path
     for package in ("emby_plugins", *HOSTS)
     for path in sorted((PACKAGE.parent / package).rglob("*.py"))
-    if "_examples" not in path.parts  # a wheel has them inside; they are users' code
+    if "_examples" not in path.parts  # users' code, which a wheel contains
 ]
 CORE = [path for path in SOURCES if path.is_relative_to(PACKAGE)]
 
@@ -72,24 +72,24 @@ LAYERS: dict[str, int] = {
     "_sidecars": 6,
     "pytest_plugin": 13,
 }
-"""`errors, images, chat -> protocol -> transport, client`: a module imports from lower layers."""
+"""The layers, `errors, images, chat -> protocol -> transport, client`: imports go downward only."""
 
 
 def name_of(path: Path) -> str:
-    """`emby_plugins._protocol.sse`, from its file."""
+    """Return a module's name, such as `emby_plugins._protocol.sse`."""
     parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 @cache
 def parsed(path: Path) -> ast.Module:
-    """The module's syntax tree."""
+    """Return the module's syntax tree."""
     return ast.parse(path.read_text("utf-8"))
 
 
 @cache
 def imports(path: Path, *, late: bool = True) -> frozenset[tuple[str, str]]:
-    """What a module imports when it runs, as module and name; `late` are those of functions."""
+    """Return a module's runtime imports as module and name; `late` includes those in functions."""
     todo: list[ast.AST] = [parsed(path)]
     found: set[tuple[str, str]] = set()
     while todo:
@@ -108,7 +108,7 @@ def imports(path: Path, *, late: bool = True) -> frozenset[tuple[str, str]]:
 
 
 def inside(path: Path) -> set[str]:
-    """The modules of the core that a module imports, as `protocol.sse`."""
+    """Return the modules of the core that a module imports, such as `protocol.sse`."""
     found = set()
     for module, name in imports(path):
         if module == "emby_plugins":
@@ -122,7 +122,7 @@ def inside(path: Path) -> set[str]:
 
 
 def test_the_walk_sees_imports() -> None:
-    """The tests below are about something."""
+    """The helper functions of these tests find known imports."""
     assert inside(PACKAGE / "_base_client.py") >= {"_protocol.reader", "_transport", "_errors"}
     assert inside(PACKAGE / "_plugins.py") >= {"mock", "_default_plugin", "_protocol.backend"}
     assert ("PIL.Image", "") in set(imports(PACKAGE / "_images.py"))
@@ -131,7 +131,7 @@ def test_the_walk_sees_imports() -> None:
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_the_core_imports_downwards_only(path: Path) -> None:
-    """errors, images, chat -> protocol -> transport -> client, and nobody the other way."""
+    """Modules of the core import from lower layers only."""
     top = name_of(path).split(".")[1:2]
     if not top or name_of(path) == "emby_plugins":
         assert inside(path) == set()
@@ -144,14 +144,14 @@ def test_the_core_imports_downwards_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
-def test_the_core_knows_no_host(path: Path) -> None:
-    """Neither ours nor what ours are for."""
+def test_the_core_imports_no_host(path: Path) -> None:
+    """The core imports neither our hosts nor their frameworks."""
     roots = {module.split(".")[0] for module, _ in imports(path)}
     assert not roots & {*HOSTS, "llm", "langchain", "langchain_core", "openai"}
 
 
 def test_only_one_module_imports_an_http_library() -> None:
-    """Which library sends the requests is decided in one place."""
+    """Only `_http` imports an HTTP library."""
     roots = {name_of(p): {m.split(".")[0] for m, _ in imports(p)} for p in SOURCES}
     libraries = {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}
     assert [name for name, found in roots.items() if found & libraries] == ["emby_plugins._http"]
@@ -159,20 +159,20 @@ def test_only_one_module_imports_an_http_library() -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("_protocol/*.py")), ids=name_of)
 def test_the_protocol_does_no_io(path: Path) -> None:
-    """No socket, no file, no clock, no event loop."""
+    """The protocol layer uses no socket, file, clock or event loop."""
     roots = {module.split(".")[0] for module, _ in imports(path)}
     assert not roots & {"asyncio", "os", "pathlib", "socket", "subprocess", "threading", "time"}
     assert not re.search(r"\.now\(|\bopen\(|\bprint\(", path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("mock/**/*.py")), ids=name_of)
-def test_the_mock_knows_no_client(path: Path) -> None:
-    """It answers bytes with bytes; a hook leads to it."""
+def test_the_mock_imports_no_client(path: Path) -> None:
+    """The mock does not import the client, the transport or the plugins."""
     assert not {m.split(".")[0] for m in inside(path)} & {"_client", "_transport", "_plugins"}
 
 
 def test_pillow_is_imported_late() -> None:
-    """Never at the top of a module of the core or a host; the inner modules of the mock may."""
+    """Pillow is not imported at the top of any module, except in the mock's inner ones."""
     early = {
         name_of(p) for p in SOURCES if any(m.startswith("PIL") for m, _ in imports(p, late=False))
     }
@@ -180,8 +180,8 @@ def test_pillow_is_imported_late() -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_hosts_take_public_names_only(host: str) -> None:
-    """From the core what is in `__all__`, from each other nothing."""
+def test_hosts_import_public_names_only(host: str) -> None:
+    """Hosts import only names in the core's `__all__`, and nothing from each other."""
     for path in SOURCES:
         if path.parent.name != host:
             continue
@@ -208,8 +208,8 @@ def test_hosts_take_public_names_only(host: str) -> None:
 # ---- the public names
 
 
-def test_all_is_sorted_and_every_name_is_there() -> None:
-    """As a dictionary sorts, capitals first; each resolves, and `dir` shows them."""
+def test_all_is_sorted_and_every_name_resolves() -> None:
+    """`__all__` is sorted and without duplicates, and each of its names resolves."""
     assert emby_plugins.__all__ == sorted(emby_plugins.__all__)
     assert len(set(emby_plugins.__all__)) == len(emby_plugins.__all__)
     for name in emby_plugins.__all__:
@@ -217,21 +217,21 @@ def test_all_is_sorted_and_every_name_is_there() -> None:
     assert dir(emby_plugins) == emby_plugins.__all__
 
 
-def test_every_module_is_private_but_those_that_users_name() -> None:
-    """What may be imported from outside is the package itself; the rest says so by its name."""
+def test_only_documented_modules_are_public() -> None:
+    """All modules but the documented public ones have private names."""
     modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or path.is_dir()}
     public = {name for name in modules if not name.startswith("_")}
     assert public <= {"examples", "mock", "pytest_plugin"}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    """As of any module."""
+    """An unknown name raises an AttributeError with that name."""
     with pytest.raises(AttributeError, match="Embyy"):
         emby_plugins.Embyy  # noqa: B018
 
 
 def described() -> set[str]:
-    """The names that a string is bound to, in all modules of the core."""
+    """Return the names, in all modules of the core, that are followed by a string."""
     names = set()
     for path in CORE:
         body = parsed(path).body
@@ -246,7 +246,7 @@ def described() -> set[str]:
 
 
 def test_every_public_name_is_documented() -> None:
-    """Classes and their methods by a docstring, all else by a string below it."""
+    """Public classes and methods have a docstring, and other public names a string below."""
     below = described()
     for name in emby_plugins.__all__:
         value = getattr(emby_plugins, name)
@@ -261,7 +261,7 @@ def test_every_public_name_is_documented() -> None:
                 assert function.__doc__, f"{name}.{method}"
 
 
-# ---- what importing costs
+# ---- the cost of importing
 
 HEAVY = {
     "httpx",
@@ -277,14 +277,14 @@ HEAVY = {
 
 
 def imported(statement: str) -> set[str]:
-    """The roots of all modules that a fresh interpreter imports for a statement."""
+    """Return the roots of all modules that a new interpreter imports for a statement."""
     command = [sys.executable, "-X", "importtime", "-c", statement]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PACKAGE.parent)
     return {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
 
 
-def test_importing_the_core_costs_nothing() -> None:
-    """Names are resolved when they are used."""
+def test_importing_the_core_is_cheap() -> None:
+    """Importing the core imports no heavy dependency, and a chat only the needed ones."""
     assert not imported("import emby_plugins") & HEAVY
     needed = imported("from emby_plugins import Emby; Emby(base_url='mock:').chat('Hi')")
     assert "stamina" not in needed, "only retries need it"
@@ -293,15 +293,15 @@ def test_importing_the_core_costs_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_importing_the_llm_plugin_costs_little() -> None:
-    """Llm imports every plugin on every command; what llm itself imports is not ours to help."""
+def test_importing_the_llm_plugin_is_cheap() -> None:
+    """Importing the llm plugin imports no heavy dependency beyond llm's own."""
     ours = imported("import llm_emby") - imported("import llm")
     assert not ours & HEAVY - {"pluggy"}
     assert not imported("import llm_emby") & {"httpx", "PIL", "openai", "langchain_core", "msgspec"}
 
 
 def test_values_need_neither_http_nor_pillow() -> None:
-    """A host that maps messages imports no network."""
+    """Importing values such as Message or Image imports neither an HTTP library nor Pillow."""
     names = "Message, Image, ChatReply, EmbyError, DOCUMENTED_MODELS, ModelCard"
     assert not imported(f"from emby_plugins import {names}") & {"httpx", "httpx2", "PIL", "stamina"}
 
@@ -310,7 +310,7 @@ def test_values_need_neither_http_nor_pillow() -> None:
 
 
 def needs(extra: str) -> set[str]:
-    """The names of what the distribution needs with that extra."""
+    """Return the names of the distribution's requirements with this extra."""
     all_needed = map(Requirement, requires("emby-plugins") or ())
     return {
         need.name
@@ -319,8 +319,8 @@ def needs(extra: str) -> set[str]:
     }
 
 
-def test_no_host_brings_the_other() -> None:
-    """`[llm]` installs no LangChain, `[langchain]` no llm, and nothing at all brings either."""
+def test_each_extra_installs_its_own_framework() -> None:
+    """Each host's extra installs its own framework only, and the plain package installs neither."""
     assert not {name for name in needs("llm") if "langchain" in name}
     assert "llm" not in needs("langchain")
     assert not needs("") & {"llm", "langchain-core", "openai"}
@@ -329,23 +329,23 @@ def test_no_host_brings_the_other() -> None:
 
 
 def test_extras_are_for_users_only() -> None:
-    """What contributors need is in dependency groups, which an installed package does not offer."""
+    """The extras are those for users; contributors' tools are in dependency groups."""
     extras = metadata("emby-plugins").get_all("Provides-Extra")
     assert extras == ["heic", "httpx2", "langchain", "llm", "notebook", "otel", "preview", "ray"]
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    """`emby_plugins.__version__`, at no cost."""
+    """`emby_plugins.__version__` is the distribution's version."""
     assert emby_plugins.__version__ == version("emby-plugins")
 
 
 def test_llm_finds_the_plugin() -> None:
-    """By the entry point."""
+    """The llm entry point named `emby` refers to `llm_emby`."""
     (entry,) = (entry for entry in entry_points(group="llm") if entry.name == "emby")
     assert entry.value == "llm_emby"
 
 
 @pytest.mark.parametrize("package", ["emby_plugins", *HOSTS])
 def test_every_package_is_typed(package: str) -> None:
-    """Type checkers may trust its annotations."""
+    """Every package has a `py.typed` file."""
     assert (PACKAGE.parent / package / "py.typed").exists()

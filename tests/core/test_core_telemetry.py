@@ -46,17 +46,19 @@ BOTH = as_asked(
 
 @pytest.fixture
 def telemetry() -> Telemetry:
-    """What OpenTelemetry was told."""
+    """Collects spans and metrics."""
     return Telemetry()
 
 
 def on(telemetry: Telemetry, backend: ScriptedBackend) -> dict[str, Any]:
-    """What a client is made with."""
+    """Return the settings of a client."""
     return {"base_url": "test:", "plugins": [backend, telemetry.plugin]}
 
 
 def test_a_call_is_a_span(ask: Asker, telemetry: Telemetry) -> None:
-    """Named, typed and described as the conventions say; images by type, size and digest."""
+    """A call's span has the name, kind and attributes of the conventions, and facts about its
+    images.
+    """
     images = [Image.from_bytes(BLUE), Image.from_url("https://a.example/b.png")]
     ask(
         "What is it?",
@@ -100,8 +102,8 @@ def test_a_call_is_a_span(ask: Asker, telemetry: Telemetry) -> None:
     }
 
 
-def test_every_name_is_one_of_the_conventions(telemetry: Telemetry) -> None:
-    """Those outside `emby.` are all in OpenTelemetry's own list of names."""
+def test_every_name_is_in_the_conventions(telemetry: Telemetry) -> None:
+    """All names outside `emby.` are in OpenTelemetry's own lists."""
     stable = (error_attributes, http_attributes, server_attributes)
     known = {
         value
@@ -111,7 +113,7 @@ def test_every_name_is_one_of_the_conventions(telemetry: Telemetry) -> None:
     }
     busy = answer({"error": {"message": "Busy"}}, status=503)
     names = ("temperature", "max_tokens", "top_p", "seed", "frequency_penalty", "presence_penalty")
-    # Newer than the package, which was left behind when the list moved to a repository of its own.
+    # Newer than this package, as the list has moved to its own repository.
     known |= {"gen_ai.request.reasoning.level"}
     options: Any = {**dict.fromkeys(names, 1), "reasoning_effort": "low"}
     asker = Asker("sync-stream")
@@ -128,7 +130,9 @@ def test_every_name_is_one_of_the_conventions(telemetry: Telemetry) -> None:
 
 
 def test_a_call_is_measured(ask: Asker, telemetry: Telemetry) -> None:
-    """How long it took, and its tokens; the time to the first chunk of streams alone."""
+    """A call is measured by duration and tokens, and a stream also by the time to its first
+    chunk.
+    """
     ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), model="m")
     points = telemetry.points()
     tokens = {p.attributes["gen_ai.token.type"]: p for p in points["gen_ai.client.token.usage"]}
@@ -148,7 +152,7 @@ def test_a_call_is_measured(ask: Asker, telemetry: Telemetry) -> None:
 
 
 def test_a_failed_call_is_an_error(ask: Asker, telemetry: Telemetry) -> None:
-    """The span and the duration name its class; no token is counted."""
+    """Span and duration of a failed call have the error's class, and no tokens are counted."""
     busy = ScriptedBackend(answer({"error": {"message": "Busy"}}, status=503))
     with pytest.raises(EmbyError):
         ask("Hi", on=on(telemetry, busy))
@@ -163,7 +167,7 @@ def test_a_failed_call_is_an_error(ask: Asker, telemetry: Telemetry) -> None:
 
 
 def test_a_stream_that_is_left_early_ends_its_span(telemetry: Telemetry) -> None:
-    """Without an error, but not complete."""
+    """The span of a stream that is left early ends without an error, as incomplete."""
     stream = ScriptedBackend(sse(chunk("Hel"), chunk("lo", finish="stop")))
     with Emby(**on(telemetry, stream)) as emby, emby.stream("Hi") as events:
         next(iter(events))
@@ -172,7 +176,7 @@ def test_a_stream_that_is_left_early_ends_its_span(telemetry: Telemetry) -> None
 
 
 def test_a_span_is_a_child_of_the_callers(ask: Asker, telemetry: Telemetry) -> None:
-    """Sync and async, streamed or not; and the caller's span stays the current one."""
+    """A call's span is a child of the caller's span, which stays the current one."""
     with telemetry.tracer.start_as_current_span("caller") as caller:
         ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)))
     span, _ = telemetry.spans
@@ -180,8 +184,10 @@ def test_a_span_is_a_child_of_the_callers(ask: Asker, telemetry: Telemetry) -> N
     assert span.parent.span_id == caller.get_span_context().span_id
 
 
-def test_images_ordered_together_are_children_of_the_same_span(telemetry: Telemetry) -> None:
-    """Though each is called for in a thread of its own."""
+def test_several_images_are_children_of_the_same_span(telemetry: Telemetry) -> None:
+    """The calls of one `image(n=3)` are children of the caller's span, although they run in
+    threads.
+    """
     backend = ScriptedBackend(completion("A fox.", RED))
     caller = telemetry.tracer.start_as_current_span("caller")
     with Emby(**on(telemetry, backend)) as emby, caller as span:
@@ -190,8 +196,8 @@ def test_images_ordered_together_are_children_of_the_same_span(telemetry: Teleme
     assert parents == [span.get_span_context().span_id] * 3
 
 
-def test_no_span_holds_content(ask: Asker, telemetry: Telemetry) -> None:
-    """Nor does a metric."""
+def test_no_span_contains_content(ask: Asker, telemetry: Telemetry) -> None:
+    """Neither spans nor metrics contain any text of prompt or reply."""
     ask("A secret question", on=on(telemetry, ScriptedBackend(by=BOTH)))
     shown = telemetry.span.to_json() + repr(telemetry.points())
     assert "secret" not in shown
@@ -199,7 +205,7 @@ def test_no_span_holds_content(ask: Asker, telemetry: Telemetry) -> None:
 
 
 def test_a_span_names_the_server(telemetry: Telemetry) -> None:
-    """Its host and port."""
+    """A span has the server's host and port."""
     body = as_json(completion("Hi"))
     reply = "content-type: application/json"
     with Loopback(lambda _, wire: wire.whole(body, reply)) as server:
@@ -211,7 +217,7 @@ def test_a_span_names_the_server(telemetry: Telemetry) -> None:
 
 
 def test_the_list_of_models_is_a_span(telemetry: Telemetry) -> None:
-    """Of an operation that the conventions have no name for."""
+    """Listing models has a span named `list_models`, since the conventions have no name for it."""
     with Emby(**on(telemetry, ScriptedBackend({"data": [{"id": "a"}]}))) as emby:
         emby.models()
     assert telemetry.span.name == "list_models"
@@ -219,7 +225,7 @@ def test_the_list_of_models_is_a_span(telemetry: Telemetry) -> None:
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The import works, and making the plugin says what to install."""
+    """Without the otel extra, creating the plugin raises an ImportError that names it."""
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     with pytest.raises(ImportError, match=r"emby-plugins\[otel\]"):
         EmbyTelemetry()

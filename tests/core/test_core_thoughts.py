@@ -1,4 +1,4 @@
-"""Reasoning that goes back to its model, refusals, citations, costs and server-side tools."""
+"""Reasoning sent back to its model, refusals, citations, costs and server-side tools."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ THOUGHT_STREAM = sse(
 
 
 def sent_back(ask: Asker, model: str) -> dict[str, Any]:
-    """The assistant's message of a second turn, whose first one came from `thinker`."""
+    """Return the assistant's message of a second turn after a first one from `thinker`."""
     backend = ScriptedBackend(by=as_asked(THOUGHT, THOUGHT_STREAM))
     first = ask("2 + 2?", on=backend.on, model="thinker", tools=[Tool("add")])
     result = Message.tool("4", tool_call_id="call_1")
@@ -56,32 +56,34 @@ def sent_back(ask: Asker, model: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", ["thinker", "emby/thinker"])
-def test_reasoning_goes_back_to_its_model_as_it_came(ask: Asker, model: str) -> None:
-    """Text, signed and encrypted details, and signatures of tool calls, streamed or not."""
+def test_reasoning_is_sent_back_to_its_model_unchanged(ask: Asker, model: str) -> None:
+    """Reasoning, its details and signatures of tool calls are sent back unchanged to their
+    model.
+    """
     sent = sent_back(ask, model)
     assert sent["reasoning"] == "Two and two."
     assert sent["reasoning_details"] == WHOLE
     assert sent["tool_calls"] == [SIGNED]
 
 
-def test_reasoning_goes_to_no_other_model(ask: Asker) -> None:
-    """Another model could not read it, and providers refuse a foreign signature."""
+def test_reasoning_is_not_sent_to_another_model(ask: Asker) -> None:
+    """Reasoning is not sent to another model, which would refuse a foreign signature."""
     assert sent_back(ask, "other") == {"role": "assistant", "content": "", "tool_calls": [CALL]}
 
 
 def details(*deltas: list[dict[str, Any]], name: str = "reasoning_details") -> Any:
-    """What the details of a stream amount to."""
+    """Return the merged details of a stream."""
     reply = good(read(*(chunk(delta={name: entries}) for entries in deltas), FINISH))
     return reply.thoughts and reply.thoughts.fields.get(name)
 
 
 def entry(text: str, **fields: Any) -> dict[str, Any]:
-    """A piece of readable reasoning."""
+    """Return a piece of readable reasoning."""
     return {"type": "reasoning.text", "text": text, **fields}
 
 
 def test_details_of_a_stream_are_merged_by_type_and_index() -> None:
-    """Even if entries alternate; without an index, pieces follow each other up to a signature."""
+    """Streamed details are merged by type and index, or up to a signature if there is no index."""
     assert details([entry("a", index=0)], [entry("b", index=1)], [entry("c", index=0)]) == [
         entry("ac", index=0),
         entry("b", index=1),
@@ -98,7 +100,7 @@ def test_details_of_a_stream_are_merged_by_type_and_index() -> None:
 
 
 def test_details_of_a_whole_reply_are_not_merged() -> None:
-    """Entries that look like pieces of one are kept apart, and read as the reasoning's text."""
+    """The entries of a reply that is not streamed are not merged."""
     entries = [entry("a", index=0), entry("b", index=0)]
     reply = good(whole(message(content="x", reasoning_details=entries)))
     assert reply.reasoning == "ab"
@@ -106,7 +108,7 @@ def test_details_of_a_whole_reply_are_not_merged() -> None:
 
 
 def test_the_name_of_the_text_is_kept() -> None:
-    """A gateway that says `reasoning_content` gets `reasoning_content`."""
+    """The field name of the reasoning text, such as `reasoning_content`, is kept."""
     result = read(*(chunk(delta={"reasoning_content": text}) for text in "ab"), FINISH)
     assert result.events[:2] == [ReasoningDelta("a"), ReasoningDelta("b")]
     thoughts = good(result).thoughts
@@ -116,8 +118,8 @@ def test_the_name_of_the_text_is_kept() -> None:
     assert Reasoning.from_dict({"fields": {}}) is None
 
 
-def test_null_is_left_out_of_what_is_sent() -> None:
-    """2026-08 refuses null in `reasoning_details`; what was received still has it."""
+def test_null_in_reasoning_details_is_not_sent() -> None:
+    """Null values in `reasoning_details`, which 2026-08 refuses, are kept but not sent."""
     backend = ScriptedBackend(completion())
     fields = {"reasoning_details": [{"type": "t", "text": None, "data": "d"}, "odd"]}
     thoughts = Reasoning("m", fields)
@@ -137,7 +139,9 @@ REFUSALS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("fields", REFUSALS.values(), ids=REFUSALS)
 def test_a_refusal_is_marked_in_every_form(fields: dict[str, Any]) -> None:
-    """It is the reply's text, marked as a refusal, and told; streamed it has its own event."""
+    """A refusal in any form is the reply's text, marked as a refusal, with its own event and
+    notice.
+    """
     streamed = read(chunk(delta=fields), FINISH)
     assert streamed.events[0] == RefusalDelta("I can't.")
     assert isinstance(streamed.events[0], TextDelta)
@@ -149,7 +153,7 @@ def test_a_refusal_is_marked_in_every_form(fields: dict[str, Any]) -> None:
 
 
 def test_citations_in_both_forms() -> None:
-    """Nested, as the gateway states pass them on, and flat, as the Responses API has them."""
+    """Citations are read in the nested form and in the flat form of the Responses API."""
     fields = {"url": "https://e.x", "title": "E", "start_index": 0, "end_index": 5}
     annotations = [
         {"type": "url_citation", "url_citation": fields},
@@ -165,7 +169,7 @@ def test_citations_in_both_forms() -> None:
 
 
 def test_usage_has_every_detail_the_gateway_lists() -> None:
-    """Cache writes, image and audio tokens, and the parts of the cost, amended as the rest."""
+    """Usage includes cache writes, image and audio tokens, and the parts of the cost."""
     first = {
         "prompt_tokens": 9,
         "completion_tokens": 4,
@@ -191,7 +195,7 @@ def test_usage_has_every_detail_the_gateway_lists() -> None:
 
 
 def body_of(**options: Any) -> dict[str, Any]:
-    """The body of a request with these options."""
+    """Return the body of a request with these options."""
     backend = ScriptedBackend(completion())
     with Emby(**backend.on) as emby:
         emby.chat(**options)
@@ -200,7 +204,7 @@ def body_of(**options: Any) -> dict[str, Any]:
 
 
 def test_server_tools_and_cache_marks_are_sent() -> None:
-    """In the form of 2026-08, which the check of every body knows."""
+    """Server tools and cache marks are sent in the form of 2026-08."""
     search = ServerTool("web_search", {"max_uses": 2})
     mark = {"type": "ephemeral", "ttl": "1h"}
     body = body_of(
@@ -226,7 +230,7 @@ MANY: dict[str, Any] = {
 
 @pytest.mark.parametrize("fields", MANY.values(), ids=MANY)
 def test_entries_are_limited(fields: dict[str, Any]) -> None:
-    """A million empty entries take a few bytes and seconds of work; what came before is kept."""
+    """A reply with too many entries raises an error that has the text before them."""
     result = read(chunk("Before."), chunk(delta=fields), FINISH)
     assert isinstance(result.error, ReplyTooLargeError)
     assert str(result.error).startswith("The reply is too large: more than 50,000 (entries).")
@@ -236,8 +240,8 @@ def test_entries_are_limited(fields: dict[str, Any]) -> None:
     assert good(read(chunk("Before."), chunk(delta=fewer), FINISH)).text == "Before."
 
 
-def test_long_arguments_are_not_many_entries() -> None:
-    """A call whose arguments come in many fragments is one entry a chunk, and free."""
+def test_fragments_of_arguments_count_as_one_entry() -> None:
+    """Arguments in many fragments count as one entry."""
     limits = Limits(entries=10)
     pieces = [called(call("add", "", index=0)), *[called(call(None, "1", index=0))] * 100]
     backend = ScriptedBackend(answer(sse(*pieces, FINISH)))

@@ -1,4 +1,4 @@
-"""When a call ends: with its reply, or when its time is up, even if the peer goes on."""
+"""A call ends with its reply, or when its time is up, even if the peer continues."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ By = Callable[[Asked, Wire], bool | None]
 
 
 class Holding:
-    """A server that says something and keeps the connection; `was_left`: the client left first."""
+    """A server that answers and keeps the connection open; `was_left` if the client left first."""
 
     def __init__(self, say: Callable[[Asked, Wire], None]) -> None:
         self.was_left = False
@@ -48,23 +48,23 @@ class Holding:
 
 
 def as_done(_: Asked, wire: Wire) -> None:
-    """A stream to its `[DONE]`, but not to the end of the body."""
+    """Send a stream up to its `[DONE]`, but not to the end of the body."""
     wire.stream(DONE, ends=False)
 
 
 def as_finished(_: Asked, wire: Wire) -> None:
-    """A stream to its finish reason."""
+    """Send a stream up to its finish reason."""
     wire.stream(FINISHED, ends=False)
 
 
 def as_object(_: Asked, wire: Wire) -> None:
-    """A whole JSON reply, in a body whose length nobody told."""
+    """Send a complete JSON reply in a chunked body that does not end."""
     wire.head(JSON, "transfer-encoding: chunked")
     wire.piece(as_json(completion("Here:", RED)))
 
 
 def as_sized_object(_: Asked, wire: Wire) -> None:
-    """A whole JSON reply: its length tells the end."""
+    """Send a complete JSON reply with its length."""
     wire.whole(as_json(completion("Here:", RED)), JSON)
 
 
@@ -75,11 +75,11 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def client_of(ask: Asker, given: bool) -> Iterator[dict[str, Any]]:
-    """Settings with an HTTP client of the caller's, or without."""
+    """Yield client settings, with or without a given HTTP client."""
     if not given:
         yield {}
     elif ask.mode.startswith("async"):
-        # Closed with its loop; what it kept alive could not be.
+        # Closed with its loop, so it must keep no connection alive.
         unkept = httpx.Limits(max_keepalive_connections=0)
         yield {"http_client": httpx.AsyncClient(limits=unkept)}
     else:
@@ -92,7 +92,7 @@ def client_of(ask: Asker, given: bool) -> Iterator[dict[str, Any]]:
 def test_the_end_of_the_reply_is_the_end_of_the_call(
     ask: Asker, say: Callable[[Asked, Wire], None], given: bool
 ) -> None:
-    """A server that keeps the connection open afterwards keeps nobody waiting."""
+    """A call ends with its reply, even if the server keeps the connection open."""
     holding = Holding(say)
     with Loopback(holding) as server, client_of(ask, given) as on:
         reply = ask("Hi", on={"base_url": server.url, "timeout": 30, **on})
@@ -100,8 +100,8 @@ def test_the_end_of_the_reply_is_the_end_of_the_call(
     assert holding.was_left
 
 
-def test_drips_after_the_end_keep_nobody(ask: Asker) -> None:
-    """Nor do pieces of a frame that never ends, of which each renews the silence."""
+def test_data_after_the_end_does_not_delay_the_call(ask: Asker) -> None:
+    """Pieces of an endless frame after the end of the reply do not delay the call."""
 
     def say(_: Asked, wire: Wire) -> None:
         wire.stream(DONE, ends=False)
@@ -116,10 +116,10 @@ def test_drips_after_the_end_keep_nobody(ask: Asker) -> None:
     assert holding.was_left
 
 
-def test_a_deadline_after_the_finish_reason_takes_nothing_away(
+def test_a_deadline_after_the_finish_reason_returns_the_reply(
     ask: Asker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pings after the finish reason count as data; the reply is whole when the time is up."""
+    """A deadline that expires after the finish reason returns the complete reply."""
     feed, late_by = ReplyReader.feed, 0.0
 
     def until_finished(self: ReplyReader, chunk: bytes) -> Iterator[StreamEvent]:
@@ -143,14 +143,14 @@ def test_a_deadline_after_the_finish_reason_takes_nothing_away(
 
 @pytest.mark.parametrize("say", [b"data: {", b'data: {"choices":[]}\n\n'])
 def test_silence_before_the_finish_reason_is_still_a_timeout(ask: Asker, say: bytes) -> None:
-    """The contrast: what is not whole is waited for as long as before."""
+    """Without a finish reason, silence is a timeout."""
     holding = Holding(lambda _, wire: wire.stream(say, ends=False))
     with Loopback(holding) as server, pytest.raises(EmbyTimeoutError):
         ask("Hi", on={"base_url": server.url, "timeout": 0.4})
 
 
-def test_a_complaint_that_is_held_is_told_at_once(ask: Asker) -> None:
-    """An error's body needs no end either."""
+def test_an_error_body_needs_no_end_of_connection(ask: Asker) -> None:
+    """The body of an error is read without the end of the connection."""
 
     def say(_: Asked, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked", status="400 Bad")
@@ -162,8 +162,8 @@ def test_a_complaint_that_is_held_is_told_at_once(ask: Asker) -> None:
     assert holding.was_left
 
 
-def test_a_list_of_models_that_is_held_is_read() -> None:
-    """As a reply is."""
+def test_a_list_of_models_needs_no_end_of_body() -> None:
+    """A list of models is read without the end of the body."""
 
     def say(_: Asked, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked")
@@ -179,7 +179,7 @@ def test_a_list_of_models_that_is_held_is_read() -> None:
 
 
 def endlessly(piece: bytes, begun: bytes = b"", pause: float = 0.01) -> By:
-    """A server that sends such pieces until the test is over, or for eight seconds."""
+    """Return a server that sends such pieces until the test is over, or for eight seconds."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.send(begun)
@@ -207,16 +207,16 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("drip", DRIPS)
-def test_a_deadline_holds_against_every_drip(ask: Asker, drip: str) -> None:
-    """Each of them renews the silence; none renews the deadline."""
+def test_a_deadline_applies_to_slow_data(ask: Asker, drip: str) -> None:
+    """Slow data of any kind renews the timeout, but not the deadline."""
     by: Any = DRIPS[drip]
     with Loopback(by) as server, pytest.raises(DeadlineExceededError):
         ask("Hi", on={"base_url": server.url, "timeout": 5, "deadline": 0.3})
     assert by.was_left
 
 
-def test_a_stall_after_a_drip_ends_at_the_deadline(ask: Asker) -> None:
-    """The silence has only what the drip has left of the deadline."""
+def test_silence_after_slow_data_ends_at_the_deadline(ask: Asker) -> None:
+    """Silence after slow data ends at the deadline, with the partial reply."""
     stalled = threading.Event()
 
     def say(_: Asked, wire: Wire) -> None:
@@ -234,8 +234,8 @@ def test_a_stall_after_a_drip_ends_at_the_deadline(ask: Asker) -> None:
     assert caught.value.partial.text == "Here"
 
 
-def test_a_server_that_takes_a_request_slowly_can_not_keep_a_call(ask: Asker) -> None:
-    """Sending has the deadline too, though every piece that is taken renews the timeout."""
+def test_the_deadline_applies_to_sending(ask: Asker) -> None:
+    """The deadline applies to sending, even if the server keeps accepting data slowly."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -255,11 +255,11 @@ def test_a_server_that_takes_a_request_slowly_can_not_keep_a_call(ask: Asker) ->
         thread.join()
 
 
-# ---- the pure part
+# ---- `within` and `undisturbed`
 
 
 def limits(seconds: float = 30, **more: Any) -> TimeLimits:
-    """Limits with so much time."""
+    """Return time limits of this many seconds."""
     made = TimeLimits(seconds, seconds, time.monotonic() + seconds)
     for name, value in more.items():
         setattr(made, name, value)
@@ -267,7 +267,7 @@ def limits(seconds: float = 30, **more: Any) -> TimeLimits:
 
 
 class Closing:
-    """A step that closes when it is cancelled, which takes several turns of the loop."""
+    """A step that takes several turns of the event loop to close after it is cancelled."""
 
     def __init__(self) -> None:
         self.cancels = 0
@@ -275,7 +275,7 @@ class Closing:
         self.closing = asyncio.Event()
 
     async def run(self) -> None:
-        """Wait, and close."""
+        """Wait, and close when cancelled."""
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -292,7 +292,7 @@ class Closing:
 
 @pytest.mark.parametrize("cancels", [1, 2, 9])
 async def test_a_step_is_cancelled_once_and_closes(cancels: int) -> None:
-    """However often its task is; and the task ends as cancelled."""
+    """A step is cancelled once and closes, even if its task is cancelled repeatedly."""
     step = Closing()
 
     async def call() -> None:
@@ -309,8 +309,8 @@ async def test_a_step_is_cancelled_once_and_closes(cancels: int) -> None:
 
 
 @pytest.mark.parametrize("turns", range(6))
-async def test_a_cancel_is_heard_only_where_a_step_waits_for_a_peer(turns: int) -> None:
-    """Between two turns of the loop a step takes locks and notes; what it came to is undone."""
+async def test_a_cancel_waits_for_a_short_step(turns: int) -> None:
+    """A cancel waits until the step's next turns are over, and then its result is undone."""
     heard, undone = list[int](), list[str]()
 
     async def step() -> str:
@@ -335,7 +335,7 @@ async def test_a_cancel_is_heard_only_where_a_step_waits_for_a_peer(turns: int) 
     task.cancel()
     assert not heard
     if turns in {0, 5}:
-        # Not begun, and over.
+        # Not started, or over.
         assert [await asyncio.gather(task, return_exceptions=True), undone][1] == []
         return
     with pytest.raises(asyncio.CancelledError):
@@ -344,8 +344,8 @@ async def test_a_cancel_is_heard_only_where_a_step_waits_for_a_peer(turns: int) 
 
 
 @pytest.mark.parametrize("cancels", [0, 1, 2, 9])
-async def test_closing_is_not_disturbed(cancels: int) -> None:
-    """It is carried out to its end, and only then the cancels are heard."""
+async def test_closing_is_not_interrupted(cancels: int) -> None:
+    """Closing runs to its end before cancels take effect."""
     ends = asyncio.get_running_loop().create_future()
     closed = list[str]()
 
@@ -372,7 +372,7 @@ async def test_closing_is_not_disturbed(cancels: int) -> None:
 
 
 async def test_a_step_that_cancels_itself_inside_can_still_be_cancelled() -> None:
-    """As racing connections do: a cancel that a step takes back is not its task's."""
+    """A step that handles a cancel of its own, as racing connections do, can still be cancelled."""
     closing = Closing()
 
     async def step() -> None:
@@ -387,7 +387,7 @@ async def test_a_step_that_cancels_itself_inside_can_still_be_cancelled() -> Non
 
 
 async def test_a_late_step_closes_though_it_is_cancelled_too() -> None:
-    """The deadline cancels it first; whoever cancels then is heard when it has closed."""
+    """A step cancelled by its deadline closes before a further cancel takes effect."""
     step = Closing()
 
     async def call() -> None:
@@ -402,7 +402,7 @@ async def test_a_late_step_closes_though_it_is_cancelled_too() -> None:
 
 
 async def test_a_step_within_its_limits() -> None:
-    """Its value or error comes out; else it is late, or over if nothing more need come."""
+    """`within` returns the step's value or raises its error, a deadline error or `BodyOver`."""
 
     async def value() -> int:
         await asyncio.sleep(0)

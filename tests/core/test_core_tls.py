@@ -1,4 +1,4 @@
-"""Encrypted connections, on loopback: certificates, names, proxies and peers that stay silent."""
+"""TLS connections on loopback: certificates, host names, proxies and silent peers."""
 
 import asyncio
 import random
@@ -39,13 +39,13 @@ class Encrypted(Loopback):
 
     @property
     def port(self) -> int:
-        """Its port."""
+        """The server's port."""
         return int(self.url.rpartition(":")[2].partition("/")[0])
 
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Makes the certificates."""
+    """Issues the certificates."""
     return trustme.CA()
 
 
@@ -53,7 +53,7 @@ def authority() -> trustme.CA:
 def trusted(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Clients trust it."""
+    """Makes clients trust the authority."""
     authority.cert_pem.write_to_path(str(tmp_path / "root.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     transport._certificates.cache_clear()
@@ -63,7 +63,7 @@ def trusted(
 
 @pytest.mark.usefixtures("trusted")
 def test_a_reply_over_tls(ask: Asker, authority: trustme.CA) -> None:
-    """Both ways to the byte, in pieces larger than a record."""
+    """A request and its reply over TLS are exact, in pieces larger than a record."""
     with Encrypted(authority) as server:
         on = {"base_url": f"https://localhost:{server.port}/v1", "api_key": "sk-1"}
         reply = ask("Hi", on=on, images=[Image(BIG)])
@@ -71,8 +71,8 @@ def test_a_reply_over_tls(ask: Asker, authority: trustme.CA) -> None:
     assert server.requests[0].headers["authorization"] == "Bearer sk-1"
 
 
-def test_a_certificate_that_nobody_signed(ask: Asker, authority: trustme.CA) -> None:
-    """The request, and the key in it, are not sent."""
+def test_an_untrusted_certificate(ask: Asker, authority: trustme.CA) -> None:
+    """With an untrusted certificate, the request and its key are not sent."""
     with Encrypted(authority) as server, pytest.raises(EmbyConnectionError, match="CERTIFICATE"):
         ask("Hi", on={"base_url": f"https://localhost:{server.port}/v1", "max_retries": 0})
     assert server.requests == []
@@ -82,7 +82,7 @@ def test_a_certificate_that_nobody_signed(ask: Asker, authority: trustme.CA) -> 
 def test_through_a_proxy(
     ask: Asker, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name checked is the gateway's, and a wrong one is refused."""
+    """Through a proxy, the certificate's name is checked against the gateway's."""
     tunnels: list[str] = []
 
     def tunnel(asked: Asked, wire: Wire) -> bool:
@@ -114,7 +114,7 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
 
 
 def test_a_peer_that_never_answers_the_handshake(ask: Asker) -> None:
-    """The call ends after `timeout`, and closes its socket."""
+    """A peer that does not answer the handshake causes a timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://localhost:{silent.getsockname()[1]}/v1"
         with pytest.raises(EmbyTimeoutError):
@@ -122,7 +122,7 @@ def test_a_peer_that_never_answers_the_handshake(ask: Asker) -> None:
 
 
 async def test_a_connection_that_its_peer_closed_while_the_loop_was_busy() -> None:
-    """It is not used again, although the loop has not seen the end yet."""
+    """A connection closed by its peer is not used again, even before the loop noticed."""
     closed = threading.Event()
 
     def by(asked: Asked, wire: Wire) -> bool:

@@ -1,4 +1,4 @@
-"""Loops of tool calls, finished against every state of the gateway that the mock speaks."""
+"""Loops of tool calls finish with every gateway state of the mock."""
 
 from typing import Any
 
@@ -17,9 +17,10 @@ BOTH = [DOUBLE, SQUARE]
 
 
 def loop(ask: Asker, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]:
-    """Ask, run what is called, ask again: the last reply, and the names of what was called.
+    """Call the model and its tools in turn; return the last reply and the names of the called
+    tools.
 
-    A choice of tools holds for the first turn.
+    A choice of tools applies to the first turn.
     """
     history, called = [Message.user(prompt)], []
     choice = options.pop("tool_choice", "auto")
@@ -38,7 +39,7 @@ def loop(ask: Asker, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]
 
 @pytest.mark.parametrize("state", STATES)
 def test_a_loop_with_two_tools_finishes(ask: Asker, state: str) -> None:
-    """Both tools run, and the model answers from what they gave."""
+    """Both tools are called, and the reply uses their results."""
     with activate(MockBackend(profile=PROFILES[state])):
         reply, called = loop(ask, "Use double and square on 5", tools=BOTH)
     assert sorted(called) == ["double", "square"]
@@ -58,7 +59,7 @@ FORCED = [
 def test_a_forced_call_is_made(
     ask: Asker, state: str, choice: str, tools: list[Tool], allowed: set[str]
 ) -> None:
-    """For any prompt, and any word that the state uses for it."""
+    """A forced tool call is made for any prompt, by an allowed tool."""
     with activate(MockBackend(profile=PROFILES[state])):
         reply, called = loop(ask, "Say hello, 3 times", tools=tools, tool_choice=choice)
     assert called
