@@ -122,7 +122,7 @@ class ReplyAccumulator:
                 if message.tool_calls:
                     self.count(len(message.tool_calls) - 1)
                     for item in message.tool_calls:
-                        yield self._add_tool_call(item)
+                        yield self._add_tool_call(item, is_whole=choice.delta is None)
                 if message.annotations:
                     self.cite(bytes(message.annotations))
             if choice.finish_reason:
@@ -156,23 +156,20 @@ class ReplyAccumulator:
     def say(self, text: str) -> TextDelta:
         """Append text."""
         self._grow(text)
-        self._text.add(text)
-        return TextDelta(text)
+        return TextDelta(self._text.add(text))
 
     def reason(self, text: str, name: str = "") -> ReasoningDelta:
         """Append reasoning, which came in the field `name` if it can be sent back in it."""
         self._grow(text)
-        self._reasoning.add(text)
         if name:
             self._opaque.note_name(name)
-        return ReasoningDelta(text)
+        return ReasoningDelta(self._reasoning.add(text))
 
     def refuse(self, text: str) -> RefusalDelta:
         """Append text that is a refusal."""
         self._grow(text)
         self._text.add(text)
-        self._refusal.add(text)
-        return RefusalDelta(text)
+        return RefusalDelta(self._refusal.add(text))
 
     def keep_opaque(self, name: str, value: bytes, *, is_delta: bool) -> str:
         """Keep a field of the message for its model; return the text that can be read in it."""
@@ -207,6 +204,15 @@ class ReplyAccumulator:
         for image in self._decoder.take_all():
             if image not in self._images:
                 yield self._received(image)
+
+    def show_halves(self) -> Iterator[StreamEvent]:
+        """Add U+FFFD for each half of a surrogate pair whose other half never came."""
+        if rest := self._reasoning.finish():
+            yield ReasoningDelta(rest)
+        refused = self._refusal.finish()
+        if rest := self._text.finish():
+            yield RefusalDelta(rest) if refused else TextDelta(rest)
+        yield from self._calls.finish()
 
     def call(self, fragment: Fragment) -> ToolCallDelta:
         """Add a tool call, or a fragment of one."""
@@ -321,11 +327,11 @@ class ReplyAccumulator:
         self._images.append(image)
         return ImageReceived(image, len(self._images) - 1)
 
-    def _add_tool_call(self, item: ToolCallItem) -> ToolCallDelta:
+    def _add_tool_call(self, item: ToolCallItem, *, is_whole: bool) -> ToolCallDelta:
         function = item.function
         name, arguments = (function.name, function.arguments) if function else ("", "")
-        extra = bytes(item.extra_content)
-        return self.call(Fragment(item.index, item.id or "", name or "", arguments or "", extra))
+        words = (item.id or "", name or "", arguments or "")
+        return self.call(Fragment(item.index, *words, bytes(item.extra_content), is_whole=is_whole))
 
     def _grow(self, text: str) -> None:
         # A single character beyond U+FFFF makes CPython store the string in 4 bytes each.

@@ -139,7 +139,7 @@ def is_object(body: bytes | bytearray) -> bool:
         return False
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 

@@ -5,12 +5,13 @@ or invalid JSON, unexpected types, content in undocumented places. Informative f
 value. Unreadable content is kept, and the accumulator records the problem.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from emby_plugins._chat import StreamEvent
+from emby_plugins._chat import ReasoningDelta, RefusalDelta, StreamEvent, TextDelta
 from emby_plugins._errors import MalformedReplyError
 from emby_plugins._protocol.accumulator import ReplyAccumulator
 from emby_plugins._protocol.image_decoder import ImageDecoder
@@ -147,7 +148,7 @@ class LenientReader:
             if name in found:
                 yield from self._images(found[name])
         if "tool_calls" in found:
-            yield from self._tool_calls(found["tool_calls"])
+            yield from self._tool_calls(found["tool_calls"], is_whole=not is_delta)
         if "annotations" in found:
             self._into.cite(found["annotations"].raw)
         if "audio" in found:
@@ -169,22 +170,17 @@ class LenientReader:
     def _reasoning(self, value: Value, name: str = "") -> Iterator[StreamEvent]:
         # Reasoning without text, such as encrypted reasoning, is ignored.
         for text in self._texts(value):
-            for piece in self._pieces(text):
-                yield self._into.reason(piece, name)
+            yield from self._deltas(text, lambda piece: self._into.reason(piece, name))
 
     def _refusal(self, value: Value) -> Iterator[StreamEvent]:
         if value.kind == '"':
-            for piece in self._pieces(value):
-                if piece:
-                    yield self._into.refuse(piece)
+            yield from self._deltas(value, self._into.refuse)
         else:
             yield from self._content(value)
 
     def _content(self, content: Value) -> Iterator[StreamEvent]:
         if content.kind == '"':
-            for piece in self._pieces(content):
-                if piece:
-                    yield self._into.say(piece)
+            yield from self._deltas(content, self._into.say)
         elif content.kind == "[":
             for part in self._entries(content):
                 yield from self._part(part)
@@ -231,14 +227,14 @@ class LenientReader:
         raw = entry.raw
         yield from self._into.show(raw, is_whole=entry.is_whole, otherwise=otherwise)
 
-    def _tool_calls(self, calls: Value) -> Iterator[StreamEvent]:
+    def _tool_calls(self, calls: Value, *, is_whole: bool) -> Iterator[StreamEvent]:
         items = [calls] if calls.kind == "{" else self._entries(calls)
         if calls.kind not in "[{" and not calls.is_empty:
             self._unread(calls, "The tool calls are not a list.")
         for item in items:
             fragment = self._fragment(item)
             if fragment is not None:
-                yield self._into.call(fragment)
+                yield self._into.call(replace(fragment, is_whole=is_whole))
             elif not item.is_null:
                 self._unread(item, "A tool call is malformed.")
 
@@ -285,6 +281,14 @@ class LenientReader:
         for number, item in enumerate(values.items()):
             self._into.count(min(number, 1))
             yield item
+
+    def _deltas(
+        self, value: Value, add: Callable[[str], TextDelta | ReasoningDelta | RefusalDelta]
+    ) -> Iterator[StreamEvent]:
+        for piece in self._pieces(value):
+            delta = add(piece)
+            if delta.text:  # half of a surrogate pair waits for the other one
+                yield delta
 
     def _pieces(self, value: Value) -> Iterator[str]:
         if value.size > _LARGE:

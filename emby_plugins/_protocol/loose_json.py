@@ -232,10 +232,13 @@ class Value:
 
     def text(self) -> str:
         """Return a string, or the available part; invalid UTF-8 becomes U+FFFD."""
-        return "".join(self.pieces())
+        return str(mended("".join(self.pieces())))
 
     def pieces(self) -> Iterator[str]:
-        """Yield a string in pieces, which bounds the memory needed to repair an invalid one."""
+        """Yield a string in pieces, which bounds the memory needed to repair an invalid one.
+
+        Half of a surrogate pair is kept, as the other half may come in the next chunk.
+        """
         end = self._document.end_of(self.start)
         inside = self._document.data[self.start + 1 : end - 1 if end >= 0 else None]
         try:
@@ -281,7 +284,7 @@ def parse_small(raw: bytes, most: int = SMALL) -> Any:
 
 def _unescaped(text: str) -> str:
     try:
-        return str(mended(json.loads(f'"{text}"', strict=False)))
+        return str(json.loads(f'"{text}"', strict=False))
     except ValueError:
         # An invalid escape: return the piece unchanged.
         return text

@@ -258,7 +258,7 @@ class ReplyReader:
             yield from self._accumulator.add(parsed)
         else:
             yield from self._read_leniently(body)
-        yield from self._accumulator.show_rest()
+        yield from self._rest()
         if not self._accumulator.has_choice and self._accumulator.problem is None:
             msg = "The reply has no choices, so there is no message in it."
             error = MalformedReplyError(msg, hint="Is the base URL that of a chat API?")
@@ -290,8 +290,12 @@ class ReplyReader:
             data, self._accumulator, self._decoder, self._limits, images_for=images_for
         )
 
-    def _end(self) -> Iterator[StreamEvent]:
+    def _rest(self) -> Iterator[StreamEvent]:
+        yield from self._accumulator.show_halves()
         yield from self._accumulator.show_rest()
+
+    def _end(self) -> Iterator[StreamEvent]:
+        yield from self._rest()
         if self._accumulator.problem is not None:
             raise self._accumulator.problem
         if self._accumulator.finish_reason is None:

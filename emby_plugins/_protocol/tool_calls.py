@@ -1,21 +1,30 @@
 """Put the fragments of tool calls together."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from emby_plugins._chat import ToolCallDelta
 from emby_plugins._messages import ToolCall
+from emby_plugins._protocol.body import is_object
 from emby_plugins._protocol.pieces import Pieces
+
+# Some gateways send the name of a call, or nothing, before its arguments.
+_FEW = 4
 
 
 @dataclass(slots=True)
 class Fragment:
-    """A tool call, or a fragment of one, as received. `extra` is JSON that came with it."""
+    """A tool call, or a fragment of one, as received.
+
+    `extra` is JSON that came with it. Calls of a reply that was not streamed are whole.
+    """
 
     index: int | None
     id: str
     name: str
     arguments: str
     extra: bytes = b""
+    is_whole: bool = False
 
 
 class _Call:
@@ -50,8 +59,14 @@ class ToolCalls:
         # Some gateways repeat the name in every fragment. Hosts concatenate names, so emit it once.
         name = "" if call.name else fragment.name
         call.name = call.name or name
-        call.arguments.add(fragment.arguments)
-        return ToolCallDelta(index, call.id if new else "", name, fragment.arguments)
+        arguments = call.arguments.add(fragment.arguments)
+        return ToolCallDelta(index, call.id if new else "", name, arguments)
+
+    def finish(self) -> Iterator[ToolCallDelta]:
+        """Add what is missing of each call's text; see `Pieces.finish`."""
+        for index, call in self._calls.items():
+            if rest := call.arguments.finish():
+                yield ToolCallDelta(index, arguments=rest)
 
     def id_at(self, index: int) -> str:
         """The id of the call at an index that an event had."""
@@ -65,7 +80,13 @@ class ToolCalls:
         )
 
     def _index_of(self, fragment: Fragment) -> int:
-        """Return the index of the call that a fragment belongs to.
+        """Return the index of the call that a fragment belongs to, or that of a new call."""
+        index = self._named_index(fragment)
+        there = self._calls.get(index)
+        return self._last_index + 1 if there and _is_another(fragment, there) else index
+
+    def _named_index(self, fragment: Fragment) -> int:
+        """Return the index that the fragment's own fields lead to.
 
         The fragment's own index counts, unless it has a name and another id than the call at that
         index: then it is a new call, since some gateways give all calls index 0. A fragment
@@ -86,3 +107,23 @@ class ToolCalls:
         self._index_by_id[id] = index
         self._last_index = max(self._last_index, index)
         return call
+
+
+def _is_another(fragment: Fragment, call: _Call) -> bool:
+    """Whether a fragment is a call of its own, though it has the id or the index of one.
+
+    Some gateways stream whole calls that all have index 0, or an empty id.
+    """
+    if fragment.is_whole:
+        return True
+    pieces = [piece for piece in call.arguments if piece] if len(call.arguments) < _FEW else []
+    return bool(
+        fragment.name
+        and len(pieces) == 1
+        and _is_object(pieces[0])
+        and _is_object(fragment.arguments)
+    )
+
+
+def _is_object(arguments: str) -> bool:
+    return is_object(arguments.encode("utf-8", "surrogatepass"))

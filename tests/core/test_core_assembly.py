@@ -314,6 +314,23 @@ def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> Non
     assert calls == [SUM, TIME]
 
 
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("id_", ["t1", ""])
+def test_two_whole_calls_of_one_id_are_two(id_: str, index: int | None) -> None:
+    """Streamed and not, in one chunk and in two, and of a tool without parameters."""
+    for pair in (('{"a": 1}', '{"a": 2}'), ("{}", "{}")):
+        calls = [call("add", arguments, id=id_, index=index) for arguments in pair]
+        for result in (
+            whole(message(tool_calls=calls)),
+            whole({**message(tool_calls=calls), "usage": {"odd": "\ud800"}}),
+            read(called(*calls), FINISH),
+            read(*map(called, calls), FINISH),
+        ):
+            found = good(result).tool_calls
+            assert [(c.name, c.arguments) for c in found] == [("add", args) for args in pair]
+            assert [c.id for c in found] == ([id_] * 2 if id_ else ["call_0", "call_1"])
+
+
 def test_arguments_may_be_an_object() -> None:
     """Arguments sent as a JSON object instead of a string become its JSON string."""
     reply = good(whole(message(tool_calls=[call("add", {"a": 1}, id="t1")])))

@@ -22,9 +22,11 @@ from emby_plugins import (
     Limits,
     MalformedReplyError,
     RateLimitError,
+    ReasoningDelta,
     ReplyTooLargeError,
     ServerError,
     TextDelta,
+    ToolCallDelta,
     TruncatedReplyError,
 )
 from emby_plugins._protocol.body import BodyReader, Inflater
@@ -217,6 +219,34 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     reply = good(Read(b"data: " + body + b"\n\n"))
     assert (reply.text, reply.image.data) == ("a\ufffdb", RED)
     assert good(read(chunk("🐶"), FINISH)).text == "🐶"
+
+
+def test_a_pair_of_surrogates_cut_in_two_is_one_character() -> None:
+    """In text, reasoning, refusals and arguments; half a pair alone becomes U+FFFD."""
+
+    def deltas(text: str) -> list[dict[str, Any]]:
+        fields = {"content": text, "reasoning": text, "tool_calls": [call(None, text, index=0)]}
+        return [chunk(delta={name: value}) for name, value in fields.items()]
+
+    cuts = {
+        ("a\ud83d", "\ude00b"): "a😀b",
+        ("\ud83d", "\ude00\ud83d", "\ude00"): "😀😀",
+        ("a\ud83d", "b"): "a\ufffdb",
+        ("\ud83d", "\ud83d\ude00"): "\ufffd😀",
+        ("\ude00", "\ud83d"): "\ufffd\ufffd",
+    }
+    for pieces, text in cuts.items():
+        result = read(*(delta for piece in pieces for delta in deltas(piece)), FINISH)
+        reply = good(result)
+        assert (reply.text, reply.reasoning, reply.tool_calls[0].arguments) == (text,) * 3
+        for kind in (TextDelta, ReasoningDelta):
+            shown = [event.text for event in result.events if isinstance(event, kind)]
+            assert "".join(shown) == text
+            assert all(shown)
+        parts = [event.arguments for event in result.events if isinstance(event, ToolCallDelta)]
+        assert "".join(parts) == text
+        refused = read(*(chunk(delta={"refusal": piece}) for piece in pieces), FINISH)
+        assert good(refused).refusal == refused.reply.text == text
 
 
 # ---- JSON instead of a stream, compression, limits

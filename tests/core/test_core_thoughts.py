@@ -99,6 +99,14 @@ def test_details_of_a_stream_are_merged_by_type_and_index() -> None:
     ]
 
 
+def test_a_character_cut_in_two_is_whole_in_details() -> None:
+    """A signature covers the text, which must go back as the model wrote it."""
+    pieces = [[entry("a\ud83d")], [entry("\ude00\ud83d", signature="s")]]
+    assert details(*pieces) == [entry("a😀\ufffd", signature="s")]
+    reply = good(read(*(chunk(delta={"reasoning_details": piece}) for piece in pieces), FINISH))
+    assert reply.reasoning == "a😀\ufffd"
+
+
 def test_details_of_a_whole_reply_are_not_merged() -> None:
     """The entries of a reply that is not streamed are not merged."""
     entries = [entry("a", index=0), entry("b", index=0)]
