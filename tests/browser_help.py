@@ -34,11 +34,11 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-class Complaints(list[str]):
+class PageErrors(list[str]):
     """What a page should never do: raise, open a dialog, or load what it was not given."""
 
     def watch(self, page: Any) -> Any:
-        """The page, with its complaints kept."""
+        """The page, with its errors kept."""
         page.on("pageerror", lambda error: self.append(f"error: {error}"))
         page.on("console", self._console)
         page.on("dialog", self._dialog)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from browser_help import Complaints, chromium
+from browser_help import PageErrors, chromium
 from support import Asked, Loopback, ScriptedBackend, Wire, answer, chunk, photo, picture, sse
 from web_chat_help import ask, conversation, data_url, serving, turn
 
@@ -303,9 +303,9 @@ def test_it_listens_on_this_machine_only_and_prints_where(
 @pytest.mark.browser
 def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) -> None:
     """A prompt becomes a picture; clicked and sent with words, another one is made of it."""
-    complaints = Complaints()
+    errors = PageErrors()
     with serve() as client, chromium() as browser:
-        page = complaints.watch(browser.new_page(viewport={"width": 390, "height": 844}))
+        page = errors.watch(browser.new_page(viewport={"width": 390, "height": 844}))
         page.goto(str(client.base_url))
         page.get_by_text("Mock backend").wait_for()
         page.keyboard.type(PUPPY)
@@ -322,7 +322,7 @@ def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) ->
         page.screenshot(path=tmp_path / "chat.png")
         box = page.locator("#form").bounding_box()
         assert box["y"] + box["height"] <= 844
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser
@@ -389,11 +389,11 @@ def test_the_page_stops_fails_and_goes_on(
             wire.stream(sse(chunk(EVIL), chunk(finish="stop")))
         return True
 
-    complaints = Complaints()
+    errors = PageErrors()
     with Loopback(gateway) as upstream:
         monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
         with serve() as client, chromium() as browser:
-            page = complaints.watch(browser.new_page())
+            page = errors.watch(browser.new_page())
             page.goto(str(client.base_url))
             page.locator("#model option").first.wait_for(state="attached")
             page.fill("#text", "Tell me a story")
@@ -410,7 +410,7 @@ def test_the_page_stops_fails_and_goes_on(
             assert page.locator(".theirs img").count() == 0
     history = json.loads(upstream.requests[-1].body)["messages"]
     assert [message["role"] for message in history] == ["user", "assistant", "user"]
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser
@@ -421,9 +421,9 @@ def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
         sse(chunk("Here.", picture()), chunk(finish="stop")),
         sse(chunk("Grey now."), chunk(finish="stop")),
     )
-    complaints = Complaints()
+    errors = PageErrors()
     with serve(AsyncEmby(**backend.on)) as client, chromium() as browser:
-        page = complaints.watch(browser.new_page(viewport={"width": 380, "height": 800}))
+        page = errors.watch(browser.new_page(viewport={"width": 380, "height": 800}))
         page.goto(str(client.base_url))
         assert page.locator("header").bounding_box()["height"] <= 48
         page.locator("#send:enabled").wait_for()
@@ -447,7 +447,7 @@ def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
         assert page.locator("article").count() == 0
     assert [message["role"] for message in asked] == ["user", "assistant", "user"]
     assert "image_url" in str(asked[-1])
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser

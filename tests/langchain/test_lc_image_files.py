@@ -42,7 +42,7 @@ def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, ki
 
 
 @pytest.mark.parametrize("place", ["user", "tool"])
-def test_every_file_of_the_table_is_sent_right(place: str) -> None:
+def test_every_file_of_the_table_is_sent_correctly(place: str) -> None:
     """All of them at once, in a message or in the result of a tool."""
     made = {name: file.make() for name, file in FILES.items()}
     messages = history(place, b"")

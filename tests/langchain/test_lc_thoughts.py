@@ -50,7 +50,7 @@ def told(chat: ChatEmby, way: str) -> AIMessage:
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
-def test_reasoning_goes_back_to_its_model_only(way: str, version: str) -> None:
+def test_reasoning_is_sent_back_to_its_model_only(way: str, version: str) -> None:
     """As it came, after JSON too; another model gets the message without it."""
     script = Script(
         None,

@@ -1,8 +1,8 @@
-"""`llm`'s own command line, run in this process with a user folder of its own."""
+"""Run `llm`'s own command line in this process, with a separate user folder."""
 
 import os
 
-# Read when llm is imported: only our plugin is loaded, as its installed entry point.
+# Read when llm is imported: load only our plugin, by its installed entry point.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
 import json
@@ -18,7 +18,7 @@ from llm_help import LLM, Recorder
 
 @pytest.fixture(autouse=True)
 def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of `llm`, empty."""
+    """The empty user folder of `llm`."""
     folder = tmp_path / "llm"
     folder.mkdir()
     monkeypatch.setenv("LLM_USER_PATH", str(folder))
@@ -29,7 +29,7 @@ def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run() -> LLM:
-    """Runs `llm` with the given words, in the given mode of `MODES`."""
+    """Runs `llm` with the given arguments, in the given mode of `MODES`."""
     from llm.cli import cli
 
     def invoke(
@@ -43,7 +43,7 @@ def run() -> LLM:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    """What goes over the wire to `mock:`."""
+    """Records the requests to `mock:`."""
     recorder = Recorder()
     monkeypatch.setattr("emby_plugins.mock.MockBackend", lambda: recorder)
     return recorder
@@ -51,5 +51,5 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @pytest.fixture
 def logged(run: LLM) -> Callable[[], list[dict[str, Any]]]:
-    """The responses in logs.db, oldest first."""
+    """Returns the responses in logs.db, oldest first."""
     return lambda: json.loads(run("logs", "-n", "0", "--json").output)

@@ -1,4 +1,4 @@
-"""What the tests of the plugin share."""
+"""Helpers for the plugin's tests."""
 
 import json
 import os
@@ -42,15 +42,15 @@ class Recorder:
 
 
 def paths(output: str) -> list[Path]:
-    """The paths among the lines that were printed."""
+    """Return the paths among the printed lines."""
     return [Path(line) for line in output.splitlines() if line.startswith("/")]
 
 
 @contextmanager
 def terminal() -> Iterator[tuple[int, Callable[[], str]]]:
-    """A terminal for a child process, and a function that returns what was written to it.
+    """Yield a terminal for a child process, and a function that returns everything written to it.
 
-    Like a real one it answers, so that a program which asks what it can draw is not kept waiting.
+    Like a real one it answers queries, since programs wait for the answers.
     """
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (40, 100))

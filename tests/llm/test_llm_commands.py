@@ -18,7 +18,7 @@ from emby_plugins.mock import MockBackend
 
 
 def test_image_prints_the_path_and_nothing_else(run: LLM, user_path: Path) -> None:
-    """Standard output holds the path alone, and the picture is there."""
+    """Standard output is the path of a valid image and nothing else."""
     result = run("emby", "image", "a red boat", "-m", "emby-mock")
     assert result.exit_code == 0, result.output
     assert result.stdout.count("\n") == 1
@@ -28,7 +28,7 @@ def test_image_prints_the_path_and_nothing_else(run: LLM, user_path: Path) -> No
 
 
 def test_image_options_reach_the_wire(run: LLM, wire: Recorder) -> None:
-    """Prompt, shape, size and the image to start from are in the request."""
+    """Prompt, aspect ratio, size and source image are in the request."""
     rocket = photo("rocket.jpg")
     words = ["make it sepia", "-a", rocket, "--aspect-ratio", "16:9", "--size", "1K"]
     result = run("emby", "image", *words, "-m", "emby-mock")
@@ -42,8 +42,8 @@ def test_image_options_reach_the_wire(run: LLM, wire: Recorder) -> None:
     assert Image.from_data_url(image["image_url"]["url"]).data == rocket.read_bytes()
 
 
-def test_image_starts_from_an_address_without_fetching_it(run: LLM, wire: Recorder) -> None:
-    """`-a https://...` forwards the address: the blocked network would refuse a fetch."""
+def test_image_edits_a_url_without_fetching_it(run: LLM, wire: Recorder) -> None:
+    """`-a https://...` sends the URL without fetching it."""
     url = "https://example.com/dog.png"
     result = run("emby", "image", "make it grey", "-a", url, "-m", "emby-mock")
     assert result.exit_code == 0, result.output
@@ -51,10 +51,10 @@ def test_image_starts_from_an_address_without_fetching_it(run: LLM, wire: Record
     assert user["content"][-1]["image_url"] == {"url": url}
 
 
-def test_several_images_are_asked_for_at_once(
+def test_several_images_are_generated_concurrently(
     run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """`-n 3` has three requests under way together, and gives three different files."""
+    """`-n 3` sends three concurrent requests and saves three different files."""
     import asyncio
 
     from llm_emby._models import AsyncEmbyModel
@@ -85,23 +85,23 @@ def test_a_file_name_for_several_images_gets_numbers(run: LLM, tmp_path: Path) -
     assert sorted(path.name for path in paths(result.stdout)) == ["fox-2.png", "fox.png"]
 
 
-def test_out_dash_gives_the_bytes(run: LLM) -> None:
-    """`--out -` writes the image itself, byte for byte, to standard output."""
+def test_out_dash_writes_the_bytes(run: LLM) -> None:
+    """`--out -` writes the exact bytes of the image to standard output."""
     path = Path(run("emby", "image", "a fox", "-m", "emby-mock").stdout.strip())
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-")
     assert result.stdout_bytes == path.read_bytes()
 
 
 @pytest.mark.parametrize("more", [["-n", "2"], ["--json"]])
-def test_out_dash_refuses_what_it_cannot_give(run: LLM, more: list[str]) -> None:
-    """Several images, or facts beside one, have no place on one standard output."""
+def test_out_dash_refuses_several_results(run: LLM, more: list[str]) -> None:
+    """`--out -` can't be combined with several images or `--json`."""
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-", *more)
     assert result.exit_code == 2
     assert "--out - writes a single image" in result.output
 
 
-def test_json_says_all_about_the_image(run: LLM) -> None:
-    """`--json` gives path, type, size in pixels and bytes, digest, model and prompt."""
+def test_json_describes_the_image(run: LLM) -> None:
+    """`--json` prints path, media type, size, digest, model and prompt."""
     (fact,) = json.loads(run("emby", "image", "a fox", "-m", "emby-mock", "--json").stdout)
     image = Image.from_path(fact["path"])
     assert (fact["width"], fact["height"]) == image.size
@@ -111,10 +111,10 @@ def test_json_says_all_about_the_image(run: LLM) -> None:
     assert fact["output_tokens"] == 1290
 
 
-def test_images_are_logged_and_can_be_gone_on_from(
+def test_images_are_logged_and_can_be_continued(
     run: LLM, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Images of `llm emby image` are in the log like any prompt, and `llm -c` edits them."""
+    """Images of `llm emby image` are logged like prompts, and `llm -c` edits them."""
     path = paths(run("emby", "image", "a fox", "-m", "emby-mock").stdout)[0]
     (row,) = logged()
     assert row["prompt"] == "a fox"
@@ -123,22 +123,22 @@ def test_images_are_logged_and_can_be_gone_on_from(
     assert edited.read_bytes() != path.read_bytes()
 
 
-def test_the_group_shows_what_to_try(run: LLM) -> None:
-    """`llm emby` alone lists the commands, and three lines that can be copied."""
+def test_the_group_shows_examples(run: LLM) -> None:
+    """`llm emby` alone lists the commands and three examples to copy."""
     output = run("emby").output
     assert 'llm emby image "a lighthouse at dusk" -m emby-mock --preview\n' in output
     assert "Commands:" in output
 
 
 def test_a_misspelt_command_gets_a_suggestion(run: LLM) -> None:
-    """The nearest name, as for models and options."""
+    """A misspelt command gets the nearest name as a suggestion."""
     result = run("emby", "imge", "a fox")
     assert result.exit_code == 2
     assert "No such command 'imge'. Did you mean image?" in result.output
 
 
 def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--open` opens the file that standard output names."""
+    """`--open` opens the file at the printed path."""
     opened: list[str] = []
     monkeypatch.setattr("click.launch", opened.append)
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--open")
@@ -149,7 +149,7 @@ def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("stdin", ["terminal", "pipe"])
 def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
-    """If stderr is a terminal it shows the image, whether or not stdout and stdin are."""
+    """If stderr is a terminal, the preview is drawn there, regardless of stdout and stdin."""
     with terminal() as (slave, read):
         done = subprocess.run(
             [sys.executable, "-m", "llm", "emby", "image", "-m", "emby-mock-image", "--preview"]
@@ -171,10 +171,10 @@ def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_path_is_the_last_thing_on_the_screen(
+def test_the_path_is_below_the_preview(
     count: int, run: LLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each preview is above its path, and the screen has room for both, or for two of them."""
+    """Each preview is above its path, and is small enough for the screen."""
     monkeypatch.setenv("LINES", "24")
     monkeypatch.setenv("COLUMNS", "80")
     words = ("emby", "image", "a fox", "-m", "emby-mock", "--preview", "-n", count)
@@ -187,7 +187,9 @@ def test_the_path_is_the_last_thing_on_the_screen(
 
 @pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")
 def test_the_preview_without_a_terminal(run: LLM) -> None:
-    """It is made of characters on stderr; standard output has just the path."""
+    """Without a terminal the preview is made of characters on stderr, and stdout has the path
+    only.
+    """
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--preview")
     assert result.exit_code == 0, result.output
     assert paths(result.stdout)[0].is_file()
@@ -195,8 +197,8 @@ def test_the_preview_without_a_terminal(run: LLM) -> None:
     assert "\x1b_G" not in result.stderr
 
 
-def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> None:
-    """A model without image output fails the command, and its text is shown."""
+def test_text_instead_of_an_image_is_an_error(run: LLM) -> None:
+    """A model without image output fails the command with an error that quotes its text."""
     result = run("emby", "image", "a fox", "-m", "emby-mock-text")
     assert result.exit_code == 1
     assert (
@@ -207,7 +209,7 @@ def test_words_instead_of_an_image_are_an_error_that_quotes_them(run: LLM) -> No
 
 
 def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
-    """Of two prompts one fails: the other's image is printed, the error too, the exit code 1."""
+    """If one of two requests fails, the other's image is printed and the exit code is 1."""
     mock = MockBackend()
     refusal = b'{"error":{"message":"The prompt was blocked","type":"content_filter"}}'
 
@@ -232,19 +234,19 @@ def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
         ([], "No API key for Emby"),
     ],
 )
-def test_image_says_what_is_wrong(run: LLM, words: list[str], said: str) -> None:
-    """An unknown model, a missing file and a missing key are one clear sentence each."""
+def test_image_reports_mistakes(run: LLM, words: list[str], said: str) -> None:
+    """An unknown model, a missing file and a missing key each cause a one-sentence error."""
     result = run("emby", "image", "a fox", *words)
     assert result.exit_code == 1
     assert said in result.output
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> None:
-    """Interrupted in the middle of its work, the command stops and leaves only whole files."""
+def test_ctrl_c_leaves_no_partial_file(tmp_path: Path, user_path: Path) -> None:
+    """An interrupted command exits with 130 and leaves complete files only."""
     script = (
         "import os, signal\n"
-        # A child inherits that the signal is ignored, as after `trap '' INT`.
+        # A child may inherit that the signal is ignored, as after `trap '' INT`.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from emby_plugins import _images as images\n"
         "def stop(draft, path):\n"
@@ -268,7 +270,7 @@ def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path, user_path: Path) -> 
 
 
 def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:
-    """`-f emby-image:PATH` attaches a picture, which is how `llm chat` takes one."""
+    """`-f emby-image:PATH` attaches an image, which also works in `llm chat`."""
     rocket = photo("rocket.jpg")
     result = run("-m", "emby-mock", "What?", "-f", f"emby-image:{rocket}")
     assert result.exit_code == 0, result.output
@@ -277,7 +279,7 @@ def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:
 
 
 def test_a_picture_in_a_chat_is_sent_with_the_next_message(run: LLM, wire: Recorder) -> None:
-    """`!fragment` is a turn of its own in `llm chat`; it is neither sent nor counted."""
+    """`!fragment` in `llm chat` sends nothing itself; its image is sent with the next message."""
     names = [photo(name) for name in ("rocket.jpg", "moon.png")]
     turns = [*(f"!fragment emby-image:{name}" for name in names), "What?", "And now?", "quit"]
     result = run("chat", "-m", "emby-mock", text="\n".join(turns))
@@ -292,8 +294,8 @@ def test_a_picture_in_a_chat_is_sent_with_the_next_message(run: LLM, wire: Recor
     assert wire.requests[-1]["messages"][:3] == second  # type: ignore[index]
 
 
-def test_a_chat_takes_pictures_and_goes_on_from_its_own(run: LLM, wire: Recorder) -> None:
-    """In `llm chat`, a fragment shows a picture, an image can be edited, and errors are lines."""
+def test_a_chat_accepts_and_edits_images(run: LLM, wire: Recorder) -> None:
+    """`llm chat` accepts images as fragments, and edits the images that it generated."""
     rocket = photo("rocket.jpg")
     turns = [f"!fragment emby-image:{rocket}", "What is it?", "Draw a boat", "make it grey", "quit"]
     result = run("chat", "-m", "emby-mock", text="\n".join(turns))
@@ -302,21 +304,21 @@ def test_a_chat_takes_pictures_and_goes_on_from_its_own(run: LLM, wire: Recorder
     assert len(paths(result.output)) == 2
 
 
-def test_an_error_in_a_chat_is_no_traceback(run: LLM) -> None:
-    """An error of ours reaches the user of `llm chat` as a sentence."""
+def test_an_error_in_a_chat_is_a_sentence(run: LLM) -> None:
+    """An error in `llm chat` is a sentence instead of a traceback."""
     result = run("chat", "-m", "emby/qwen2.5-vision", text="hi\nquit\n")
     assert result.exit_code == 1
     assert "Error: No API key for Emby" in result.output
 
 
 def test_every_command_works_without_network(run: LLM) -> None:
-    """Nothing but a prompt and `refresh` reaches out: the blocked network would fail these."""
+    """Listing models, plugins and help works without a network."""
     for words in (["models"], ["emby", "models"], ["plugins"], ["--help"], ["emby", "--help"]):
         assert run(*words).exit_code == 0
 
 
 def test_the_plugin_is_cheap_to_load() -> None:
-    """Loading the plugin and its models imports nothing heavy beyond what llm has."""
+    """Loading the plugin imports no heavy dependency beyond llm's own."""
     script = (
         "import sys, llm.plugins, llm\n"
         "before = set(sys.modules)\n"
@@ -332,5 +334,5 @@ def test_the_plugin_is_cheap_to_load() -> None:
     assert "llm_emby._models" in loaded
     heavy = {"httpx", "PIL", "openai", "langchain_core", "msgspec", "stamina"}
     assert not heavy & {name.partition(".")[0] for name in loaded}
-    # Their dozens of value classes alone would take half of the 15 ms there are.
+    # Their dozens of value classes alone would take half of the budget of 15 ms.
     assert not {"emby_plugins._chat", "emby_plugins._images"} & loaded

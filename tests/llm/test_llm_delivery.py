@@ -1,4 +1,4 @@
-"""What was paid for comes out: saving, printing and logging may fail, in any order."""
+"""Images that were paid for are delivered even if saving, printing or logging fails."""
 
 import base64
 import errno
@@ -46,7 +46,7 @@ PNG, OTHER = picture(), picture("blue", size=(40, 40))
 
 
 def llm(*words: object, **more: Any) -> "subprocess.CompletedProcess[bytes]":
-    """`llm` in a process of its own."""
+    """Run `llm` in a separate process."""
     environment = {**os.environ, **more.pop("env", {})}
     command = [sys.executable, "-m", "llm", *map(str, words)]
     output: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -67,7 +67,7 @@ def folder(path: Path) -> None:
 
 
 def refusing(path: Path) -> None:
-    """A log that can be opened and read, but takes no row, as one on a read-only disk."""
+    """A log that can be read but not written, like one on a read-only disk."""
     from llm.migrations import migrate
     from sqlite_utils import Database
 
@@ -80,7 +80,7 @@ def refusing(path: Path) -> None:
 
 
 def locked(path: Path) -> sqlite3.Connection:
-    """A log that another process keeps to itself."""
+    """A log that another process has locked."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("begin exclusive")
     return connection
@@ -88,14 +88,14 @@ def locked(path: Path) -> sqlite3.Connection:
 
 @pytest.mark.parametrize("form", ["paths", "bytes", "json"])
 @pytest.mark.parametrize("trouble", [broken, folder, refusing, locked])
-def test_trouble_with_the_log_is_a_warning(
+def test_a_failing_log_causes_a_warning(
     trouble: Callable[[Path], Any],
     form: str,
     run: LLM,
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However the log fails, the images come out in every form, with one warning."""
+    """If the log fails in any way, the images are delivered in every form, with one warning."""
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, timeout=0))
     held = trouble(user_path / "logs.db")
     more = {"paths": ["-n", "3"], "bytes": ["--out", "-"], "json": ["--json", "-n", "3"]}[form]
@@ -116,7 +116,7 @@ def test_trouble_with_the_log_is_a_warning(
 def test_the_log_is_opened_before_paying_and_written_after_delivery(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order: log opened, request sent, path printed, row written."""
+    """The log is opened, the request sent, the path printed and the row written, in this order."""
     told: list[str] = []
 
     def noting(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,10 +146,10 @@ def test_the_log_is_opened_before_paying_and_written_after_delivery(
         (b"\xff", "ascii"),
     ],
 )
-def test_a_path_that_can_not_be_encoded_is_written_anyway(
+def test_a_path_that_can_not_be_encoded_is_printed(
     name: bytes, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the file system spells it, so that a shell finds the file."""
+    """A path that can't be encoded is printed as the file system's bytes."""
     from llm.cli import cli
 
     monkeypatch.setenv("LLM_USER_PATH", os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
@@ -163,7 +163,7 @@ def test_a_path_that_can_not_be_encoded_is_written_anyway(
 
 @pytest.mark.slow
 def test_a_process_with_an_output_of_ascii(tmp_path: Path) -> None:
-    """With PYTHONIOENCODING=ascii the bytes of the path come out as they are."""
+    """With PYTHONIOENCODING=ascii a path is printed as the file system's bytes."""
     place = tmp_path / "b\u00fccher"
     environment = {"PYTHONIOENCODING": "ascii", "LLM_USER_PATH": str(place)}
     done = llm("emby", "image", "a fox", "-m", "emby-mock", env=environment)
@@ -172,10 +172,10 @@ def test_a_process_with_an_output_of_ascii(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_folder_whose_name_is_not_text(
+def test_a_folder_with_a_name_that_is_not_text(
     mode: tuple[str, ...], run: LLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wire: Recorder
 ) -> None:
-    """The path is printed and logged with its bytes escaped, and the next turn finds the image."""
+    """A path that is not text is printed and logged with escapes, and its image is found again."""
     place = tmp_path / os.fsdecode(b"\xff")
     monkeypatch.setenv("LLM_USER_PATH", str(place))
     first = run("-m", "emby-mock", "Draw a boat", mode=mode)
@@ -188,8 +188,8 @@ def test_a_folder_whose_name_is_not_text(
 
 
 @pytest.mark.slow
-def test_llm_itself_with_an_output_that_lacks_the_letters(tmp_path: Path) -> None:
-    """`llm --no-stream` fails when it prints the path; standard error has it all the same."""
+def test_llm_itself_with_an_output_that_can_not_encode_the_path(tmp_path: Path) -> None:
+    """If `llm --no-stream` can't encode the path, stderr has it."""
     place = tmp_path / "bücher"
     environment = {"PYTHONIOENCODING": "ascii", "LLM_USER_PATH": str(place)}
     done = llm("-m", "emby-mock", "Draw a boat", "--no-stream", env=environment)
@@ -198,8 +198,10 @@ def test_llm_itself_with_an_output_that_lacks_the_letters(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
-    """As with `| head -n 1`: no complaint, and every image is saved and logged."""
+def test_a_closed_pipe_stops_nothing(user_path: Path) -> None:
+    """With a closed pipe, as after `| head -n 1`, every image is saved and logged without an
+    error.
+    """
     read, write = os.pipe()
     os.close(read)
     done = llm("emby", "image", "a fox", "-m", "emby-mock", "-n", "3", stdout=write)
@@ -210,8 +212,8 @@ def test_a_reader_that_has_left_stops_nothing(user_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_output_on_a_full_disk_is_an_error_that_names_the_files(user_path: Path) -> None:
-    """With `> file` on a full disk, standard error lists the paths of the images."""
+def test_an_output_on_a_full_disk_lists_the_files(user_path: Path) -> None:
+    """If stdout is a file on a full disk, stderr has the paths of the images."""
     with Path("/dev/full").open("wb") as full:
         done = llm("emby", "image", "a fox", "-m", "emby-mock", "-n", "2", stdout=full)
     assert done.returncode == 1
@@ -222,7 +224,7 @@ def test_an_output_on_a_full_disk_is_an_error_that_names_the_files(user_path: Pa
 
 
 class BadOutput(io.RawIOBase):
-    """A standard output that fails at the first byte, or when it is flushed."""
+    """A standard output that fails at the first byte, or when flushed."""
 
     encoding = "utf-8"
 
@@ -243,7 +245,7 @@ class BadOutput(io.RawIOBase):
 
 
 def result(path: Path) -> Any:
-    """An image that is saved at `path`."""
+    """Return the result of an image saved at `path`."""
     found = {"path": str(path), "sha256": "0" * 64}
     return SimpleNamespace(path=path, metadata=found, facts=lambda: {"path": str(path)})
 
@@ -251,7 +253,7 @@ def result(path: Path) -> Any:
 @pytest.mark.parametrize("when", ["write", "flush", "closed"])
 @pytest.mark.parametrize("error", [errno.EPIPE, errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("form", get_args(Form))
-def test_no_output_is_worth_an_image(
+def test_a_failing_output_loses_no_image(
     form: Form,
     error: int,
     when: str,
@@ -259,14 +261,14 @@ def test_no_output_is_worth_an_image(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """In every form: a closed pipe is not reported, any other failure lists the paths."""
+    """A closed pipe is not reported in any form, and any other failure lists the paths."""
     path = Image(PNG).save(tmp_path)
     output = None if when == "closed" else BadOutput(error, when=when)
     monkeypatch.setattr(sys, "stdout", output)
     with Delivery(form, 1) as delivery:
         delivery.deliver(result(path))
     if output is not None:
-        output.when = "never"  # it is flushed once more when it is thrown away
+        output.when = "never"  # flushed once more when it is deleted
     monkeypatch.undo()
     assert delivery.has_failed
     told = capsys.readouterr().err
@@ -281,10 +283,10 @@ def test_no_output_is_worth_an_image(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_full_images_folder_finds_another_place(
+def test_a_full_images_folder_has_a_fallback(
     mode: tuple[str, ...], run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The image goes to the folder for temporary files, a new one that only the user can read."""
+    """If the images folder is full, an image is saved to a new private temporary folder."""
     _fill(monkeypatch, user_path, user_path)
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 0, result.output
@@ -299,10 +301,10 @@ def test_a_full_images_folder_finds_another_place(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_when_no_disk_takes_an_image_the_error_says_so(
+def test_an_image_that_can_not_be_saved_anywhere_is_an_error(
     mode: tuple[str, ...], run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every place and its reason are named, and the exit status is 1."""
+    """If an image can't be saved anywhere, the error has every place and its reason."""
     _fill(monkeypatch, user_path, Path("/"))
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 1
@@ -313,7 +315,7 @@ def test_when_no_disk_takes_an_image_the_error_says_so(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("is_cut", [False, True])
-def test_an_image_that_no_disk_takes_does_not_cost_the_others(
+def test_an_image_that_can_not_be_saved_keeps_the_others(
     is_cut: bool,
     mode: tuple[str, ...],
     run: LLM,
@@ -321,7 +323,7 @@ def test_an_image_that_no_disk_takes_does_not_cost_the_others(
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The others of the reply are saved and named, whether the reply ends well or not."""
+    """If one image can't be saved, the others of the reply are, even if it is truncated."""
     big, small = (picture(size=(size, size)) for size in (900, 3))
     monkeypatch.setattr(image_files.ImageSaver, "_save_at", _only_small)
     monkeypatch.setattr(tempfile, "tempdir", str(user_path.parent))
@@ -356,10 +358,10 @@ def _only_small(saver: image_files.ImageSaver, image: Image, place: Path) -> Pat
     return _save_at(saver, image, place)
 
 
-def test_standard_output_takes_what_no_disk_takes(
+def test_standard_output_needs_no_disk(
     run: LLM, wire: Recorder, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `--out -` the bytes come out though nothing can be saved; without it, an error."""
+    """`--out -` prints the image even if nothing can be saved."""
     wire.answer = lambda _: answer(completion("", PNG))
     _fill(monkeypatch, user_path, Path("/"))
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-")
@@ -402,7 +404,7 @@ def test_a_large_image_is_not_held_in_memory(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It arrives in a file beside its target, which is then given its name; nothing else stays."""
+    """A large image is written to a temporary file beside its target, not held in memory."""
     size, zeros = 3 * 2**22, b"A" * 2**20
     before, _, after = as_json(completion("", PNG)).partition(base64.b64encode(PNG))
 
@@ -415,7 +417,7 @@ def test_a_large_image_is_not_held_in_memory(
 
     wire.answer = lambda _: BackendResponse(200, JSON, pieces())
     monkeypatch.chdir(tmp_path)
-    if name is None:  # the test itself holds what is written there
+    if name is None:  # the test itself would hold the output
         monkeypatch.setattr(Delivery, "_write", lambda *_: True)
     run("-m", "emby-mock", "hi")  # imports
     tracemalloc.start()
@@ -436,15 +438,15 @@ def test_a_large_image_is_not_held_in_memory(
 
 
 def one_at_once(asked: Asked, wire: Wire) -> None:
-    """Answers the job of seed 0 with an image, and every other when the test is over."""
+    """Answer the job with seed 0 with an image, and all others when the test is over."""
     if b'"seed":0' not in asked.body:
         wire.is_over(30)
     wire.whole(as_json(completion("", PNG)), "content-type: application/json")
 
 
 @pytest.mark.slow
-def test_ctrl_c_names_what_was_saved(user_path: Path) -> None:
-    """A path is printed before the other jobs end; interrupted, the command lists what there is."""
+def test_ctrl_c_lists_the_saved_images(user_path: Path) -> None:
+    """An interrupted command lists the saved images, and paths were printed as they arrived."""
     with Loopback(one_at_once) as server:
         settings = {"EMBY_BASE_URL": server.url, "EMBY_API_KEY": "sk-0123456789"}
         pipe = subprocess.PIPE
@@ -466,8 +468,8 @@ def test_ctrl_c_names_what_was_saved(user_path: Path) -> None:
     assert process.returncode == 130
 
 
-def test_interrupted_json_is_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The facts of what was saved are printed, and are JSON."""
+def test_interrupted_json_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Interrupted `--json` output is valid JSON with the saved images."""
 
     def interrupted() -> None:
         with Delivery("json", 2) as delivery:
@@ -491,7 +493,7 @@ INTERRUPTED = {
 
 @pytest.mark.parametrize("command", INTERRUPTED)
 @pytest.mark.parametrize("mode", MODES)
-def test_ctrl_c_saves_and_names_what_has_arrived_of_a_reply(
+def test_ctrl_c_saves_the_images_of_a_partial_reply(
     command: str,
     mode: tuple[str, ...],
     run: LLM,
@@ -499,7 +501,7 @@ def test_ctrl_c_saves_and_names_what_has_arrived_of_a_reply(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first image is whole, the second is not: one file, named on stderr, and status 130."""
+    """An interrupted reply has its complete images saved and listed on stderr, and status 130."""
     if (command == "command" and mode) or (command == "chat" and "--async" in mode):
         pytest.skip("no such option")
     monkeypatch.chdir(tmp_path)
@@ -520,7 +522,7 @@ def test_ctrl_c_saves_and_names_what_has_arrived_of_a_reply(
 
 
 def interrupted(data: bytes) -> Iterator[bytes]:
-    """The beginning of a reply, and then Ctrl-C."""
+    """Yield the beginning of a reply, and then interrupt."""
     yield data
     raise KeyboardInterrupt
 
@@ -533,8 +535,8 @@ def _rows(user_path: Path) -> int:
         return 0
 
 
-def test_an_odd_image_and_a_failure_leave_the_others_alone(run: LLM, wire: Recorder) -> None:
-    """Of three jobs one brings bytes of no known type and one fails: all that came is told."""
+def test_an_unknown_image_type_and_a_failure_keep_the_others(run: LLM, wire: Recorder) -> None:
+    """An image of an unknown type and a failed request do not affect the other images."""
     replies = iter([completion("", b"<html>"), {"error": {"message": "No credit"}}])
 
     def by(_: BackendRequest) -> BackendResponse:
@@ -551,8 +553,8 @@ def test_an_odd_image_and_a_failure_leave_the_others_alone(run: LLM, wire: Recor
     assert "Error: No credit" in result.stderr
 
 
-def test_an_image_that_comes_as_an_address_is_told(run: LLM, wire: Recorder) -> None:
-    """Nothing is fetched: the address is the result, and it has no bytes to give."""
+def test_an_image_sent_as_a_url_is_printed(run: LLM, wire: Recorder) -> None:
+    """An image sent as a URL is printed as the URL and not fetched."""
     url = "https://example.com/a.png"
     wire.answer = lambda _: answer(completion("", url))
     words = ("emby", "image", "a fox", "-m", "emby-mock")
@@ -563,8 +565,8 @@ def test_an_image_that_comes_as_an_address_is_told(run: LLM, wire: Recorder) -> 
     assert url in result.stderr
 
 
-def test_of_several_images_the_first_goes_to_standard_output(run: LLM, wire: Recorder) -> None:
-    """`--out -` has room for one; the paths of the others are listed."""
+def test_out_dash_prints_the_first_of_several_images(run: LLM, wire: Recorder) -> None:
+    """`--out -` prints the first of several images and lists the paths of the others."""
     other = picture("blue")
     wire.answer = lambda _: answer(completion("", PNG, other))
     result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", "-")
@@ -573,14 +575,14 @@ def test_of_several_images_the_first_goes_to_standard_output(run: LLM, wire: Rec
     assert Path(named).read_bytes() == other
 
 
-# ---- images to start from
+# ---- source images
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
-def test_what_is_not_a_file_to_start_from_is_refused(
+def test_a_source_that_is_not_a_regular_file_is_refused(
     kind: str, run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """Neither `-a` of `llm emby image` nor a fragment waits for a pipe or fills the memory."""
+    """Pipes, devices and huge files as source images are refused at once."""
     path = tmp_path / "a.png"
     if kind == "pipe":
         os.mkfifo(path)

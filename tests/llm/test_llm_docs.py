@@ -1,4 +1,4 @@
-"""What the documentation quotes from the program is what the program says."""
+"""The program's output quoted in the documentation is current."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_the_help_in_the_docs_is_current() -> None:
-    """The options and help texts in docs/llm.md are what the program prints."""
+    """The options and help texts in docs/llm.md are those of the program."""
     checked = subprocess.run(
         [sys.executable, "-m", "cogapp", "--check", "--diff", "docs/llm.md"],
         cwd=ROOT,

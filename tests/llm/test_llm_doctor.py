@@ -1,4 +1,4 @@
-"""`llm emby doctor`: what it finds, what it says about it, and with which exit status."""
+"""`llm emby doctor`: its findings, advice and exit status."""
 
 import json
 import os
@@ -22,21 +22,21 @@ RIGHT, WRONG = "right-secret-key", "wrong-secret-key"
 def _no_certificates_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    # Read once in a process.
+    # Cached per process.
     _certificates.cache_clear()
 
 
 def check_line(output: str, name: str) -> str:
-    """The last line about something."""
+    """Return the last line about a check."""
     return [line for line in output.splitlines() if line[4:].startswith(f"{name}:")][-1]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("key", [RIGHT, WRONG, None])
-def test_each_profile_tells_keys_apart(
+def test_each_profile_distinguishes_keys(
     run: LLM, monkeypatch: pytest.MonkeyPatch, profile: str, key: str | None
 ) -> None:
-    """Over HTTP, a right key is accepted, a wrong or absent one refused, and none is shown."""
+    """Over HTTP, a right key is accepted, a wrong or missing one refused, and none is printed."""
     with MockServer(MockBackend(key=RIGHT, profile=PROFILES[profile])) as server:
         monkeypatch.setenv("EMBY_BASE_URL", server.base_url)
         result = run("emby", "doctor", *(["--key", key] if key else []))
@@ -52,7 +52,7 @@ def test_each_profile_tells_keys_apart(
 
 
 def recorded(state: str) -> Callable[[BackendRequest], BackendResponse]:
-    """A gateway that answers what the state answered, to a good key and to a bad one."""
+    """Return a gateway that answers as recorded for a right and a wrong key."""
 
     def answer(request: BackendRequest) -> BackendResponse:
         is_good = request.headers.get("authorization") == f"Bearer {RIGHT}"
@@ -71,10 +71,12 @@ def recorded(state: str) -> Callable[[BackendRequest], BackendResponse]:
 @pytest.mark.parametrize(
     ("key", "said"), [(RIGHT, "ok  key: accepted"), (WRONG, "!!  key: refused (401): Unauth")]
 )
-def test_each_recorded_state_tells_keys_apart(
+def test_each_recorded_state_distinguishes_keys(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str, key: str, said: str
 ) -> None:
-    """As the gateways answered: 400 for a provider that nobody has, 401 for a wrong key."""
+    """Each recorded state accepts a right key (400, unknown provider) and refuses a wrong one
+    (401).
+    """
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     wire.answer = recorded(state)
     assert check_line(run("emby", "doctor", "--key", key).output, "key").startswith(said)
@@ -91,10 +93,10 @@ def test_each_recorded_state_tells_keys_apart(
         (200, "<html>", "gives the same answer to a wrong key"),
     ],
 )
-def test_what_proves_nothing_is_not_called_accepted(
+def test_an_ambiguous_answer_does_not_verify_the_key(
     run: LLM, monkeypatch: pytest.MonkeyPatch, status: int, body: object, said: str
 ) -> None:
-    """A gateway that answers alike to any key leaves the key unverified, as the report tells."""
+    """If the gateway gives the same answer to any key, the key is reported as not verified."""
 
     def same(asked: Asked, wire: Wire) -> None:
         if asked.method == "GET":
@@ -112,8 +114,8 @@ def test_what_proves_nothing_is_not_called_accepted(
     assert result.exit_code == 0
 
 
-def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the mock as gateway every finding is good, with and without a key."""
+def test_every_check_passes_with_the_mock(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the mock as gateway every check passes, with and without a key."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     for words, said in (([], "none, and"), (["--key", RIGHT], "not needed by mock:")):
         result = run("emby", "doctor", *words)
@@ -142,10 +144,10 @@ def test_the_mock_in_this_process_is_well(run: LLM, monkeypatch: pytest.MonkeyPa
         ({"SSL_CERT_DIR": "/no/such/folder"}, "!!  connection: The certificates in SSL_CERT_DIR"),
     ],
 )
-def test_what_is_wrong_is_named(
+def test_failed_checks_are_reported(
     run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
 ) -> None:
-    """A bad finding is marked, says what to do, and makes the exit status 1."""
+    """A failed check is marked, has a hint, and makes the exit status 1."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     result = run("emby", "doctor")
@@ -164,7 +166,7 @@ def test_what_is_wrong_is_named(
         ({"work": "s"}, None, ["--key", "work"], "--key, the name of llm's stored key 'work'"),
     ],
 )
-def test_where_the_key_comes_from(
+def test_the_source_of_the_key(
     run: LLM,
     user_path: Path,
     wire: Recorder,
@@ -174,7 +176,7 @@ def test_where_the_key_comes_from(
     words: list[str],
     source: str,
 ) -> None:
-    """It is told before the network is used, and is the key that is sent."""
+    """The source of the key is printed before the network is used, and that key is sent."""
     (user_path / "keys.json").write_text(json.dumps(stored))
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     if variable:
@@ -187,8 +189,8 @@ def test_where_the_key_comes_from(
     assert sent == expected
 
 
-def test_a_corrupt_file_of_keys_is_named(run: LLM, user_path: Path) -> None:
-    """Rather than a traceback of llm's."""
+def test_a_corrupt_file_of_keys_is_reported(run: LLM, user_path: Path) -> None:
+    """A corrupt keys.json is reported by path."""
     (user_path / "keys.json").write_text("{")
     result = run("emby", "doctor")
     assert "!!  key source: the file" in result.output
@@ -211,12 +213,12 @@ def test_a_corrupt_file_of_keys_is_named(run: LLM, user_path: Path) -> None:
         ),
     ],
 )
-def test_proxies_are_told(
+def test_proxies_are_reported(
     run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
 ) -> None:
-    """Which one applies to the base URL, or why none does, and no password of it."""
+    """The proxy for the base URL is printed without its password, or why none is used."""
     monkeypatch.setenv("EMBY_BASE_URL", "https://gateway.invalid")
-    monkeypatch.setenv("SSL_CERT_DIR", "/no/such/folder")  # ends before the network
+    monkeypatch.setenv("SSL_CERT_DIR", "/no/such/folder")  # ends before the network is used
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     output = run("emby", "doctor").output
@@ -224,8 +226,8 @@ def test_proxies_are_told(
     assert "pass@" not in output
 
 
-def test_files_are_told(run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The age of the list and whose it is; images are counted without drafts."""
+def test_files_are_reported(run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The age and source of the model list and the number of images are printed."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     run("emby", "refresh")
     (path,) = (user_path / "emby").glob("models-*.json")

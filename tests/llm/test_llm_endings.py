@@ -1,4 +1,4 @@
-"""How replies end in `llm`: interleaved images, finish reasons, images that did not come."""
+"""How replies end in `llm`: interleaved images, finish reasons and missing images."""
 
 import asyncio
 import socket
@@ -25,14 +25,14 @@ Answer = Callable[[BackendRequest], BackendResponse]
 
 
 def by(text: str | None, *images: bytes, finish: str = "stop", **top: Any) -> Answer:
-    """A backend that says the same whole and streamed."""
+    """Return a backend that gives the same reply streamed and not."""
     whole = completion(text, *images, **top)
     whole["choices"][0]["finish_reason"] = finish
     return as_asked(whole, sse(chunk(text, *images), chunk(finish=finish, **top)))
 
 
 def interleaved() -> Answer:
-    """A backend that answers text, image, text, image, text; each text comes in two pieces."""
+    """Return a backend with a reply of text and images in turn; each text has two pieces."""
     parts: list[Any] = ["One:", RED, "Two\nlines:", BLUE, "Done."]
     content = [{"type": "text", "text": p} if isinstance(p, str) else image_item(p) for p in parts]
     chunks: list[Any] = []
@@ -45,13 +45,13 @@ def interleaved() -> Answer:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_text_after_an_image_is_a_line_and_a_part_of_its_own(
+def test_interleaved_text_and_images_are_separate_lines(
     run: LLM,
     wire: Recorder,
     logged: Callable[[], list[dict[str, Any]]],
     mode: tuple[str, ...],
 ) -> None:
-    """Each text and image is a line; the next turn sends exactly those texts and bytes."""
+    """Each text and image of a reply is a line of its own, and is sent back in the next turn."""
     wire.answer = interleaved()
     result = run("-m", "emby-mock", "Two, please", mode=mode)
     lines = result.stdout.splitlines()
@@ -68,10 +68,10 @@ def test_text_after_an_image_is_a_line_and_a_part_of_its_own(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_reasoning_and_tool_calls_between_images_stay_apart(
+def test_reasoning_and_tool_calls_between_images_are_separate(
     run: LLM, wire: Recorder, mode: tuple[str, ...]
 ) -> None:
-    """Reasoning, text, images and tool calls become parts of their own; the tools run."""
+    """Reasoning, text, images and tool calls become separate parts, and the tools run."""
     calls = [
         {
             "index": n,
@@ -110,8 +110,8 @@ def test_reasoning_and_tool_calls_between_images_stay_apart(
     assert Path(path).read_bytes() == RED
 
 
-def test_text_after_an_image_and_reasoning_is_a_line_of_its_own(run: LLM, wire: Recorder) -> None:
-    """Reasoning goes to stderr, so it ends no line of stdout."""
+def test_text_after_an_image_and_reasoning_starts_a_line(run: LLM, wire: Recorder) -> None:
+    """Text after an image and reasoning starts a new line on stdout."""
     chunks = [chunk(None, RED), chunk(delta={"reasoning": "Hm."}), chunk("Done.", finish="stop")]
     wire.answer = lambda _: answer(sse(*chunks))
     path, text = run("-m", "emby-mock", "Draw").stdout.splitlines()
@@ -139,7 +139,7 @@ def test_an_abnormal_end_is_a_line_on_stderr(
     said: str,
     mode: tuple[str, ...],
 ) -> None:
-    """The text stays on stdout; one warning says how it ended, and the log keeps it."""
+    """An abnormal end is a warning on stderr and in the log, and the text stays on stdout."""
     wire.answer = given
     result = run("-m", "emby-mock", "Hello", mode=mode)
     assert result.exit_code == 0, result.output
@@ -152,15 +152,15 @@ def test_an_abnormal_end_is_a_line_on_stderr(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_normal_end_says_nothing(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
-    """`stop` after text leaves stderr empty."""
+def test_a_normal_end_prints_no_warning(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
+    """A reply with a normal end prints nothing on stderr."""
     wire.answer = by("Hello.")
     result = run("-m", "emby-mock", "Hello", mode=mode)
     assert (result.stdout, result.stderr) == ("Hello.\n", "")
 
 
-def test_a_dropped_image_is_told_with_the_way_around_it(run: LLM, wire: Recorder) -> None:
-    """The hint names llm's own flags, and only if the reply was streamed."""
+def test_a_missing_image_of_a_stream_has_a_hint(run: LLM, wire: Recorder) -> None:
+    """The warning about a missing image suggests `--no-stream` only if the reply was streamed."""
     wire.answer = as_asked(completion("Here:", usage=USAGE), DROPPED)
     streamed = run("-m", "emby-mock", "Draw")
     assert "Ask again with --no-stream or -o output FILE" in streamed.stderr
@@ -168,10 +168,10 @@ def test_a_dropped_image_is_told_with_the_way_around_it(run: LLM, wire: Recorder
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_order_for_an_image_goes_unstreamed(
+def test_output_requests_no_stream(
     run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
 ) -> None:
-    """With `-o output` no stream is requested, so the image it would drop arrives."""
+    """With `-o output` no stream is requested, since some gateways drop images from streams."""
     wire.answer = as_asked(completion("Here:", RED, usage=USAGE), DROPPED)
     target = tmp_path / "x.png"
     result = run("-m", "emby-mock", "Draw", "-o", "output", target, mode=mode)
@@ -182,10 +182,10 @@ def test_an_order_for_an_image_goes_unstreamed(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_order_without_an_image_fails(
+def test_output_without_an_image_fails(
     run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
 ) -> None:
-    """Exit code 1 and a sentence with the text and the tokens; text that llm streams is printed."""
+    """With `-o output` a reply without an image fails with its text and tokens."""
     wire.answer = lambda _: answer(DROPPED)
     result = run("-m", "emby-mock", "Draw", "-o", "output", tmp_path / "x.png", mode=mode)
     assert result.exit_code == 1
@@ -196,10 +196,8 @@ def test_an_order_without_an_image_fails(
     assert result.stdout == ("" if "--no-stream" in mode else "Here is your image:\n")
 
 
-def test_an_output_that_is_kept_as_a_default_is_no_order(
-    run: LLM, wire: Recorder, tmp_path: Path
-) -> None:
-    """`llm models options set` and `llm chat` set the target of images, and demand none."""
+def test_a_default_output_requires_no_image(run: LLM, wire: Recorder, tmp_path: Path) -> None:
+    """A default `output`, or one of `llm chat`, does not require an image."""
     wire.answer = by("Hello.")
     run("models", "options", "set", "emby-mock", "output", tmp_path)
     result = run("-m", "emby-mock", "Hello")
@@ -211,10 +209,8 @@ def test_an_output_that_is_kept_as_a_default_is_no_order(
     assert chat.stdout.count("Hello.") == 2
 
 
-def test_an_image_may_come_before_a_tool_is_called(
-    run: LLM, wire: Recorder, tmp_path: Path
-) -> None:
-    """The last reply of a chain needs no image of its own."""
+def test_an_image_may_precede_a_tool_call(run: LLM, wire: Recorder, tmp_path: Path) -> None:
+    """With `-o output` an image before a tool call is enough for the chain of replies."""
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     first = completion("Here:", RED)
     first["choices"][0]["message"]["tool_calls"] = [call]
@@ -244,7 +240,7 @@ def test_the_image_command_quotes_the_reason(
     logged: Callable[[], list[dict[str, Any]]],
     case: str,
 ) -> None:
-    """Each recorded way to send no image is told once, with its reason, and logged: it was paid."""
+    """Each recorded reply without an image fails once with its reason, and is logged."""
     body = recording("2025-11", case).body
     wire.answer = lambda _: answer(body)
     result = run("emby", "image", "a fox", "-m", "emby-mock")
@@ -256,8 +252,8 @@ def test_the_image_command_quotes_the_reason(
     assert len(logged()) == 1
 
 
-def test_the_image_command_tells_a_strange_end_beside_its_image(run: LLM, wire: Recorder) -> None:
-    """An image that came is delivered; how the reply ended is a warning."""
+def test_the_image_command_warns_of_an_abnormal_end(run: LLM, wire: Recorder) -> None:
+    """An image is delivered with a warning if its reply ended abnormally."""
     wire.answer = by("Here:", RED, finish="content_filter")
     result = run("emby", "image", "a fox", "-m", "emby-mock")
     assert result.exit_code == 0
@@ -265,10 +261,12 @@ def test_the_image_command_tells_a_strange_end_beside_its_image(run: LLM, wire: 
     assert "Warning: A content filter ended the reply" in result.stderr
 
 
-def test_a_program_that_uses_llm_is_not_printed_into(
+def test_nothing_is_printed_for_a_library_user(
     wire: Recorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without llm's command line nothing is printed; the notice is in `response_json`."""
+    """A program that uses llm as a library gets notices in `response_json`, and nothing is
+    printed.
+    """
     wire.answer = by("Par", finish="length", usage=USAGE)
     response = llm.get_model("emby-mock").prompt("Hello", stream=False)
     assert response.text() == "Par"
@@ -286,18 +284,18 @@ def test_a_program_that_uses_llm_is_not_printed_into(
 @pytest.mark.parametrize(
     ("logger", "lines"), [("emby_plugins._endings", 0), ("emby_plugins._plugins", 1)]
 )
-def test_only_what_llm_prints_itself_is_kept_off_stderr(logger: str, lines: int) -> None:
-    """Without a logging setup, the core's other warnings still reach the user of `llm`."""
+def test_other_log_messages_reach_stderr(logger: str, lines: int) -> None:
+    """The plugin suppresses only the log messages that it prints itself."""
     code = f"import llm_emby._response, logging; logging.getLogger({logger!r}).warning('Told.')"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stderr.count("Told.") == lines
 
 
 @pytest.mark.parametrize("words", [("emby", "image"), ("-m", "emby/qwen2.5-vision")])
-def test_a_refused_connection_is_told_in_plain_words(
+def test_a_refused_connection_has_a_readable_message(
     words: tuple[str, ...], run: LLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Async and sync say the same; asyncio itself quotes the address as a Python tuple."""
+    """Async and sync report a refused connection with the same readable message."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     monkeypatch.setenv("EMBY_BASE_URL", url)
@@ -308,10 +306,10 @@ def test_a_refused_connection_is_told_in_plain_words(
     assert "Connection refused. Check the network" in result.stderr
 
 
-def test_a_reader_that_has_enough_is_not_an_interruption(
+def test_a_consumer_that_stops_early_is_not_an_interruption(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """When `head` closes the pipe, nothing is printed about images that there are not."""
+    """A consumer that stops early, as when `head` closes the pipe, causes no message."""
     with click.Context(click.Command("prompt")):
         events = llm.get_model("emby-mock").prompt("Hello").stream_events()  # type: ignore[no-untyped-call]
         next(events)

@@ -1,4 +1,4 @@
-"""`llm emby image --endpoint` and `--mask`: which requests are sent, and none twice."""
+"""`llm emby image --endpoint` and `--mask`: the requests that are sent."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ CHAT, GENERATE, EDIT = "/chat/completions", "/images/generations", "/images/edit
 
 @pytest.fixture
 def routes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The paths of all requests to a mock that has both endpoints."""
+    """The paths of all requests to a mock with both endpoints."""
     return watch(monkeypatch, MockBackend(profile=PROFILES["2026-08"]))
 
 
 def watch(monkeypatch: pytest.MonkeyPatch, backend: MockBackend) -> list[str]:
-    """The paths of all requests to a backend."""
+    """Record the paths of all requests to a backend."""
     seen: list[str] = []
 
     def answered(request: BackendRequest) -> BackendResponse:
@@ -44,7 +44,7 @@ def watch(monkeypatch: pytest.MonkeyPatch, backend: MockBackend) -> list[str]:
     ],
 )
 def test_the_endpoint(run: LLM, routes: list[str], words: tuple[object, ...], used: str) -> None:
-    """`auto` takes that for images if the model generates nothing else; a file is saved."""
+    """`auto` uses the images endpoint for models with image output only, and a file is saved."""
     result = run("emby", "image", "a fox", *words)
     assert result.exit_code == 0, result.output
     assert {*routes} == {used}
@@ -52,7 +52,7 @@ def test_the_endpoint(run: LLM, routes: list[str], words: tuple[object, ...], us
 
 
 def test_both_commands_log_alike(run: LLM, routes: list[str], tmp_path: Path) -> None:
-    """A plain prompt goes the same way, and `llm -c` can go on from the image."""
+    """A plain prompt uses the images endpoint too, and its image is logged."""
     out = tmp_path / "fox.png"
     assert run("a fox", "-m", "emby-mock-image", "-o", "output", out).exit_code == 0
     assert routes == [GENERATE]
@@ -61,7 +61,7 @@ def test_both_commands_log_alike(run: LLM, routes: list[str], tmp_path: Path) ->
 
 
 def test_a_mask_is_sent(run: LLM, routes: list[str], tmp_path: Path) -> None:
-    """With the one image, to edits."""
+    """`--mask` sends the image and its mask to /images/edits."""
     mask = tmp_path / "mask.png"
     PIL.Image.new("RGBA", (640, 427)).save(mask)
     words = ("-m", "emby-mock-image", "-a", photo("rocket.jpg"), "--mask", mask)
@@ -71,7 +71,7 @@ def test_a_mask_is_sent(run: LLM, routes: list[str], tmp_path: Path) -> None:
 
 
 def test_a_gateway_without_the_endpoint(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`auto` chats instead, an explicit `images` is an error that says so."""
+    """On a gateway without the endpoint `auto` uses a chat, and `images` is an error."""
     seen = watch(monkeypatch, MockBackend(profile=PROFILES["2025-11"]))
     assert run("emby", "image", "a fox", "-m", "emby-mock-image").exit_code == 0
     assert seen == [GENERATE, CHAT]
@@ -93,10 +93,10 @@ def test_a_gateway_without_the_endpoint(run: LLM, monkeypatch: pytest.MonkeyPatc
         (("--mask", "nosuch.png"), "does not exist"),
     ],
 )
-def test_mistakes_cost_nothing(
+def test_mistakes_send_no_request(
     run: LLM, routes: list[str], words: tuple[object, ...], message: str
 ) -> None:
-    """One sentence, and no request."""
+    """Invalid combinations cause a one-sentence error and no request."""
     result = run("emby", "image", "a fox", "-m", "emby-mock-image", *words)
     assert result.exit_code != 0
     assert message in result.output

@@ -1,4 +1,4 @@
-"""`llm emby image`: checks before paying, sources of arguments, and output."""
+"""`llm emby image`: validation before sending, sources of arguments, and output."""
 
 import json
 import os
@@ -17,7 +17,7 @@ MOCK = ("-m", "emby-mock")
 
 
 def user_text(body: dict[str, Any]) -> str:
-    """The text of the last message of a request, without the white space of a fresh one."""
+    """Return the text of a request's last message, without the white space that makes it fresh."""
     content = body["messages"][-1]["content"]
     return str(content if isinstance(content, str) else content[0]["text"]).strip()
 
@@ -29,7 +29,7 @@ def user_text(body: dict[str, Any]) -> str:
 def test_a_model_is_named_with_or_without_the_prefix(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Both are the gateway's model."""
+    """A model may be given with or without the prefix `emby/`."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     assert run("emby", "image", "a fox", "-m", name).exit_code == 0
     assert wire.requests[0]["model"] == "qwen2.5-vision"
@@ -52,7 +52,7 @@ def test_the_default_model(
     default: str | None,
     used: str,
 ) -> None:
-    """That of `llm models default`, if it is an Emby model that may generate images."""
+    """The default model of `llm models default` is used if it is Emby's and may generate images."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     if default:
         (user_path / "default_model.txt").write_text(default)
@@ -61,7 +61,7 @@ def test_the_default_model(
 
 
 def test_a_typo_gets_a_suggestion(run: LLM) -> None:
-    """The nearest name is suggested, in the form that was used."""
+    """A misspelt model or option gets the nearest name as a suggestion."""
     result = run("emby", "image", "a fox", "-m", "qwen2.5-visoin")
     assert result.exit_code == 1
     assert "Did you mean qwen2.5-vision?" in result.output
@@ -74,7 +74,7 @@ def test_a_typo_gets_a_suggestion(run: LLM) -> None:
 
 
 def test_options_by_precedence(run: LLM, wire: Recorder) -> None:
-    """A flag wins over `-o`, which wins over `llm models options set`."""
+    """A flag overrides `-o`, which overrides `llm models options set`."""
     for name, value in (("image_size", "4K"), ("aspect_ratio", "1:1"), ("seed", "3")):
         run("models", "options", "set", "emby-mock", name, value)
     words = ("-o", "image_size", "2K", "-o", "aspect_ratio", "4:3", "--aspect-ratio", "16:9")
@@ -85,7 +85,7 @@ def test_options_by_precedence(run: LLM, wire: Recorder) -> None:
 
 
 def test_a_default_output_is_used(run: LLM, tmp_path: Path) -> None:
-    """`--out` wins over the folder that `llm models options set` names, and `-` over both."""
+    """`--out` overrides a default `output`."""
     run("models", "options", "set", "emby-mock", "output", tmp_path / "images")
     assert paths(run("emby", "image", "a fox", *MOCK).stdout)[0].parent == tmp_path / "images"
     other = tmp_path / "fox.png"
@@ -98,20 +98,20 @@ def test_a_default_output_is_used(run: LLM, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("words", [[], ["-"]])
 def test_the_prompt_from_a_pipe(run: LLM, wire: Recorder, words: list[str]) -> None:
-    """Without an argument, or with `-`, it is read from standard input."""
+    """Without an argument, or with `-`, the prompt is read from standard input."""
     result = run("emby", "image", *MOCK, *words, text="a red fox\n")
     assert result.exit_code == 0, result.output
     assert user_text(wire.requests[0]) == "a red fox"
 
 
-def test_an_argument_leaves_the_pipe_alone(run: LLM, wire: Recorder) -> None:
-    """As in `while read line; do llm emby image "$line"; done`."""
+def test_an_argument_takes_precedence_over_a_pipe(run: LLM, wire: Recorder) -> None:
+    """With a prompt as argument standard input is not read, as in a shell loop."""
     run("emby", "image", "a fox", *MOCK, text="another line")
     assert user_text(wire.requests[0]) == "a fox"
 
 
 def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
-    """`-a -` reads the image from standard input, byte for byte."""
+    """`-a -` reads the exact bytes of the image from standard input."""
     data = photo("rocket.jpg").read_bytes()
     result = run("emby", "image", "make it gray", *MOCK, "-a", "-", text=data)
     assert (result.exit_code, result.stderr) == (0, "")
@@ -129,10 +129,10 @@ def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
         (["edit it", "-a", "-"], "x", "Standard input is not an image."),
     ],
 )
-def test_a_pipe_without_what_is_needed(
+def test_invalid_standard_input(
     run: LLM, wire: Recorder, words: list[str], text: str, said: str
 ) -> None:
-    """One sentence, and nothing is sent."""
+    """Missing or invalid standard input causes a one-sentence error, and nothing is sent."""
     result = run("emby", "image", *MOCK, *words, text=text)
     assert result.exit_code != 0
     assert said in result.output
@@ -143,10 +143,10 @@ def test_a_pipe_without_what_is_needed(
 
 
 @pytest.mark.parametrize("taken", ["fox.png", "fox-3.png"])
-def test_a_taken_name_is_refused_before_paying(
+def test_an_existing_target_is_refused_before_sending(
     run: LLM, wire: Recorder, tmp_path: Path, taken: str
 ) -> None:
-    """Any of the names to be written; `--force` replaces it, and no image of the same run."""
+    """An existing target is refused before sending, and `--force` replaces it."""
     (tmp_path / taken).write_text("Yesterday's")
     words = ("emby", "image", "a fox", *MOCK, "-n", "3", "--out", tmp_path / "fox.png")
     result = run(*words)
@@ -160,10 +160,10 @@ def test_a_taken_name_is_refused_before_paying(
     assert len({(tmp_path / name).read_bytes() for name in names}) == 3
 
 
-def test_a_folder_that_can_not_be_written_is_refused_before_paying(
+def test_an_unwritable_folder_is_refused_before_sending(
     run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """As one that is a file."""
+    """A target folder that can't be created is refused before sending."""
     (tmp_path / "file").touch()
     result = run("emby", "image", "a fox", *MOCK, "--out", tmp_path / "file" / "fox.png")
     assert result.exit_code == 1
@@ -173,7 +173,7 @@ def test_a_folder_that_can_not_be_written_is_refused_before_paying(
 
 @pytest.mark.slow
 def test_no_image_is_written_to_a_terminal(tmp_path: Path) -> None:
-    """`--out -` needs a pipe or a file."""
+    """`--out -` refuses to write an image to a terminal."""
     with terminal() as (slave, read):
         command = [sys.executable, "-m", "llm", "emby", "image", "a fox", *MOCK, "--out", "-"]
         done = subprocess.run(command, stdout=slave, stderr=slave, check=False, timeout=60)
@@ -186,8 +186,8 @@ def test_no_image_is_written_to_a_terminal(tmp_path: Path) -> None:
 # ---- several at once
 
 
-def test_a_missing_key_is_told_once(run: LLM) -> None:
-    """With `-n 8` one line says so, and nothing is sent."""
+def test_a_missing_key_is_reported_once(run: LLM) -> None:
+    """With `-n 8` a missing key is reported once, and nothing is sent."""
     result = run("emby", "image", "a fox", "-n", "8")
     assert result.exit_code == 1
     first, last = result.stderr.splitlines()
@@ -196,14 +196,16 @@ def test_a_missing_key_is_told_once(run: LLM) -> None:
 
 
 def refusing(status: int, message: str) -> BackendResponse:
-    """A gateway's refusal."""
+    """Return an error response."""
     body = json.dumps({"error": {"message": message}}).encode()
     return BackendResponse(status, {"content-type": "application/json"}, iter([body]))
 
 
 @pytest.mark.parametrize(("status", "sent"), [(401, 8), (500, 20)])
-def test_what_can_not_succeed_is_not_sent(run: LLM, wire: Recorder, status: int, sent: int) -> None:
-    """After a refused key no request begins; other errors may be those of one request."""
+def test_a_refused_key_stops_further_requests(
+    run: LLM, wire: Recorder, status: int, sent: int
+) -> None:
+    """After a refused key no further request is sent, but other errors stop nothing."""
     wire.answer = lambda _: refusing(status, "No")
     result = run("emby", "image", "a fox", *MOCK, "-n", "20")
     assert len(wire.requests) <= sent
@@ -214,7 +216,7 @@ def test_what_can_not_succeed_is_not_sent(run: LLM, wire: Recorder, status: int,
 def test_progress_counts_images_only(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A failure does not move the bar."""
+    """The progress bar counts images and not failures."""
     from llm_emby._delivery import Delivery
 
     moved: list[int] = []
@@ -230,10 +232,10 @@ def test_progress_counts_images_only(
     assert len(moved) == 2
 
 
-def test_several_images_are_fresh_and_duplicates_are_told(
+def test_several_images_are_fresh_and_duplicates_are_reported(
     run: LLM, wire: Recorder, user_path: Path
 ) -> None:
-    """No two requests are the same to a cache; equal bytes are a warning, not an error."""
+    """With `-n 3` all requests differ, and identical images cause a warning."""
     wire.answer = lambda _: answer(completion("", picture()))
     result = run("emby", "image", "a fox", *MOCK, "-n", "3", "--out", user_path / "x.png")
     assert result.exit_code == 0, result.output
@@ -260,7 +262,7 @@ PROMPT = (*MOCK, "a fox")
         ((*PROMPT, "-o", "fresh", "1", "--async"), True),
     ],
 )
-def test_a_repeated_order_is_fresh(
+def test_a_repeated_request_is_fresh(
     run: LLM,
     wire: Recorder,
     tmp_path: Path,
@@ -268,7 +270,9 @@ def test_a_repeated_order_is_fresh(
     words: tuple[str, ...],
     is_fresh: bool,
 ) -> None:
-    """Behind a cache, whose key ignores image settings, it brings another image, if wanted."""
+    """Requests for images bypass caches unless `fresh` is false, and plain prompts do so on
+    request.
+    """
     monkeypatch.chdir(tmp_path)
     cache: dict[str, bytes] = {}
 
@@ -288,10 +292,10 @@ def test_a_repeated_order_is_fresh(
 
 
 @pytest.mark.parametrize("source", ["stored", "environment", "flag"])
-def test_a_wrong_key_says_where_it_came_from(
+def test_a_wrong_key_is_reported_with_its_source(
     run: LLM, wire: Recorder, user_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    """Llm's stored key, EMBY_API_KEY or --key, and never the key itself."""
+    """A refused key is reported with its source, but not shown."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     wire.answer = lambda _: refusing(401, "Unauthorized")
     said = {
@@ -316,7 +320,7 @@ def test_a_wrong_key_says_where_it_came_from(
 
 @pytest.mark.slow
 def test_an_environment_without_a_terminal(tmp_path: Path) -> None:
-    """With closed standard input the prompt of the argument is enough."""
+    """The prompt may be an argument if standard input is closed."""
     command = [sys.executable, "-m", "llm", "emby", "image", "a fox", *MOCK]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60

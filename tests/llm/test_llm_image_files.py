@@ -20,7 +20,7 @@ SENT = [
 
 
 def sent(wire: Recorder) -> Image:
-    """The one image of the last request."""
+    """Return the only image of the last request."""
     body: dict[str, Any] = wire.requests[-1]
     blocks = [b for m in body["messages"] if isinstance(m["content"], list) for b in m["content"]]
     (url,) = [block["image_url"]["url"] for block in blocks if "image_url" in block]
@@ -32,7 +32,7 @@ def sent(wire: Recorder) -> Image:
 def test_photos_are_sent_in_a_type_that_emby_accepts(
     command: list[str], name: str, data: bytes, kind: str, run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """What was changed is one line on standard error; an accepted file is sent byte for byte."""
+    """A conversion is reported on stderr, and an accepted file is sent unchanged."""
     path = tmp_path / name
     path.write_bytes(data)
     result = run(*command, "make it gray", "-m", "emby-mock", "-a", path)
@@ -48,17 +48,17 @@ def test_photos_are_sent_in_a_type_that_emby_accepts(
 
 
 @pytest.mark.parametrize("command", [["prompt"], ["emby", "image"]], ids=["prompt", "image"])
-def test_every_file_of_the_table_is_sent_right(
+def test_every_file_of_the_table_is_sent_correctly(
     command: list[str], run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """All of them at once, as attachments."""
+    """All files of the table can be attached at once, in an accepted type."""
     words: list[object] = [*command, "make it gray", "-m", "emby-mock"]
     files = sorted(FILES.values(), key=lambda file: file.name == "tiff-bigtiff")
     made = {file.name: file.make() for file in files}
     for name, data in made.items():
         path = tmp_path / f"{name}.{name.partition('-')[0]}"
         path.write_bytes(data)
-        # llm itself does not know BigTIFF, and puts what is named behind the others.
+        # llm itself does not know BigTIFF, and moves attachments given by type to the end.
         is_named = name == "tiff-bigtiff" and command == ["prompt"]
         words += ["--at", path, "image/tiff"] if is_named else ["-a", path]
     result = run(*words)
@@ -73,7 +73,7 @@ def test_every_file_of_the_table_is_sent_right(
 def test_the_metadata_of_photos_is_an_option(
     setting: str, has_place: bool, run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """The place of a photo is sent with `keep`; with `remove` not even an accepted file has one."""
+    """`image_metadata` keeps or removes the location of a photo."""
     for name, data in (("a.heic", heic()), ("b.jpg", FILES["jpeg-6"].make())):
         (tmp_path / name).write_bytes(data)
         words = ("-m", "emby-mock", "What?", "-a", tmp_path / name)
@@ -84,10 +84,10 @@ def test_the_metadata_of_photos_is_an_option(
 @pytest.mark.parametrize(
     "data", [heic()[:300], b"\0\0\0\x18ftypmp42" + bytes(60)], ids=["cut", "mp4"]
 )
-def test_what_can_not_be_converted_is_refused(
+def test_an_unconvertible_file_is_refused(
     data: bytes, run: LLM, wire: Recorder, tmp_path: Path
 ) -> None:
-    """A truncated HEIC, and a film, which llm can't tell from HEIC: one line, nothing sent."""
+    """A file that can't be converted causes a one-line error, and nothing is sent."""
     path = tmp_path / "photo.heic"
     path.write_bytes(data)
     result = run("-m", "emby-mock", "What is it?", "-a", path)

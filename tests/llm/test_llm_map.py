@@ -1,4 +1,4 @@
-"""`llm emby map`: one line an input, kept as it comes, and a run goes on where another ended."""
+"""`llm emby map`: one line per input, saved as it arrives, and resumable."""
 
 import json
 import os
@@ -32,17 +32,17 @@ def photos(tmp_path: Path) -> Path:
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    """The records of a file."""
+    """Return the records of a file."""
     return [json.loads(line) for line in out.read_text("utf-8").splitlines()]
 
 
 def inputs(out: Path) -> list[str]:
-    """The names of the inputs, in the order of the lines."""
+    """Return the names of the inputs, in the order of the lines."""
     return [Path(record["input"]).name for record in lines(out)]
 
 
 class Gate(MockBackend):
-    """Answers so many requests, and keeps all others waiting until it is opened."""
+    """Answers this many requests, and blocks all others until it is opened."""
 
     def __init__(self, free: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class Gate(MockBackend):
 
 
 def started(server: MockServer, user_path: Path, *words: object) -> "subprocess.Popen[str]":
-    """The real program, with two requests at a time."""
+    """Start the real program, with two concurrent requests."""
     settings = {"LLM_USER_PATH": str(user_path), "EMBY_BASE_URL": server.base_url}
     return subprocess.Popen(
         [sys.executable, "-m", "llm", "emby", "map", *map(str, words), "--jobs", "2"],
@@ -69,11 +69,11 @@ def started(server: MockServer, user_path: Path, *words: object) -> "subprocess.
     )
 
 
-# ---- what is in the file
+# ---- the output file
 
 
 def test_a_line_for_each_input_in_order(run: LLM, photos: Path, tmp_path: Path) -> None:
-    """Files, folders and URLs, each once, with text and usage; a run again sends nothing."""
+    """Each input is one line in order, and a second run sends nothing."""
     out = tmp_path / "out.jsonl"
     url = "https://example.com/cat.png"
     words = ("emby", "map", "Describe it", url, photos / "moon.png", photos, *MOCK, "--out", out)
@@ -90,7 +90,7 @@ def test_a_line_for_each_input_in_order(run: LLM, photos: Path, tmp_path: Path) 
 
 
 def test_generated_images_are_beside_the_file(run: LLM, photos: Path, tmp_path: Path) -> None:
-    """The record has their paths, relative to its folder."""
+    """Generated images are saved beside the file, with relative paths in the records."""
     out = tmp_path / "art.jsonl"
     run("emby", "map", "Make it grayscale", photos, *MOCK, "--out", out, "--limit", "2")
     assert len(lines(out)) == 2
@@ -101,7 +101,7 @@ def test_generated_images_are_beside_the_file(run: LLM, photos: Path, tmp_path: 
 
 
 def test_options_are_sent(run: LLM, wire: Recorder, photos: Path, tmp_path: Path) -> None:
-    """System prompt, options of the body and image detail are in the request."""
+    """System prompt, options and image detail are in the request."""
     words = ("-s", "Be brief.", "-o", "temperature", "0.5", "-o", "image_detail", "low")
     run("emby", "map", "Describe", photos / "moon.png", *MOCK, *words, "--out", tmp_path / "o")
     (body,) = wire.requests
@@ -111,10 +111,10 @@ def test_options_are_sent(run: LLM, wire: Recorder, photos: Path, tmp_path: Path
     assert kinds["image_url"]["image_url"]["detail"] == "low"
 
 
-def test_equal_files_are_paid_for_once(
+def test_identical_files_are_sent_once(
     run: LLM, wire: Recorder, photos: Path, tmp_path: Path
 ) -> None:
-    """A copy has the text of the first, and no usage."""
+    """Identical files are sent once, and the copy's record has the text but no usage."""
     shutil.copy(photos / "moon.png", photos / "sun.png")
     out = tmp_path / "o.jsonl"
     result = run(
@@ -127,13 +127,15 @@ def test_equal_files_are_paid_for_once(
     assert sun["usage"] is None
 
 
-# ---- runs that do not end well
+# ---- interrupted and failed runs
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_run_is_resumed(user_path: Path, photos: Path, tmp_path: Path) -> None:
-    """What was answered is kept and not sent again, even if the last line is torn."""
+    """A killed run is resumed without resending its results, even if its last line is
+    incomplete.
+    """
     out = tmp_path / "out.jsonl"
     words = ("Describe it", photos, "--out", out)
     backend = Gate(free=3)
@@ -161,7 +163,7 @@ def test_a_killed_run_is_resumed(user_path: Path, photos: Path, tmp_path: Path) 
 
 
 def wait_for_lines(out: Path, count: int) -> None:
-    """Until the file has so many lines."""
+    """Wait until the file has this many lines."""
     tick = threading.Event()
     for _ in range(600):
         if out.exists() and out.read_bytes().count(b"\n") >= count:
@@ -172,8 +174,10 @@ def wait_for_lines(out: Path, count: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no signal handlers in an event loop")
-def test_ctrl_c_waits_for_what_is_paid_for(user_path: Path, photos: Path, tmp_path: Path) -> None:
-    """No further request is sent, and the two under way are kept."""
+def test_ctrl_c_waits_for_requests_in_progress(
+    user_path: Path, photos: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C sends no further request, and keeps the results of those in progress."""
     out = tmp_path / "out.jsonl"
     backend = Gate(free=1)
     with MockServer(backend) as server:
@@ -191,10 +195,10 @@ def test_ctrl_c_waits_for_what_is_paid_for(user_path: Path, photos: Path, tmp_pa
     assert "Traceback" not in errors
 
 
-def test_errors_are_lines_and_are_retried(
+def test_errors_are_recorded_and_retried(
     run: LLM, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One failure stops no other; the next run sends only that, and its line is replaced."""
+    """A failed request is recorded, and only the failed ones are sent again by the next run."""
     (photos / "broken.jpg").write_text("not an image")
     out = tmp_path / "out.jsonl"
     backend = MockBackend(faults=[Fault(status=500)])
@@ -220,7 +224,7 @@ def test_errors_are_lines_and_are_retried(
         ("ftp://x", "'ftp://x'"),
     ],
 )
-def test_an_error_of_all_requests_stops_the_run(
+def test_an_error_that_affects_all_requests_stops_the_run(
     run: LLM,
     photos: Path,
     tmp_path: Path,
@@ -228,7 +232,7 @@ def test_an_error_of_all_requests_stops_the_run(
     base_url: str,
     message: str,
 ) -> None:
-    """Without a key, a network or a valid address there is one line, and none in the file."""
+    """An error that affects all requests is reported once and stops the run."""
     if base_url:
         monkeypatch.setenv("EMBY_BASE_URL", base_url)
     words = ("--out", tmp_path / "o.jsonl", "-o", "max_retries", "0")
@@ -241,7 +245,7 @@ def test_an_error_of_all_requests_stops_the_run(
 def test_a_full_disk_loses_nothing(
     run: LLM, photos: Path, tmp_path: Path, user_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The results go elsewhere, the run stops, and the file has whole lines only."""
+    """On a full disk the results are saved elsewhere, and the file keeps complete lines only."""
     from llm_emby import _map_file
 
     out = tmp_path / "out.jsonl"
@@ -270,13 +274,13 @@ def test_a_full_disk_loses_nothing(
     assert inputs(out) == sorted(NAMES)
 
 
-# ---- before anything is paid for
+# ---- validation before sending
 
 
-def test_a_file_of_something_else_is_left_alone(
+def test_a_file_with_other_contents_is_refused(
     run: LLM, wire: Recorder, photos: Path, tmp_path: Path
 ) -> None:
-    """Other lines, and results of another prompt, are refused before a request is sent."""
+    """A file with other contents, or of another prompt, is refused before sending."""
     other = batch_record(BatchItem("Another prompt", model="emby-mock"), "k", ChatReply("Hi"))
     for name, text in (("notes", "hello\nworld\n"), ("other", json.dumps(other) + "\n")):
         out = tmp_path / name
@@ -298,7 +302,7 @@ def test_a_file_of_something_else_is_left_alone(
         (("photos", "--out", "/dev/null"), "is not a regular file"),
     ],
 )
-def test_mistakes_cost_nothing(
+def test_mistakes_send_no_request(
     run: LLM,
     wire: Recorder,
     photos: Path,
@@ -306,7 +310,7 @@ def test_mistakes_cost_nothing(
     words: tuple[str, ...],
     message: str,
 ) -> None:
-    """Each gets one sentence, and no request is sent."""
+    """Invalid arguments cause a one-sentence error and no request."""
     monkeypatch.chdir(photos.parent)
     result = run("emby", "map", "Describe it", *MOCK, "--out", "o.jsonl", *words)
     assert result.exit_code == 1

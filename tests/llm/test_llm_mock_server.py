@@ -13,8 +13,8 @@ from emby_plugins import Emby
 
 
 @pytest.mark.slow
-def test_it_serves_until_it_is_stopped(user_path: Path) -> None:
-    """It prints its address, answers there, and stops on SIGTERM with one line."""
+def test_the_server_runs_until_it_is_stopped(user_path: Path) -> None:
+    """The server prints its address, answers there, and stops on SIGTERM."""
     words = [sys.executable, "-m", "llm", "emby", "mock", "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ) as process:
         try:
@@ -32,7 +32,7 @@ def test_it_serves_until_it_is_stopped(user_path: Path) -> None:
 
 
 def test_the_help_names_the_options(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--help` is that of `python -m emby_plugins.mock`, under a name of its own."""
+    """`--help` lists the options of `python -m emby_plugins.mock` under the name of the command."""
     monkeypatch.setattr(sys, "argv", ["llm"])
     result = run("emby", "mock", "--help")
     assert result.exit_code == 0
@@ -42,6 +42,6 @@ def test_the_help_names_the_options(run: LLM, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_bad_option_is_refused(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the exit code of a usage error."""
+    """An invalid option exits with the status of a usage error."""
     monkeypatch.setattr(sys, "argv", ["llm"])
     assert run("emby", "mock", "--port", "x").exit_code == 2

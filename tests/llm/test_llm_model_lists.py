@@ -1,4 +1,4 @@
-"""Which models `llm` offers: `llm emby models`, `refresh`, `add` and `remove`."""
+"""The models that `llm` offers: `llm emby models`, `refresh`, `add` and `remove`."""
 
 import json
 from collections.abc import Callable
@@ -36,13 +36,13 @@ def lists(wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> Lists:
 
 
 def offered(run: LLM) -> dict[str, dict[str, object]]:
-    """What `llm emby models --json` says, by model."""
+    """Return the output of `llm emby models --json`, by model."""
     cards = json.loads(run("emby", "models", "--json").stdout)
     return {card["model"]: card for card in cards}
 
 
-def test_models_lists_what_each_can_do(run: LLM) -> None:
-    """The table and the JSON name every model, and the filters leave only the fitting ones."""
+def test_models_lists_capabilities(run: LLM) -> None:
+    """The table and the JSON have every model, and the filters select by capability."""
     table = run("emby", "models").stdout.splitlines()
     assert table[0].split("  ")[0] == "emby/qwen2.5-vision"
     everything = json.loads(run("emby", "models", "--json").stdout)
@@ -54,7 +54,7 @@ def test_models_lists_what_each_can_do(run: LLM) -> None:
 
 
 def test_refresh_keeps_the_gateways_list(run: LLM, lists: Lists) -> None:
-    """The list is kept, additions and removals are printed, and a second run changes nothing."""
+    """`refresh` saves the list and prints additions and removals."""
     lists({"id": "qwen2.5-vision"}, {"id": "brand-new", "vision": True})
     first = run("emby", "refresh").stdout.splitlines()
     assert first[0] == "2 models at mock:"
@@ -66,8 +66,8 @@ def test_refresh_keeps_the_gateways_list(run: LLM, lists: Lists) -> None:
     assert "emby/glm-vision" not in listed
 
 
-def test_a_poor_list_takes_no_ability_away(run: LLM, lists: Lists) -> None:
-    """What the catalog or an earlier list knows of a model stays if a list has only `id`."""
+def test_a_sparse_list_keeps_capabilities(run: LLM, lists: Lists) -> None:
+    """A list with ids only does not remove known capabilities."""
     before = offered(run)["emby/qwen2.5-vision"]
     rich = {"vision": False, "providers": [{"tools": False}], "structured_outputs": False}
     lists({"id": "qwen2.5-vision"}, {"id": "plain", **rich})
@@ -82,8 +82,8 @@ def test_a_poor_list_takes_no_ability_away(run: LLM, lists: Lists) -> None:
     assert "emby/unheard-of" in run("emby", "models").stdout
 
 
-def test_what_is_not_said_is_tried(run: LLM, lists: Lists, wire: Recorder) -> None:
-    """A model of which nothing is known takes images, tools and schemas: the gateway decides."""
+def test_unknown_capabilities_are_tried(run: LLM, lists: Lists, wire: Recorder) -> None:
+    """A model with unknown capabilities accepts images and tools, and the gateway decides."""
     lists({"id": "unheard-of"}, {"id": "blind", "vision": False})
     run("emby", "refresh")
     wire.answer = None
@@ -96,8 +96,8 @@ def test_what_is_not_said_is_tried(run: LLM, lists: Lists, wire: Recorder) -> No
     assert "does not support" in run("-m", "emby/blind", "What?", "-a", rocket).output
 
 
-def test_an_empty_list_removes_nothing(run: LLM, lists: Lists) -> None:
-    """Whether it is empty or has no chat model in it, the command says so and keeps what is."""
+def test_an_empty_list_changes_nothing(run: LLM, lists: Lists) -> None:
+    """A list without chat models leaves the saved one unchanged."""
     lists({"id": "kept"})
     run("emby", "refresh")
     before = offered(run)
@@ -110,8 +110,8 @@ def test_an_empty_list_removes_nothing(run: LLM, lists: Lists) -> None:
         assert offered(run) == before
 
 
-def test_models_that_do_not_chat_are_left_out(run: LLM, lists: Lists) -> None:
-    """Embedding, speech and video models are named by refresh, and not registered."""
+def test_models_without_chat_are_left_out(run: LLM, lists: Lists) -> None:
+    """Models without text or image output are reported by `refresh` and not offered."""
     for_chat = {"id": "talks", "architecture": {"output_modalities": ["text"]}}
     silent = [
         {"id": f"only-{kind}", "architecture": {"output_modalities": [kind]}}
@@ -125,10 +125,10 @@ def test_models_that_do_not_chat_are_left_out(run: LLM, lists: Lists) -> None:
     assert "only-" not in run("emby", "models").stdout
 
 
-def test_each_base_url_has_a_list_of_its_own(
+def test_each_base_url_has_its_own_list(
     run: LLM, lists: Lists, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the mock or another gateway lists is not offered for Emby, and none undoes another."""
+    """Each base URL has its own saved list."""
     lists({"id": "of-the-mock"})
     run("emby", "refresh")
     with MockServer(MockBackend()) as server:
@@ -144,7 +144,7 @@ def test_each_base_url_has_a_list_of_its_own(
 
 
 def test_a_list_of_an_older_version_is_used(run: LLM, user_path: Path) -> None:
-    """It counts as Emby's, and missing fields as unknown; the mock's is passed over."""
+    """A list saved by an older version is used as Emby's, unless it is the mock's."""
     path = user_path / "emby" / "models.json"
     path.parent.mkdir()
     path.write_text('{"models": [{"id": "old", "tools": true}, {"id": "qwen2.5-vl"}]}')
@@ -160,7 +160,7 @@ def test_a_list_of_an_older_version_is_used(run: LLM, user_path: Path) -> None:
 def test_a_recorded_list(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    """The models of each gateway state are offered with what it says of them."""
+    """The recorded list of each state is offered with its capabilities."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     content = recording(state, "models-exclude-deprecated").content
     wire.answer = lambda _: BackendResponse(200, {}, iter([content]))
@@ -173,7 +173,7 @@ def test_a_recorded_list(
 def test_a_gateway_that_refuses_the_query(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The request is repeated without it; a key that is refused is reported at once."""
+    """If the gateway refuses the query, `refresh` repeats the request without it."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     answers = [(400, {"error": {"message": "what?"}}), (200, {"data": [{"id": "a"}]})]
 
@@ -189,8 +189,8 @@ def test_a_gateway_that_refuses_the_query(
     assert len(wire.requests) == 1
 
 
-def test_a_lists_names_can_not_command_the_terminal(run: LLM, lists: Lists) -> None:
-    """No escape or bidi character of an id reaches the screen, by whichever command."""
+def test_a_list_can_not_inject_terminal_escapes(run: LLM, lists: Lists) -> None:
+    """Control and bidi characters of a model list are never printed."""
     hostile = "\x1b]0;owned\x07\x1b[2J\u202egpt\x9b"
     silent = {"id": hostile + "e", "architecture": {"output_modalities": ["embedding"]}}
     lists({"id": hostile, "name": hostile, "aliases": [hostile + "a"]}, silent)
@@ -209,14 +209,14 @@ def test_a_lists_names_can_not_command_the_terminal(run: LLM, lists: Lists) -> N
         ({"EMBY_API_KEY": "a b"}, "API key"),
     ],
 )
-def test_a_failed_refresh_leaves_the_list_alone(
+def test_a_failed_refresh_keeps_the_list(
     run: LLM,
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
     said: str,
 ) -> None:
-    """Without the gateway the command says so in a line, and what was known stays known."""
+    """A failed `refresh` prints one line and keeps the saved list."""
     path = user_path / "emby" / "models.json"
     save_cards(path, [ModelCard(id="kept")])
     for name, value in environment.items():
@@ -229,7 +229,7 @@ def test_a_failed_refresh_leaves_the_list_alone(
 
 
 def test_add_and_remove(run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A custom provider's model is added, takes part like any other, and is removed again."""
+    """A model of a custom provider can be added, used and removed."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     name = "mycompany/custom-gpt-4"
     assert run("emby", "add", name, "--vision").stdout == f"Added emby/{name}\n"
@@ -244,8 +244,8 @@ def test_add_and_remove(run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatc
     assert "is not a model you added" in again.output
 
 
-def test_what_a_card_lacks_the_model_refuses(run: LLM) -> None:
-    """An added model without vision takes no image, and without tools calls none."""
+def test_a_missing_capability_is_refused(run: LLM) -> None:
+    """An added model without a capability refuses attachments and tools."""
     run("emby", "add", "plain")
     result = run("-m", "emby/plain", "What?", "-a", photo("rocket.jpg"))
     assert "does not support attachments" in result.output
@@ -255,10 +255,10 @@ def test_what_a_card_lacks_the_model_refuses(run: LLM) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"models": [{}]}', b"\xff\xfe", b"null"])
 @pytest.mark.parametrize("name", ["models.json", "added.json"])
-def test_a_corrupt_list_costs_a_warning(
+def test_a_corrupt_list_causes_a_warning(
     run: LLM, user_path: Path, name: str, content: bytes
 ) -> None:
-    """With anything in our files, llm works, and tells how to repair them."""
+    """A corrupt list file causes a warning with its name, and llm works."""
     (user_path / "emby").mkdir()
     (user_path / "emby" / name).write_bytes(content)
     result = run("models")
@@ -271,7 +271,7 @@ def test_a_corrupt_list_costs_a_warning(
 def test_the_stored_lists_are_in_llms_folder(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The core finds `llm`'s folder as `llm` does."""
+    """The core finds `llm`'s user folder as `llm` does."""
     monkeypatch.delenv("LLM_USER_PATH")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("APPDATA", str(tmp_path))

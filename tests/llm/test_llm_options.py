@@ -1,4 +1,4 @@
-"""Every option of a prompt: its place in the request, and what is refused."""
+"""Every option of a prompt: its place in the request, and its validation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ HEADERS: list[tuple[str, str, dict[str, str]]] = [
     ("header", "X-Trace: a:b", {"x-trace": "a:b"}),
     ("header", "X-One: 1\nX-Two: 2", {"x-one": "1", "x-two": "2"}),
 ]
-# Tested by what they do: see below, and the tests of files, endpoints and errors.
+# Tested by their effects: see below, and the tests of files, endpoints and errors.
 OTHERS = {
     *("image_detail", "image_metadata", "timeout", "deadline", "max_retries"),
     *("output", "overwrite", "fresh", "endpoint", "mask"),
@@ -41,7 +41,7 @@ OTHERS = {
 
 
 def test_every_option_is_tested() -> None:
-    """A new option gets a row in one of the tables."""
+    """Every option is listed in one of the tables above."""
     tested = {name for name, *_ in [*BODY, *HEADERS]} | OTHERS
     assert set(Options.model_fields) == tested
 
@@ -51,7 +51,7 @@ def test_every_option_is_tested() -> None:
 def test_options_of_the_body(
     run: LLM, wire: Recorder, name: str, text: str, expected: dict[str, Any], command: list[str]
 ) -> None:
-    """Each is in the body under Emby's name, and nothing else is added."""
+    """Each of these options is in the body under Emby's name, and nothing else is added."""
     wire.answer = lambda _: answer(completion("{}", picture()))
     result = run(*command, "Hello", "-o", name, text)
     assert result.exit_code == 0, result.output
@@ -64,7 +64,7 @@ def test_options_of_the_body(
 def test_options_of_the_headers(
     run: LLM, wire: Recorder, name: str, text: str, expected: dict[str, str]
 ) -> None:
-    """Each is sent as a header, and not in the body."""
+    """Each of these options is sent as a header, and not in the body."""
     result = run("-m", "emby-mock", "Hello", "-o", name, text)
     assert result.exit_code == 0, result.output
     assert expected.items() <= wire.headers[0].items()
@@ -95,10 +95,10 @@ def test_the_detail_of_images(run: LLM, wire: Recorder, mode: tuple[str, ...]) -
         ("presence_penalty", "3", "less than or equal to 2"),
     ],
 )
-def test_what_can_not_be_sent_is_refused(
+def test_an_invalid_option_is_refused(
     run: LLM, wire: Recorder, name: str, text: str, said: str
 ) -> None:
-    """Before anything is sent, with the name of the option."""
+    """An invalid option is refused by name before anything is sent."""
     result = run("-m", "emby-mock", "Hello", "-o", name, text)
     assert result.exit_code == 1
     assert said in result.output
@@ -107,7 +107,7 @@ def test_what_can_not_be_sent_is_refused(
 
 
 def test_a_schema_excludes_json_object(run: LLM, wire: Recorder) -> None:
-    """Both ask for JSON, in different ways."""
+    """A schema and `json_object` can't be combined."""
     result = run(
         "-m", "emby-mock", "A dog", "--schema", "name, age int", "-o", "json_object", "true"
     )
@@ -117,12 +117,12 @@ def test_a_schema_excludes_json_object(run: LLM, wire: Recorder) -> None:
 
 
 def silent(asked: Asked, wire: Wire) -> None:
-    """Sends nothing until the test is over."""
+    """Send nothing until the test is over."""
     wire.is_over(30)
 
 
 def busy(asked: Asked, wire: Wire) -> None:
-    """Refuses every request for now."""
+    """Refuse every request temporarily."""
     wire.whole(b'{"error": {"message": "busy"}}', status="503 Service Unavailable")
 
 
@@ -131,7 +131,7 @@ def busy(asked: Asked, wire: Wire) -> None:
     [("timeout", "0.2", "0.2 seconds"), ("deadline", "0.3", "0.3 seconds")],
 )
 @pytest.mark.parametrize("command", [("-m",), ("emby", "image", "-m")])
-def test_how_long_a_call_waits(
+def test_timeout_and_deadline(
     run: LLM,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
@@ -139,7 +139,7 @@ def test_how_long_a_call_waits(
     said: str,
     command: tuple[str, ...],
 ) -> None:
-    """The error has the option's seconds, and says which options to increase."""
+    """A timeout error has the seconds of the option, and suggests the options to increase."""
     with Loopback(silent) as server:
         monkeypatch.setenv("EMBY_BASE_URL", server.url)
         words = ("emby/qwen2.5-vision", "Hello", "--key", "k", "-o", "max_retries", "0")
@@ -150,8 +150,8 @@ def test_how_long_a_call_waits(
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_how_often_a_call_is_tried(run: LLM, monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
-    """`max_retries` counts the attempts after the first."""
+def test_max_retries(run: LLM, monkeypatch: pytest.MonkeyPatch, retries: int) -> None:
+    """`max_retries` is the number of attempts after the first."""
     with Loopback(busy) as server:
         monkeypatch.setenv("EMBY_BASE_URL", server.url)
         words = ("-m", "emby/qwen2.5-vision", "Hello", "--key", "k")
@@ -164,7 +164,9 @@ def test_how_often_a_call_is_tried(run: LLM, monkeypatch: pytest.MonkeyPatch, re
 def test_the_timeout_of_an_image(
     run: LLM, monkeypatch: pytest.MonkeyPatch, given: list[str]
 ) -> None:
-    """`--timeout` wins over `-o`, which wins over `llm models options set`, over 300 seconds."""
+    """`--timeout` overrides `-o timeout`, which overrides the default option, or else 300
+    seconds.
+    """
     seen: list[dict[str, Any]] = []
     from llm_emby._models import AsyncEmbyModel
 
@@ -184,7 +186,7 @@ def test_the_timeout_of_an_image(
 
 
 def test_a_slow_image_arrives(run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A reply that takes longer than one timeout arrives with a longer one."""
+    """A slow reply arrives with a longer timeout."""
     body = as_json(completion("", picture()))
 
     def slow(asked: Asked, wire: Wire) -> None:
@@ -202,6 +204,6 @@ def test_a_slow_image_arrives(run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_options_are_logged(run: LLM, logged: Callable[[], list[dict[str, Any]]]) -> None:
-    """As given, so that a conversation can be understood later."""
+    """Options are logged as given."""
     run("-m", "emby-mock", "Hello", "-o", "stop", "END")
     assert logged()[0]["options_json"] == {"stop": ["END"]}

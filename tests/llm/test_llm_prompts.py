@@ -18,14 +18,14 @@ PAINT = "Generate two images of a red boat on the sea"
 
 
 def painted(prompt: str, **options: object) -> tuple[Image, ...]:
-    """What the core is given for the same prompt."""
+    """Return the images that the core gets for the same prompt."""
     with Emby(base_url="mock:") as emby:
         return emby.chat(prompt, model="emby-mock", **options).images  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_photograph_is_described(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
-    """A real photograph goes out as it is, and what the model says of it is printed."""
+    """A photograph is sent unchanged, and its description is printed."""
     rocket = photo("rocket.jpg")
     result = run("-m", "emby-mock", "What is shown here?", "-a", rocket, mode=mode)
     assert result.exit_code == 0, result.output
@@ -38,10 +38,10 @@ def test_a_photograph_is_described(run: LLM, wire: Recorder, mode: tuple[str, ..
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_image_becomes_a_file_of_the_very_bytes(
+def test_every_image_becomes_a_file_with_the_same_bytes(
     run: LLM, user_path: Path, mode: tuple[str, ...]
 ) -> None:
-    """Two images arrive as two files with the bytes that were sent, and their paths are printed."""
+    """Each image of a reply is saved with its exact bytes, and its path printed."""
     result = run("-m", "emby-mock", PAINT, mode=mode)
     assert result.exit_code == 0, result.output
     files = paths(result.output)
@@ -52,7 +52,7 @@ def test_every_image_becomes_a_file_of_the_very_bytes(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_reply_of_one_image_is_the_bare_path(run: LLM, mode: tuple[str, ...]) -> None:
-    """An image without words prints its path and nothing else, for `open "$(llm ...)"`."""
+    """A reply of one image without text prints only its path, for `open "$(llm ...)"`."""
     result = run("-m", "emby-mock-image", "a red boat", mode=mode)
     assert result.exit_code == 0, result.output
     (path,) = paths(result.output)
@@ -60,10 +60,10 @@ def test_a_reply_of_one_image_is_the_bare_path(run: LLM, mode: tuple[str, ...]) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_conversation_goes_on_from_its_picture(
+def test_a_conversation_continues_with_its_image(
     run: LLM, wire: Recorder, mode: tuple[str, ...]
 ) -> None:
-    """`llm -c` sends the generated picture back, so that it can be edited, and edited again."""
+    """`llm -c` sends the generated image back for editing, repeatedly."""
     first = paths(run("-m", "emby-mock", "Draw a red boat", mode=mode).output)[0]
     second = paths(run("-c", "make it grayscale", mode=mode).output)[0]
     run("-c", "rotate it left", mode=mode)
@@ -77,8 +77,8 @@ def test_a_conversation_goes_on_from_its_picture(
 
 
 @pytest.mark.slow
-def test_three_processes_carry_one_conversation(user_path: Path) -> None:
-    """A new process edits the image of another; with the file gone, a third warns and goes on."""
+def test_a_conversation_across_processes(user_path: Path) -> None:
+    """A new process edits the image of another one, or warns if its file no longer exists."""
 
     def llm(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "llm", *words]
@@ -95,8 +95,8 @@ def test_three_processes_carry_one_conversation(user_path: Path) -> None:
     assert "What did you draw?" in third.stdout
 
 
-def test_a_changed_file_is_not_sent_as_the_models_own(run: LLM, wire: Recorder) -> None:
-    """A picture that was changed behind our back is left out, with a warning."""
+def test_a_changed_file_is_left_out(run: LLM, wire: Recorder) -> None:
+    """A changed image file is left out of a conversation with a warning."""
     path = paths(run("-m", "emby-mock", "Draw a red boat").output)[0]
     path.write_bytes(photo("rocket.jpg").read_bytes())
     result = run("-c", "describe it")
@@ -104,8 +104,8 @@ def test_a_changed_file_is_not_sent_as_the_models_own(run: LLM, wire: Recorder) 
     assert "data:" not in str(wire.requests[1])
 
 
-def test_a_file_that_is_too_large_is_not_called_missing(run: LLM, wire: Recorder) -> None:
-    """The warning has the real reason."""
+def test_a_file_that_is_too_large_is_left_out(run: LLM, wire: Recorder) -> None:
+    """An image file that is too large is left out with that reason."""
     path = paths(run("-m", "emby-mock", "Draw a red boat").output)[0]
     os.truncate(path, 200 * 1024 * 1024)
     result = run("-c", "describe it")
@@ -114,8 +114,8 @@ def test_a_file_that_is_too_large_is_not_called_missing(run: LLM, wire: Recorder
     assert "data:" not in str(wire.requests[1])
 
 
-def test_no_image_gets_into_the_log(run: LLM, user_path: Path) -> None:
-    """logs.db keeps the prompt, the text and the path; no data URL and no base64."""
+def test_the_log_has_no_image_data(run: LLM, user_path: Path) -> None:
+    """logs.db has the prompt, the text and the path, but no image data."""
     path = paths(run("-m", "emby-mock", "Draw a red boat").output)[0]
     run("-c", "make it grayscale", "--no-stream")
     kept = (user_path / "logs.db").read_bytes()
@@ -130,7 +130,7 @@ def test_no_image_gets_into_the_log(run: LLM, user_path: Path) -> None:
 def test_usage_and_the_answering_model_are_logged(
     run: LLM, wire: Recorder, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Tokens, their details and the model that answered are in the log."""
+    """Tokens, their details and the model that answered are logged."""
     message = {"role": "assistant", "content": "Hi", "reasoning": "Hm"}
     reply = {
         "model": "other-model",
@@ -181,17 +181,17 @@ def test_options_reach_the_wire(run: LLM, wire: Recorder, mode: tuple[str, ...])
 
 
 def test_reasoning_is_shown_as_reasoning(run: LLM) -> None:
-    """The model's reasoning goes to llm's reasoning output, not into the answer."""
+    """Reasoning is printed on stderr and not as part of the answer."""
     result = run("-m", "emby-mock", "Hello", "-o", "reasoning_effort", "low")
     assert "At low effort" in result.stderr
     assert "At low effort" not in result.stdout
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_tools_run_and_their_results_go_back(
+def test_tools_run_and_their_results_are_sent_back(
     run: LLM, wire: Recorder, mode: tuple[str, ...]
 ) -> None:
-    """A tool the model asks for is run, and the model answers from its result."""
+    """A tool that the model calls is run, and its result is sent back."""
     code = "def multiply(x: int, y: int) -> int:\n    'Multiply two numbers.'\n    return x * y"
     result = run(
         "-m", "emby-mock", "Use multiply on 6 and 7", "--functions", code, "--td", mode=mode
@@ -206,23 +206,23 @@ def test_tools_run_and_their_results_go_back(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_schema_shapes_the_reply(run: LLM, wire: Recorder, mode: tuple[str, ...]) -> None:
-    """`--schema` is sent as a JSON schema, and the reply is of its shape."""
+    """`--schema` is sent as a JSON schema, and the reply matches it."""
     result = run("-m", "emby-mock", "A dog", "--schema", "name, age int", mode=mode)
     assert result.exit_code == 0, result.output
     assert set(json.loads(result.stdout)) == {"name", "age"}
     assert wire.requests[0]["response_format"]["type"] == "json_schema"  # type: ignore[index]
 
 
-def test_an_address_is_passed_on_and_never_fetched(run: LLM, wire: Recorder) -> None:
-    """`--at URL TYPE` sends the address itself: the test network would refuse a fetch."""
+def test_a_url_is_sent_and_never_fetched(run: LLM, wire: Recorder) -> None:
+    """`--at URL TYPE` sends the URL without fetching it."""
     result = run("-m", "emby-mock", "What?", "--at", "https://example.com/dog.jpg", "image/jpeg")
     assert result.exit_code == 0, result.output
     content = wire.requests[0]["messages"][0]["content"]  # type: ignore[index]
     assert content[1]["image_url"] == {"url": "https://example.com/dog.jpg"}
 
 
-def test_a_pdf_goes_as_a_file(run: LLM, wire: Recorder, tmp_path: Path) -> None:
-    """What is not an image travels as a file part, under its own name."""
+def test_a_pdf_is_sent_as_a_named_file(run: LLM, wire: Recorder, tmp_path: Path) -> None:
+    """An attachment that is not an image is sent as a file with its name."""
     paper = tmp_path / "paper.pdf"
     paper.write_bytes(b"%PDF-1.4\n%%EOF\n")
     result = run("-m", "emby-mock", "Read this", "-a", paper)
@@ -232,7 +232,7 @@ def test_a_pdf_goes_as_a_file(run: LLM, wire: Recorder, tmp_path: Path) -> None:
 
 
 def test_an_image_from_standard_input(run: LLM, wire: Recorder) -> None:
-    """`-a -` takes the picture from standard input."""
+    """`-a -` reads the image from standard input."""
     from click.testing import CliRunner
     from llm.cli import cli
 
@@ -244,7 +244,7 @@ def test_an_image_from_standard_input(run: LLM, wire: Recorder) -> None:
 
 
 def sse(*frames: str) -> Callable[[BackendRequest], BackendResponse]:
-    """A backend that answers with these frames."""
+    """Return a backend that answers with these frames."""
     body = [f"data: {frame}\n\n".encode() for frame in frames]
     return lambda _: BackendResponse(200, {"content-type": "text/event-stream"}, iter(body))
 
@@ -272,7 +272,7 @@ def test_bad_input_is_one_clear_line(
     said: str,
     mode: tuple[str, ...],
 ) -> None:
-    """An impossible request gets one line that names the culprit, and a non-zero exit code."""
+    """Invalid input causes a one-line error that names the cause, and a non-zero exit code."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.png").touch()
     (tmp_path / "fake.png").write_text("I am text.")
@@ -283,10 +283,10 @@ def test_bad_input_is_one_clear_line(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_stream_cut_short_says_so_and_keeps_what_came(
+def test_a_truncated_stream_keeps_its_image(
     run: LLM, wire: Recorder, mode: tuple[str, ...]
 ) -> None:
-    """A truncated reply fails with a sentence; its image was saved and is named."""
+    """A truncated stream fails with a sentence that has the path of its saved image."""
     image = Image.from_path(photo("no_time_for_that_tiny.gif"))
     wire.answer = sse(
         '{"choices":[{"index":0,"delta":{"content":"Here"}}]}',
@@ -303,10 +303,10 @@ def test_a_stream_cut_short_says_so_and_keeps_what_came(
     assert path.read_bytes() == image.data
 
 
-def test_a_full_disk_finds_another_place(
+def test_an_unwritable_target_has_a_fallback(
     run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """If the target can't be written the image is saved elsewhere, and both are reported."""
+    """If the target can't be written, the image is saved elsewhere and both are reported."""
     blocked = tmp_path / "file"
     blocked.touch()
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", blocked / "sub" / "boat.png")
@@ -317,7 +317,7 @@ def test_a_full_disk_finds_another_place(
 
 
 def test_output_names_files_and_numbers_them(run: LLM, tmp_path: Path) -> None:
-    """Several images get a number each, and a line says what the suffix was corrected to."""
+    """`-o output` numbers several images and reports a corrected suffix."""
     result = run("-m", "emby-mock", PAINT, "-o", "output", tmp_path / "boat.jpg")
     assert result.exit_code == 0, result.output
     assert [path.name for path in paths(result.stdout)] == ["boat.png", "boat-2.png"]
@@ -328,7 +328,7 @@ def test_output_names_files_and_numbers_them(run: LLM, tmp_path: Path) -> None:
 def test_an_output_that_exists_is_refused_or_replaced(
     run: LLM, wire: Recorder, tmp_path: Path, mode: tuple[str, ...]
 ) -> None:
-    """It is refused before anything is paid for; `-o overwrite true` replaces it."""
+    """An existing output is refused before sending, unless `-o overwrite true` is given."""
     target = tmp_path / "boat.png"
     target.write_text("Yesterday's")
     words = ("-m", "emby-mock", "Draw a boat", "-o", "output", target)
@@ -342,8 +342,8 @@ def test_an_output_that_exists_is_refused_or_replaced(
     assert [path.name for path in tmp_path.glob("*.*")] == ["boat.png"]
 
 
-def test_a_name_that_is_taken_after_all_is_told(run: LLM, tmp_path: Path) -> None:
-    """The image is paid for, so it gets a number, and a warning says so."""
+def test_a_name_taken_in_the_meantime_gets_a_number(run: LLM, tmp_path: Path) -> None:
+    """A name that is taken when the image arrives gets a number and a warning."""
     (tmp_path / "boat.png").write_text("Yesterday's")
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", tmp_path / "boat.jpg")
     assert result.exit_code == 0, result.output
@@ -353,7 +353,7 @@ def test_a_name_that_is_taken_after_all_is_told(run: LLM, tmp_path: Path) -> Non
 
 
 def test_output_may_be_a_folder(run: LLM, tmp_path: Path) -> None:
-    """A missing folder is created, and images in it are named by their digest."""
+    """`-o output` creates a missing folder, and names images in it by digest."""
     result = run("-m", "emby-mock", "Draw a boat", "-o", "output", tmp_path / "new")
     (path,) = paths(result.output)
     assert path.parent == tmp_path / "new"

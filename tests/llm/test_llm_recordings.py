@@ -1,4 +1,4 @@
-"""Every recorded response of every state, through `llm`'s models: what a user sees of it."""
+"""Every recorded response of every state, as a user of `llm`'s models gets it."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from emby_plugins import BackendRequest, BackendResponse
 
 
 def replay(wire: Recorder, recording: Recording) -> None:
-    """From now on the backend answers with this recording."""
+    """Make the backend answer with this recording."""
     headers = {name: str(value) for name, value in recording.response_headers.items() if value}
 
     def answer(_: BackendRequest) -> BackendResponse:
@@ -26,7 +26,9 @@ def replay(wire: Recorder, recording: Recording) -> None:
 
 
 def shown(messages: list[Any], calls: list[Any], response: Any) -> dict[str, Any]:
-    """What `llm` has of a reply: its text without the images' lines, images, calls, tokens."""
+    """Return text, images, calls and tokens of `llm`'s response, without the lines of image
+    paths.
+    """
     parts = [part for message in messages for part in message.parts]
     noted = {id(part): _noted(part) for part in parts if _noted(part)}
     words = [p.text for p in parts if isinstance(p, TextPart) and id(p) not in noted]
@@ -43,7 +45,7 @@ def _noted(part: Any) -> Any:
 
 
 def wanted_of(reply: Reply) -> dict[str, Any]:
-    """The same of what was expected."""
+    """Return the expected values in the same form."""
     return {
         "text": reply.text,
         "images": [i if isinstance(i, str) else sha256(i).hexdigest() for i in reply.images],
@@ -53,14 +55,14 @@ def wanted_of(reply: Reply) -> dict[str, Any]:
 
 
 def ask(*, is_stream: bool) -> dict[str, Any]:
-    """What the sync model shows."""
+    """Return the response of the sync model."""
     response = llm.get_model("emby-mock").prompt("Hi", stream=is_stream)
     response.text()
     return shown(response.messages(), response.tool_calls(), response)
 
 
 def ask_async(*, is_stream: bool) -> dict[str, Any]:
-    """What the async model shows."""
+    """Return the response of the async model."""
 
     async def run() -> dict[str, Any]:
         response = llm.get_async_model("emby-mock").prompt("Hi", stream=is_stream)
@@ -73,7 +75,7 @@ def ask_async(*, is_stream: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("asks", [ask, ask_async], ids=["sync", "async"])
 @pytest.mark.parametrize("state", STATES)
 def test_every_recorded_response_reaches_the_user(wire: Recorder, state: str, asks: Any) -> None:
-    """The text, the image files, the tool calls and the tokens; or one line that says why."""
+    """Each recorded response gives the expected text, images, calls and tokens, or its error."""
     for recording in chats(state):
         replay(wire, recording)
         wanted, is_stream = expected(recording), recording.frames is not None
@@ -90,7 +92,7 @@ def test_every_recorded_response_reaches_the_user(wire: Recorder, state: str, as
 
 
 def advice(failure: Failure) -> str:
-    """What a user of the command line is told to do."""
+    """Return the expected hint for a user of the command line."""
     return {
         "AuthenticationError": "llm keys set emby",
         "ModelNotFoundError": "llm emby models",

@@ -1,4 +1,4 @@
-"""`llm emby spend`: what the log says of calls, images, tokens and cost."""
+"""`llm emby spend`: calls, images, tokens and cost in the log."""
 
 import json
 import sqlite3
@@ -16,7 +16,7 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 
 @pytest.fixture
 def prompt(run: LLM, wire: Recorder) -> Callable[..., None]:
-    """Runs a prompt whose reply costs that much, or nothing that is known."""
+    """Runs a prompt with a reply of this cost, or of unknown cost."""
 
     def ask(*words: str, cost: float | None, text: str = "Hi") -> None:
         said = USAGE if cost is None else {**USAGE, "cost": cost}
@@ -28,14 +28,14 @@ def prompt(run: LLM, wire: Recorder) -> Callable[..., None]:
 
 
 def spent(run: LLM, *words: str) -> Any:
-    """What it prints as JSON."""
+    """Return the JSON output."""
     result = run("emby", "spend", "--json", *words)
     assert result.exit_code == 0, result.output
     return json.loads(result.output)
 
 
 def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
-    """Tokens and cost of each model, and in total; a cost of 0 is a known one."""
+    """Tokens and cost are summed per model and in total, and a cost of 0 is a known one."""
     prompt("Hello", cost=0.25)
     prompt("Hello again", cost=0)
     prompt("And again", cost=None)
@@ -58,7 +58,7 @@ def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_images_are_counted(run: LLM, mode: tuple[str, ...]) -> None:
-    """Each once, in its own turn of a conversation, however it was generated."""
+    """Each image is counted once, in its own turn, for every way to generate it."""
     shown = run("-m", "emby-mock", "Generate two images of a fox", mode=mode).output
     shown += run("-c", "make it grayscale", mode=mode).output
     run("emby", "image", "a lighthouse", "-m", "emby-mock-image")
@@ -72,7 +72,7 @@ def test_images_are_counted(run: LLM, mode: tuple[str, ...]) -> None:
 
 
 def test_a_conversation_is_a_group(run: LLM, prompt: Callable[..., None]) -> None:
-    """With its id and name."""
+    """`--by conversation` groups by the conversation's id and name."""
     prompt("About foxes", cost=0.5)
     prompt("-c", "And hens", cost=0.25)
     prompt("About geese", cost=1)
@@ -81,10 +81,8 @@ def test_a_conversation_is_a_group(run: LLM, prompt: Callable[..., None]) -> Non
     assert groups[0]["conversation"].endswith(" About foxes")
 
 
-def test_days_are_groups_and_a_beginning(
-    run: LLM, prompt: Callable[..., None], user_path: Path
-) -> None:
-    """`--since` takes that day, too."""
+def test_groups_by_day_and_since(run: LLM, prompt: Callable[..., None], user_path: Path) -> None:
+    """`--by day` groups by day, and `--since` includes its day."""
     for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
         prompt("Hello", cost=1)
         with closing(sqlite3.connect(user_path / "logs.db")) as db:
@@ -100,7 +98,7 @@ def test_days_are_groups_and_a_beginning(
 def test_an_estimate_is_marked(
     run: LLM, logged: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the prices that `llm emby refresh` fetched, if the gateway gives no cost."""
+    """If the gateway reports no cost, it is estimated from the refreshed prices and marked."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     run("-m", "emby/qwen2.5-vision", "Hello")
     assert spent(run)["total"]["cost"] is None
@@ -117,7 +115,7 @@ def test_an_estimate_is_marked(
 def test_other_models_are_not_counted(
     run: LLM, prompt: Callable[..., None], user_path: Path
 ) -> None:
-    """Those of other plugins are in the same log."""
+    """Calls of other plugins' models in the same log are not counted."""
     prompt("Hello", cost=1)
     with closing(sqlite3.connect(user_path / "logs.db")) as db:
         db.execute("update turns set model = 'gpt-9'")
@@ -125,15 +123,15 @@ def test_other_models_are_not_counted(
     assert run("emby", "spend").output == "The log has no calls of Emby's models.\n"
 
 
-def test_without_a_log_there_is_nothing(run: LLM, user_path: Path) -> None:
-    """And none is made."""
+def test_without_a_log_the_result_is_empty(run: LLM, user_path: Path) -> None:
+    """Without a log the result is empty, and none is created."""
     assert run("emby", "spend").output == "The log has no calls of Emby's models.\n"
     assert spent(run)["total"]["calls"] == 0
     assert not (user_path / "logs.db").exists()
 
 
-def test_a_log_that_cannot_be_read_is_one_line(run: LLM, user_path: Path) -> None:
-    """It names the file."""
+def test_an_unreadable_log_is_a_one_line_error(run: LLM, user_path: Path) -> None:
+    """A log that is not a database is a one-line error with its path."""
     (user_path / "logs.db").write_bytes(b"no database, but long enough to look like one" * 50)
     result = run("emby", "spend")
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""`llm` with tools and schemas, finished against every state of the gateway the mock speaks."""
+"""`llm` with tools and schemas, against every gateway state of the mock."""
 
 import json
 
@@ -22,7 +22,7 @@ def square(x: int) -> int:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("state", STATES)
 def test_tools_run_and_the_model_answers(run: LLM, state: str, mode: tuple[str, ...]) -> None:
-    """Two tools of a file, and one of llm's own by `-T`."""
+    """Tools of `--functions` and `-T` run, and the model answers."""
     with activate(MockBackend(profile=PROFILES[state])):
         prompt = "Use double and square on 7"
         result = run("-m", "emby-mock", prompt, "--functions", CODE, mode=mode)
@@ -38,7 +38,7 @@ def test_tools_run_and_the_model_answers(run: LLM, state: str, mode: tuple[str, 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("state", STATES)
 def test_a_schema_is_filled(run: LLM, state: str, mode: tuple[str, ...]) -> None:
-    """`--schema` ends in JSON of that shape."""
+    """The reply with `--schema` is JSON that matches it."""
     with activate(MockBackend(profile=PROFILES[state])):
         result = run("-m", "emby-mock", "A dog of 3 years", "--schema", "name, age int", mode=mode)
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""Telemetry in `llm`: a plugin that is installed in the group `emby` sees every prompt."""
+"""Telemetry in `llm`: a plugin installed in the group `emby` records every prompt."""
 
 import pytest
 from llm_help import LLM, MODES
@@ -9,7 +9,9 @@ from telemetry_help import Telemetry
 def test_a_prompt_is_a_span(
     run: LLM, mode: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the installed plugin, a child of the current span, with the image's facts."""
+    """A prompt is a span of the installed plugin, below the current span, with facts on its
+    image.
+    """
     telemetry = Telemetry()
 
     class Entry:

@@ -1,4 +1,4 @@
-"""`llm -t emby:NAME`: prompts for images, with or without text of one's own."""
+"""`llm -t emby:NAME`: prompts for images, with or without additional text."""
 
 import pytest
 from llm_help import LLM, Recorder
@@ -10,7 +10,7 @@ ROCKET = ("-a", photo("rocket.jpg"))
 
 
 def sent(wire: Recorder) -> str:
-    """The text of the only request."""
+    """Return the text of the only request."""
     (body,) = wire.requests
     (message,) = body["messages"]  # type: ignore[misc]
     (text,) = [part["text"] for part in message["content"] if part["type"] == "text"]
@@ -19,21 +19,21 @@ def sent(wire: Recorder) -> str:
 
 @pytest.mark.parametrize("name", sorted(TEMPLATES.keys() - {"edit"}))
 def test_a_template_needs_no_text(run: LLM, wire: Recorder, name: str) -> None:
-    """Without any, nothing replaces it."""
+    """A template without text is sent without its placeholder."""
     result = run("-t", f"emby:{name}", "-m", "emby-mock", *ROCKET)
     assert result.exit_code == 0
     assert sent(wire) == TEMPLATES[name].replace("$input", "").strip()
 
 
 def test_text_is_added(run: LLM, wire: Recorder) -> None:
-    """An edit is described by it, and the image comes back."""
+    """The text is appended to the edit template, and an image is returned."""
     result = run("-t", "emby:edit", "make it grayscale", "-m", "emby-mock", *ROCKET)
     assert sent(wire).endswith("make it grayscale")
     assert result.output.endswith(".png\n")
 
 
 def test_an_edit_without_text_is_refused(run: LLM, wire: Recorder) -> None:
-    """It would be paid for."""
+    """The edit template without text is refused before anything is sent."""
     result = run("-t", "emby:edit", "-m", "emby-mock", *ROCKET)
     assert result.exit_code == 1
     assert "Nothing to change." in result.output
@@ -46,7 +46,7 @@ def test_an_edit_without_text_is_refused(run: LLM, wire: Recorder) -> None:
 def test_the_model(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, default: str, used: str
 ) -> None:
-    """The default model if it is Emby's."""
+    """A template uses the default model if it is Emby's."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     run("models", "default", default)
     run("-t", "emby:describe", *ROCKET)
@@ -54,6 +54,6 @@ def test_the_model(
 
 
 def test_a_typo_gets_a_suggestion(run: LLM) -> None:
-    """And the list of all."""
+    """A misspelt template gets a suggestion and the list of all."""
     result = run("-t", "emby:descirbe", "x")
     assert "Did you mean emby:describe? Available: emby:describe, " in result.output

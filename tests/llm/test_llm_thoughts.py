@@ -1,4 +1,4 @@
-"""Reasoning that is sent back, refusals and server-side tools through `llm`."""
+"""Reasoning sent back, refusals and server-side tools through `llm`."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ FINISH = chunk(finish="stop")
 
 
 def thought(text: str = "Four.", **fields: Any) -> Any:
-    """A backend's function, which answers after some reasoning."""
+    """Return a backend that answers with reasoning."""
     fields = {"reasoning": "Hm.", "reasoning_details": DETAILS, **fields}
     whole = completion(text)
     whole["choices"][0]["message"] |= fields
@@ -20,8 +20,8 @@ def thought(text: str = "Four.", **fields: Any) -> Any:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_reasoning_goes_back_to_its_model_only(run: LLM, wire: Recorder, mode: Any) -> None:
-    """`llm -c` sends it as it came, and without it to another model."""
+def test_reasoning_is_sent_back_to_its_model_only(run: LLM, wire: Recorder, mode: Any) -> None:
+    """`llm -c` sends reasoning back unchanged, but not to another model."""
     wire.answer = thought()
     assert run("2 + 2?", "-m", "emby-mock", *mode).exit_code == 0
     run("Sure?", "-c", "-m", "emby-mock", *mode)
@@ -34,8 +34,8 @@ def test_reasoning_goes_back_to_its_model_only(run: LLM, wire: Recorder, mode: A
     }
 
 
-def test_reasoning_goes_back_in_a_round_of_tools(run: LLM, wire: Recorder) -> None:
-    """With the signature of the call, between which thinking models demand both."""
+def test_reasoning_is_sent_back_with_tool_results(run: LLM, wire: Recorder) -> None:
+    """Reasoning and the call's signature are sent back with the results of tools."""
     call = {"id": "c1", "type": "function", "function": {"name": "llm_version", "arguments": "{}"}}
     call["extra_content"] = {"google": {"thought_signature": "abc"}}
     deltas = [chunk(delta={"reasoning_details": DETAILS, "tool_calls": [{**call, "index": 0}]})]
@@ -49,8 +49,8 @@ def test_reasoning_goes_back_in_a_round_of_tools(run: LLM, wire: Recorder) -> No
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_refusal_is_told(run: LLM, wire: Recorder, mode: Any) -> None:
-    """Its text is printed and logged, and standard error says that it is a refusal."""
+def test_a_refusal_is_reported(run: LLM, wire: Recorder, mode: Any) -> None:
+    """A refusal is printed and logged, and marked on stderr."""
     whole = completion(None)
     whole["choices"][0]["message"]["refusal"] = "I can't."
     wire.answer = as_asked(whole, sse(chunk(delta={"refusal": "I can't."}), FINISH))
@@ -62,7 +62,7 @@ def test_a_refusal_is_told(run: LLM, wire: Recorder, mode: Any) -> None:
 
 
 def test_web_search_is_a_server_side_tool(run: LLM, wire: Recorder) -> None:
-    """With its settings, beside functions; `llm tools` lists it."""
+    """`WebSearch` is sent as a server-side tool with its settings, beside functions."""
     wire.answer = lambda _: answer(sse(chunk("News."), FINISH))
     result = run("News?", "-m", "emby-mock", "-T", 'WebSearch({"max_uses": 2})', "-T", "llm_time")
     assert result.exit_code == 0, result.output

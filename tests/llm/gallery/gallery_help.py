@@ -1,4 +1,4 @@
-"""Helpers of the gallery's tests: its page as a browser reads it, and rows of a log."""
+"""Helpers for the gallery's tests: the page as a browser reads it, and rows of a log."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ from support import picture
 
 @dataclass
 class Card:
-    """One image on the page: its link, its image, and all of its text."""
+    """An image on the page: its link, its image and all of its text."""
 
     id: str
     href: str = ""
@@ -29,7 +29,7 @@ class Card:
 
 
 class Page(HTMLParser):
-    """The page as a browser reads it: cards, tags, and attributes that could run something."""
+    """The page as a browser reads it: cards, tags, and attributes that could run code."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ def made(
     files: Iterable[tuple[str, str]],
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Log a turn that generated these images: paths and digests."""
+    """Log a turn that generated these images, given as paths and digests."""
     asked, answered = f"asked-{number}", f"answered-{number}"
     when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
     log.executemany(
@@ -97,13 +97,13 @@ def made(
 
 
 def stored(path: Path, data: bytes) -> tuple[str, str]:
-    """A file with these bytes: its path and its digest."""
+    """Write a file with these bytes, and return its path and digest."""
     path.write_bytes(data)
     return str(path), hashlib.sha256(data).hexdigest()
 
 
 def huge() -> bytes:
-    """A small PNG that claims to be 20,000 pixels wide and high."""
+    """Return a small PNG that claims a size of 20,000 pixels in both directions."""
     data = picture()
     header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + data[24:29]
     return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]

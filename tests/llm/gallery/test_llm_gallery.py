@@ -1,4 +1,4 @@
-"""`llm emby gallery`: the page of all images, from none to 2,000, hostile input included."""
+"""`llm emby gallery`: the page of all images, from none to 2,000, with hostile input."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 import sqlite_utils
-from browser_help import Complaints, chromium
+from browser_help import PageErrors, chromium
 from gallery_help import Page, huge, made, many, stored
 from llm.migrations import migrate
 from llm_help import LLM, paths
@@ -40,17 +40,17 @@ def gallery(run: LLM) -> Callable[..., Page]:
 
 @pytest.fixture
 def log(user_path: Path) -> Iterator[sqlite3.Connection]:
-    """An empty log of llm's, to write rows into."""
+    """An empty log of llm's, to insert rows into."""
     db = sqlite_utils.Database(user_path / "logs.db")
     migrate(db)
     yield db.conn
     db.close()
 
 
-def test_without_an_image_the_page_says_how_to_generate_one(
+def test_without_an_image_the_page_shows_the_command(
     gallery: Callable[..., Page], user_path: Path
 ) -> None:
-    """Without a log there is a page, and it has the command for the first image."""
+    """Without a log the page shows the command for the first image."""
     page = gallery()
     assert page.cards == []
     assert 'llm emby image "a lighthouse at dusk" -m emby-mock' in page.text
@@ -58,16 +58,16 @@ def test_without_an_image_the_page_says_how_to_generate_one(
 
 
 def test_an_older_log_is_an_empty_page(gallery: Callable[..., Page], user_path: Path) -> None:
-    """A log without today's tables has none of our images and is not an error."""
+    """A log of an older version without the needed tables gives an empty page."""
     with closing(sqlite3.connect(user_path / "logs.db")) as db:
         db.execute("create table responses (id text)")
     assert gallery().cards == []
 
 
-def test_one_image_with_all_that_is_known(
+def test_a_card_describes_its_image(
     run: LLM, gallery: Callable[..., Page], user_path: Path
 ) -> None:
-    """The card has prompt, model, tokens and file, and its thumbnail shows the image."""
+    """A card has the prompt, model, tokens, file and thumbnail of its image."""
     (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
     page = gallery()
     (card,) = page.cards
@@ -80,10 +80,10 @@ def test_one_image_with_all_that_is_known(
     assert (user_path / "emby" / "gallery.html").read_text(encoding="utf-8") == page.html
 
 
-def test_edits_know_what_they_were_made_from(
+def test_edits_link_to_their_sources(
     run: LLM, gallery: Callable[..., Page], tmp_path: Path
 ) -> None:
-    """An earlier turn, an attached image of ours and an attached photograph are each a source."""
+    """An edit links to its sources: an earlier turn, an attached image or photograph."""
     (boat,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
     run("-c", "make it grayscale")
     copied = tmp_path / "copy.png"
@@ -102,7 +102,7 @@ def test_edits_know_what_they_were_made_from(
 def test_cost_is_that_of_the_turn(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Two images of one turn share its cost, say so, and count once in the sum."""
+    """Two images of one turn share its cost, which is counted once in the total."""
     files = [stored(tmp_path / f"{name}.png", picture(name)) for name in ("red", "blue")]
     made(log, 0, "two", files, {"cost": 0.08})
     made(log, 1, "one", files[:1], {"cost": 1.5})
@@ -113,7 +113,7 @@ def test_cost_is_that_of_the_turn(
 
 
 def test_files_without_a_log_are_shown_too(run: LLM, gallery: Callable[..., Page]) -> None:
-    """With logging off an image is found by its file and marked as not in the log."""
+    """An image that was not logged is found by its file and marked."""
     (path,) = paths(run("-m", "emby-mock", "-n", "Draw a red boat").output)
     (card,) = gallery().cards
     assert card.href == path.as_uri()
@@ -122,10 +122,10 @@ def test_files_without_a_log_are_shown_too(run: LLM, gallery: Callable[..., Page
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["first", "seen before"])
-def test_a_missing_file_says_so(
+def test_a_missing_file_is_marked(
     run: LLM, gallery: Callable[..., Page], user_path: Path, again: bool
 ) -> None:
-    """An image whose file is gone keeps its card, and its thumbnail if there was one."""
+    """An image with a missing file keeps its card, and its thumbnail if one was made."""
     (path,) = paths(run("-m", "emby-mock", "Draw a red boat").output)
     if again:
         gallery()
@@ -139,20 +139,20 @@ def test_a_missing_file_says_so(
 @pytest.mark.parametrize(
     "data", [b"", b"no image", picture()[:40], huge()], ids=["empty", "foreign", "damaged", "huge"]
 )
-def test_a_file_that_is_not_an_image_says_so(
+def test_a_file_that_is_not_an_image_is_marked(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, data: bytes
 ) -> None:
-    """Empty, foreign, damaged and oversized files get a card without a thumbnail."""
+    """Empty, damaged, oversized and non-image files get a card without a thumbnail."""
     made(log, 0, "broken", [stored(tmp_path / "broken.png", data)])
     (card,) = gallery().cards
     assert "The file can't be displayed" in card.text
     assert card.image == ""
 
 
-def test_a_changed_file_is_not_shown_as_what_was_made(
+def test_a_changed_file_is_marked(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Another image under the same name is noticed, also if the first was seen before."""
+    """A changed file is marked and not shown, also if it was in an earlier page."""
     path = tmp_path / "picture.png"
     made(log, 0, "red", [stored(path, picture("red"))])
     before = gallery().cards[0].image
@@ -166,7 +166,7 @@ def test_a_changed_file_is_not_shown_as_what_was_made(
 def test_hostile_text_is_only_text(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """Markup in prompts and file names adds no element, no handler and no reversed text."""
+    """Markup in prompts and file names adds no element, handler or reversed text."""
     clean = gallery().tags
     files = [stored(tmp_path / f'{"x" * n}"><script>.png', picture()) for n in (1, 2)]
     made(log, 0, HOSTILE, files)
@@ -184,7 +184,7 @@ def test_hostile_text_is_only_text(
 def test_the_policy_allows_this_page_and_nothing_else(
     run: LLM, gallery: Callable[..., Page]
 ) -> None:
-    """Only the page's own style and script may run, and all it loads are data and files."""
+    """The page's policy allows only its own style and script, and it loads only data and files."""
     run("-m", "emby-mock", "Draw a red boat")
     page = gallery()
     policy = next(value for name, value in page.attributes if value.startswith("default-src"))
@@ -202,7 +202,7 @@ def test_the_policy_allows_this_page_and_nothing_else(
 def test_a_digest_in_the_log_is_not_a_path(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    """A digest that climbs out of the folder writes nothing, and the image is shown."""
+    """A path as a digest in the log is not used as a file name."""
     path, _ = stored(tmp_path / "picture.png", picture())
     made(log, 0, "climb", [(path, "../../climbed")])
     assert gallery().cards[0].image
@@ -210,7 +210,7 @@ def test_a_digest_in_the_log_is_not_a_path(
 
 
 def test_the_log_is_only_read(run: LLM, gallery: Callable[..., Page], user_path: Path) -> None:
-    """The log has the same bytes afterwards, and may be write-protected."""
+    """The command does not change the log, which may be write-protected."""
     run("-m", "emby-mock", "Draw a red boat")
     path = user_path / "logs.db"
     before = path.read_bytes()
@@ -221,15 +221,17 @@ def test_the_log_is_only_read(run: LLM, gallery: Callable[..., Page], user_path:
 
 
 def test_a_broken_log_is_one_sentence(run: LLM, user_path: Path) -> None:
-    """A log that is not a database ends the command with an error that names it."""
+    """A log that is not a database causes a one-sentence error."""
     (user_path / "logs.db").write_bytes(b"no database at all" * 100)
     result = run("emby", "gallery")
     assert result.exit_code == 1
     assert result.output.startswith("Error: The log ")
 
 
-def test_where_the_page_goes(run: LLM, gallery: Callable[..., Page], tmp_path: Path) -> None:
-    """--out takes a folder or a file; a gallery is replaced, any other file is kept."""
+def test_out_takes_a_folder_or_a_file(
+    run: LLM, gallery: Callable[..., Page], tmp_path: Path
+) -> None:
+    """`--out` takes a folder or a file, and replaces nothing but a gallery."""
     assert gallery("--out", tmp_path).html == (tmp_path / "gallery.html").read_text("utf-8")
     gallery("--out", tmp_path / "new" / "page.html")
     gallery("--out", tmp_path / "new" / "page.html")
@@ -243,7 +245,7 @@ def test_where_the_page_goes(run: LLM, gallery: Callable[..., Page], tmp_path: P
 
 
 def test_open_opens_the_page(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--open` hands the path that was printed to the system."""
+    """`--open` opens the printed path."""
     opened: list[str] = []
     monkeypatch.setattr(click, "launch", opened.append)
     assert opened == [run("emby", "gallery", "--open").stdout.strip()]
@@ -257,7 +259,7 @@ def test_two_thousand_images(
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The latest first; thumbnails are files, made once, and a second run makes the new ones."""
+    """The page lists the latest of 2,000 images first, and reuses thumbnails between runs."""
     decoded: list[str] = []
     thumbnail = Image.thumbnail
 
@@ -284,8 +286,8 @@ def test_two_thousand_images(
 
 
 @pytest.mark.slow
-def test_the_gallery_costs_nothing_until_it_is_used() -> None:
-    """The commands are loaded without the gallery and without Pillow."""
+def test_the_gallery_is_imported_late() -> None:
+    """The commands are loaded without the gallery and Pillow."""
     script = (
         "import sys, llm_emby._commands\n"
         "print(*[n for n in sys.modules if 'gallery' in n or n == 'PIL'])"
@@ -300,16 +302,18 @@ def test_the_gallery_costs_nothing_until_it_is_used() -> None:
 def test_the_page_in_a_browser(
     run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
 ) -> None:
-    """Search, keys, the large view and lineage work in Chromium, and hostile text stays text."""
+    """Search, keys, the large view and lineage work in Chromium, and hostile text is shown as
+    text.
+    """
     made(log, 0, HOSTILE, [stored(tmp_path / '"><script>alert(4)<.png', picture())])
     for number in range(1, 30):
         made(log, number, f"picture {number}", [stored(tmp_path / f"{number}.png", picture())])
     run("-m", "emby-mock", "Draw a red boat")
     run("-c", "make it grayscale")
     gallery()
-    complaints = Complaints()
+    errors = PageErrors()
     with chromium() as browser:
-        page = complaints.watch(browser.new_page(viewport={"width": 1200, "height": 800}))
+        page = errors.watch(browser.new_page(viewport={"width": 1200, "height": 800}))
         page.goto((user_path / "emby" / "gallery.html").as_uri())
         page.keyboard.press("/")
         page.keyboard.type("ALERT(2)")
@@ -333,14 +337,14 @@ def test_the_page_in_a_browser(
         assert page.locator("#box-place").inner_text() == "1 of 32"
         page.keyboard.press("ArrowRight")
         assert page.locator("#box-place").inner_text() == "2 of 32"
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.mark.browser
 def test_the_page_fits_a_phone_and_opens_without_script(
     run: LLM, gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
 ) -> None:
-    """Nothing is cut off at 390 pixels, dark or light; without JavaScript an image is a link."""
+    """The page fits a width of 390 pixels, and images are links without JavaScript."""
     made(log, 0, "w" * 3000, [stored(tmp_path / "w.png", picture(size=(300, 2)))])
     gallery()
     with chromium() as browser:
@@ -364,16 +368,16 @@ def test_the_page_fits_a_phone_and_opens_without_script(
 
 
 @pytest.mark.browser
-def test_a_large_page_draws_what_is_seen(
+def test_a_large_page_draws_cards_on_demand(
     gallery: Callable[..., Page], log: sqlite3.Connection, tmp_path: Path, user_path: Path
 ) -> None:
-    """Of 600 images a part is drawn at first, scrolling and keys bring the rest, search all."""
+    """A page of 600 images draws a part first, the rest on scrolling, and searches all."""
     log.execute("pragma synchronous = off")
     many(log, tmp_path, 600, 5)
     gallery()
-    complaints = Complaints()
+    errors = PageErrors()
     with chromium() as browser:
-        page = complaints.watch(browser.new_page(viewport={"width": 1200, "height": 800}))
+        page = errors.watch(browser.new_page(viewport={"width": 1200, "height": 800}))
         page.goto((user_path / "emby" / "gallery.html").as_uri())
         page.locator(".card").first.wait_for()
         assert page.locator(".card").count() < 600
@@ -386,4 +390,4 @@ def test_a_large_page_draws_what_is_seen(
         page.goto((user_path / "emby" / "gallery.html").as_uri() + "#p3")
         page.reload()
         page.locator("#p3 .tile:focus").wait_for()
-    assert complaints == []
+    assert errors == []
