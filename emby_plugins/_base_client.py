@@ -21,15 +21,17 @@ from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
     ChatArguments,
+    ImagesArguments,
+    call_options,
     check_names,
     new_settings,
-    split_arguments,
 )
 from emby_plugins._catalog import MOCK_MODELS, ModelCard, find_model
-from emby_plugins._chat import ChatRequest, Usage
+from emby_plugins._chat import ChatOptions, ChatRequest, Usage
 from emby_plugins._errors import APIError, ConfigurationError, EmbyError, RequestError
 from emby_plugins._exchange import Exchange
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
+from emby_plugins._image_orders import with_seed
 from emby_plugins._images import Image
 from emby_plugins._in_process import IN_PROCESS
 from emby_plugins._plugins import Plugins
@@ -43,7 +45,7 @@ from emby_plugins._preparation import (
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
 from emby_plugins._protocol.image_decoder import Base64Sink, MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
-from emby_plugins._protocol.images_request import ImagesRequest
+from emby_plugins._protocol.images_request import ImagesOptions, ImagesRequest
 from emby_plugins._protocol.limits import Limits
 from emby_plugins._protocol.models import ModelsReader
 from emby_plugins._protocol.reader import ReplyReader
@@ -150,8 +152,9 @@ class BaseClient(Generic[_HTTP]):
         *,
         stream: bool = False,
     ) -> Exchange:
-        options, of_call = split_arguments(arguments)
+        check_names(arguments, ChatArguments)
         check_n(arguments.get("n"))
+        options: Any = {n: v for n, v in arguments.items() if n in ChatOptions.__annotations__}
         request = chat_request(
             prompt,
             model=model,
@@ -160,27 +163,55 @@ class BaseClient(Generic[_HTTP]):
             options=options,
             stream=stream,
         )
+        stop, keep_raw = stop_sequences(options), arguments.get("keep_raw", False)
+        exchange = self._exchange(request, arguments, stop=stop, keep_raw=keep_raw)
+        self._choose_endpoint(exchange, arguments)
+        return exchange
+
+    def _images_exchange(
+        self,
+        prompt: str,
+        model: str,
+        arguments: ImagesArguments,
+        images: Image | Iterable[Image] | None = None,
+        mask: Image | None = None,
+    ) -> Exchange:
+        check_names(arguments, ImagesArguments)
+        options = {n: v for n, v in arguments.items() if n in ImagesOptions.__annotations__}
+        request = ImagesRequest.of(prompt, model=model, images=images, mask=mask, options=options)
+        return self._exchange(request, {"fresh": True, **arguments}, of_images=True)
+
+    def _exchange(
+        self,
+        request: ChatRequest | ImagesRequest,
+        arguments: Mapping[str, Any],
+        **reading: Any,
+    ) -> Exchange:
+        """The exchange of a request, whose reply is read with the options `reading`."""
+        chat = request if isinstance(request, ChatRequest) else request.to_chat()
         new_reader = partial(
             ReplyReader,
             limits=self.limits,
-            model=model,
+            model=request.model,
             prompt=request.prompt,
             new_sink=self._new_sink,
-            stop=stop_sequences(options),
-            keep_raw=arguments.get("keep_raw", False),
-            estimate=partial(_estimated, self._plugins, self._listed, request),
+            estimate=partial(_estimated, self._plugins, self._listed, chat),
+            **reading,
         )
-        settings = self._settings.updated(of_call)
+        settings = self._settings.updated(call_options(arguments))
         if arguments.get("fresh"):
-            request, settings = vary(request, _random_spaces()), settings.updated(_NO_CACHE)
-        exchange = Exchange(settings, new_reader, request)
-        self._choose_endpoint(exchange, request, arguments)
-        return exchange
+            spaces, settings = _random_spaces(), settings.updated(_NO_CACHE)
+            if isinstance(request, ChatRequest):
+                request = vary(request, spaces)
+            else:
+                request = replace(request, prompt=request.prompt + spaces)
+        return Exchange(settings, new_reader, request)
 
-    def _choose_endpoint(
-        self, exchange: Exchange, chat: ChatRequest, arguments: ChatArguments
-    ) -> None:
+    def _choose_endpoint(self, exchange: Exchange, arguments: ChatArguments) -> None:
         """Send an order of images to the endpoint for images, if it is wanted there and fits."""
+        chat = exchange.request
+        assert isinstance(chat, ChatRequest)
+        exchange.request = with_seed(chat, arguments.get("variant"))
         mask, endpoint = arguments.get("mask"), arguments.get("endpoint")
         if endpoint not in {None, "auto", "chat", "images"}:
             raise RequestError(f"endpoint is {endpoint!r}; expected auto, chat or images.")
@@ -195,7 +226,7 @@ class BaseClient(Generic[_HTTP]):
             if is_required:
                 raise
         else:
-            exchange.use_images_endpoint(request, None if is_required else chat)
+            exchange.use_images_endpoint(request, None if is_required else exchange.request)
 
     def _prefers_images_endpoint(self, chat: ChatRequest) -> bool:
         """Whether the model makes nothing but images, and the endpoint for them may exist."""
@@ -203,25 +234,6 @@ class BaseClient(Generic[_HTTP]):
             return False
         card = self._find_card(chat.model)
         return card.image_output is True and card.text_output is False
-
-    def _images_exchange(
-        self, request: ImagesRequest, fresh: bool, arguments: CallOptions
-    ) -> Exchange:
-        check_names(arguments)
-        new_reader = partial(
-            ReplyReader,
-            limits=self.limits,
-            model=request.model,
-            prompt=request.prompt,
-            new_sink=self._new_sink,
-            of_images=True,
-            estimate=partial(_estimated, self._plugins, self._listed, request.to_chat()),
-        )
-        settings = self._settings.updated(arguments)
-        if fresh:
-            request = replace(request, prompt=request.prompt + _random_spaces())
-            settings = settings.updated(_NO_CACHE)
-        return Exchange(settings, new_reader, request)
 
     def _note_models(self, listed: list[ModelCard]) -> list[ModelCard]:
         """The models of the gateway, which are remembered, and of plugins."""

@@ -6,13 +6,14 @@ to one of them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, Literal, Self, TypedDict, Unpack
 
 from emby_plugins._chat import ChatOptions, ImageConfig
 from emby_plugins._errors import ConfigurationError
 from emby_plugins._images import Image
+from emby_plugins._protocol.images_request import ImagesOptions
 from emby_plugins._protocol.request import request_headers
+from emby_plugins._suggestions import nearest
 
 
 class CallOptions(TypedDict, total=False):
@@ -43,6 +44,9 @@ class ImageArguments(ChatOptions, CallOptions, total=False):
     else, the gateway has the endpoint and it can express the request. `chat` and `stream` use
     `chat` by default, `image` uses `auto`. `mask` marks what to change of one image, by its
     transparent pixels, and needs the endpoint for images.
+
+    `variant` tells equal orders apart, as 0, 1 and so on: it is the seed of the image, unless
+    `image_config` has one. The endpoint for images takes no seed.
     """
 
     system: str | None
@@ -50,12 +54,19 @@ class ImageArguments(ChatOptions, CallOptions, total=False):
     keep_raw: bool
     endpoint: Literal["auto", "chat", "images"] | None
     mask: Image | None
+    variant: int | None
 
 
 class ChatArguments(ImageArguments, total=False):
     """The further arguments of `chat` and `stream`. `n` must be 1: a call gives one reply."""
 
     n: int | None
+
+
+class ImagesArguments(ImagesOptions, CallOptions, total=False):
+    """The further arguments of `images.generate` and `images.edit`, which describe them."""
+
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +105,6 @@ def new_settings(**options: Unpack[CallOptions]) -> CallSettings:
     return CallSettings().updated(options)
 
 
-_OWN = {"system", "fresh", "keep_raw", "n", "endpoint", "mask"}
-
-
-def split_arguments(arguments: ChatArguments) -> tuple[ChatOptions, CallOptions]:
-    """The options of the request, and those of the call. Raises `TypeError` for unknown ones."""
-    of_call: Any = {n: v for n, v in arguments.items() if n in CallOptions.__annotations__}
-    of_body: Any = {n: v for n, v in arguments.items() if n in ChatOptions.__annotations__}
-    for name in arguments.keys() - of_call.keys() - of_body.keys() - _OWN:
-        raise TypeError(f"unknown option {name!r}; {_suggestion(name)}")
-    return of_body, of_call
-
-
-def check_names(options: Mapping[str, object]) -> None:
-    """Raise `TypeError` for what is not one of `CallOptions`."""
-    for name in options.keys() - CallOptions.__annotations__.keys():
-        near = get_close_matches(name, CallOptions.__annotations__, n=1)
-        valid = f"valid options are {', '.join(sorted(CallOptions.__annotations__))}"
-        hint = f"did you mean {near[0]!r}?" if near else valid
-        raise TypeError(f"unknown option {name!r}; {hint}")
-
-
 _OTHER_NAMES = {
     "image": "images",
     "img": "images",
@@ -133,13 +123,28 @@ _OTHER_NAMES = {
 }
 
 
-def _suggestion(name: str) -> str:
-    known = [*ChatArguments.__annotations__, *ChatOptions.__annotations__]
-    known += [*CallOptions.__annotations__, "model", "images", "system", "prompt"]
+def check_names(options: Mapping[str, object], known: type = CallOptions) -> None:
+    """Raise `TypeError` for what is not one of the options in `known`, a `TypedDict`."""
+    for name in options.keys() - known.__annotations__.keys():
+        raise TypeError(f"unknown option {name!r}; {_suggestion(name, known)}")
+
+
+def call_options(options: Mapping[str, Any]) -> CallOptions:
+    """Those of the options that are about the call and not about its request."""
+    chosen: Any = {n: v for n, v in options.items() if n in CallOptions.__annotations__}
+    return chosen  # type: ignore[no-any-return]
+
+
+def _suggestion(name: str, known: type) -> str:
+    names = {*known.__annotations__}
+    if known is not CallOptions:
+        names |= {"model", "images", "prompt"}
     key = f"image_{name}" if name in {"size", "quality"} else name
-    if key in ImageConfig.__annotations__:
+    if "image_config" in names and key in ImageConfig.__annotations__:
         return f"options of the image go into image_config={{{key!r}: ...}}"
-    meant = _OTHER_NAMES.get(name) or next(iter(get_close_matches(name, known, n=1)), "")
+    meant = _OTHER_NAMES.get(name, "")
+    meant = meant if meant in names else nearest(name, names)
     if meant:
         return f"did you mean {meant!r}?"
-    return f"valid options are {', '.join(sorted(set(known)))}; extra_body={{...}} takes any other"
+    others = "; extra_body={...} takes any other" if "extra_body" in names else ""
+    return f"valid options are {', '.join(sorted(names))}{others}"

@@ -7,14 +7,13 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
+    Awaitable,
     Generator,
     Iterable,
     Iterator,
-    Mapping,
 )
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
-from contextvars import copy_context
+from functools import partial
 from typing import Self, Unpack, cast
 
 from emby_plugins._base_client import BaseClient
@@ -26,9 +25,15 @@ from emby_plugins._endings import log_missing_image
 from emby_plugins._errors import BadRequestError, EmbyError, NotFoundError
 from emby_plugins._exchange import Exchange, Reader
 from emby_plugins._http import AsyncHTTPClient, HTTPClient
-from emby_plugins._image_orders import MAX_AT_ONCE, collect_images, image_arguments, reusable
+from emby_plugins._image_orders import (
+    collect_images,
+    image_orders,
+    in_tasks,
+    in_threads,
+    reusable,
+)
 from emby_plugins._images import Image
-from emby_plugins._images_endpoint import WithAsyncImages, WithImages
+from emby_plugins._images_endpoint import Images
 from emby_plugins._prompts import Prompt
 from emby_plugins._protocol.body import BodyReader
 from emby_plugins._protocol.errors import error_from_response
@@ -38,7 +43,7 @@ from emby_plugins._transport import AsyncResponse, AsyncTransport, Response, Tra
 _MAX_ERROR_BODY = 64 * 1024
 
 
-class Emby(WithImages, BaseClient[HTTPClient]):
+class Emby(BaseClient[HTTPClient]):
     """Emby's chat, vision and image models.
 
     Args:
@@ -88,10 +93,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         the request, and of `CallOptions`, which hold for this call only. Image Generation page,
         "Generate an Image"; Vision Support page, "Sending Images to Vision Models".
         """
-        with self._open(self._chat_exchange(prompt, model, images, options)) as stream:
-            for _ in stream:
-                pass
-            return stream.reply
+        return self._run(self._chat_exchange(prompt, model, images, options))
 
     @contextmanager
     def stream(
@@ -137,23 +139,14 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         Raises what `chat` raises, and `MissingImageError`; images of other calls are then in
         `error.partial`. Image Generation page, "Generate an Image".
         """
-        order = image_arguments(n, aspect_ratio, size, options)
-        prompt, images = reusable(prompt), reusable(images)
+        orders = image_orders(n, aspect_ratio, size, options)
+        call = partial(self.chat, reusable(prompt), model=model, images=reusable(images))
+        return collect_images(in_threads(call, orders))
 
-        def call() -> ChatReply | EmbyError:
-            try:
-                return self.chat(prompt, model=model, images=images, **order)
-            except EmbyError as error:
-                return error
-
-        pool = ThreadPoolExecutor(min(n, MAX_AT_ONCE))
-        try:
-            # Each in a copy of the caller's context, which tells what the calls are a part of.
-            calls = [pool.submit(copy_context().run, call) for _ in range(n)]
-            return collect_images([call.result() for call in calls])
-        finally:
-            # After Ctrl-C nothing more is ordered.
-            pool.shutdown(wait=False, cancel_futures=True)
+    @property
+    def images(self) -> Images[ChatReply]:
+        """The images endpoint, for gateways that have it."""
+        return Images(partial(self._run, needs_images=True), self._images_exchange)
 
     def models(
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]
@@ -164,9 +157,7 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         `options` hold for this call only. Image Generation page, "Available Models".
         """
         exchange = self._models_exchange(exclude_deprecated, options)
-        with self._open(exchange) as stream:
-            for _ in stream:
-                pass
+        self._run(exchange)
         return self._note_models(exchange.models.cards)
 
     def close(self) -> None:
@@ -178,6 +169,15 @@ class Emby(WithImages, BaseClient[HTTPClient]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _run(self, exchange: Exchange, *, needs_images: bool = False) -> ChatReply:
+        """The whole reply. Raises `MissingImageError` if it needs images and has none."""
+        with self._open(exchange) as stream:
+            for _ in stream:
+                pass
+            if needs_images:
+                stream.reply.require_images()
+            return stream.reply
 
     @contextmanager
     def _open(self, exchange: Exchange) -> Iterator[ReplyStream]:
@@ -228,21 +228,15 @@ class Emby(WithImages, BaseClient[HTTPClient]):
         response = self._transport.send(call)
         if response.is_success:
             return response
-        with closing(response):
-            headers = self._headers(response)
-            raise error_from_response(response.status, headers, self._error_body(response, headers))
-
-    def _error_body(self, response: Response, headers: Mapping[str, str]) -> bytes:
-        """As much of the body of an error as can be read: its status counts in any case."""
-        reader = None
-        with suppress(EmbyError):
+        headers, reader = self._headers(response), None
+        with closing(response), suppress(EmbyError):  # the status counts in any case
             reader = BodyReader(headers, _MAX_ERROR_BODY)
             for _ in self._read(response, reader):
                 pass
-        return reader.body if reader else b""
+        raise error_from_response(response.status, headers, reader.body if reader else b"")
 
 
-class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
+class AsyncEmby(BaseClient[AsyncHTTPClient]):
     """As `Emby`, with `await`, `async with` and `async for`; `http_client` is an
     `httpx.AsyncClient` or `httpx2.AsyncClient`.
 
@@ -262,10 +256,7 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         **options: Unpack[ChatArguments],
     ) -> ChatReply:
         """As `Emby.chat`."""
-        async with self._open(self._chat_exchange(prompt, model, images, options)) as stream:
-            async for _ in stream:
-                pass
-            return stream.reply
+        return await self._run(self._chat_exchange(prompt, model, images, options))
 
     @asynccontextmanager
     async def stream(
@@ -293,27 +284,21 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         **options: Unpack[ImageArguments],
     ) -> list[Image]:
         """As `Emby.image`."""
-        order = image_arguments(n, aspect_ratio, size, options)
-        prompt, images = reusable(prompt), reusable(images)
-        room = asyncio.Semaphore(MAX_AT_ONCE)
+        orders = image_orders(n, aspect_ratio, size, options)
+        call = partial(self.chat, reusable(prompt), model=model, images=reusable(images))
+        return collect_images(await in_tasks(call, orders))
 
-        async def call() -> ChatReply | EmbyError:
-            async with room:
-                try:
-                    return await self.chat(prompt, model=model, images=images, **order)
-                except EmbyError as error:
-                    return error
-
-        return collect_images(await asyncio.gather(*(call() for _ in range(n))))
+    @property
+    def images(self) -> Images[Awaitable[ChatReply]]:
+        """As `Emby.images`, with `await`."""
+        return Images(partial(self._run, needs_images=True), self._images_exchange)
 
     async def models(
         self, *, exclude_deprecated: bool = False, **options: Unpack[CallOptions]
     ) -> list[ModelCard]:
         """As `Emby.models`."""
         exchange = self._models_exchange(exclude_deprecated, options)
-        async with self._open(exchange) as stream:
-            async for _ in stream:
-                pass
+        await self._run(exchange)
         return self._note_models(exchange.models.cards)
 
     async def close(self) -> None:
@@ -325,6 +310,15 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    async def _run(self, exchange: Exchange, *, needs_images: bool = False) -> ChatReply:
+        """As `Emby._run`."""
+        async with self._open(exchange) as stream:
+            async for _ in stream:
+                pass
+            if needs_images:
+                stream.reply.require_images()
+            return stream.reply
 
     @asynccontextmanager
     async def _open(self, exchange: Exchange) -> AsyncIterator[AsyncReplyStream]:
@@ -382,17 +376,11 @@ class AsyncEmby(WithAsyncImages, BaseClient[AsyncHTTPClient]):
         response = await self._transport.send(call)
         if response.is_success:
             return response
+        headers, reader = self._headers(response), None
         async with aclosing(response):
-            headers = self._headers(response)
-            body = self._error_body(response, headers)
-            raise error_from_response(response.status, headers, await body)
-
-    async def _error_body(self, response: AsyncResponse, headers: Mapping[str, str]) -> bytes:
-        """As `Emby._error_body`."""
-        reader = None
-        with suppress(EmbyError):
-            reader = BodyReader(headers, _MAX_ERROR_BODY)
-            async with aclosing(self._read(response, reader)) as events:
-                async for _ in events:
-                    pass
-        return reader.body if reader else b""
+            with suppress(EmbyError):
+                reader = BodyReader(headers, _MAX_ERROR_BODY)
+                async with aclosing(self._read(response, reader)) as events:
+                    async for _ in events:
+                        pass
+        raise error_from_response(response.status, headers, reader.body if reader else b"")

@@ -1,12 +1,15 @@
 """`Emby.image`: what an order of images asks for, and what its replies amount to."""
 
+import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from emby_plugins._call_settings import ImageArguments
-from emby_plugins._chat import ChatReply, ImageConfig
+from emby_plugins._chat import ChatReply, ChatRequest, ImageConfig
 from emby_plugins._errors import EmbyError, RequestError
 from emby_plugins._images import Image
 from emby_plugins._protocol.images_request import IMAGE_INSTRUCTION
@@ -19,9 +22,9 @@ MAX_AT_ONCE = 8
 _T = TypeVar("_T")
 
 
-def image_arguments(
+def image_orders(
     n: int, aspect_ratio: str | None, size: str | None, arguments: ImageArguments
-) -> ImageArguments:
+) -> list[ImageArguments]:
     """The arguments of each of the `n` calls of `chat`. Raises `RequestError`."""
     if not isinstance(n, int) or n < 1:
         raise RequestError(f"n is {n!r}; expected the number of images, at least 1.")
@@ -34,7 +37,52 @@ def image_arguments(
     order = cast("ImageArguments", {**defaults, **given})
     if config:
         order["image_config"] = cast("ImageConfig", config)
-    return order
+    return [{**order, "variant": number} for number in range(n)] if n > 1 else [order]
+
+
+def with_seed(request: ChatRequest, variant: int | None) -> ChatRequest:
+    """The request with the seed of a variant: with equal ones, some models make equal images."""
+    if variant is None:
+        return request
+    config: ImageConfig = {"seed": variant, **(request.options.get("image_config") or {})}
+    return replace(request, options={**request.options, "image_config": config})
+
+
+def in_threads(
+    call: Callable[..., ChatReply], orders: Iterable[ImageArguments]
+) -> list[ChatReply | EmbyError]:
+    """What each order comes to, several at a time."""
+
+    def outcome(order: ImageArguments) -> ChatReply | EmbyError:
+        try:
+            return call(**order)
+        except EmbyError as error:
+            return error
+
+    pool = ThreadPoolExecutor(MAX_AT_ONCE)
+    try:
+        # Each in a copy of the caller's context, which tells what the calls are a part of.
+        calls = [pool.submit(copy_context().run, outcome, order) for order in orders]
+        return [call.result() for call in calls]
+    finally:
+        # After Ctrl-C nothing more is ordered.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def in_tasks(
+    call: Callable[..., Awaitable[ChatReply]], orders: Iterable[ImageArguments]
+) -> list[ChatReply | EmbyError]:
+    """As `in_threads`."""
+    slots = asyncio.Semaphore(MAX_AT_ONCE)
+
+    async def outcome(order: ImageArguments) -> ChatReply | EmbyError:
+        async with slots:
+            try:
+                return await call(**order)
+            except EmbyError as error:
+                return error
+
+    return await asyncio.gather(*map(outcome, orders))
 
 
 def reusable(given: Iterable[_T] | Any) -> Any:

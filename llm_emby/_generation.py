@@ -20,10 +20,10 @@ from llm_emby import _image_files as image_files
 from llm_emby._delivery import Delivery
 from llm_emby._errors import FATAL_ERRORS
 from llm_emby._models import AsyncEmbyModel
+from llm_emby._request import variant
 from llm_emby._status_line import tick_every_second
 
 _CONCURRENT = 8
-_ENDPOINT = {"mask", "endpoint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +128,13 @@ class _Run:
 
     async def _request(self, number: int) -> None:
         job = self._job
-        # With the same seed, a deterministic model would always generate the same image.
-        # The images endpoint takes no seed.
-        by_chat = job.model.generates_text is not False and not _ENDPOINT & job.options.keys()
-        has_seed = job.count > 1 and by_chat
-        options = {"seed": number, **job.options} if has_seed else job.options
+        # Each request is a task, with a context of its own.
+        variant.set(number if job.count > 1 else None)
         response = job.model.prompt(
             job.prompt,
             system=IMAGE_INSTRUCTION,
             attachments=list(job.attachments),
-            options=options,
+            options=job.options,
             key=job.key,
             stream=False,
         )

@@ -7,6 +7,7 @@ import json
 import mimetypes
 import sys
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -34,6 +35,9 @@ from llm_emby import _image_files as image_files
 from llm_emby._options import Options
 
 Detail: TypeAlias = Literal["low", "high", "auto"]
+
+variant: ContextVar[int | None] = ContextVar("variant", default=None)
+"""Which of several equal orders for an image the current one is, if there are several."""
 
 
 def chat_messages(prompt: llm.Prompt) -> list[Message]:
@@ -97,6 +101,7 @@ def chat_arguments(
         "fresh": fresh if given.fresh is None else given.fresh,
         "endpoint": given.endpoint or "auto",
         "mask": mask,
+        "variant": variant.get(),
         **options,
     }
 

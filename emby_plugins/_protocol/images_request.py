@@ -8,7 +8,7 @@ of Emby describes it.
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from emby_plugins._chat import ChatRequest
 from emby_plugins._errors import RequestError
@@ -30,6 +30,16 @@ IMAGE_INSTRUCTION = "Generate an image of what is described, or edit the image t
 """The system prompt of `Emby.image`; the images endpoint needs none."""
 
 _FROM_CONFIG = {"aspect_ratio": "aspect_ratio", "image_size": "size", "image_quality": "quality"}
+
+
+class ImagesOptions(TypedDict, total=False):
+    """The options of a request, under OpenAI's names."""
+
+    n: int | None
+    size: str | None
+    quality: str | None
+    background: str | None
+    output_format: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,14 +100,11 @@ def vary(request: ChatRequest, spaces: str) -> ChatRequest:
     penalties would refuse the order, and others would draw differently. White space at the end of
     a message means nothing to a model, and every provider takes it.
     """
-    for at in reversed(range(len(request.messages))):
-        message = request.messages[at]
-        for part_at in reversed(range(len(message.content))):
-            part = message.content[part_at]
+    for at, message in reversed([*enumerate(request.messages)]):
+        for part_at, part in reversed([*enumerate(message.content)]):
             if message.role == "user" and isinstance(part, TextPart) and part.text.strip():
-                content = list(message.content)
+                content, messages = [*message.content], [*request.messages]
                 content[part_at] = TextPart(part.text + spaces)
-                messages = list(request.messages)
                 messages[at] = replace(message, content=tuple(content))
                 return replace(request, messages=tuple(messages))
     return request

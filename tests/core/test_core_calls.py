@@ -86,7 +86,7 @@ NOWHERE = {
     "n": 1,
     "endpoint": "auto",
 }
-ELSEWHERE = {"system", "tools", "extra_body", "mask"}
+ELSEWHERE = {"system", "tools", "extra_body", "mask", "variant"}
 """Keywords with tests of their own."""
 
 
@@ -629,6 +629,22 @@ def test_generated_images_are_fresh(mode: str) -> None:
     for request in backend.requests:
         assert request.headers["x-no-cache"] == "true"
         assert json.loads(request.body)["messages"][1]["content"].strip() == "A fox"
+
+
+@ORDERS
+@pytest.mark.parametrize(
+    ("config", "seeds"), [({}, [0, 1, 2]), ({"seed": 9}, [9, 9, 9]), (None, [0, 1, 2])]
+)
+def test_each_image_of_an_order_has_a_seed_of_its_own(
+    mode: str, config: dict[str, int] | None, seeds: list[int]
+) -> None:
+    """Each image of an order is requested with a seed of its own, unless a seed is given."""
+    backend = caching()
+    order(mode, backend.on, "A fox", n=3, image_config=config)
+    sent = [json.loads(request.body)["image_config"] for request in backend.requests]
+    assert sorted(config["seed"] for config in sent) == seeds
+    order(mode, backend.on, "A fox")
+    assert "image_config" not in backend.body
 
 
 @ORDERS

@@ -409,7 +409,16 @@ def test_image_uses_the_endpoint_for_a_listed_model() -> None:
     assert (sent["aspect_ratio"], sent["size"], sent["n"]) == ("16:9", "2K", 1)
 
 
-def test_images_to_edit_are_sent_to_edits() -> None:
+def test_the_seeds_of_an_order_are_for_chats_alone() -> None:
+    """An order with seeds uses the images endpoint without them; the chat instead has them."""
+    backend = ScriptedBackend(by=chat_or_image(missing=True))
+    run("sync", backend, lambda emby: emby.image("a boat", model=MODEL, n=2))
+    bodies = {request.path: json.loads(request.body) for request in backend.requests}
+    assert "seed" not in bodies["/images/generations"]
+    assert "image_config" in bodies["/chat/completions"]
+
+
+def test_images_to_edit_go_to_edits() -> None:
     """Images to edit are sent to `/images/edits`."""
     backend = ScriptedBackend(by=chat_or_image(missing=False))
     run("sync", backend, lambda emby: emby.image("blur", model=MODEL, images=[RED_IMAGE]))
