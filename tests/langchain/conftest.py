@@ -1,4 +1,4 @@
-"""What all tests of the LangChain package share."""
+"""Fixtures for the tests of the LangChain package."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def vcr_cassette_dir(request: pytest.FixtureRequest) -> str:
-    """A folder of cassettes for each test module."""
+    """The cassette folder of the test module."""
     return str(CASSETTES / request.path.stem)
 
 
 @pytest.fixture(scope="module")
 def vcr_config() -> dict[str, Any]:
-    """Only the headers that matter are kept; the host is that of the recording."""
+    """Keeps only the relevant headers, and matches requests of any host."""
     return {
         "match_on": ["method", "path", "body"],
         "allow_playback_repeats": True,
@@ -35,7 +35,7 @@ def vcr_config() -> dict[str, Any]:
 
 @pytest.fixture
 def benchmark(benchmark: Any) -> Any:
-    """LangChain's timed tests run once: figures are made elsewhere, beside peers."""
+    """Runs LangChain's benchmark tests once, since performance is measured elsewhere."""
     benchmark.disabled = True
     return benchmark
 

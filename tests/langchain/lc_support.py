@@ -1,4 +1,4 @@
-"""A scripted gateway for these tests: replies are given, requests are kept."""
+"""A scripted gateway for these tests: it gives prepared replies and keeps the requests."""
 
 import io
 import json
@@ -17,7 +17,7 @@ CASSETTES = Path(__file__).resolve().parents[2] / "cassettes"
 
 
 def picture(kind: str = "PNG", colour: str = "red") -> bytes:
-    """A small picture's file."""
+    """Return the file of a small image."""
     out = io.BytesIO()
     Pillow.new("RGB", (8, 6), colour).save(out, format=kind)
     return out.getvalue()
@@ -30,26 +30,26 @@ PDF = b"%PDF-1.4\n%fake but honest\n"
 
 
 def data_url(data: bytes, media_type: str = "image/png") -> str:
-    """The bytes as a data URL."""
+    """Return the bytes as a data URL."""
     return f"data:{media_type};base64,{b64(data)}"
 
 
 def b64(data: bytes) -> str:
-    """The bytes as base64 text."""
+    """Return the bytes as base64 text."""
     return pybase64.b64encode_as_string(data)
 
 
 def wire_images(pictures: tuple[bytes | str, ...]) -> list[dict[str, Any]]:
-    """Pictures as the gateway sends them."""
+    """Return images in the form of the gateway."""
     urls = (p if isinstance(p, str) else data_url(p) for p in pictures)
     return [{"type": "image_url", "image_url": {"url": url}} for url in urls]
 
 
 class Script:
-    """A plugin whose backend answers with one message, streamed or not, and keeps requests.
+    """A plugin with a backend that answers with one message, streamed or not, and keeps requests.
 
-    `streamed` are the deltas to stream instead of the message's own; with `only_streams` it
-    streams every reply.
+    `streamed` are the deltas to stream instead of the message's own; with `only_streams` every
+    reply is streamed.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Script:
 
     @hookimpl
     def emby_backend(self, url: str) -> Backend | None:
-        """Answers for `script:`."""
+        """Answer for `script:`."""
         return self._answer if url == "script:" else None
 
     def chat(self, **settings: Any) -> ChatEmby:
-        """A chat model that talks to this script."""
+        """Return a chat model that uses this script."""
         return ChatEmby(**{"base_url": "script:", "plugins": [self], **settings})
 
     @property
@@ -146,9 +146,9 @@ class Script:
 
 
 class Turns:
-    """A plugin whose backend plays a conversation: for each request, what a function answers.
+    """A plugin with a backend that answers each request of a conversation with the next function.
 
-    Each function is given the request's body and returns a `Script`.
+    Each function gets the request's body and returns a `Script`.
     """
 
     def __init__(self, *turns: Callable[[dict[str, Any]], Script]) -> None:
@@ -157,11 +157,11 @@ class Turns:
 
     @hookimpl
     def emby_backend(self, url: str) -> Backend | None:
-        """Answers for `turns:`."""
+        """Answer for `turns:`."""
         return self._answer if url == "turns:" else None
 
     def chat(self, **settings: Any) -> ChatEmby:
-        """A chat model that talks to this conversation."""
+        """Return a chat model that uses this conversation."""
         return ChatEmby(**{"base_url": "turns:", "plugins": [self], **settings})
 
     def _answer(self, request: BackendRequest) -> BackendResponse:
@@ -170,14 +170,14 @@ class Turns:
 
 
 def calling(name: str, **args: Any) -> Script:
-    """A reply that calls a tool."""
+    """Return a reply that calls a tool."""
     function = {"name": name, "arguments": json.dumps(args)}
     calls = [{"id": "call_1", "type": "function", "function": function}]
     return Script(None, tool_calls=calls, finish="tool_calls")
 
 
 def merged(chunks: Any) -> Any:
-    """The chunks added up."""
+    """Return the sum of the chunks."""
     full = None
     for chunk in chunks:
         full = chunk if full is None else full + chunk

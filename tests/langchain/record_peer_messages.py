@@ -1,6 +1,6 @@
-"""Write `peer_messages.json`: replies as other providers' packages hand them to their users.
+"""Write `peer_messages.json`: replies in the form of other providers' packages.
 
-Run with langchain-openai, langchain-anthropic and langchain-google-genai installed; it was with
+Run with langchain-openai, langchain-anthropic and langchain-google-genai installed, last with
 1.7.4, 1.7.10 and 4.4.3. Their converters get responses in the form of the providers' APIs.
 """
 
@@ -174,7 +174,7 @@ GEMINI_PARTS: list[dict[str, Any]] = [
 
 
 def by_responses(version: str) -> AIMessage:
-    """A reply of OpenAI's Responses API."""
+    """Return a reply of OpenAI's Responses API."""
     response = Response.model_validate(
         {
             "id": "resp_1",
@@ -192,7 +192,7 @@ def by_responses(version: str) -> AIMessage:
 
 
 def by_chat_completions(version: str) -> AIMessage:
-    """A reply of OpenAI's chat completions, spoken."""
+    """Return a reply with audio of OpenAI's chat completions."""
     audio = {"id": "audio_1", "data": "UklGRg==", "expires_at": 1, "transcript": TEXT}
     function = {"name": "look", "arguments": JSON_ARGS}
     message = {
@@ -208,7 +208,7 @@ def by_chat_completions(version: str) -> AIMessage:
 
 
 def by_anthropic(version: str) -> AIMessage:
-    """A reply of Anthropic's Messages API."""
+    """Return a reply of Anthropic's Messages API."""
     response = AnthropicMessage.model_validate(
         {
             "id": "msg_1",
@@ -225,7 +225,7 @@ def by_anthropic(version: str) -> AIMessage:
 
 
 def by_gemini(version: str) -> AIMessage:
-    """A reply of Gemini's API."""
+    """Return a reply of Gemini's API."""
     content = {"role": "model", "parts": GEMINI_PARTS}
     response = GenerateContentResponse.model_validate(
         {"candidates": [{"content": content, "finish_reason": "STOP"}], "model_version": "gemini"}

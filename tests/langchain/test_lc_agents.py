@@ -29,7 +29,7 @@ PAINTER = EmbyImageTool(base_url="mock:")
 
 @tool
 def weather(city: str) -> str:
-    """Tell the weather in a city."""
+    """Return the weather in a city."""
     return f"It is 21 degrees in {city}"
 
 
@@ -41,23 +41,23 @@ class Report(BaseModel):
 
 
 def mock() -> ChatEmby:
-    """The mock as an agent's brain."""
+    """Return a chat model on the mock."""
     return ChatEmby(model="emby-mock", base_url="mock:")
 
 
 def asked(text: str) -> dict[str, Any]:
-    """An agent's input."""
+    """Return an agent's input."""
     return {"messages": [HumanMessage(text)]}
 
 
 def painted(prompt: str, *images: Image) -> Image:
-    """What the mock makes of a prompt, without LangChain."""
+    """Return the mock's image for a prompt, without LangChain."""
     with Emby(base_url="mock:") as emby:
         return emby.chat(prompt, images=images).image
 
 
 def loop(brain: Any, *tools: Any, **compiled: Any) -> Any:
-    """The loop of an agent, written out in LangGraph."""
+    """Build the loop of an agent in LangGraph."""
     bound = brain.bind_tools(tools)
     graph = graphs.StateGraph(graphs.MessagesState)
     graph.add_node("brain", lambda state: {"messages": [bound.invoke(state["messages"])]})
@@ -69,7 +69,7 @@ def loop(brain: Any, *tools: Any, **compiled: Any) -> Any:
 
 
 def by_create_agent(brain: Any, *tools: Any, **compiled: Any) -> Any:
-    """LangChain's own agent."""
+    """Build LangChain's own agent."""
     return agents.create_agent(brain, tools=list(tools), **compiled)
 
 
@@ -78,7 +78,7 @@ MAKERS = pytest.mark.parametrize("make", [loop, by_create_agent])
 
 @MAKERS
 async def test_a_tool_loop(make: Any) -> None:
-    """The mock calls a tool, reads its result and answers; invoked, awaited and streamed."""
+    """The mock calls a tool and answers from its result, with invoke, stream and ainvoke."""
     agent = make(mock(), weather)
     for state in (
         agent.invoke(asked("What is the weather in Paris?"), LIMIT),
@@ -93,8 +93,8 @@ async def test_a_tool_loop(make: Any) -> None:
 
 
 @MAKERS
-def test_the_mock_draws_and_looks(make: Any) -> None:
-    """An agent on the mock draws with the tool and describes what it drew."""
+def test_the_mock_generates_and_describes_an_image(make: Any) -> None:
+    """An agent on the mock generates an image with the tool and describes it."""
     state = make(mock(), PAINTER).invoke(asked("Generate an image of a red fox"), LIMIT)
     call, result, said = state["messages"][1:]
     drawn = painted(f"Generate an image: {call.tool_calls[0]['args']['prompt']}")
@@ -105,18 +105,18 @@ def test_the_mock_draws_and_looks(make: Any) -> None:
 
 
 def the_image(body: dict[str, Any]) -> Image:
-    """The image that came last on the wire."""
+    """Return the last image of a request."""
     content = body["messages"][-1]["content"]
     return Image.from_data_url(content[-1]["image_url"]["url"])
 
 
 def draw(_: dict[str, Any]) -> Script:
-    """A brain that wants a fox."""
+    """Call the image tool for a fox."""
     return calling("generate_image", prompt="a red fox in the snow")
 
 
 def look_and_edit(body: dict[str, Any]) -> Script:
-    """An agent's model that sees the image, and has it changed by the id in the result."""
+    """Describe the image, and call the tool to edit it by the id in the result."""
     seen = mock().invoke([HumanMessage(["What is shown?", image_block(the_image(body))])])
     told = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
     assert told is not None
@@ -126,13 +126,13 @@ def look_and_edit(body: dict[str, Any]) -> Script:
 
 
 def say(body: dict[str, Any]) -> Script:
-    """A brain that is content."""
+    """Finish without a tool call."""
     return Script(f"Done, it is {the_image(body).media_type}.")
 
 
 @MAKERS
-def test_an_agent_draws_looks_and_edits_in_one_run(make: Any) -> None:
-    """The tool's image is shown to the brain byte for byte, and its id finds it for the edit."""
+def test_an_agent_generates_describes_and_edits_in_one_run(make: Any) -> None:
+    """An agent gets the tool's exact image, and edits it by its id in the same run."""
     brain = Turns(draw, look_and_edit, say)
     state = make(brain.chat(), PAINTER).invoke(asked("A grey fox, please."), LIMIT)
     drawn = painted("Generate an image: a red fox in the snow")
@@ -149,8 +149,8 @@ def test_an_agent_draws_looks_and_edits_in_one_run(make: Any) -> None:
 
 @MAKERS
 @pytest.mark.parametrize(("limit", "paid"), [(2, 2), (None, 6)])
-def test_a_looping_agent_stops_paying(make: Any, limit: int | None, paid: int) -> None:
-    """Beyond the limit the model reads that it is reached; a new question starts a new run."""
+def test_the_limit_stops_a_looping_agent(make: Any, limit: int | None, paid: int) -> None:
+    """The limit of calls is reported to the model, and applies to each question separately."""
     painter = Script("", (PNG,))
     image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_calls=limit)
     brain = Turns(*[draw] * 6, lambda _: Script("Done."), draw, lambda _: Script("Done."))
@@ -167,7 +167,7 @@ def test_a_looping_agent_stops_paying(make: Any, limit: int | None, paid: int) -
 
 
 def test_parallel_calls_share_the_limit() -> None:
-    """Three calls in one message, of which the limit allows two."""
+    """Of three parallel calls only the two within the limit are made."""
     calls = [
         {"id": str(n), "type": "function", "function": {"name": "generate_image", "arguments": a}}
         for n, a in enumerate(['{"prompt": "a"}', '{"prompt": "b"}', '{"prompt": "c"}'])
@@ -183,7 +183,9 @@ def test_parallel_calls_share_the_limit() -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_parallel_calls_share_the_budget(is_async: bool) -> None:
-    """Calls of 0.25 dollars each, until 0.50 are spent; the next question has its own budget."""
+    """Parallel calls are made until the budget is spent, which applies to each question
+    separately.
+    """
     calls = [
         {"id": str(n), "type": "function", "function": {"name": "generate_image", "arguments": a}}
         for n, a in enumerate(['{"prompt": "a"}', '{"prompt": "b"}', '{"prompt": "c"}'])
@@ -207,7 +209,7 @@ async def test_parallel_calls_share_the_budget(is_async: bool) -> None:
 def test_a_budget_counts_estimates_and_failures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stored prices count if the gateway states no cost, and so does a call without an image."""
+    """A budget counts estimated costs and calls without an image."""
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
     usage = {"prompt_tokens": 100, "completion_tokens": 1, "total_tokens": 101}
     painter = Script("No.", usage=usage)
@@ -222,7 +224,7 @@ def test_a_budget_counts_estimates_and_failures(
 
 
 def test_a_budget_without_costs_warns() -> None:
-    """A call of unknown cost is not counted in silence."""
+    """A call of unknown cost within a budget causes a warning."""
     painter = Script("", (PNG,), usage={"prompt_tokens": 1, "total_tokens": 1})
     image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_cost=0.001)
     with pytest.warns(UserWarning, match="llm emby refresh"):
@@ -230,25 +232,25 @@ def test_a_budget_without_costs_warns() -> None:
 
 
 class Foreign(GenericFakeChatModel):
-    """Another provider's model, which takes tools."""
+    """Another provider's model that supports tools."""
 
     def bind_tools(self, tools: Any, **_: Any) -> Any:
         return self
 
 
 def foreign(*messages: AIMessage) -> Foreign:
-    """A model that says these."""
+    """Return a model that gives these messages."""
     return Foreign(messages=iter(messages))
 
 
 def tool_call(**args: Any) -> AIMessage:
-    """A message that calls the image tool."""
+    """Return a message that calls the image tool."""
     return AIMessage("", tool_calls=[{"id": "c", "name": "generate_image", "args": args}])
 
 
 @MAKERS
-def test_a_foreign_model_draws_and_edits(make: Any) -> None:
-    """Any chat model can draw with the tool: what it edits is found in the graph's messages."""
+def test_another_model_generates_and_edits(make: Any) -> None:
+    """Any chat model can generate images with the tool, and edit those in the graph's messages."""
     drawn = painted("Generate an image: a red fox")
     brain = foreign(
         tool_call(prompt="a red fox"),
@@ -265,7 +267,7 @@ def test_a_foreign_model_draws_and_edits(make: Any) -> None:
 
 @MAKERS
 def test_a_user_s_photograph_is_edited(make: Any) -> None:
-    """An image that the user sent is found by the word `latest`."""
+    """The id `latest` refers to the image that the user sent."""
     photo = Image.from_bytes(PNG)
     brain = foreign(tool_call(prompt="make it grayscale", images=["latest"]), AIMessage("There."))
     message = HumanMessage(["In grey, please.", image_block(photo)])
@@ -275,7 +277,7 @@ def test_a_user_s_photograph_is_edited(make: Any) -> None:
 
 
 def sqlite_saver() -> Any:
-    """A checkpointer in an SQLite database in memory."""
+    """Return a checkpointer in an SQLite database in memory."""
     import sqlite3
 
     savers = pytest.importorskip("langgraph.checkpoint.sqlite")
@@ -283,7 +285,7 @@ def sqlite_saver() -> Any:
 
 
 def strict_saver() -> Any:
-    """A checkpointer that revives no types but LangGraph's own."""
+    """Return a checkpointer that restores no types but LangGraph's own."""
     return memory.InMemorySaver(serde=serde.JsonPlusSerializer(allowed_msgpack_modules=None))
 
 
@@ -293,7 +295,7 @@ def strict_saver() -> Any:
 def test_images_survive_checkpoints(
     make: Any, saver: Any, show: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An image of one turn is edited in the next, from the checkpoint, exact and unwarned."""
+    """An image restored from a checkpoint is exact, and can be edited in the next turn."""
     painter = EmbyImageTool(base_url="mock:", show_images=show)
     drawn = painted("Generate an image: a red fox")
     brain = foreign(
@@ -318,8 +320,8 @@ def test_images_survive_checkpoints(
         close()
 
 
-def test_the_drawing_is_not_the_agent_s_voice() -> None:
-    """Streamed as messages, a run shows the tool's result and not the image model's own words."""
+def test_the_image_model_s_text_is_not_streamed() -> None:
+    """Streaming messages of a run does not include the image model's own text."""
     brain = Turns(draw, lambda _: Script("There."))
     agent = by_create_agent(brain.chat(), PAINTER)
     stream = agent.stream(asked("A fox"), LIMIT, stream_mode="messages")
@@ -333,7 +335,7 @@ STRATEGIES = [Report, strategies.ToolStrategy(Report), strategies.ProviderStrate
 @pytest.mark.parametrize("tools", [[], [weather]], ids=["alone", "with a tool"])
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=["class", "tool", "provider"])
 async def test_structured_output_of_agents(strategy: Any, tools: list[Any]) -> None:
-    """Every strategy ends in an instance of the class, with other tools called before or not."""
+    """Every strategy returns an instance of the class, with or without other tools."""
     agent = agents.create_agent(mock(), tools=tools, response_format=strategy)
     for state in (
         agent.invoke(asked("What is the weather in Paris?"), LIMIT),
@@ -344,8 +346,8 @@ async def test_structured_output_of_agents(strategy: Any, tools: list[Any]) -> N
         assert ("weather" in called) is bool(tools)
 
 
-def test_no_strategy_is_plain_text() -> None:
-    """Without a form the answer is text, and nothing asks for JSON on the wire."""
+def test_without_a_strategy_the_answer_is_text() -> None:
+    """Without a response format the answer is text, and the request does not ask for JSON."""
     script = Script("Fine.")
     state = agents.create_agent(script.chat(), tools=[weather]).invoke(asked("Hi"), LIMIT)
     assert state["messages"][-1].text == "Fine."
@@ -353,8 +355,8 @@ def test_no_strategy_is_plain_text() -> None:
     assert "structured_response" not in state
 
 
-def test_images_reach_the_wire_as_the_user_s() -> None:
-    """A tool's image goes on in a user's message of its own, as the gateway has no other place."""
+def test_images_of_tools_are_sent_in_a_user_message() -> None:
+    """A tool's image is sent in an added user message, the only place that the gateway accepts."""
     brain = Turns(draw, lambda _: Script("There."))
     by_create_agent(
         brain.chat(), EmbyImageTool(base_url="script:", plugins=[Script("", (PNG,))])

@@ -1,4 +1,4 @@
-"""Arguments of a call: each reaches its place, and nothing secret goes into a body."""
+"""Arguments of a call: each has its place, and no secret is sent in a body."""
 
 import inspect
 import json
@@ -29,7 +29,7 @@ OPENROUTER = {
 
 
 def openai_arguments() -> set[str]:
-    """The arguments of ChatOpenAI's calls: of both of OpenAI's APIs, and of its constructor."""
+    """Return the arguments of ChatOpenAI's calls and constructor, and of both of OpenAI's APIs."""
     from langchain_openai import ChatOpenAI
     from openai.resources.chat.completions import Completions
     from openai.resources.responses import Responses
@@ -44,18 +44,18 @@ def openai_arguments() -> set[str]:
 
 
 def known() -> set[str]:
-    """Every argument that our tables know."""
+    """Return every argument in our tables."""
     tables = (arguments.CORE_OPTIONS, arguments.CALL_SETTINGS, arguments.CONVERTED)
     return {*arguments.BODY_FIELDS, *arguments.TRACED, *arguments.REFUSED}.union(*tables)
 
 
 def test_every_argument_of_the_peers_is_known() -> None:
-    """Every argument of ChatOpenAI's and ChatOpenRouter's calls has a defined result here."""
+    """Every argument of ChatOpenAI's and ChatOpenRouter's calls is in one of our tables."""
     assert openai_arguments() | OPENROUTER <= known()
 
 
 def test_the_tables_do_not_overlap() -> None:
-    """Each argument has one result."""
+    """Each argument is in one table only."""
     tables = (
         arguments.CORE_OPTIONS,
         arguments.CALL_SETTINGS,
@@ -68,7 +68,7 @@ def test_the_tables_do_not_overlap() -> None:
 
 
 def test_every_argument_is_on_the_page() -> None:
-    """The table of the docs lists each argument."""
+    """The table in the docs lists each argument."""
     page = PAGE.read_text("utf-8")
     assert sorted(name for name in known() if f"`{name}`" not in page) == []
 
@@ -89,8 +89,8 @@ VALUES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", sorted(arguments.BODY_FIELDS))
-def test_request_fields_go_into_the_body(name: str) -> None:
-    """A field of the gateways is sent as it is, from the call and from the constructor."""
+def test_request_fields_are_sent_in_the_body(name: str) -> None:
+    """A field of the gateways is sent unchanged, from the call and from the constructor."""
     script, value = Script("Fine."), VALUES.get(name, "value")
     script.chat().invoke("Hi", **{name: value})
     assert script.sent[name] == value
@@ -98,13 +98,13 @@ def test_request_fields_go_into_the_body(name: str) -> None:
     assert script.sent[name] == value
 
 
-# `invoke` has parameters of these names, or LangChain takes them out of the call itself.
+# Parameters of `invoke`, or arguments that LangChain removes from the call.
 PYTHON_NAMES = {"callbacks", "input", "messages", "metadata", "name", "tags"}
 
 
 @pytest.mark.parametrize("name", sorted(arguments.REFUSED))
-async def test_refused_arguments_say_why(name: str) -> None:
-    """They raise in each kind of call, nothing is sent, and no error shows the value."""
+async def test_refused_arguments_raise(name: str) -> None:
+    """A refused argument raises an error that does not show its value, and nothing is sent."""
     script = Script("Fine.")
     chat = script.chat()
     calls = [
@@ -139,7 +139,7 @@ async def test_refused_arguments_say_why(name: str) -> None:
     ],
 )
 def test_wrong_arguments_raise_before_anything_is_sent(wrong: dict[str, Any], says: str) -> None:
-    """A misspelled argument is named with its correction, and no key leaves in a body."""
+    """A wrong argument raises an error with the right one, and no key is sent in a body."""
     script = Script("Fine.")
     for call in (script.chat().invoke, lambda x, **k: list(script.chat().stream(x, **k))):
         with pytest.raises((RequestError, ConfigurationError), match=says) as caught:
@@ -149,7 +149,7 @@ def test_wrong_arguments_raise_before_anything_is_sent(wrong: dict[str, Any], sa
 
 
 def test_headers_and_metadata_of_a_call_are_added() -> None:
-    """They are headers of that call only, beside the constructor's; the body has none of them."""
+    """Headers, metadata and source of a call extend those of the constructor for this call only."""
     script = Script("Fine.")
     chat = script.chat(default_headers={"X-Team": "a", "X-Old": "1"}, emby_metadata={"t": "a"})
     plain = {"x-team": "a", "x-old": "1", "x-emby-t": "a", "x-emby-u": None, "x-source": None}
@@ -170,7 +170,7 @@ def test_headers_and_metadata_of_a_call_are_added() -> None:
 
 
 def test_default_headers_are_a_setting_and_hold_no_credentials() -> None:
-    """They survive copies and are stored; those that carry a key are refused by name."""
+    """Default headers survive copies, and those that carry a key are refused by name."""
     chat = ChatEmby(base_url="mock:", default_headers={"X-Team": "a"})
     assert chat.model_copy().default_headers == {"X-Team": "a"}
     for name in ("Authorization", "x-api-key", "Cookie", "X-Auth-Token"):
@@ -180,7 +180,7 @@ def test_default_headers_are_a_setting_and_hold_no_credentials() -> None:
 
 
 def test_the_options_of_a_call_override_the_constructor_s() -> None:
-    """Also under the names that other chat models use."""
+    """Options of a call override the constructor's, also under the names of other chat models."""
     script = Script("Fine.")
     chat = script.chat(max_tokens=5, seed=1, extra_body={"a": 1})
     chat.invoke("Hi", max_completion_tokens=7, seed=2, extra_body={"b": 2}, n=1)
@@ -190,8 +190,8 @@ def test_the_options_of_a_call_override_the_constructor_s() -> None:
     assert (script.sent["model"], script.sent["max_tokens"]) == ("glm-vision", 6)
 
 
-def test_a_call_s_timeout_is_that_call_s() -> None:
-    """Two calls of one model at the same time have each its own."""
+def test_a_timeout_applies_to_one_call() -> None:
+    """Two concurrent calls of one model each have their own timeout."""
     body = {"choices": [{"message": {"content": "Fine."}, "finish_reason": "stop"}]}
     together = threading.Barrier(2, timeout=10)
     seen: dict[str, float] = {}
@@ -221,7 +221,7 @@ def test_a_call_s_timeout_is_that_call_s() -> None:
 @pytest.mark.parametrize(("text", "sequence"), [("One. Two.", "Two"), ("One. ", None)])
 @pytest.mark.parametrize("stream", [False, True])
 def test_stop_is_sent_and_applied(text: str, sequence: str | None, stream: bool) -> None:
-    """Whichever cuts first: the metadata names the sequence if the text was cut here."""
+    """Stop sequences are sent and applied here, and the metadata has the one that was found."""
     script = Script(text)
     chat = script.chat()
     ask = chat.invoke if not stream else lambda *a, **k: merged(chat.stream(*a, **k))
@@ -234,7 +234,7 @@ def test_stop_is_sent_and_applied(text: str, sequence: str | None, stream: bool)
 
 
 def test_bind_and_configure() -> None:
-    """`bind`, `with_config`, `configurable_fields` and fallbacks take the same arguments."""
+    """`bind`, `with_config`, `configurable_fields` and fallbacks accept the same arguments."""
     script = Script("Fine.")
     chat = script.chat()
     chat.bind(extra_headers={"X-Team": "b"}, seed=3).with_config(tags=["t"]).invoke("Hi")
@@ -252,11 +252,11 @@ def test_bind_and_configure() -> None:
 
 
 def test_agents_pass_their_own_arguments() -> None:
-    """What LangChain binds for itself is accepted, and the image tool takes the same settings."""
+    """Arguments that LangChain's agents add are accepted, also for the image tool."""
 
     @tool
     def now() -> str:
-        """Tell the time."""
+        """Return the time."""
         return "12:00"
 
     script = Script("Fine.", (PNG,))

@@ -1,4 +1,4 @@
-"""The turns of a run that has a budget."""
+"""The turns of a run with a budget."""
 
 import threading
 
@@ -6,7 +6,7 @@ from langchain_emby._budget import Budget
 
 
 def test_a_call_waits_for_the_one_before_it() -> None:
-    """In threads, and only within its run: a parallel call knows what the first one cost."""
+    """A call waits for the previous one of its run, but not for other runs."""
     budget, go, done = Budget(), threading.Event(), []
     first = budget.turn("run")
     first.__enter__()

@@ -1,4 +1,4 @@
-"""The page on LangChain does what it says."""
+"""The documentation's page on LangChain is correct."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_every_block_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The Python blocks run as written, one after the other, and draw what they speak of."""
+    """The Python blocks of the page run in order and give the described results."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     monkeypatch.chdir(tmp_path)
     page = PAGE.read_text("utf-8")
@@ -35,15 +35,15 @@ def test_every_block_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_every_public_name_is_on_the_page() -> None:
-    """What can be imported is explained."""
+    """Every public name is on the page."""
     import langchain_emby
 
     page = PAGE.read_text("utf-8")
     assert [name for name in langchain_emby.__all__ if name not in page] == []
 
 
-def test_the_public_names_are_sorted_and_there() -> None:
-    """Names are listed in order, each can be had, and no other."""
+def test_the_public_names_are_sorted_and_importable() -> None:
+    """The public names are sorted, importable and complete."""
     import langchain_emby
 
     assert langchain_emby.__all__ == sorted(langchain_emby.__all__)

@@ -1,4 +1,4 @@
-"""How replies end in LangChain: finish reasons and notices, and images that the gateway drops."""
+"""How replies end in LangChain: finish reasons, notices and images that the gateway drops."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,9 @@ DROPPED = [{"content": "Here is your image:"}]
 
 
 def dropping() -> Script:
-    """A gateway that drops the image when it streams, as the 2025-11 state does with large ones."""
+    """Return a gateway that drops images from streams, as the state 2025-11 does with large
+    ones.
+    """
     return Script("Here is your image:", (PNG,), streamed=DROPPED, usage=USAGE)
 
 
@@ -29,21 +31,21 @@ def dropping() -> Script:
 def test_the_end_of_a_reply_is_in_its_metadata(
     way: Callable[[ChatEmby], AIMessage], finish: str, version: str
 ) -> None:
-    """The finish reason, and a notice unless it is a normal one, the same in every way to ask."""
+    """The metadata has the finish reason, and a notice unless it is normal, in every mode."""
     known = way(Script("Par", finish=finish).chat(output_version=version)).response_metadata
     assert known["finish_reason"] == finish
     assert (finish in known.get("notice", "")) is (finish != "stop")
 
 
 @pytest.mark.parametrize("way", [by_invoke, by_stream, by_v3])
-def test_an_empty_reply_says_so(way: Callable[[ChatEmby], AIMessage]) -> None:
-    """A reply of nothing is told in the metadata."""
+def test_an_empty_reply_has_a_notice(way: Callable[[ChatEmby], AIMessage]) -> None:
+    """An empty reply has a notice in its metadata."""
     assert "empty" in way(Script("").chat()).response_metadata["notice"]
 
 
 @pytest.mark.parametrize("finish", ["length", "stop"])
 def test_a_stop_sequence_that_was_not_found_changes_nothing(finish: str) -> None:
-    """The contrast: with `stop` set, the gateway's finish reason is kept unless text was cut."""
+    """A stop sequence that was not found does not change the finish reason."""
     chat = Script("One. Two.", finish=finish).chat(stop=["Three"])
     for message in (by_invoke(chat), by_stream(chat), by_v3(chat)):
         assert message.text == "One. Two."
@@ -52,7 +54,7 @@ def test_a_stop_sequence_that_was_not_found_changes_nothing(finish: str) -> None
 
 
 def test_text_that_a_stop_sequence_cut_has_no_notice() -> None:
-    """It ended as requested."""
+    """Text cut at a stop sequence has the finish reason `stop` and no notice."""
     chat = Script("One. Two.", finish="length").chat(stop=["Two"])
     for message in (by_invoke(chat), by_stream(chat)):
         assert message.text == "One. "
@@ -61,10 +63,10 @@ def test_text_that_a_stop_sequence_cut_has_no_notice() -> None:
 
 
 @pytest.mark.parametrize("way", [by_stream, by_v3])
-def test_a_dropped_image_is_told_and_the_text_is_kept(
+def test_a_dropped_image_is_reported_and_the_text_is_kept(
     way: Callable[[ChatEmby], AIMessage], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A streamed image that never came: a log line and a notice with the tokens billed."""
+    """A dropped image is logged, with a notice on the billed tokens, and the text is kept."""
     with caplog.at_level(logging.WARNING, "emby_plugins"):
         message = way(dropping().chat())
     assert message.text == "Here is your image:"
@@ -76,7 +78,7 @@ def test_a_dropped_image_is_told_and_the_text_is_kept(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_streams_with_streaming_disabled(way: Callable[[ChatEmby], AIMessage]) -> None:
-    """`disable_streaming=True` brings the image that a stream would lose, for every method."""
+    """With `disable_streaming=True` no method streams, so that images are not dropped."""
     script = dropping()
     message = way(script.chat(disable_streaming=True))
     assert [image.data for image in images_of(message)] == [PNG]
@@ -85,7 +87,7 @@ def test_no_way_streams_with_streaming_disabled(way: Callable[[ChatEmby], AIMess
 
 
 def test_counted_image_tokens_are_in_the_usage() -> None:
-    """If the gateway counts image tokens, the message has the number."""
+    """Image tokens counted by the gateway are in the usage metadata."""
     usage = {**USAGE, "completion_tokens_details": {"image_tokens": 1120}}
     message = Script("Here:", (PNG,), usage=usage).chat().invoke("Draw.")
     assert message.usage_metadata is not None
@@ -93,8 +95,8 @@ def test_counted_image_tokens_are_in_the_usage() -> None:
 
 
 @pytest.mark.parametrize("mode", ["messages", "values"])
-def test_a_streamed_agent_draws_unstreamed(mode: str) -> None:
-    """In an agent whose tokens are streamed, the image tool still asks for a whole reply."""
+def test_the_image_tool_of_a_streamed_agent_does_not_stream(mode: str) -> None:
+    """In an agent that is streamed, the image tool sends requests without streaming."""
     painter = dropping()
     brain = Turns(lambda _: calling("generate_image", prompt="a fox"), lambda _: Script("Done."))
     tool = EmbyImageTool(base_url="script:", plugins=[painter])
@@ -107,16 +109,16 @@ def test_a_streamed_agent_draws_unstreamed(mode: str) -> None:
     assert Image.from_bytes(PNG).data_url in str(shown)
 
 
-def test_a_shared_model_that_streams_draws_unstreamed() -> None:
-    """Also with a `ChatEmby` that was set to stream, handed in as it is."""
+def test_the_image_tool_does_not_stream_with_a_streaming_model() -> None:
+    """The image tool does not stream, even with a given `ChatEmby` that does."""
     painter = dropping()
     tool = EmbyImageTool(chat=painter.chat(streaming=True))
     call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"prompt": "a fox"}}
     assert [image.data for image in images_of(tool.invoke(call))] == [PNG]
 
 
-def test_the_model_is_told_how_a_drawing_ended() -> None:
-    """An image that came with a strange end is delivered with a word on it."""
+def test_an_abnormal_end_is_in_the_tool_result() -> None:
+    """The tool's result has an image with an abnormal end and a notice on it."""
     tool = EmbyImageTool(chat=Script("Here:", (PNG,), finish="content_filter").chat())
     call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"prompt": "a fox"}}
     message = tool.invoke(call)

@@ -1,4 +1,4 @@
-"""Errors out of `ChatEmby` are children of both trees, and keep what they know."""
+"""Errors of `ChatEmby` are in both error trees and keep their attributes."""
 
 import inspect
 import pickle
@@ -43,7 +43,7 @@ CASES: list[tuple[int, dict[str, Any], type[Exception], type[Exception], bool]] 
 async def test_both_trees_in_every_call(
     status: int, fields: dict[str, Any], ours: type, theirs: type, retryable: bool
 ) -> None:
-    """The gateway's errors are caught by the core's class and by LangChain's, however called."""
+    """The gateway's errors can be caught by the core's class and by LangChain's, in every mode."""
     chat = Script(status=status, error={"message": "No", **fields}).chat(max_retries=0)
     found = []
     for call in (chat.invoke, lambda m: list(chat.stream(m))):
@@ -78,14 +78,14 @@ async def test_both_trees_in_every_call(
     ],
 )
 def test_only_a_too_long_context_is_an_overflow(fields: dict[str, Any], is_too_long: bool) -> None:
-    """Middleware that summarizes on `ContextOverflowError` is not misled by any other 400."""
+    """Only an error about a too long context is a `ContextOverflowError`."""
     with pytest.raises(core.BadRequestError) as caught:
         Script(status=400, error={"message": "No", **fields}).chat().invoke("Hello")
     assert isinstance(caught.value, lc.ContextOverflowError) is is_too_long
 
 
-def test_errors_keep_what_had_arrived_and_can_be_pickled() -> None:
-    """A cut stream's error holds text and image, in this process and in the next."""
+def test_errors_keep_the_partial_reply_and_can_be_pickled() -> None:
+    """The error of a truncated stream has text and image, also after pickling."""
     deltas = [{"content": "Here it "}, {"images": wire_images((PNG,))}]
     chat = Script(streamed=deltas, finish=None).chat()
     with pytest.raises(core.TruncatedReplyError) as caught:
@@ -99,7 +99,7 @@ def test_errors_keep_what_had_arrived_and_can_be_pickled() -> None:
 
 
 def test_the_network_s_errors_are_of_both_trees() -> None:
-    """A gateway that is not there is LangChain's connection error, and Python's."""
+    """An unreachable gateway raises LangChain's connection error, which is also Python's."""
     chat = ChatEmby(base_url="http://127.0.0.1:9/v1", max_retries=0)
     with pytest.raises(lc.ModelConnectionError) as caught:
         chat.invoke("Hello")
@@ -108,7 +108,7 @@ def test_the_network_s_errors_are_of_both_trees() -> None:
 
 
 def test_a_missing_key_is_an_authentication_error() -> None:
-    """Without a key nothing is sent, and both trees say why."""
+    """A missing key raises an authentication error of both trees before anything is sent."""
     with pytest.raises(lc.ModelAuthenticationError, match="EMBY_API_KEY") as caught:
         ChatEmby().invoke("Hello")
     assert isinstance(caught.value, core.MissingKeyError)
@@ -117,7 +117,7 @@ def test_a_missing_key_is_an_authentication_error() -> None:
 
 
 def test_every_core_error_has_a_twin() -> None:
-    """No class of the core's tree shares a twin, but for the three that no call raises."""
+    """Every error class of the core that a call can raise has its own LangChain class."""
     tree = {
         value
         for name in core.__all__
@@ -127,8 +127,8 @@ def test_every_core_error_has_a_twin() -> None:
     assert tree - twins == {core.TransportError, core.ImageCountError, core.MissingImageError}
 
 
-def test_twins_survive_pickling_and_a_second_look() -> None:
-    """A twin is rebuilt as itself, and is not wrapped again."""
+def test_twins_survive_pickling_and_repeated_conversion() -> None:
+    """An error of both trees survives pickling, and is not converted again."""
     error = core.RateLimitError("Slow down.", status=429, retry_after=3.0, hint="Wait.")
     both = errors.to_langchain_error(error)
     again = pickle.loads(pickle.dumps(both))
@@ -138,7 +138,7 @@ def test_twins_survive_pickling_and_a_second_look() -> None:
 
 
 def test_retry_middleware_reads_is_retryable() -> None:
-    """`with_retry` on LangChain's class tries again, and our own retries come on top."""
+    """`with_retry` on LangChain's class retries in addition to our own retries."""
     calls = []
 
     class Flaky:

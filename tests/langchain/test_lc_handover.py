@@ -1,4 +1,4 @@
-"""An agent's picture across a summary, a checkpoint, a new process and JSON."""
+"""An agent's image across a summary, a checkpoint, a new process and JSON."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ TestClient = pytest.importorskip("fastapi.testclient").TestClient
 pytest.importorskip("langchain.agents")
 pytest.importorskip("langgraph.checkpoint.sqlite")
 
-# Run here, and again in a new process: what the agent did last, as JSON.
+# Run here, and again in a new process: the agent's last messages as JSON.
 _AGENT = """
 import json, sqlite3, sys
 from langchain.agents import create_agent
@@ -58,8 +58,8 @@ def run(folder, turns):
 
 
 @pytest.mark.slow
-def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
-    """Generated, edited, summarized, kept in SQLite, edited in another process, served, edited."""
+def test_an_image_can_be_edited_across_processes(tmp_path: Path) -> None:
+    """An image can be edited after a summary, SQLite, another process and a web service."""
     here: dict[str, Any] = {}
     exec(_AGENT, here)
     first = here["run"](tmp_path, [("A fox", {"prompt": "a red fox"})])
@@ -97,7 +97,7 @@ def test_a_picture_is_still_edited_after_all_of_it(tmp_path: Path) -> None:
 
 
 def service(messages: list[Any], folder: Path) -> Any:
-    """A web service that returns an agent's state, and edits an image of the state it is sent."""
+    """Return a web service with an agent's state that edits images of the state it receives."""
     app = fastapi.FastAPI()
     image_tool = EmbyImageTool(base_url="mock:", image_dir=str(folder))
 

@@ -1,4 +1,4 @@
-"""Images by reference: blocks that name files of a folder, and nothing outside of it."""
+"""Images by reference: blocks that name files of one folder, and no others."""
 
 import json
 import sqlite3
@@ -27,8 +27,8 @@ VERSIONS = pytest.mark.parametrize("version", ["v0", "v1"])
 
 @WAYS
 @VERSIONS
-def test_messages_name_files(way: str, version: str, tmp_path: Path) -> None:
-    """Every form of a reply names files with the bytes, which every reader of images finds."""
+def test_messages_reference_files(way: str, version: str, tmp_path: Path) -> None:
+    """Replies with `image_dir` reference files with the exact bytes, which all readers find."""
     script = Script("Two", (PNG, JPEG))
     chat = script.chat(image_dir=tmp_path, output_version=version)
     message = chat.invoke("Hi") if way == "invoke" else merged(chat.stream("Hi"))
@@ -47,8 +47,10 @@ def test_messages_name_files(way: str, version: str, tmp_path: Path) -> None:
     assert b64(JPEG) in sent
 
 
-def test_the_outside_gets_base64(tmp_path: Path) -> None:
-    """`inline_images` puts the base64 back, in content and artifacts, and changes no message."""
+def test_inline_images_restores_base64(tmp_path: Path) -> None:
+    """`inline_images` restores the base64 in content and artifacts, and changes no given
+    message.
+    """
     block = image_block(Image.from_bytes(PNG), image_dir=tmp_path)
     kept = [
         HumanMessage(["Look", block]),
@@ -67,7 +69,7 @@ def test_the_outside_gets_base64(tmp_path: Path) -> None:
     ["../secret.png", "/etc/passwd", "emby-0123456789abcdef.png", "secret.png", "file-abc", 7],
 )
 def test_references_reach_nothing_else(name: Any, tmp_path: Path) -> None:
-    """A name from outside reads no file outside of the folder, nor one it was not given to."""
+    """A reference to a file outside of the folder, or a foreign file in it, is refused."""
     folder = tmp_path / "images"
     folder.mkdir()
     (tmp_path / "secret.png").write_bytes(PNG)
@@ -84,7 +86,7 @@ def test_references_reach_nothing_else(name: Any, tmp_path: Path) -> None:
 
 
 def test_another_chat_s_folder_is_not_read(tmp_path: Path) -> None:
-    """A reference is looked up in the folder of the model it is sent to, and only there."""
+    """A reference is looked up only in the folder of the model that gets it."""
     block = image_block(Image.from_bytes(PNG), image_dir=tmp_path / "a")
     Script().chat(image_dir=tmp_path / "a")
     with pytest.raises(InvalidImageError, match="is not in"):
@@ -93,15 +95,15 @@ def test_another_chat_s_folder_is_not_read(tmp_path: Path) -> None:
         Script().chat().invoke([HumanMessage([block])])
 
 
-def test_a_folder_that_is_not_writable_loses_nothing(tmp_path: Path) -> None:
-    """An image that can't be kept as a file stays in the message."""
+def test_with_an_unwritable_folder_images_stay_in_the_message(tmp_path: Path) -> None:
+    """An image that can't be saved as a file stays in the message."""
     (tmp_path / "file").write_text("no folder")
     message = Script("Here", (PNG,)).chat(image_dir=tmp_path / "file").invoke("Hi")
     assert [image.data for image in images_of(message)] == [PNG]
 
 
 def test_checkpoints_stay_small(tmp_path: Path) -> None:
-    """The database of ten turns grows by the text of each turn, not by its image."""
+    """The checkpoint database of ten turns does not grow by their images."""
     graph = pytest.importorskip("langgraph.graph")
     savers = pytest.importorskip("langgraph.checkpoint.sqlite")
     noise = [PNG + bytes([turn]) * 300_000 for turn in range(10)]
@@ -125,7 +127,7 @@ def test_checkpoints_stay_small(tmp_path: Path) -> None:
 
 
 def test_images_are_found_after_their_messages_are_gone(tmp_path: Path) -> None:
-    """The tool edits by an id of the folder when no message has the image any more."""
+    """The tool edits an image of the folder by its id without any message."""
     script = Script("", (PNG,))
     tool = EmbyImageTool(chat=script.chat(image_dir=tmp_path))
     call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"prompt": "a fox"}}

@@ -1,4 +1,4 @@
-"""Photos of every kind in messages and tool results: converted when they are sent."""
+"""Photos of every kind in messages and tool results are converted for sending."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ SENT = [
 
 
 def history(place: str, data: bytes) -> list[BaseMessage]:
-    """A conversation with the image in a user message or in a tool's result."""
+    """Return a conversation with the image in a user message or in a tool's result."""
     block: dict[str, Any] = {"type": "image", "base64": b64(data), "mime_type": "image/heic"}
     if place == "user":
         return [HumanMessage(["What?", block])]
@@ -30,7 +30,7 @@ def history(place: str, data: bytes) -> list[BaseMessage]:
 @pytest.mark.parametrize("place", ["user", "tool"])
 @pytest.mark.parametrize(("data", "kind"), SENT, ids=["heic", "avif", "cmyk", "jpeg"])
 def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, kind: str) -> None:
-    """Upright, converted if needed, and otherwise byte for byte."""
+    """Images are sent upright, converted if needed and otherwise unchanged."""
     script = Script("Fine.")
     script.chat().invoke(history(place, data))
     contents = [m["content"] for m in script.sent["messages"] if isinstance(m["content"], list)]
@@ -43,7 +43,7 @@ def test_images_are_sent_in_a_type_that_emby_accepts(place: str, data: bytes, ki
 
 @pytest.mark.parametrize("place", ["user", "tool"])
 def test_every_file_of_the_table_is_sent_correctly(place: str) -> None:
-    """All of them at once, in a message or in the result of a tool."""
+    """All files of the table can be sent at once, in a message or a tool's result."""
     made = {name: file.make() for name, file in FILES.items()}
     messages = history(place, b"")
     blocks = [{"type": "image", "base64": b64(d), "mime_type": "image/png"} for d in made.values()]
@@ -58,7 +58,7 @@ def test_every_file_of_the_table_is_sent_correctly(place: str) -> None:
 
 @pytest.mark.parametrize(("setting", "has_place"), [("keep", True), ("remove", False)])
 def test_the_metadata_of_photos_is_a_setting(setting: str, has_place: bool) -> None:
-    """The place of a photo is sent with `keep`; with `remove` not even an accepted file has one."""
+    """`image_metadata` keeps or removes the location of a photo."""
     for data in (heic(), FILES["jpeg-6"].make()):
         script = Script("Fine.")
         script.chat(image_metadata=setting).invoke(history("user", data))
@@ -68,7 +68,7 @@ def test_the_metadata_of_photos_is_a_setting(setting: str, has_place: bool) -> N
 
 
 def test_a_truncated_photo_is_refused() -> None:
-    """Nothing is sent."""
+    """A truncated photo that needs conversion raises, and nothing is sent."""
     script = Script("Fine.")
     with pytest.raises(InvalidImageError, match=r"can't be opened|is damaged"):
         script.chat().invoke(history("user", heic()[:300]))

@@ -1,4 +1,4 @@
-"""`EmbyImageTool`: what it sends, what it answers, what it says when that is not possible."""
+"""`EmbyImageTool`: its requests, results and errors."""
 
 import json
 import pickle
@@ -29,17 +29,17 @@ HIDDEN = {"runtime", "messages"}
 
 
 def scripted_tool(script: Script, **settings: Any) -> EmbyImageTool:
-    """A tool that talks to a script."""
+    """Return a tool that uses a script."""
     return EmbyImageTool(base_url="script:", plugins=[script], **settings)
 
 
 def call(**args: Any) -> dict[str, Any]:
-    """A model's call of the tool."""
+    """Return a model's call of the tool."""
     return {"type": "tool_call", "id": "call_1", "name": "generate_image", "args": args}
 
 
 async def both_ways(tool: EmbyImageTool, asked: dict[str, Any]) -> ToolMessage:
-    """The answer, the same sync and async."""
+    """Return the result after checking that sync and async are the same."""
     told, awaited = tool.invoke(asked), await tool.ainvoke(asked)
     assert (told.content, told.artifact) == (awaited.content, awaited.artifact)
     assert told.status == awaited.status
@@ -47,7 +47,7 @@ async def both_ways(tool: EmbyImageTool, asked: dict[str, Any]) -> ToolMessage:
 
 
 async def test_a_prompt_becomes_an_image() -> None:
-    """The model reads the id and sees the image, and the caller has the `Image` itself."""
+    """The result has the image's id and data for the model, and its record for the caller."""
     script = Script("Here it is:", (PNG, ADDRESS))
     message = await both_ways(scripted_tool(script), call(prompt="a fox"))
     images = images_of(message)
@@ -66,7 +66,7 @@ async def test_a_prompt_becomes_an_image() -> None:
 
 
 async def test_models_without_vision_read_only_the_id() -> None:
-    """With `show_images=False` the content has no image; the artifact has, and edits find it."""
+    """With `show_images=False` the image is only in the artifact, and can still be edited."""
     script = Script("", (PNG,))
     tool = scripted_tool(script, show_images=False)
     message = await both_ways(tool, call(prompt="a fox"))
@@ -77,10 +77,10 @@ async def test_models_without_vision_read_only_the_id() -> None:
 
 
 @pytest.mark.parametrize(("profile", "routes"), [("2026-08", 1), ("2025-11", 2)])
-async def test_a_model_that_only_makes_images_is_called_at_its_endpoint(
-    profile: str, routes: int
-) -> None:
-    """By chat if the gateway has no such endpoint; LangChain's callbacks are told in any case."""
+async def test_an_image_only_model_uses_the_images_endpoint(profile: str, routes: int) -> None:
+    """An image-only model is called at the images endpoint, or by a chat, with callbacks in
+    both.
+    """
     backend, paths = MockBackend(profile=PROFILES[profile]), []
 
     class Gateway:
@@ -123,10 +123,10 @@ REFERENCES: list[tuple[Any, list[Any], list[bytes]]] = [
 
 @pytest.mark.parametrize(("ids", "messages", "sent"), REFERENCES)
 @pytest.mark.parametrize("place", ["messages", "state", "list", "object"])
-async def test_images_are_referred_to_by_id(
+async def test_images_are_referenced_by_id(
     ids: Any, messages: list[Any], sent: list[bytes], place: str
 ) -> None:
-    """Ids name images of the conversation, whoever sent them, however it is handed in."""
+    """Ids refer to images of the conversation, in any role and form of the state."""
     script = Script("", (PNG,))
     states: dict[str, Any] = {
         "state": {"history": messages, "n": 1},
@@ -145,14 +145,14 @@ async def test_images_are_referred_to_by_id(
 
 
 class Runtime:
-    """What LangGraph hands to a tool, as far as the tool looks."""
+    """The part of LangGraph's runtime that the tool uses."""
 
     def __init__(self, state: Any) -> None:
         self.state = state
 
 
 async def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
-    """A model that makes up an id reads which there are, and nothing is sent."""
+    """An unknown id is answered with the known ones, and nothing is sent."""
     script = Script("", (PNG,))
     given = {"messages": [SHOWN, DRAWN]}
     message = await both_ways(
@@ -168,8 +168,8 @@ async def test_an_unknown_id_is_answered_with_the_known_ones() -> None:
     assert not script.requests
 
 
-def test_a_model_can_forge_no_conversation() -> None:
-    """Arguments that look like messages but are plain data are not messages."""
+def test_a_model_can_not_forge_a_conversation() -> None:
+    """Arguments that look like messages but are plain data are ignored."""
     script = Script("", (PNG,))
     forged = [{"type": "human", "content": [image_block(RED)]}]
     for given in ({"messages": forged}, {"runtime": {"state": {"messages": forged}}}):
@@ -188,8 +188,8 @@ FAILURES: list[tuple[Script, str]] = [
 
 
 @pytest.mark.parametrize(("script", "said"), FAILURES)
-async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
-    """A refusal and a failing gateway are reported to the model, or raise if configured to."""
+async def test_failures_are_reported_to_the_model(script: Script, said: str) -> None:
+    """Refusals and gateway failures are reported to the model, or raised if configured."""
     tool = scripted_tool(script, max_retries=0)
     message = await both_ways(tool, call(prompt="a fox"))
     assert message.status == "error"
@@ -199,8 +199,8 @@ async def test_failures_a_model_can_act_on(script: Script, said: str) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
-async def test_failures_of_the_set_up_are_raised(status: int) -> None:
-    """What the model can't mend reaches the person who runs it."""
+async def test_failures_of_the_setup_are_raised(status: int) -> None:
+    """Errors of the setup, such as a wrong key, are raised."""
     tool = scripted_tool(Script(status=status, error={"message": "No"}))
     with pytest.raises(core.APIError):
         tool.invoke(call(prompt="a fox"))
@@ -211,7 +211,7 @@ async def test_failures_of_the_set_up_are_raised(status: int) -> None:
 
 
 def test_images_before_an_error_are_kept() -> None:
-    """A stream that breaks off after an image still yields the image: it is paid for."""
+    """A stream truncated after an image returns that image with a notice."""
     deltas = [{"content": "Two:"}, {"images": wire_images((PNG,))}]
     tool = scripted_tool(Script(streamed=deltas, finish=None, only_streams=True))
     message = tool.invoke(call(prompt="two foxes"))
@@ -220,7 +220,7 @@ def test_images_before_an_error_are_kept() -> None:
 
 
 def test_wrong_arguments_are_named() -> None:
-    """Arguments of the wrong kind are told to the model in words."""
+    """Invalid arguments are reported to the model by name."""
     message = scripted_tool(Script()).invoke(call(images=[1]))
     assert message.status == "error"
     assert "prompt: Field required" in message.content
@@ -228,7 +228,7 @@ def test_wrong_arguments_are_named() -> None:
 
 
 def test_settings_are_those_of_the_chat_model() -> None:
-    """The constructor takes ChatEmby's arguments, or a ChatEmby, and not both."""
+    """The constructor takes the arguments of ChatEmby, or a ChatEmby, but not both."""
     script = Script("", (PNG,))
     wishes = {"image_size": "1K", "aspect_ratio": "1:1"}
     tool = scripted_tool(
@@ -250,7 +250,7 @@ def test_settings_are_those_of_the_chat_model() -> None:
 
 
 def test_a_model_sees_three_arguments() -> None:
-    """The conversation is not among the arguments that a model must give."""
+    """The model sees three arguments, and the conversation is not one of them."""
     tool = EmbyImageTool(base_url="mock:")
     shown = convert_to_openai_tool(tool)["function"]
     assert shown["name"] == "generate_image"
@@ -260,7 +260,7 @@ def test_a_model_sees_three_arguments() -> None:
 
 
 def test_usage_and_callbacks_see_the_drawing() -> None:
-    """The tokens of a drawing are counted with those of the run it belongs to."""
+    """The tokens of the image tool are counted by the run's callbacks."""
     counted = UsageMetadataCallbackHandler()
     tool = scripted_tool(Script("", (PNG,)))
     tool.invoke(call(prompt="a fox"), config={"callbacks": [counted]})
@@ -268,41 +268,41 @@ def test_usage_and_callbacks_see_the_drawing() -> None:
 
 
 def test_ids_are_made_of_the_bytes() -> None:
-    """The same bytes have the same id; other bytes and addresses another."""
+    """Image ids are the same for the same bytes only."""
     ids = {image_id(image) for image in (RED, GREEN, BLUE, Image.from_url(ADDRESS))}
     assert len(ids) == 4
     assert image_id(Image.from_bytes(PNG)) == image_id(RED)
 
 
 def by_json(message: ToolMessage) -> ToolMessage:
-    """As a web service sends it and reads it again."""
+    """Serialize a message like a web service."""
     return ToolMessage.model_validate_json(message.model_dump_json())
 
 
 def by_dict(message: ToolMessage) -> ToolMessage:
-    """As SQL and file histories store it."""
+    """Serialize a message like SQL and file histories."""
     (again,) = messages_from_dict(json.loads(json.dumps([message_to_dict(message)])))
     return again
 
 
 def by_dumps(message: ToolMessage) -> ToolMessage:
-    """As LangChain's own serialization."""
+    """Serialize a message with LangChain's own serialization."""
     return loads(dumps(message), allowed_objects="messages")
 
 
 def by_pickle(message: ToolMessage) -> ToolMessage:
-    """As caches store it."""
+    """Serialize a message like caches."""
     return pickle.loads(pickle.dumps(message))
 
 
 def by_checkpoint(message: ToolMessage) -> ToolMessage:
-    """As LangGraph's checkpointers store it, without a type of ours on their allow list."""
+    """Serialize a message like LangGraph's checkpointers, without our types on their allow list."""
     serde = pytest.importorskip("langgraph.checkpoint.serde.jsonplus").JsonPlusSerializer()
     return serde.loads_typed(serde.dumps_typed(message))
 
 
 def without_artifact(message: ToolMessage) -> ToolMessage:
-    """As a serializer that replaces artifacts leaves it."""
+    """Simulate a serializer that replaces artifacts."""
     return message.model_copy(update={"artifact": "<artifact>"})
 
 
@@ -316,7 +316,7 @@ STORES = (by_json, by_dict, by_dumps, by_pickle, by_checkpoint)
 def test_images_survive_every_serialization(
     store: Callable[[ToolMessage], ToolMessage], show_images: bool
 ) -> None:
-    """A stored tool message keeps its images byte for byte, and a later edit finds them."""
+    """A stored tool message keeps its exact images, which can be edited later."""
     script = Script("Two:", (PNG, ADDRESS))
     tool = scripted_tool(script, show_images=show_images)
     message = tool.invoke(call(prompt="a fox"))
@@ -332,15 +332,15 @@ def test_images_survive_every_serialization(
 
 
 def test_artifacts_of_earlier_versions_are_still_read() -> None:
-    """Checkpoints hold `Image`s as dicts of their fields, in several versions of these fields."""
+    """Artifacts stored by earlier versions, as `Image`s or dicts of their fields, are readable."""
     old = {"content": PNG, "url": None, "provenance": {"model": "m", "prompt": "p"}}
     for artifact in ([RED], [old], [{**old, "path": None}], RED):
         message = ToolMessage("", tool_call_id="1", artifact=artifact)
         assert images_of(message) == [RED]
 
 
-def test_a_foreign_artifact_is_no_image() -> None:
-    """What other tools keep as artifact is left alone, and the content's images count."""
+def test_a_foreign_artifact_is_ignored() -> None:
+    """An artifact of another tool is ignored, and the images in the content are used."""
     for artifact in ({"content": b"x"}, [1], [RED, 1], [], None, [{"content": 1, "url": 2}]):
         message = ToolMessage([image_block(GREEN)], tool_call_id="1", artifact=artifact)
         assert images_of(message) == [GREEN]

@@ -1,4 +1,4 @@
-"""Images and files in LangChain's messages: every shape, in every role, as it goes on the wire."""
+"""Images and files in LangChain's messages: the request for every shape and role."""
 
 import json
 from typing import Any
@@ -21,13 +21,13 @@ CSV = b"name,legs\ndog,4\n"
 
 
 def image(url: str, detail: str | None = None) -> dict[str, Any]:
-    """An image part on the wire."""
+    """Return an image part of a request."""
     target = {"url": url, "detail": detail} if detail else {"url": url}
     return {"type": "image_url", "image_url": target}
 
 
 def file(data: bytes, media_type: str, filename: str) -> dict[str, Any]:
-    """A file part on the wire."""
+    """Return a file part of a request."""
     return {"type": "file", "file": {"file_data": data_url(data, media_type), "filename": filename}}
 
 
@@ -203,7 +203,7 @@ ROLES = ["user", "system", "assistant", "tool"]
 
 
 def conversation(role: str, content: list[Any]) -> list[BaseMessage]:
-    """A conversation with that content in a message of that role."""
+    """Return a conversation with this content in a message of this role."""
     if role == "user":
         return [HumanMessage(content)]
     if role == "system":
@@ -219,7 +219,7 @@ def conversation(role: str, content: list[Any]) -> list[BaseMessage]:
 
 
 def sent(role: str, content: list[Any]) -> list[dict[str, Any]]:
-    """The messages on the wire when that role says it."""
+    """Return the messages of the request for this content in this role."""
     script = Script("Fine.")
     script.chat().invoke(conversation(role, content))
     return script.sent["messages"]
@@ -230,7 +230,7 @@ def sent(role: str, content: list[Any]) -> list[dict[str, Any]]:
 def test_every_shape_of_image_in_every_role(
     block: dict[str, Any], part: dict[str, Any], role: str
 ) -> None:
-    """An image goes out whole; those of assistants and tools ride in the next user message."""
+    """Every image is sent, and those of assistants and tools in the next user message."""
     messages = sent(role, [{"type": "text", "text": "Look:"}, block])
     text = {"type": "text", "text": "Look:"}
     if role in {"user", "system"}:
@@ -250,7 +250,7 @@ def test_every_shape_of_image_in_every_role(
 def test_every_shape_of_file_in_every_role(
     block: dict[str, Any], part: dict[str, Any], role: str
 ) -> None:
-    """A file goes out with a name and the type its bytes or its name tell."""
+    """A file is sent with a name and the type detected from its bytes or name."""
     messages = sent(role, [block])
     assert any(part in m["content"] for m in messages if isinstance(m["content"], list))
 
@@ -258,7 +258,7 @@ def test_every_shape_of_file_in_every_role(
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("block", "text"), TEXTS.values(), ids=TEXTS)
 def test_every_shape_of_text_in_every_role(block: Any, text: str, role: str) -> None:
-    """Text stays text, in every form of content."""
+    """Text in every form of content is sent as text."""
     assert any(m["content"] == text and m["role"] == role for m in sent(role, [block]))
 
 
@@ -306,14 +306,16 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("block", "error", "says"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_sent_raises(
+def test_unsupported_content_raises(
     block: dict[str, Any],
     error: type[Exception],
     says: str,
     role: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Content with no place in the contract is an error; a reply goes on without it, told."""
+    """Unsupported content raises, except in an assistant's message, where it is dropped and
+    logged.
+    """
     script = Script("Fine.")
     content = [{"type": "text", "text": "Well."}, block]
     if role == "assistant" and error is RequestError:
@@ -335,8 +337,8 @@ def test_what_cannot_be_sent_raises(
         {"type": "tool_call", "id": "1", "name": "look", "args": {}},
     ],
 )
-def test_what_a_model_said_to_itself_stays_behind(block: dict[str, Any]) -> None:
-    """Reasoning and the blocks of tool calls are not content of a message that is sent back."""
+def test_reasoning_and_tool_blocks_are_not_sent_as_content(block: dict[str, Any]) -> None:
+    """Reasoning and blocks of tool calls are not sent back as content."""
     messages = sent("assistant", [block, {"type": "text", "text": "Well."}])
     assert messages[1]["content"] == "Well."
 
@@ -360,15 +362,15 @@ PROVIDER_ONLY = [
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["raw", "non-standard"])
 @pytest.mark.parametrize("block", PROVIDER_ONLY, ids=lambda block: block["type"])
-def test_items_of_other_providers_tools_stay_behind(block: dict[str, Any], wrapped: bool) -> None:
-    """A conversation that another provider's model began goes on, with its text."""
+def test_items_of_other_providers_tools_are_left_out(block: dict[str, Any], wrapped: bool) -> None:
+    """Items of other providers' server tools are left out, and the text is sent."""
     item = {"type": "non_standard", "value": block} if wrapped else block
     messages = sent("assistant", [item, {"type": "text", "text": "Well."}])
     assert messages[1] == {"role": "assistant", "content": "Well."}
 
 
-def test_a_conversation_of_the_responses_api_goes_on() -> None:
-    """Its calls, results and generated images are converted, once each."""
+def test_a_conversation_of_the_responses_api_is_converted() -> None:
+    """A conversation of OpenAI's Responses API is converted, with calls, results and images."""
     began = AIMessage(
         [
             {"type": "reasoning", "id": "rs_1", "summary": []},
@@ -398,8 +400,8 @@ def test_a_conversation_of_the_responses_api_goes_on() -> None:
         assert user["content"][0]["image_url"]["url"] == data_url(PNG)
 
 
-def test_tool_calls_go_back_with_their_results() -> None:
-    """Calls, broken ones too, are sent back with the messages that answer them."""
+def test_tool_calls_are_sent_back_with_their_results() -> None:
+    """Tool calls, invalid ones too, are sent back with their results."""
     broken = {"type": "invalid_tool_call", "id": "2", "name": "look", "args": "{", "error": "?"}
     script = Script("Fine.")
     script.chat().invoke(
@@ -419,7 +421,7 @@ def test_tool_calls_go_back_with_their_results() -> None:
 
 
 def test_anthropic_tool_results_become_tool_messages() -> None:
-    """Calls and results inside the content, as Anthropic keeps them, are sent as messages."""
+    """Calls and results in Anthropic's content blocks are sent as messages."""
     script = Script("Fine.")
     use = {"type": "tool_use", "id": "1", "name": "look", "input": {"at": "dog"}}
     result = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "A"}]}
@@ -434,8 +436,8 @@ def test_anthropic_tool_results_become_tool_messages() -> None:
     ("role", "becomes"),
     [("user", "user"), ("developer", "system"), ("assistant", "assistant"), ("System", "system")],
 )
-def test_chat_messages_find_their_role(role: str, becomes: str) -> None:
-    """A `ChatMessage` is sent in the role it names; a role nobody knows is an error."""
+def test_chat_messages_are_sent_in_their_role(role: str, becomes: str) -> None:
+    """A `ChatMessage` is sent in its role, and an unknown role is an error."""
     script = Script("Fine.")
     script.chat().invoke([ChatMessage("Hello", role=role), HumanMessage("Hi", name="ann")])
     assert script.sent["messages"][0] == {"role": becomes, "content": "Hello"}

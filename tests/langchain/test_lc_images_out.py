@@ -1,4 +1,4 @@
-"""Generated images through LangChain: all of them, exact, in order, by every way to call."""
+"""Generated images through LangChain: complete, exact and in order, in every mode."""
 
 import asyncio
 import math
@@ -39,27 +39,27 @@ TEXTS = {"text": "Here is your image:", "silent": ""}
 
 
 def expected(pictures: tuple[bytes | str, ...]) -> list[Image]:
-    """The pictures as the core's values."""
+    """Return the images as the core's values."""
     return [Image.from_url(p) if isinstance(p, str) else Image.from_bytes(p) for p in pictures]
 
 
 def by_invoke(chat: ChatEmby) -> AIMessage:
-    """One plain call."""
+    """Call `invoke`."""
     return chat.invoke("Draw.")
 
 
 def by_ainvoke(chat: ChatEmby) -> AIMessage:
-    """One async call."""
+    """Call `ainvoke`."""
     return asyncio.run(chat.ainvoke("Draw."))
 
 
 def by_stream(chat: ChatEmby) -> AIMessage:
-    """A stream, merged."""
+    """Call `stream` and merge the chunks."""
     return merged(chat.stream("Draw."))
 
 
 def by_astream(chat: ChatEmby) -> AIMessage:
-    """An async stream, merged."""
+    """Call `astream` and merge the chunks."""
 
     async def collect() -> Any:
         return merged([chunk async for chunk in chat.astream("Draw.")])
@@ -68,22 +68,22 @@ def by_astream(chat: ChatEmby) -> AIMessage:
 
 
 def by_batch(chat: ChatEmby) -> AIMessage:
-    """The second of a batch."""
+    """Call `batch` and return the second result."""
     return chat.batch(["Draw.", "Draw."])[1]
 
 
 def by_abatch(chat: ChatEmby) -> AIMessage:
-    """The second of an async batch."""
+    """Call `abatch` and return the second result."""
     return asyncio.run(chat.abatch(["Draw.", "Draw."]))[1]
 
 
 def by_v3(chat: ChatEmby) -> AIMessage:
-    """Protocol events, assembled."""
+    """Call `stream_events` version v3 and return its output."""
     return chat.stream_events("Draw.", version="v3").output
 
 
 def by_v3_async(chat: ChatEmby) -> AIMessage:
-    """Async protocol events, assembled."""
+    """Call `astream_events` version v3 and return its output."""
 
     async def collect() -> Any:
         stream = await chat.astream_events("Draw.", version="v3")
@@ -93,7 +93,7 @@ def by_v3_async(chat: ChatEmby) -> AIMessage:
 
 
 def by_v2(chat: ChatEmby) -> AIMessage:
-    """The last of the v2 events."""
+    """Call `astream_events` version v2 and return the output of its last event."""
 
     async def collect() -> Any:
         return [event async for event in chat.astream_events("Draw.", version="v2")]
@@ -102,7 +102,7 @@ def by_v2(chat: ChatEmby) -> AIMessage:
 
 
 def by_streaming(chat: ChatEmby) -> AIMessage:
-    """`invoke` of a model that streams inside."""
+    """Call `invoke` of a model with `streaming=True`."""
     return chat.model_copy(update={"streaming": True}).invoke("Draw.")
 
 
@@ -124,7 +124,7 @@ ARRIVALS = pairwise_cases(way=WAYS, case=CASES, text=TEXTS, version=["v0", "v1"]
 
 
 def test_every_pair_of_conditions_occurs() -> None:
-    """The thinned cases still combine each way with each images, text and version."""
+    """The reduced set of cases contains every pair of values of two parameters."""
     assert len(ARRIVALS) <= 100
     for one, other in combinations(ARRIVALS[0], 2):
         values = [len({case[name] for case in ARRIVALS}) for name in (one, other)]
@@ -136,7 +136,7 @@ def test_every_pair_of_conditions_occurs() -> None:
     "given", ARRIVALS, ids=lambda given: "-".join([given["way"].__name__, *[*given.values()][1:]])
 )
 def test_every_image_arrives(given: dict[str, Any]) -> None:
-    """Bytes, order and media types are those of the gateway, in content and content blocks."""
+    """Bytes, order and media types are the gateway's, in content and content blocks."""
     way, version = given["way"], given["version"]
     pictures, text = CASES[given["case"]], TEXTS[given["text"]]
     message = way(Script(text, pictures).chat(output_version=version))
@@ -160,7 +160,7 @@ def test_every_image_arrives(given: dict[str, Any]) -> None:
 def test_streamed_equals_invoked(
     pictures: tuple[bytes | str, ...], text: str, reasoning: str, version: str
 ) -> None:
-    """Merged chunks say the same as the whole message, word for word and key for key."""
+    """Merged chunks equal the message of `invoke` in content, blocks and metadata."""
     thinking = {"reasoning": reasoning} if reasoning else {}
     chat = Script(text, pictures, **thinking).chat(output_version=version)
     streamed, invoked = by_stream(chat), by_invoke(chat)
@@ -180,7 +180,7 @@ def test_text_alone_is_plain() -> None:
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_all_images_in_one_chunk(version: str) -> None:
-    """Models that only make images send all of them, and the text, in one chunk."""
+    """Several images and text in one chunk, as image-only models send them, all arrive."""
     images = [{"type": "image_url", "image_url": {"url": data_url(p)}} for p in (PNG, JPEG)]
     script = Script(streamed=[{"content": "Two:", "images": images}])
     message = by_stream(script.chat(output_version=version))
@@ -191,7 +191,7 @@ def test_all_images_in_one_chunk(version: str) -> None:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", [by_invoke, by_stream, by_v3])
 def test_images_survive_storage(way: Callable[[ChatEmby], AIMessage], version: str) -> None:
-    """Pickled, dumped and loaded, or stored as dicts, a message keeps its images."""
+    """Images survive pickling and LangChain's serializations."""
     pictures = CASES["five"]
     message = way(Script("Five:", pictures).chat(output_version=version))
     assert images_of(pickle.loads(pickle.dumps(message))) == expected(pictures)
@@ -203,7 +203,7 @@ def test_images_survive_storage(way: Callable[[ChatEmby], AIMessage], version: s
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", [by_invoke, by_stream, by_v3])
 def test_a_reply_can_be_sent_back(way: Callable[[ChatEmby], AIMessage], version: str) -> None:
-    """The assistant's images ride in the next user message, and its reasoning stays behind."""
+    """An assistant's images are sent in the next user message, without its reasoning."""
     script = Script("Two:", (PNG, ADDRESS), reasoning="Let me see.")
     chat = script.chat(output_version=version)
     drawn = way(chat)
@@ -242,8 +242,8 @@ def test_images_through_langgraph_memory(way: Callable[[ChatEmby], AIMessage]) -
     ]
 
 
-def test_start_events_hold_no_base64() -> None:
-    """The v3 events carry each picture once, when it is finished."""
+def test_start_events_have_no_base64() -> None:
+    """In v3 events the base64 of an image is only in its last event."""
     events = list(Script("Two:", (PNG, JPEG)).chat().stream_events("Draw.", version="v3"))
     starts = [e["content"] for e in events if e["event"] == "content-block-start"]
     assert [start.get("base64") for start in starts if start["type"] == "image"] == [None, None]
@@ -253,7 +253,7 @@ def test_start_events_hold_no_base64() -> None:
 
 
 def test_tokens_reach_callbacks() -> None:
-    """A streaming callback sees each piece once, with the images in its chunks."""
+    """A streaming callback gets each piece once, with the images in its chunks."""
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Seen(BaseCallbackHandler):
@@ -273,8 +273,8 @@ def test_tokens_reach_callbacks() -> None:
 
 
 @pytest.mark.parametrize("pictures", [CASES["five"]])
-def test_blocks_cross_both_ways(pictures: tuple[bytes | str, ...]) -> None:
-    """An `Image` becomes a block and the block the same `Image`, and the copy knows its origin."""
+def test_blocks_convert_both_ways(pictures: tuple[bytes | str, ...]) -> None:
+    """An `Image` converted to a block and back is equal, and keeps its provenance."""
     for image in expected(pictures):
         assert block_image(image_block(image)) == image
     made = images_of(Script("", (PNG,)).chat().invoke("Draw."))[0]
@@ -284,7 +284,7 @@ def test_blocks_cross_both_ways(pictures: tuple[bytes | str, ...]) -> None:
 
 
 def first_added_to_nothing(chat: ChatEmby) -> AIMessage:
-    """A stream, added to an empty chunk."""
+    """Add a stream to an empty chunk."""
     return merged([AIMessageChunk(""), *chat.stream("Draw.")])
 
 
@@ -292,7 +292,7 @@ def first_added_to_nothing(chat: ChatEmby) -> AIMessage:
     "way", [by_invoke, by_stream, by_astream, by_streaming, by_v3, first_added_to_nothing]
 )
 def test_text_beside_images_is_a_typed_block(way: Callable[[ChatEmby], AIMessage]) -> None:
-    """One text block, also of text after an image: other models send bare strings as they are."""
+    """Text before and after an image is merged into one typed text block."""
     deltas = [{"content": "A "}, {"images": wire_images((PNG,))}, {"content": "fox"}]
     message = way(Script("A fox", (PNG,), streamed=deltas).chat())
     blocks = [{k: block[k] for k in ("type", "text") if k in block} for block in message.content]
@@ -304,7 +304,7 @@ def test_text_beside_images_is_a_typed_block(way: Callable[[ChatEmby], AIMessage
 def test_images_of_merged_messages_are_exact(
     way: Callable[[ChatEmby], AIMessage], version: str
 ) -> None:
-    """`merge_message_runs` takes blocks with the same index for pieces of one: ours have none."""
+    """`merge_message_runs` keeps all images, since our blocks have no index to merge by."""
     drawn = [
         way(Script("Here:", pictures).chat(output_version=version))
         for pictures in ((PNG, ADDRESS), (JPEG,))
@@ -315,7 +315,7 @@ def test_images_of_merged_messages_are_exact(
 
 
 def test_chunks_are_stored_as_langchain_s_own() -> None:
-    """The type that adds text blocks is never needed to load a chunk, nor is it in the whole."""
+    """Chunks are stored as LangChain's own type."""
     serde = pytest.importorskip("langgraph.checkpoint.serde.jsonplus")
     strict = serde.JsonPlusSerializer(allowed_msgpack_modules=None)
     chunks = [*Script("A fox", (PNG,)).chat().stream("Draw.")]

@@ -1,4 +1,4 @@
-"""The chat model around its calls: settings, secrets, loops, copies, stop sequences, metadata."""
+"""The chat model: settings, secrets, event loops, copies, stop sequences and metadata."""
 
 import asyncio
 import copy
@@ -22,7 +22,7 @@ KEY = "sk-very-secret-indeed"
 
 
 def test_options_reach_the_wire() -> None:
-    """Constructor settings are sent, call arguments win, unknown ones go along."""
+    """Constructor settings are sent, and arguments of the call override them."""
     script = Script("Fine.")
     chat = script.chat(
         model="glm-vision",
@@ -59,7 +59,7 @@ def test_options_reach_the_wire() -> None:
 
 
 def test_unknown_arguments_are_refused_and_known_fields_are_sent() -> None:
-    """A request field that gateways know goes along; a misspelt setting is named, not sent."""
+    """A known request field is sent, and an unknown argument is refused with a suggestion."""
     assert ChatEmby(base_url="mock:", seed=1).model_kwargs == {"seed": 1}
     with pytest.raises(ValueError, match=r"'max_retires'. Did you mean 'max_retries'\?"):
         ChatEmby(base_url="mock:", max_retires=0)
@@ -84,7 +84,7 @@ MISSPELT = [
 
 @pytest.mark.parametrize("name", MISSPELT)
 def test_a_misspelt_key_is_refused_and_not_sent(name: str) -> None:
-    """In a body it would be logged and traced; the error says the right name, and no key."""
+    """A key under a wrong name is refused with the right name, and neither shown nor sent."""
     for wrong in ({name: KEY}, {"model_kwargs": {name: KEY}}, {"extra_body": {name: KEY}}):
         with pytest.raises(ValueError, match="as api_key") as caught:
             ChatEmby(base_url="mock:", **wrong)
@@ -99,8 +99,8 @@ def test_a_misspelt_key_is_refused_and_not_sent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["max_completion_tokens", "prompt_cache_key", "logprobs", "seed"])
-def test_what_is_no_key_is_still_sent(name: str) -> None:
-    """The contrast: fields of other gateways that only sound so."""
+def test_a_field_that_is_not_a_key_is_sent(name: str) -> None:
+    """Fields with names that only resemble a key are sent."""
     assert ChatEmby(base_url="mock:", **{name: 1}).model_kwargs == {name: 1}
 
 
@@ -114,7 +114,7 @@ def test_what_is_no_key_is_still_sent(name: str) -> None:
     ],
 )
 def test_a_validation_error_shows_no_value(wrong: dict[str, Any]) -> None:
-    """Pydantic quotes what it can't read, and that may be the key."""
+    """Validation errors do not show the given value, which may be a key."""
     with pytest.raises(ValueError, match="validation error") as caught:
         ChatEmby(base_url="mock:", **wrong)
     assert KEY not in str(caught.value)
@@ -122,8 +122,8 @@ def test_a_validation_error_shows_no_value(wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_what_is_known_of_a_reply(version: str) -> None:
-    """Metadata and usage come once, streamed and invoked alike."""
+def test_metadata_of_a_reply(version: str) -> None:
+    """Metadata and usage are the same, streamed and invoked."""
     citation = {
         "type": "url_citation",
         "url_citation": {"url": "https://example.com", "title": "Dogs"},
@@ -172,8 +172,8 @@ STOPS = [
 
 
 @pytest.mark.parametrize(("text", "stop", "kept"), STOPS)
-def test_stop_sequences_cut_here(text: str, stop: list[str] | str, kept: str) -> None:
-    """The text ends before the stop sequence, streamed or not; images are kept."""
+def test_stop_sequences_are_applied(text: str, stop: list[str] | str, kept: str) -> None:
+    """Text ends before a stop sequence, streamed or not, and images are kept."""
     script = Script(text, (PNG,))
     chat = script.chat(stop=stop)
     assert chat.invoke("Hi").text == kept
@@ -190,7 +190,7 @@ def test_stop_sequences_cut_here(text: str, stop: list[str] | str, kept: str) ->
 def test_reasoning_counts_towards_the_text_limit(
     reasoning: str, is_too_large: bool, stream: bool
 ) -> None:
-    """The limit applies to the text and the reasoning of a reply together."""
+    """The text limit applies to the text and the reasoning of a reply together."""
     chat = Script("t" * 50, reasoning=reasoning).chat(limits=Limits(text=100))
     ask = (lambda: merged(chat.stream("Hi"))) if stream else (lambda: chat.invoke("Hi"))
     if not is_too_large:
@@ -201,14 +201,14 @@ def test_reasoning_counts_towards_the_text_limit(
 
 
 def test_ten_event_loops_in_a_row() -> None:
-    """One model serves `asyncio.run` after `asyncio.run`."""
+    """One model works in several consecutive runs of `asyncio.run`."""
     chat = ChatEmby(base_url="mock:")
     answers = [asyncio.run(chat.ainvoke("Hello")).text for _ in range(10)]
     assert len(set(answers)) == 1
 
 
 def test_two_loops_in_two_threads_at_once() -> None:
-    """One model serves several event loops at the same time."""
+    """One model works in two concurrent event loops."""
     chat = ChatEmby(base_url="mock:")
     together = threading.Barrier(2)
     answers: list[str] = []
@@ -230,8 +230,8 @@ def test_two_loops_in_two_threads_at_once() -> None:
     assert len(set(answers)) == 1
 
 
-def test_the_key_is_nowhere_to_be_seen() -> None:
-    """Not in repr, str, dumps, traces or pickles, nor in what an error shows."""
+def test_the_key_is_never_shown() -> None:
+    """The key is not in repr, str, dumps, traces, pickles and errors."""
     seen: list[str] = []
 
     class Tracer(BaseCallbackHandler):
@@ -263,7 +263,7 @@ def test_the_key_is_nowhere_to_be_seen() -> None:
 
 
 def test_a_dumped_model_finds_its_key_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`loads` builds the same model, with the key of the environment."""
+    """`loads` recreates a dumped model with the key of the environment."""
     monkeypatch.setenv("EMBY_API_KEY", KEY)
     chat = ChatEmby(base_url="mock:", temperature=0.5, emby_metadata={"tenant_id": "acme"})
     again = loads(
@@ -279,7 +279,7 @@ def test_a_dumped_model_finds_its_key_again(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("copied", ["pickle", "copy", "deepcopy", "model_copy"])
 def test_copies_work_and_hold_no_open_client(copied: str) -> None:
-    """A used model can be pickled and copied; the copy opens its own connections."""
+    """A used model can be pickled and copied, and the copy opens its own connections."""
     chat = ChatEmby(base_url="mock:", temperature=0.5, api_key=KEY)
     chat.invoke("Hello")
     asyncio.run(chat.ainvoke("Hello"))
@@ -297,7 +297,7 @@ def test_copies_work_and_hold_no_open_client(copied: str) -> None:
 
 
 def test_a_given_client_is_used_and_not_pickled() -> None:
-    """An `httpx.Client` of the user's does the talking, is left open, and forbids pickling."""
+    """A given `httpx.Client` is used, left open and not pickled."""
     httpx = pytest.importorskip("httpx")
     body = {"choices": [{"message": {"content": "Hi."}, "finish_reason": "stop"}]}
     seen = []
@@ -316,7 +316,7 @@ def test_a_given_client_is_used_and_not_pickled() -> None:
 
 
 def test_tracing_parameters() -> None:
-    """LangSmith is told the provider, the model of the call, and the limits."""
+    """The LangSmith parameters have the provider, the model of the call and the limits."""
     chat = ChatEmby(base_url="mock:", temperature=0.5, max_tokens=7, stop=["x"])
     assert chat._get_ls_params(model="glm-vision") == {
         "ls_provider": "emby",
@@ -330,8 +330,8 @@ def test_tracing_parameters() -> None:
     assert chat.model == chat.model_name
 
 
-def test_profiles_come_from_the_catalogue() -> None:
-    """Known models say what they can do, prefixed or not; of others nothing is claimed."""
+def test_profiles_are_read_from_the_catalog() -> None:
+    """The profile of a known model has its capabilities, and an unknown model has none."""
     profile = ChatEmby(base_url="mock:", model="emby/qwen2.5-vision").profile
     assert profile is not None
     assert profile["image_inputs"]
@@ -342,7 +342,7 @@ def test_profiles_come_from_the_catalogue() -> None:
 
 
 def test_tokens_are_counted_without_a_tokenizer() -> None:
-    """An image and a file count as little, however much base64 they have."""
+    """Images and files count as a fixed number of tokens regardless of their size."""
     chat = ChatEmby(base_url="mock:")
     big = b64(PNG * 1000)
     heavy = HumanMessage(
@@ -359,7 +359,7 @@ def test_tokens_are_counted_without_a_tokenizer() -> None:
 
 
 def test_the_cache_keeps_images() -> None:
-    """A cached answer has its images, and no second request is made."""
+    """A cached answer has its images, and no second request is sent."""
     script = Script("Two:", (PNG, JPEG))
     chat = script.chat(cache=InMemoryCache())
     first, second = chat.invoke("Draw."), chat.invoke("Draw.")
@@ -368,8 +368,8 @@ def test_the_cache_keeps_images() -> None:
     assert first.content == second.content
 
 
-def test_a_rate_limiter_is_asked() -> None:
-    """LangChain's rate limiter holds our calls back too."""
+def test_a_rate_limiter_is_acquired() -> None:
+    """LangChain's rate limiter is acquired for our calls."""
     asked = []
 
     class Counting(InMemoryRateLimiter):

@@ -1,4 +1,4 @@
-"""Messages as the last line of a cell, with an IPython that only keeps what is registered."""
+"""Messages as the last line of a cell, in a minimal IPython."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ RED = Image.from_bytes(PNG)
 
 
 class Formatter:
-    """One of IPython's formatters: a function for each type, found along the MRO."""
+    """An IPython formatter: a function for each type, looked up in the MRO."""
 
     def __init__(self) -> None:
         self.functions: dict[type, Callable[..., Any]] = {}
@@ -32,7 +32,7 @@ class Formatter:
 
 @pytest.fixture
 def formatters(monkeypatch: pytest.MonkeyPatch) -> dict[str, Formatter]:
-    """The formatters of a running IPython, in which the package was imported."""
+    """The formatters of a running IPython in which the package was imported."""
     found = {"text/html": Formatter(), "text/plain": Formatter()}
     shell = SimpleNamespace(display_formatter=SimpleNamespace(formatters=found))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
@@ -41,14 +41,14 @@ def formatters(monkeypatch: pytest.MonkeyPatch) -> dict[str, Formatter]:
 
 
 def printed(formatters: dict[str, Formatter], message: BaseMessage) -> str:
-    """What IPython prints of a message."""
+    """Return IPython's text for a message."""
     lines: list[str] = []
     formatters["text/plain"](message, SimpleNamespace(text=lines.append), False)
     return "".join(lines)
 
 
 def drawn_by_tool() -> ToolMessage:
-    """A tool message with an image, only in its artifact."""
+    """Return a tool message with an image only in its artifact."""
     script = Script("", (PNG,))
     tool = EmbyImageTool(base_url="script:", plugins=[script], show_images=False)
     call = {"type": "tool_call", "id": "1", "name": tool.name, "args": {"prompt": "a fox"}}
@@ -68,7 +68,7 @@ def drawn_by_tool() -> ToolMessage:
 def test_a_message_with_images_shows_them(
     make: Callable[[], BaseMessage], formatters: dict[str, Formatter]
 ) -> None:
-    """The images are shown as HTML, and the text has a line for each, without base64."""
+    """A message's images are shown as HTML, and its text has a line for each without base64."""
     message = make()
     assert "<img" in formatters["text/html"](message)
     text = printed(formatters, message)
@@ -76,22 +76,22 @@ def test_a_message_with_images_shows_them(
     assert b64(PNG)[:40] not in text
 
 
-def test_a_message_without_images_is_shown_as_before(formatters: dict[str, Formatter]) -> None:
-    """IPython falls back on its own form."""
+def test_a_message_without_images_is_shown_by_default(formatters: dict[str, Formatter]) -> None:
+    """A message without images is shown by IPython's default."""
     for message in (AIMessage("Hello"), HumanMessage("Hi"), ToolMessage("Done", tool_call_id="1")):
         assert formatters["text/html"](message) is None
         assert printed(formatters, message) == repr(message)
 
 
 def test_an_unreadable_image_does_not_break_the_cell(formatters: dict[str, Formatter]) -> None:
-    """The text says what is wrong with it."""
+    """An unreadable image is described in the text instead of raising."""
     message = HumanMessage([{"type": "image", "base64": "?", "mime_type": "image/png"}])
     assert formatters["text/html"](message) is None
     assert "can't be read" in printed(formatters, message)
 
 
 def test_without_ipython_nothing_is_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither without it nor in a plain Python that merely imported it."""
+    """Without a running IPython nothing is registered."""
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     notebooks.register()
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
@@ -99,7 +99,7 @@ def test_without_ipython_nothing_is_registered(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_docs_check_of_a_stored_model_keeps_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stored model that names another host is not loaded with the environment's key."""
+    """The documented check refuses to load a stored model for another host with the key."""
     monkeypatch.setenv("EMBY_API_KEY", "sk-very-secret-indeed")
 
     def check_host(path: tuple[str, ...], fields: dict[str, Any]) -> None:

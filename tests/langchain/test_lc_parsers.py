@@ -1,4 +1,4 @@
-"""`ImagesOutputParser`: chains that end in images."""
+"""`ImagesOutputParser`: chains that return images."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ BOTH = [Image.from_bytes(PNG), Image.from_url(ADDRESS)]
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 async def test_a_chain_yields_images(version: str) -> None:
-    """Invoked, awaited and in batches a chain returns all images of the answer."""
+    """A chain returns all images of the answer, invoked, awaited, batched and streamed."""
     chat = Script("Two:", (PNG, ADDRESS)).chat(output_version=version)
     chain = ChatPromptTemplate.from_messages([("user", "{x}")]) | chat | ImagesOutputParser()
     assert chain.invoke({"x": "Draw."}) == BOTH
@@ -30,7 +30,7 @@ async def test_a_chain_yields_images(version: str) -> None:
 
 
 async def test_images_arrive_before_the_stream_ends() -> None:
-    """The first image is there while the rest of the reply is still to come."""
+    """The first image is available before the rest of the reply has arrived."""
     seen = []
 
     def note(chunks: Any) -> Any:
@@ -46,8 +46,8 @@ async def test_images_arrive_before_the_stream_ends() -> None:
     assert len(seen) > so_far
 
 
-def test_what_has_no_images() -> None:
-    """Text yields an empty list, invoked and parsed, and nothing in a stream."""
+def test_text_without_images() -> None:
+    """Text without images gives an empty list, and nothing in a stream."""
     chain = Script("No.").chat() | ImagesOutputParser()
     assert chain.invoke("Draw.") == []
     assert list(chain.stream("Draw.")) == []
@@ -56,7 +56,7 @@ def test_what_has_no_images() -> None:
 
 
 def test_messages_of_every_kind() -> None:
-    """Other models' messages, tool messages and users' messages have images too."""
+    """Images of other models', users' and tool messages are returned too."""
     parser, image = ImagesOutputParser(), Image.from_bytes(JPEG)
     blocks = ["Here:", image_block(image)]
     tool = ToolMessage("one image", tool_call_id="1", artifact=[image])
@@ -67,7 +67,7 @@ def test_messages_of_every_kind() -> None:
 
 
 def test_a_broken_image_raises() -> None:
-    """An image that does not decode is never left out in silence."""
+    """An image that can't be decoded raises."""
     broken = AIMessage([{"type": "image", "base64": "?", "mime_type": "image/png"}])
     with pytest.raises(InvalidImageError):
         ImagesOutputParser().invoke(broken)
@@ -75,7 +75,7 @@ def test_a_broken_image_raises() -> None:
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_the_parser_can_be_dumped_and_described() -> None:
-    """A chain that ends in it can be stored, and its schema written."""
+    """A chain with the parser can be serialized, and its output schema generated."""
     kept = dumps(ImagesOutputParser())
     again = loads(kept, allowed_objects=[ImagesOutputParser], valid_namespaces=["langchain_emby"])
     assert again == ImagesOutputParser()

@@ -1,4 +1,4 @@
-"""Conversations that ChatEmby and other providers' chat models hand to each other."""
+"""Conversations handed over between ChatEmby and other providers' chat models."""
 
 import json
 from pathlib import Path
@@ -30,8 +30,8 @@ DREW = {name for name in PEERS if not name.startswith(("anthropic", "chat"))}
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["invoked", "streamed"])
 @pytest.mark.parametrize("name", PEERS)
-def test_a_conversation_of_another_provider_goes_on(name: str, streamed: bool) -> None:
-    """Its text, images and calls are sent, each once; what only the provider reads is not."""
+def test_a_conversation_of_another_provider_is_continued(name: str, streamed: bool) -> None:
+    """Text, images and calls of another provider's message are sent once each."""
     (began,) = messages_from_dict([PEERS[name]])
     assert isinstance(began, AIMessage)
     results = [ToolMessage("A dog.", tool_call_id=call["id"]) for call in began.tool_calls]
@@ -53,7 +53,7 @@ def test_a_conversation_of_another_provider_goes_on(name: str, streamed: bool) -
 
 
 def image_part(data: bytes, media_type: str = "image/png") -> dict[str, Any]:
-    """An image on the wire."""
+    """Return an image part of a request."""
     return {"type": "image_url", "image_url": {"url": data_url(data, media_type)}}
 
 
@@ -69,7 +69,7 @@ WAYS = ["invoke", "stream", "v3"]
 
 
 def began(way: str, version: str) -> list[BaseMessage]:
-    """A conversation of `ChatEmby` with all that it can hold."""
+    """Return a conversation of `ChatEmby` with all kinds of content."""
     seen = [{"type": "text", "text": "A puppy."}, image_block(Image.from_bytes(JPEG))]
     between = [[HumanMessage("And?")], [ToolMessage(seen, tool_call_id="call_1")], [], []]
     history: list[BaseMessage] = [SystemMessage("Draw well."), HumanMessage("Draw.")]
@@ -87,7 +87,7 @@ def began(way: str, version: str) -> list[BaseMessage]:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
 def test_our_conversation_is_continued_by_another_model(way: str, version: str) -> None:
-    """ChatOpenAI sends what the SDK's types and the schema of each state accept."""
+    """A handed-over conversation is valid for OpenAI's SDK and the schema of each state."""
     history = began(way, version)
     payload = ChatOpenAI(api_key="k")._get_request_payload(hand_over(history))
     messages: list[dict[str, Any]] = payload["messages"]
@@ -108,8 +108,8 @@ def test_our_conversation_is_continued_by_another_model(way: str, version: str) 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
-def test_our_messages_are_typed_as_they_are(way: str, version: str) -> None:
-    """Without `hand_over` too, all content that another model sends on is of typed parts."""
+def test_our_messages_have_typed_parts(way: str, version: str) -> None:
+    """Our messages are sent by another model as typed parts, even without `hand_over`."""
     payload = ChatOpenAI(api_key="k")._get_request_payload(began(way, version)[:3])
     for state in SCHEMA_STATES:
         body = {"model": "m", "messages": payload["messages"]}
@@ -118,7 +118,7 @@ def test_our_messages_are_typed_as_they_are(way: str, version: str) -> None:
 
 
 def test_handing_over_changes_no_message_given() -> None:
-    """And images of the last reply come in a message of their own."""
+    """`hand_over` does not change the given messages, and puts images into an added one."""
     script = Script("Two:", streamed=[{"content": "Two:"}, {"images": wire_images((PNG, JPEG))}])
     drawn = merged(script.chat().stream("Draw."))
     before = drawn.model_copy(deep=True)

@@ -1,4 +1,4 @@
-"""The profiles of live models: from the stored list of the gateway, without a network."""
+"""The profiles of models in the stored list of a gateway, without a network."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_listed_model_has_a_profile() -> None:
-    """After `store_models`, each model of the gateway has one, of its own gateway alone."""
+    """After `store_models` each model has a profile, for its own gateway only."""
     with activate(MockBackend(profile=PROFILES["2026-08"])), Emby(base_url="mock:") as emby:
         cards = emby.models()
     store_models(cards, GATEWAY)
@@ -54,7 +54,7 @@ def test_every_listed_model_has_a_profile() -> None:
 
 
 def test_a_newer_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh in another program is seen, and keeps what it does not state."""
+    """A list refreshed by another program is read, and keeps fields that it omits."""
     monkeypatch.setenv("EMBY_BASE_URL", GATEWAY)
     store_models([ModelCard("m", context_length=1000)])
     assert ChatEmby(model="m").profile["max_input_tokens"] == 1000
@@ -66,8 +66,8 @@ def test_a_newer_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ChatEmby(model="n", profile={"max_input_tokens": 5}).profile == {"max_input_tokens": 5}
 
 
-def test_a_broken_list_is_told() -> None:
-    """A file that can't be read costs the profiles, and not the model; a refresh replaces it."""
+def test_a_broken_list_causes_a_warning() -> None:
+    """An unreadable list causes a warning and no profile, until it is refreshed."""
     stored_path(GATEWAY).parent.mkdir()
     stored_path(GATEWAY).write_text("{")
     with pytest.warns(UserWarning, match="llm emby refresh"):
@@ -77,7 +77,7 @@ def test_a_broken_list_is_told() -> None:
 
 
 def test_summaries_by_a_fraction_of_the_context() -> None:
-    """LangChain's middleware takes the context of a stored model, and summarizes at its end."""
+    """LangChain's summarization middleware uses the context length of a stored model."""
     agents = pytest.importorskip("langchain.agents")
     middleware = pytest.importorskip("langchain.agents.middleware")
     store_models([ModelCard("qwen2.5-vision", context_length=400)], "mock:")

@@ -1,4 +1,4 @@
-"""Every recorded response of every state, through `ChatEmby`: the message, or the typed error."""
+"""Every recorded response of every state through `ChatEmby`: the message, or the typed error."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ TREE = {
 
 
 class Replay(ScriptedBackend):
-    """Answers with one recording after another."""
+    """A backend that answers with one recording after another."""
 
     def __init__(self) -> None:
         super().__init__(by=self._answer)
@@ -41,7 +41,7 @@ class Replay(ScriptedBackend):
 
 
 def shown(message: BaseMessage) -> dict[str, Any]:
-    """What a user of the message has of the reply."""
+    """Return the contents of a message."""
     assert isinstance(message, AIMessage)
     usage = message.usage_metadata
     details = (usage or {}).get("output_token_details") or {}
@@ -62,7 +62,7 @@ def shown(message: BaseMessage) -> dict[str, Any]:
 
 
 def wanted_of(reply: Reply) -> dict[str, Any]:
-    """The same of what was expected."""
+    """Return the expected contents in the same form."""
     return {
         "text": reply.text,
         "images": list(reply.images),
@@ -74,7 +74,7 @@ def wanted_of(reply: Reply) -> dict[str, Any]:
 
 
 def ask(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
-    """The message, or the chunks together."""
+    """Return the message, or the sum of the chunks."""
     if not is_stream:
         return chat.invoke("Hi")
     chunks = list(chat.stream("Hi"))
@@ -82,7 +82,7 @@ def ask(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
 
 
 def ask_async(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
-    """As `ask`."""
+    """Return the message, or the sum of the chunks, asynchronously."""
 
     async def run() -> BaseMessage:
         if not is_stream:
@@ -97,7 +97,7 @@ def ask_async(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("state", STATES)
 def test_every_recorded_response_becomes_a_message(state: str, version: str, asks: Any) -> None:
-    """Text, images, reasoning, tool calls, finish reason and tokens; or an error of both trees."""
+    """Each recorded response gives the expected message, or an error of both trees."""
     backend = Replay()
     chat = ChatEmby(**backend.on, output_version=version)
     for backend.recording in chats(state):
@@ -112,7 +112,7 @@ def test_every_recorded_response_becomes_a_message(state: str, version: str, ask
 
 
 def check(error: EmbyError, wanted: Failure, case: str) -> None:
-    """The error is the one expected, in LangChain's tree too."""
+    """Check that the error is the expected one in both trees."""
     assert isinstance(error, wanted.kind), case
     assert isinstance(error, TREE[wanted.kind.__name__]), case
     assert error.is_retryable == wanted.is_retryable, case

@@ -25,7 +25,7 @@ class TestUnit(ChatModelUnitTests):
 
     @pytest.fixture(autouse=True)
     def _trusted(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        # The suite loads with LangChain's own list of trusted classes, which names no others.
+        # The suite loads classes on LangChain's own list of trusted ones only.
         path = ("langchain_emby", "chat_models", "ChatEmby")
         monkeypatch.setitem(load.ALL_SERIALIZABLE_MAPPINGS, path, path)
         monkeypatch.setattr(load, "_default_class_paths_cache", {})
@@ -45,10 +45,10 @@ class TestUnit(ChatModelUnitTests):
         return environment, {"model": "qwen2.5-vision"}, expected
 
 
-# A run that records times nothing.
+# The benchmark fixture is not used when recording.
 @pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 class TestIntegration(ChatModelIntegrationTests):
-    """The integration suite, every capability switched on."""
+    """The integration suite with every capability enabled."""
 
     supports_image_inputs: ClassVar[bool] = True
     supports_image_urls: ClassVar[bool] = True
@@ -80,7 +80,7 @@ class TestIntegration(ChatModelIntegrationTests):
 
     @pytest.fixture
     def model(self, request: pytest.FixtureRequest, record_mode: str) -> Iterator[ChatEmby]:
-        """The mock in this process; when HTTP is replayed, one that no longer listens."""
+        """The mock in this process, or an unused address if HTTP is replayed."""
         address = "http://127.0.0.1:9/v1"
         if request.node.get_closest_marker("vcr") is None:
             yield ChatEmby(**self.chat_model_params)
@@ -105,8 +105,8 @@ class TestIntegration(ChatModelIntegrationTests):
         return _answer(Script("Again."), stream=stream)
 
 
-def test_the_recording_is_of_the_mock_and_holds_no_key() -> None:
-    """What is replayed says whose it is, and keeps no header but the few allowed ones."""
+def test_the_recording_is_of_the_mock_and_has_no_key() -> None:
+    """The replayed recording is marked as the mock's, with the allowed headers only and no key."""
     (recording,) = (CASSETTES / "test_lc_standard").glob("*.yaml")
     text = recording.read_text("utf-8")
     assert "emby-mock" in text

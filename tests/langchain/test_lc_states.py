@@ -1,4 +1,4 @@
-"""Agents, forced tools and structured output, finished against every state the mock speaks."""
+"""Agents, forced tools and structured output, against every gateway state of the mock."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,7 +21,7 @@ WAYS = pytest.mark.parametrize("streaming", [False, True], ids=["whole", "stream
 
 @tool
 def weather(city: str) -> str:
-    """Tell the weather in a city."""
+    """Return the weather in a city."""
     return f"It is 21 degrees in {city}"
 
 
@@ -40,30 +40,30 @@ class Report(BaseModel):
 
 @pytest.fixture(params=STATES, autouse=True)
 def state(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The state of the gateway that answers for `mock:`."""
+    """The gateway state behind `mock:`."""
     with activate(MockBackend(profile=PROFILES[request.param])):
         yield request.param
 
 
 def brain(*, streaming: bool) -> ChatEmby:
-    """A model of the mock's that takes tools; an agent streams it if told to."""
+    """Return a model of the mock that supports tools."""
     return ChatEmby(model="qwen2.5-vision", base_url="mock:", streaming=streaming)
 
 
 def asked(text: str) -> dict[str, Any]:
-    """An agent's input."""
+    """Return an agent's input."""
     return {"messages": [HumanMessage(text)]}
 
 
 def called(state: dict[str, Any]) -> list[str]:
-    """The names of the tools that were called, in order."""
+    """Return the names of the called tools in order."""
     messages = [m for m in state["messages"] if isinstance(m, AIMessage)]
     return [call["name"] for message in messages for call in message.tool_calls]
 
 
 @WAYS
 async def test_an_agent_with_two_tools_finishes(streaming: bool) -> None:
-    """Sync and async: both tools run, and the last message answers from them."""
+    """Both tools of an agent run, sync and async, and the last message uses their results."""
     agent = agents.create_agent(brain(streaming=streaming), tools=[weather, population])
     prompt = asked("Use weather and population on 'Utrecht'")
     for end in (agent.invoke(prompt, LIMIT), await agent.ainvoke(prompt, LIMIT)):
@@ -76,7 +76,7 @@ async def test_an_agent_with_two_tools_finishes(streaming: bool) -> None:
 @WAYS
 @pytest.mark.parametrize("tools", [[], [weather]], ids=["alone", "with-a-tool"])
 async def test_structured_output_by_tools(streaming: bool, tools: list[Any]) -> None:
-    """`ToolStrategy` forces a call each turn, of one tool or of two."""
+    """`ToolStrategy` gives an instance of the class, with and without another tool."""
     strategy = strategies.ToolStrategy(Report)
     agent = agents.create_agent(brain(streaming=streaming), tools, response_format=strategy)
     prompt = asked("What is the weather in 'Utrecht'?")
@@ -87,7 +87,7 @@ async def test_structured_output_by_tools(streaming: bool, tools: list[Any]) -> 
 @WAYS
 @pytest.mark.parametrize("choice", ["any", "required", True])
 def test_any_of_two_tools(streaming: bool, choice: Any) -> None:
-    """A prompt that calls for no tool gets a call all the same."""
+    """A forced choice among two tools gives a call for a prompt that needs none."""
     model = brain(streaming=streaming).bind_tools([weather, population], tool_choice=choice)
     message = model.invoke("Say hello to Ann")
     assert {call["name"] for call in message.tool_calls} <= {"weather", "population"}
@@ -97,6 +97,6 @@ def test_any_of_two_tools(streaming: bool, choice: Any) -> None:
 @WAYS
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 def test_structured_output(streaming: bool, method: Any) -> None:
-    """By a tool that must be called, and by a schema."""
+    """Structured output by a forced tool and by a schema gives an instance of the class."""
     model = brain(streaming=streaming).with_structured_output(Report, method=method)
     assert isinstance(model.invoke("It is 21 degrees in Utrecht"), Report)

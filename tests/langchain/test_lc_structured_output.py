@@ -1,4 +1,4 @@
-"""Structured output against the mock: any schema, by each method, sent as given and answered."""
+"""Structured output against the mock: any schema, by each method, is sent and matched."""
 
 import dataclasses
 import io
@@ -167,7 +167,7 @@ class Empty(BaseModel):
 
 
 OldModel: Any = None
-if sys.version_info < (3, 14):  # later Pythons have no pydantic 1
+if sys.version_info < (3, 14):  # pydantic 1 does not support later Pythons
     from pydantic import v1
 
     OldModel = v1.create_model("OldModel", name=(str, ...), legs=(int, ...))
@@ -205,7 +205,7 @@ class Line:
 
 
 def deep(levels: int) -> Any:
-    """A class nested so many levels deep."""
+    """Return a class nested this many levels deep."""
     inner: Any = int
     for level in range(levels):
         inner = create_model(f"Level{level}", value=(inner, ...))
@@ -314,7 +314,7 @@ LEGAL = re.compile("[a-zA-Z0-9_-]{1,64}")
 
 
 def schema_of(case: str) -> dict[str, Any]:
-    """The JSON schema of a case, by pydantic alone; of a TypedDict by LangChain."""
+    """Return the JSON schema of a case by pydantic, or by LangChain for a TypedDict."""
     schema = SCHEMAS[case]
     if isinstance(schema, dict):
         return NOT_AS_GIVEN.get(case, schema)
@@ -329,7 +329,7 @@ def schema_of(case: str) -> dict[str, Any]:
 
 
 def is_kind(case: str, parsed: Any) -> bool:
-    """Whether an answer is what was given as the schema: an instance, or a dict."""
+    """Return whether an answer is an instance of the schema's class, or a dict."""
     schema = SCHEMAS[case]
     return isinstance(parsed, dict if isinstance(schema, dict) or schema is Machine else schema)
 
@@ -337,7 +337,7 @@ def is_kind(case: str, parsed: Any) -> bool:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("case", SCHEMAS)
 def test_any_schema(case: str, method: Any) -> None:
-    """Each schema goes out as it is, under a legal name, and comes back as a valid instance."""
+    """Each schema is sent unchanged under a legal name, and the answer is a valid instance."""
     expected, prompt = schema_of(case), "Tell me of 3 things."
     if method == "json_mode":
         prompt += f" Answer in JSON of this schema: {json.dumps(expected)}"
@@ -404,7 +404,7 @@ class Photos(BaseModel):
 
 
 def flat(color: str, size: tuple[int, int]) -> dict[str, Any]:
-    """A block with a picture of one color."""
+    """Return a block with an image of one color."""
     out = io.BytesIO()
     Pillow.new("RGB", size, color).save(out, "PNG")
     return image_block(Image.from_bytes(out.getvalue()))
@@ -412,7 +412,7 @@ def flat(color: str, size: tuple[int, int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 def test_an_answer_about_a_picture_is_measured(method: Any) -> None:
-    """Width, height, colors and format are those of the picture, nested and under synonyms too."""
+    """Width, height, colors and format of an image are measured, nested and under synonyms too."""
     chat = ChatEmby(base_url="mock:")
     blocks = [flat("red", (451, 300)), flat("blue", (20, 30))]
     chain = chat.with_structured_output(Photo, method=method)
@@ -441,7 +441,7 @@ def test_an_answer_about_a_picture_is_measured(method: Any) -> None:
 @pytest.mark.parametrize("schema", [Machine, OBJECT], ids=["typed dict", "json schema"])
 @pytest.mark.parametrize("method", METHODS[:2])
 async def test_a_dict_grows_while_it_streams(method: Any, schema: Any) -> None:
-    """Partial dicts arrive, and the last is the whole one; sync and async are the same."""
+    """Streaming a dict yields growing parts, the same sync and async."""
     chain = ChatEmby(base_url="mock:").with_structured_output(schema, method=method)
     parts = [*chain.stream('Tell me of "Rex", with 4 legs and a tail.')]
     assert len(parts) > 2
@@ -458,7 +458,7 @@ async def test_a_dict_grows_while_it_streams(method: Any, schema: Any) -> None:
     ],
 )
 def test_the_profile_chooses_the_method(profile: Any, method: str) -> None:
-    """A model without tools is sent none."""
+    """The default method depends on the model's profile."""
     chain: Any = ChatEmby(base_url="mock:", profile=profile).with_structured_output(Leg)
     sent = {"function_calling": "tools", "json_schema": "response_format"}
     assert sent.get(method, "response_format") in chain.first.kwargs
@@ -467,7 +467,7 @@ def test_the_profile_chooses_the_method(profile: Any, method: str) -> None:
 
 
 def test_tools_beside_a_schema() -> None:
-    """The model may call one instead of answering: then nothing was parsed, and nothing failed."""
+    """With tools beside a schema, a tool call is not a parsing error."""
     chat = ChatEmby(base_url="mock:")
 
     def weather(city: str) -> str:
@@ -486,8 +486,8 @@ def test_tools_beside_a_schema() -> None:
             chat.with_structured_output(Leg, tools=[weather], **more)
 
 
-def test_a_list_is_no_tool() -> None:
-    """A schema of a list works by `json_schema`, and is refused as the arguments of a tool."""
+def test_a_list_schema_is_refused_as_a_tool() -> None:
+    """A list schema works with `json_schema` and is refused with `function_calling`."""
     chat, names = ChatEmby(base_url="mock:"), RootModel[list[str]]
     assert chat.with_structured_output(names, method="json_schema").invoke("Hi").root
     with pytest.raises(ValueError, match="method='json_schema'"):
@@ -496,7 +496,7 @@ def test_a_list_is_no_tool() -> None:
 
 @pytest.mark.parametrize("parser", [PydanticOutputParser(pydantic_object=Leg), JsonOutputParser()])
 def test_output_parsers(parser: Any) -> None:
-    """LangChain's parsers read what a prompt with their instructions gets."""
+    """LangChain's output parsers can read answers to their own instructions."""
     instructions = PydanticOutputParser(pydantic_object=Leg).get_format_instructions()
     chain = ChatEmby(base_url="mock:") | parser
     expected = Leg(color=Color.BLUE, length=7)

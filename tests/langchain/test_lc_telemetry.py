@@ -1,4 +1,4 @@
-"""Telemetry in LangChain: the calls of an agent, its tool's included, are children of its span."""
+"""Telemetry in LangChain: the calls of an agent and its tool are children of its span."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ QUESTION = {"messages": [HumanMessage("Generate an image of a red fox")]}
 
 @pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke", "astream"])
 async def test_an_agents_calls_are_children_of_its_span(way: str) -> None:
-    """In the threads and tasks of langgraph, too."""
+    """An agent's calls are children of its span, also in langgraph's threads and tasks."""
     telemetry = Telemetry()
     on = {"base_url": "mock:", "plugins": [telemetry.plugin]}
     model, painter = ChatEmby(model="emby-mock", **on), EmbyImageTool(model="emby-mock", **on)
@@ -39,8 +39,8 @@ async def test_an_agents_calls_are_children_of_its_span(way: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_message_says_that_its_cost_is_an_estimate(stream: bool) -> None:
-    """If the gateway gave none, and the prices are known; otherwise there is no cost."""
+def test_an_estimated_cost_is_marked(stream: bool) -> None:
+    """A message's metadata marks an estimated cost, and has no cost without known prices."""
 
     class Priced:
         @hookimpl

@@ -28,13 +28,13 @@ THOUGHT: list[dict[str, Any]] = [
     {"reasoning": "and two."},
     {"tool_calls": [{**SIGNED, "index": 0}]},
 ]
-# Since langchain-core 1.7.5; before it is the error of any answer that does not parse.
+# New in langchain-core 1.7.5; earlier versions raise this error for any unparsable answer.
 ModelRefusalError = getattr(exceptions, "ModelRefusalError", exceptions.OutputParserException)
 WAYS = ("invoke", "stream", "v3")
 
 
 def told(chat: ChatEmby, way: str) -> AIMessage:
-    """The message, however it is got."""
+    """Return the message in this mode."""
     if way == "invoke":
         return chat.invoke("Hi")
     if way == "v3":
@@ -51,7 +51,7 @@ def told(chat: ChatEmby, way: str) -> AIMessage:
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
 def test_reasoning_is_sent_back_to_its_model_only(way: str, version: str) -> None:
-    """As it came, after JSON too; another model gets the message without it."""
+    """Reasoning is sent back unchanged, also after JSON, but not to another model."""
     script = Script(
         None,
         streamed=THOUGHT,
@@ -83,7 +83,7 @@ class Answer(BaseModel):
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_refusal_is_a_refusal_block(way: str, version: str) -> None:
-    """LangChain's middleware and structured output know it; nothing is said twice."""
+    """A refusal is a refusal block that LangChain's structured output recognizes."""
     script = Script(None, streamed=[{"refusal": "I "}, {"refusal": "can't."}], refusal="I can't.")
     chat = script.chat(output_version=version)
     message = told(chat, way)
@@ -99,7 +99,7 @@ def test_a_refusal_is_a_refusal_block(way: str, version: str) -> None:
 
 
 def test_the_middleware_of_langchain_sees_a_refusal() -> None:
-    """`ModelRefusalMiddleware`, in the versions of LangChain that have it, raises for it."""
+    """LangChain's `ModelRefusalMiddleware`, if available, raises for a refusal."""
     middleware = pytest.importorskip("langchain.agents.middleware")
     if not hasattr(middleware, "ModelRefusalMiddleware"):
         pytest.skip("this LangChain has no ModelRefusalMiddleware")
@@ -110,7 +110,7 @@ def test_the_middleware_of_langchain_sees_a_refusal() -> None:
 
 
 def test_server_tools_and_cache_marks_are_passed_on() -> None:
-    """Those of the newest request schema; others are refused before anything is sent."""
+    """Server tools and cache marks of the newest schema are sent, and others are refused."""
     script = Script("Hi")
     mark = {"type": "ephemeral"}
     search = {"type": "web_search", "max_uses": 2}
@@ -131,7 +131,7 @@ def test_server_tools_and_cache_marks_are_passed_on() -> None:
     ],
 )
 def test_audio_is_sent(block: dict[str, Any]) -> None:
-    """In OpenAI's form, which 2026-08 takes."""
+    """Audio in LangChain's and OpenAI's form is sent in OpenAI's form."""
     script = Script("A sound.")
     script.chat().invoke([HumanMessage([block])])
     audio = {"data": b64(b"RIFF"), "format": "wav"}
@@ -140,7 +140,7 @@ def test_audio_is_sent(block: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_usage_and_citations_have_their_details(way: str) -> None:
-    """Cache writes, image and audio tokens, parts of the cost, and where a citation is."""
+    """Usage has cache writes, image and audio tokens and costs; citations have positions."""
     usage = {
         "prompt_tokens": 9,
         "completion_tokens": 4,

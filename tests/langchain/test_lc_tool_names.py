@@ -1,4 +1,4 @@
-"""Tools whose names gateways refuse: sent under legal ones, called by their own."""
+"""Tools with names that gateways refuse are sent under legal ones and called by their own."""
 
 import re
 from typing import Any, Generic, TypeVar
@@ -36,7 +36,7 @@ NAMES = {
 
 
 def tool_of(name: str) -> StructuredTool:
-    """A tool that repeats what it is told."""
+    """Return a tool that repeats its argument."""
 
     def run(value: int) -> str:
         """Repeat it."""
@@ -46,15 +46,15 @@ def tool_of(name: str) -> StructuredTool:
 
 
 def call_of(name: str) -> dict[str, Any]:
-    """A call on the wire."""
+    """Return a tool call of a reply."""
     function = {"name": name, "arguments": '{"value": 1}'}
     return {"id": f"call_{name}", "type": "function", "function": function}
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("way", ["invoke", "stream", "v3"])
-def test_names_are_legal_on_the_wire_and_their_own_in_messages(way: str, version: str) -> None:
-    """Unique too: those that are legal stay, and the others give way."""
+def test_names_are_legal_in_requests_and_original_in_messages(way: str, version: str) -> None:
+    """Tool names are legal and unique in requests, and the original ones in messages."""
     calls = [call_of(name) for name in NAMES.values()]
     script = Script(None, tool_calls=calls, finish="tool_calls")
     chat = script.chat(output_version=version).bind_tools(
@@ -82,7 +82,7 @@ def test_names_are_legal_on_the_wire_and_their_own_in_messages(way: str, version
 
 
 def test_names_of_tools_that_are_no_longer_bound_are_legal() -> None:
-    """An earlier round may have had other tools."""
+    """The names of tools that are no longer bound are legal in requests too."""
     script = Script("Fine.")
     call = {"type": "tool_call", "id": "1", "name": "my tool", "args": {}}
     result = ToolMessage("1", tool_call_id="1", name="my tool")
@@ -93,7 +93,7 @@ def test_names_of_tools_that_are_no_longer_bound_are_legal() -> None:
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_an_agent_runs_a_tool_and_answers_in_a_generic_class(streaming: bool) -> None:
-    """LangChain's agents find both by their own names."""
+    """LangChain's agents find tools and response classes by their original names."""
     turns = Turns(lambda _: calling("my_tool", value=2), lambda _: calling("Resp_int_", value=3))
     chat = turns.chat(streaming=streaming)
     agent = create_agent(chat, [tool_of("my tool")], response_format=ToolStrategy(Resp[int]))

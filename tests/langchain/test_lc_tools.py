@@ -32,13 +32,13 @@ CALLS = [
 
 @tool
 def weather(city: str) -> str:
-    """Tell the weather."""
+    """Return the weather."""
     return city
 
 
 @tool
 def time(zone: int) -> str:
-    """Tell the time."""
+    """Return the time."""
     return str(zone)
 
 
@@ -61,7 +61,7 @@ SAID = {"setup": "Why?", "punchline": "Because."}
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_tool_calls_arrive(version: str) -> None:
-    """Calls are the same streamed and invoked, and so are the blocks."""
+    """Tool calls and their blocks are the same, streamed and invoked."""
     chat = Script(None, tool_calls=CALLS, finish="tool_calls").chat(output_version=version)
     invoked = chat.invoke("Weather?")
     streamed = merged(chat.stream("Weather?"))
@@ -87,7 +87,7 @@ UNPARSABLE = {"deep": '{"a": ' + "[" * 100_000, "many digits": f'{{"a": {"9" * 5
 
 
 def cut_call(arguments: str, finish: str, version: str) -> ChatEmby:
-    """A model whose reply calls a tool with these arguments."""
+    """Return a model that calls a tool with these arguments."""
     call = {**CALLS[0], "function": {"name": "weather", "arguments": arguments}}
     return Script(None, tool_calls=[call], finish=finish).chat(output_version=version)
 
@@ -101,7 +101,7 @@ def cut_call(arguments: str, finish: str, version: str) -> ChatEmby:
 def test_incomplete_arguments_are_an_invalid_call(
     arguments: str, finish: str, way: Callable[[ChatEmby], AIMessage], version: str
 ) -> None:
-    """Only a complete JSON object is executed, in every way to call; nothing raises."""
+    """Arguments that are not a complete JSON object give an invalid call in every mode."""
     message = way(cut_call(arguments, finish, version))
     assert message.tool_calls == []
     (call,) = message.invalid_tool_calls
@@ -120,7 +120,7 @@ def test_incomplete_arguments_are_an_invalid_call(
 def test_complete_arguments_are_a_valid_call(
     arguments: str, finish: str, way: Callable[[ChatEmby], AIMessage], version: str
 ) -> None:
-    """The contrast: complete arguments before the limit, and no arguments when nothing is cut."""
+    """Complete arguments, or none in a complete reply, give a valid call in every mode."""
     message = way(cut_call(arguments, finish, version))
     assert [call["args"] for call in message.tool_calls] == [json.loads(arguments or "{}")]
     assert message.invalid_tool_calls == []
@@ -129,7 +129,7 @@ def test_complete_arguments_are_a_valid_call(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_agent_does_not_execute_a_cut_call(stream: bool) -> None:
-    """The tool never runs with the arguments that happened to arrive."""
+    """An agent does not run a tool with truncated arguments."""
     ran: list[str] = []
 
     @tool
@@ -151,7 +151,7 @@ def test_an_agent_does_not_execute_a_cut_call(stream: bool) -> None:
 
 @pytest.mark.parametrize("is_answered", [True, False])
 def test_an_invalid_call_is_sent_back_with_its_answer(is_answered: bool) -> None:
-    """Gateways refuse a call without a tool message, and a tool message without its call."""
+    """An invalid call is sent back with its tool message, or not at all."""
     script = Script("Fine.")
     history = [HumanMessage("Hi"), by_stream(cut_call('{"city": "Zü', "length", "v0"))]
     if is_answered:
@@ -164,7 +164,7 @@ def test_an_invalid_call_is_sent_back_with_its_answer(is_answered: bool) -> None
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("arguments", [INCOMPLETE[0], "", '{"a": "b\nc"}', *UNPARSABLE.values()])
 def test_an_invalid_call_is_the_same_streamed(arguments: str, version: str) -> None:
-    """With the arguments as they came and the reason, in the sum of the chunks, too."""
+    """An invalid call has its arguments and the reason, the same streamed and invoked."""
     chat = cut_call(arguments, "length", version)
     invoked = by_invoke(chat)
     assert "token limit" in str(invoked.invalid_tool_calls[0]["error"])
@@ -175,14 +175,14 @@ def test_an_invalid_call_is_the_same_streamed(arguments: str, version: str) -> N
 
 
 @pytest.mark.parametrize("arguments", UNPARSABLE.values(), ids=UNPARSABLE)
-def test_arguments_that_no_parser_takes_are_no_bare_error(arguments: str) -> None:
-    """The events of LangChain have no place for them; the error is the adapter's."""
+def test_unparsable_arguments_raise_a_typed_error(arguments: str) -> None:
+    """Arguments that can't be parsed in events raise MalformedReplyError."""
     with pytest.raises(MalformedReplyError, match="arguments of a tool call"):
         by_v3(cut_call(arguments, "stop", "v0"))
 
 
 def test_a_cut_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """An agent ends with it, and few programs show the metadata of its message."""
+    """An invalid call is logged once."""
     for way in (by_invoke, by_stream):
         caplog.clear()
         way(cut_call(INCOMPLETE[0], "length", "v0"))
@@ -194,7 +194,7 @@ def test_a_cut_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("arguments", ['{"a": NaN}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}'])
 def test_odd_arguments_are_sent_back(arguments: str) -> None:
-    """What Python's JSON takes is a valid call in every way, and a history that can be sent."""
+    """Unusual JSON that Python accepts is a valid call in every mode and can be sent back."""
     valid = [way(cut_call(arguments, "tool_calls", "v0")) for way in (by_invoke, by_stream, by_v3)]
     assert len({str(message.tool_calls[0]["args"]) for message in valid}) == 1
     script = Script("Fine.")
@@ -223,7 +223,7 @@ CHOICES: list[tuple[Any, int, Any]] = [
 
 @pytest.mark.parametrize(("choice", "count", "sent"), CHOICES)
 def test_tool_choice_in_every_form(choice: Any, count: int, sent: str | None) -> None:
-    """Each way of choosing becomes what the contract knows."""
+    """Each form of a tool choice is sent in the form of the contract."""
     script = Script("Fine.")
     script.chat().bind_tools([weather, time][:count], tool_choice=choice).invoke("Hi")
     named = {"type": "function", "function": {"name": sent}}
@@ -232,8 +232,8 @@ def test_tool_choice_in_every_form(choice: Any, count: int, sent: str | None) ->
     assert len(script.sent["tools"]) == count
 
 
-def test_a_choice_that_is_no_tool_raises() -> None:
-    """A misspelt tool is found before anything is sent."""
+def test_an_unknown_tool_choice_raises() -> None:
+    """A tool choice that matches none of the tools, or an unknown server tool, raises."""
     with pytest.raises(RequestError, match="'wether'"):
         Script().chat().bind_tools([weather], tool_choice="wether")
     with pytest.raises(RequestError, match="web_search"):
@@ -241,7 +241,7 @@ def test_a_choice_that_is_no_tool_raises() -> None:
 
 
 def test_no_tools_and_tracing_notes_are_not_sent() -> None:
-    """What LangChain's agents add for themselves stays out of the request."""
+    """Empty tools and LangChain's tracing arguments are not sent."""
     script = Script("Fine.")
     chat = script.chat().bind_tools([], tool_choice="any", ls_structured_output_format={})
     chat.invoke("Hi")
@@ -250,8 +250,8 @@ def test_no_tools_and_tracing_notes_are_not_sent() -> None:
     assert script.sent.keys() == {"model", "messages"}
 
 
-def test_strict_and_the_answer_s_form() -> None:
-    """`strict` reaches tools and schema; a form beside tools is sent too."""
+def test_strict_and_the_response_format() -> None:
+    """`strict` applies to tools and schema, and a response format is sent beside tools."""
     script = Script("Fine.")
     script.chat().bind_tools([weather], strict=True, response_format=Joke).invoke("Hi")
     assert script.sent["tools"][0]["function"]["strict"] is True
@@ -264,7 +264,7 @@ def test_strict_and_the_answer_s_form() -> None:
 @pytest.mark.parametrize("strict", [None, True])
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
 async def test_structured_output(method: str, strict: bool | None, schema: Any) -> None:
-    """Every method answers with the schema's own kind, invoked, awaited and streamed."""
+    """Every method returns the schema's own type, invoked, awaited and streamed."""
     answer = json.dumps(SAID)
     call = {"id": "1", "type": "function", "function": {"name": "Joke", "arguments": answer}}
     if schema is JokeDict:
@@ -354,7 +354,7 @@ DATA: dict[str, dict[str, Any]] = {
 
 
 def answering(method: str, name: str, answer: str, finish: str = "stop") -> Script:
-    """A model that gives this answer, by a tool call or as text."""
+    """Return a model with this answer, by a tool call or as text."""
     if method != "function_calling":
         return Script(answer, finish=finish)
     call = {"id": "1", "type": "function", "function": {"name": name, "arguments": answer}}
@@ -363,8 +363,8 @@ def answering(method: str, name: str, answer: str, finish: str = "stop") -> Scri
 
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 @pytest.mark.parametrize("case", SCHEMAS)
-def test_a_schema_is_sent_as_it_is(case: str, method: Any) -> None:
-    """Nothing of it is lost, its name is legal, and the answer is of its kind, streamed too."""
+def test_a_schema_is_sent_unchanged(case: str, method: Any) -> None:
+    """A schema is sent unchanged under a legal name, and the answer is of its type."""
     schema, sent, name = SCHEMAS[case]
     data = DATA.get(case, {"setup": "Why?"})
     script = answering(method, name, json.dumps(data))
@@ -383,7 +383,7 @@ def test_a_schema_is_sent_as_it_is(case: str, method: Any) -> None:
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 @pytest.mark.parametrize("strict", [None, True])
 def test_a_recursive_class_keeps_its_definitions(method: Any, strict: bool | None) -> None:
-    """Its schema has an object at the root; strict mode closes every object in it."""
+    """A recursive class is sent with its definitions, and strict mode closes every object."""
     data = {"name": "a", "children": [{"name": "b", "children": []}]}
     script = answering(method, "Node", json.dumps(data))
     chain = script.chat().with_structured_output(Node, method=method, strict=strict)
@@ -420,7 +420,7 @@ MISSING: list[tuple[Script, str, str]] = [
 async def test_a_missing_answer_is_a_parsing_error(
     script: Script, method: Any, says: str, schema: Any
 ) -> None:
-    """None is never returned in silence: with `include_raw` it is an error, else it is raised."""
+    """A missing or incomplete answer raises, or is a parsing error with `include_raw`."""
     chat = script.chat()
     answer = chat.with_structured_output(schema, method=method, include_raw=True).invoke("?")
     assert answer["parsed"] is None
@@ -437,7 +437,7 @@ async def test_a_missing_answer_is_a_parsing_error(
 
 
 def test_structured_output_with_the_message() -> None:
-    """`include_raw` gives the message too, and the error instead of raising it."""
+    """`include_raw` returns the message with the parsing error."""
     chat = Script("no joke").chat()
     answer = chat.with_structured_output(Joke, method="json_schema", include_raw=True).invoke("?")
     assert answer["raw"].content == "no joke"
