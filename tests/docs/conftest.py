@@ -1,8 +1,8 @@
-"""A reader's machine: an empty folder with a few pictures, no key, and the mock as gateway."""
+"""A reader's machine: a folder with a few images, no key, and the mock as gateway."""
 
 import os
 
-# Read when llm is imported: only our plugin is loaded, as its installed entry point.
+# Read when llm is imported: load only our plugin, by its installed entry point.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
 import shutil
@@ -15,7 +15,7 @@ from docs_harness import Shell, make_photographs
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the pictures that the examples speak of."""
+    """A folder with the images that the examples use."""
     folder = tmp_path_factory.mktemp("photographs")
     make_photographs(folder)
     return folder

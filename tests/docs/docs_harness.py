@@ -1,4 +1,4 @@
-"""Finds the examples in the documentation, and runs or checks each as its reader would."""
+"""Find the examples in the documentation, and run or check each like its reader."""
 
 import os
 import re
@@ -24,12 +24,12 @@ _TEST_GROUP = PYPROJECT["dependency-groups"]["test"]
 
 
 def name_of(page: Path) -> str:
-    """A page's name in test ids and messages."""
+    """Return a page's name for test ids and messages."""
     return page.relative_to(ROOT).as_posix()
 
 
 def make_photographs(folder: Path) -> None:
-    """The pictures of the reader's own that the examples speak of."""
+    """Create the reader's images that the examples use."""
     with Emby(base_url="mock:") as emby:
         picture = emby.chat("Generate an image of a cat").image.to_pil().convert("RGB")
     for name in ("photo.jpg", "one.jpg", "two.jpg", "photo.png", "scan.bmp"):
@@ -41,20 +41,20 @@ def make_photographs(folder: Path) -> None:
 
 
 def make_targets() -> set[str]:
-    """The targets of `make`."""
+    """Return the targets of `make`."""
     text = (ROOT / "Makefile").read_text("utf-8")
     return set(re.findall(r"^([a-z][a-z0-9-]*):(?!=)", text, re.MULTILINE))
 
 
 class Shell:
-    """Runs `llm` in this process, in a folder of its own; what needs a network is only checked."""
+    """Runs `llm` in this process in a separate folder, and checks commands that need a network."""
 
     def __init__(self, folder: Path, set_variable: Callable[[str, str], None]) -> None:
         self._folder = folder
         self._set_variable = set_variable
 
     def run(self, command: str) -> None:
-        """Run or check one command line. Raises `AssertionError` if it does not hold."""
+        """Run or check one command line. Raises `AssertionError` if it fails."""
         source, pipe, rest = command.partition(" | ")
         given = None
         if pipe:
@@ -109,7 +109,7 @@ class Shell:
     def _export(self, arguments: list[str]) -> None:
         name, _, value = arguments[0].partition("=")
         assert name in {"EMBY_API_KEY", "EMBY_BASE_URL"}, name
-        # The examples for a real gateway run on the mock all the same.
+        # Examples for a real gateway run on the mock too.
         if value == "mock:":
             self._set_variable(name, value)
 

@@ -1,6 +1,6 @@
-"""The fenced blocks of a page, and its Python as a reader runs it. Needs only the standard library.
+"""The fenced blocks of a page, and a runner for its Python. Needs only the standard library.
 
-python tests/docs/pages.py PAGE     # runs the Python of the page, and compares what it prints
+python tests/docs/pages.py PAGE     # runs the Python of the page, and compares its output
 """
 
 import math
@@ -26,9 +26,10 @@ class Block:
     text: str
 
     def run(self, names: dict[str, Any]) -> None:
-        """Run Python, so that a failure points into the page.
+        """Run a Python block, so that a failure refers to the page.
 
-        A comment behind `print(...)` begins with what is printed; with "about", numbers may differ
+        A comment after `print(...)` must begin with the printed text; with "about", numbers may
+        differ
         by a tenth.
         """
         lines = self.text.splitlines()
@@ -46,20 +47,20 @@ class Block:
         exec(compile("\n" * self.line + self.text, str(self.page), "exec"), names)
 
     def commands(self) -> Iterator[str]:
-        """The commands of a shell block, without comments, continued lines joined."""
+        """Yield the commands of a shell block, without comments and with continued lines joined."""
         for line in self.text.replace("\\\n", " ").splitlines():
             if line.strip() and not line.startswith("#"):
                 yield line
 
     def sessions(self) -> Iterator[tuple[str, str]]:
-        """Of a terminal's text, each command behind `$ ` and what it prints."""
+        """Yield each command after `$ ` in a terminal session, and its output."""
         for part in re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             yield command, output.strip()
 
 
 def check_shown(comment: str, printed: str) -> None:
-    """Raise `AssertionError` if the comment does not begin with what was printed."""
+    """Raise `AssertionError` if the comment does not begin with the printed text."""
     if "about" in comment:
         pairs = zip(_NUMBER.findall(comment), _NUMBER.findall(printed), strict=False)
         assert all(math.isclose(_value(a), _value(b), rel_tol=0.1) for a, b in pairs), printed
@@ -72,7 +73,7 @@ def _value(number: str) -> int:
 
 
 def blocks(page: Path, *languages: str) -> list[Block]:
-    """The blocks of these languages, in order."""
+    """Return the blocks of these languages, in order."""
     text = page.read_text("utf-8")
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2])
@@ -82,7 +83,7 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 
 
 def main() -> None:
-    """Run the Python blocks of a page, one after the other."""
+    """Run the Python blocks of a page in order."""
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(Path(sys.argv[1]), "python"):
         block.run(names)

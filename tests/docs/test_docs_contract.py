@@ -1,4 +1,4 @@
-"""`docs/contract.md` says what the recordings show."""
+"""`docs/contract.md` agrees with the recordings."""
 
 import re
 
@@ -12,7 +12,7 @@ CASES = {case for _, case in RECORDED}
 
 
 def compared() -> list[tuple[str, str, str]]:
-    """Each cell of a table that has a column for every state: state, case, what it says."""
+    """Return state, case and text for each cell of a table with a column per state."""
     found: list[tuple[str, str, str]] = []
     for line in PAGE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -24,19 +24,19 @@ def compared() -> list[tuple[str, str, str]]:
 
 
 def test_every_case_that_is_named_was_recorded() -> None:
-    """Names in italics are cases, and there are many of them."""
+    """Every case in italics on the page was recorded."""
     named = set(re.findall(r"(?<!\*)\*([a-z0-9]+(?:-[a-z0-9]+)*)\*(?!\*)", PAGE))
     assert named <= CASES
     assert len(named) > 60
 
 
 @pytest.mark.parametrize(("state", "case", "said"), compared())
-def test_the_tables_are_what_was_recorded(state: str, case: str, said: str) -> None:
-    """Each status and each finish reason, for each state."""
+def test_the_tables_agree_with_the_recordings(state: str, case: str, said: str) -> None:
+    """Each status and finish reason in the tables is the recorded one."""
     assert said.strip("`") in ending_of(RECORDED[state, case])
 
 
 def ending_of(found: Recording) -> tuple[str, ...]:
-    """The status of a recorded response, and its finish reason if it is a whole reply."""
+    """Return the status of a recorded response, and the finish reasons of a complete reply."""
     choices = found.body.get("choices") if isinstance(found.body, dict) else None
     return (str(found.status), *(choice["finish_reason"] for choice in choices or ()))

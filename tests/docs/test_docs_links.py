@@ -1,4 +1,4 @@
-"""Links lead somewhere, and the site needs nothing from elsewhere."""
+"""Links are valid, and the site loads nothing from other hosts."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from docs_harness import DOCS, PAGES, ROOT, name_of
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the site's configuration; what comes from variables (`!ENV`) is None."""
+    """Loads the site's configuration, with None for variables (`!ENV`)."""
 
 
 _Loader.add_multi_constructor("!", lambda *_: None)
@@ -28,7 +28,7 @@ def _text(page: Path) -> str:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that headings get, on the site and on GitHub alike."""
+    """Return the anchors of headings, which are the same on the site and on GitHub."""
     headings = re.findall(
         r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", _text(page), flags=re.M | re.S), re.M
     )
@@ -37,11 +37,11 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=name_of)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Each link leads to a file that exists and, if it names one, to a heading in it."""
+def test_links_are_valid(page: Path) -> None:
+    """Each link refers to an existing file and to a heading in it."""
     for link in _links(page):
         if "://" in link:
-            # Nothing outside is requested; but plain http would only do for this machine.
+            # No other host is contacted, but plain http is allowed for loopback only.
             assert link.startswith(("https://", "http://127.0.0.1:")), link
             continue
         name, _, anchor = link.partition("#")
@@ -52,7 +52,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=name_of)
 def test_pages_of_the_site_link_within_it(page: Path) -> None:
-    """What a page of the site links to is on the site."""
+    """Pages of the site link only to pages of the site."""
     local = [link.partition("#")[0] for link in _links(page) if "://" not in link]
     assert all((page.parent / link).resolve().is_relative_to(DOCS) for link in local if link)
 
@@ -65,14 +65,14 @@ def _entries(nav: object) -> list[str]:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """The site's navigation has each page once, and no other."""
+    """The site's navigation has each page exactly once."""
     config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), _Loader)
     pages = [page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")]
     assert sorted(_entries(config["nav"])) == sorted(pages)
 
 
 def test_the_site_loads_nothing_from_elsewhere() -> None:
-    """No fonts, scripts or styles come from another host."""
+    """The site loads no fonts, scripts or styles from other hosts."""
     config = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), _Loader)
     assert config["theme"]["font"] is False
     loaded = [*config.get("extra_css", ()), *config.get("extra_javascript", ())]
@@ -82,7 +82,7 @@ def test_the_site_loads_nothing_from_elsewhere() -> None:
 
 @pytest.mark.parametrize("picture", sorted(DOCS.rglob("*.svg")), ids=name_of)
 def test_pictures_load_nothing_from_elsewhere(picture: Path) -> None:
-    """A drawing has no script, and no address but those of its own namespace and of data."""
+    """Drawings have no scripts and no external URLs."""
     text = _text(picture)
     pairs = re.findall(r"""(?:href|src)=["']([^"']{0,40})|url\(["']?([^)"']{0,40})""", text)
     addresses = [first or second for first, second in pairs]
@@ -91,6 +91,6 @@ def test_pictures_load_nothing_from_elsewhere(picture: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, CHANGELOG], ids=name_of)
-def test_no_page_knows_the_machine_it_was_written_on(page: Path) -> None:
-    """No path of a workplace is in the documentation."""
+def test_no_page_contains_a_local_path(page: Path) -> None:
+    """No page contains a path of the machine that it was written on."""
     assert not re.search(r"(?<![\w.])/(work|tmp|root|home)/", _text(page))

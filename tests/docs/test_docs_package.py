@@ -1,4 +1,4 @@
-"""What surrounds the code: the package page, the make targets, the workflows, the version."""
+"""The package page, the make targets, the workflows and the version."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def load(path: Path) -> ModuleType:
-    """A module that is not in a package."""
+    """Load a module that is not in a package."""
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
@@ -32,13 +32,13 @@ def load(path: Path) -> ModuleType:
 
 
 def jobs() -> list[dict[str, Any]]:
-    """The jobs of all workflows."""
+    """Return the jobs of all workflows."""
     texts = (path.read_text("utf-8") for path in WORKFLOWS)
     return [job for text in texts for job in yaml.safe_load(text)["jobs"].values()]
 
 
 def commands(job: dict[str, Any]) -> list[str]:
-    """The commands of a job's steps, one for each value of the variables in them."""
+    """Return the commands of a job's steps, one for each value of their variables."""
     rows = job.get("strategy", {}).get("matrix", {}).get("include", [{}])
     steps = [step["run"] for step in job["steps"] if "run" in step]
     return [
@@ -51,8 +51,8 @@ def commands(job: dict[str, Any]) -> list[str]:
 # ---- the package page
 
 
-def test_the_package_page_links_to_what_is_there() -> None:
-    """Each link of the README is absolute on the package page, for the files of its version."""
+def test_links_of_the_package_page_are_absolute() -> None:
+    """The README's relative links are absolute on the package page, for the released version."""
     relative = [link for link in _LINK.findall(README) if "://" not in link]
     assert len(relative) > 20
     assert all((ROOT / link.partition("#")[0]).is_file() for link in relative)
@@ -65,7 +65,7 @@ def test_the_package_page_links_to_what_is_there() -> None:
 
 
 def test_only_relative_links_change_on_the_package_page() -> None:
-    """Absolute ones, anchors and code stay as they are."""
+    """Absolute links, anchors and code are not changed on the package page."""
     absolute = load(ROOT / "hatch_build.py").absolute
     text = "[a](https://a.example) [b](#b) `[0](x)` ```\n[c](c.md)\n```\n![d](d.png) [e](e.md#f)"
     assert absolute(text, "https://r.example", "v1") == (
@@ -75,7 +75,7 @@ def test_only_relative_links_change_on_the_package_page() -> None:
 
 
 def test_the_package_page_has_the_addresses() -> None:
-    """Repository, documentation, issues and changelog, all of the one address in pyproject.toml."""
+    """The project's URLs all derive from the one address in pyproject.toml."""
     lines = metadata("emby-plugins").get_all("Project-URL") or []
     urls = dict(line.split(", ") for line in lines)
     assert urls.keys() == {"Repository", "Documentation", "Issues", "Changelog"}
@@ -88,7 +88,7 @@ def test_the_package_page_has_the_addresses() -> None:
 
 
 def test_the_examples_are_copied_once(tmp_path: Path) -> None:
-    """`python -m emby_plugins.examples` copies all of them, and overwrites nothing."""
+    """`python -m emby_plugins.examples` copies all examples, and overwrites nothing."""
     command = [sys.executable, "-m", "emby_plugins.examples", str(tmp_path / "mine")]
     first, second = (
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -110,7 +110,7 @@ def test_the_examples_are_copied_once(tmp_path: Path) -> None:
 
 
 def test_the_version_is_the_changelog_s() -> None:
-    """The changelog's newest entry is what the package is, or nothing is released yet."""
+    """The version is that of the changelog's newest release, if any."""
     entries = re.findall(
         r"^## (\S+)(?: - (\d{4}-\d\d-\d\d))?$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M
     )
@@ -139,7 +139,7 @@ def test_make_help_has_each_target() -> None:
 
 
 def test_each_target_is_phony() -> None:
-    """A file with the name of a target does not stop it."""
+    """Every target is phony, so that a file of its name does not matter."""
     text = (ROOT / "Makefile").read_text("utf-8").replace("\\\n", " ")
     phony = re.search(r"^\.PHONY: (.*)$", text, re.M)
     assert phony is not None
@@ -147,7 +147,9 @@ def test_each_target_is_phony() -> None:
 
 
 def test_the_lowest_and_the_newest_are_of_everything() -> None:
-    """`make test-lowest` and `test-newest` install all extras but Ray, and all groups they can."""
+    """`make test-lowest` and `test-newest` install all extras but Ray, and all compatible
+    groups.
+    """
     shown = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "test-newest"],
         cwd=ROOT,
@@ -159,14 +161,14 @@ def test_the_lowest_and_the_newest_are_of_everything() -> None:
     assert extras is not None
     assert {*extras[1].split(","), "ray"} == PROJECT["optional-dependencies"].keys()
     groups = {*re.findall(r"--group (\S+)", shown.stdout)}
-    # `test` is in `dev`; a proxy that pins much; and tools that install or upload.
+    # `test` is in `dev`; litellm pins many versions; the others install or upload.
     apart = {"test", "litellm", "lowest", "package"}
     assert groups | apart == PYPROJECT["dependency-groups"].keys()
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_follow_the_schema(path: Path) -> None:
-    """They are what GitHub takes."""
+    """The workflows are valid by GitHub's schema."""
     command = ["check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(path)]
     done = subprocess.run(
         [sys.executable, "-m", *command], capture_output=True, text=True, check=False
@@ -174,13 +176,13 @@ def test_workflows_follow_the_schema(path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_workflows_call_what_there_is() -> None:
-    """They call every make target that can fail, and test on each Python that the package names."""
+def test_workflows_call_all_targets() -> None:
+    """The workflows call every make target that can fail, on each supported Python."""
     called = [line.split()[1:] for job in jobs() for line in commands(job) if line[:5] == "make "]
     assert len(called) > 8
     names = {word for words in called for word in words}
     assert names <= make_targets()
-    # Parts of `test` and `test-wheel`; what is for eyes; and figures, which are of one machine.
+    # Parts of `test` and `test-wheel`, targets to inspect by eye, and figures of one machine.
     apart = {"lint", "types", "wheel", "help", "wording", "clean", "record", "bench"}
     assert names | apart == make_targets()
     named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if " :: 3." in one]
@@ -188,8 +190,8 @@ def test_workflows_call_what_there_is() -> None:
     assert named in tried
 
 
-def test_no_job_runs_for_ever_or_may_write() -> None:
-    """Each job has a time limit, and only the one that publishes has a permission."""
+def test_jobs_have_a_time_limit_and_no_permissions() -> None:
+    """Each job has a time limit, and only the publishing one has a permission."""
     assert all(0 < job["timeout-minutes"] <= 30 for job in jobs())
     assert [job["permissions"] for job in jobs() if "permissions" in job] == [{"id-token": "write"}]
     for path in WORKFLOWS:

@@ -1,4 +1,4 @@
-"""What the documentation says of the code is what the code says."""
+"""The documentation agrees with the code."""
 
 import ast
 import inspect
@@ -24,15 +24,15 @@ _HOOKS = [name for name, value in vars(hookspecs).items() if hasattr(value, "emb
 
 
 def _rows(page: Path, heading: str) -> list[tuple[str, ...]]:
-    """The rows of the first table under a heading, without its head."""
+    """Return the rows of the first table below a heading, without its head."""
     section = page.read_text("utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     return [tuple(cell.strip(" `") for cell in row.strip("|").split(" | ")) for row in rows[2:]]
 
 
 @pytest.mark.slow
-def test_what_is_quoted_from_the_programs_is_current() -> None:
-    """The README's session and messages, the error tree and the hooks' signatures are real."""
+def test_quoted_output_is_current() -> None:
+    """The README's session and messages, the error tree and the hooks' signatures are current."""
     quoting = ["README.md", "docs/errors.md", "docs/hooks.md"]
     checked = subprocess.run(
         [sys.executable, "-m", "cogapp", "--check", *quoting],
@@ -62,13 +62,13 @@ def test_each_hook_is_documented_with_its_signature(name: str) -> None:
     assert f"(#{name})" in page
 
 
-def test_no_hook_is_documented_that_is_none() -> None:
-    """Every section of the hooks' page is a hook there is, in the order of the module."""
+def test_only_existing_hooks_are_documented() -> None:
+    """The sections of the hooks' page are the existing hooks, in order."""
     assert re.findall(r"^## `(\w+)`$", (DOCS / "hooks.md").read_text("utf-8"), re.M) == _HOOKS
 
 
 def test_each_error_has_advice() -> None:
-    """The table of what to do has each error once, in the order of the tree."""
+    """The table of advice has each error once, in the order of the tree."""
     root = errors.EmbyError
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     ours = {kind.__name__ for kind in kinds if issubclass(kind, root) and kind is not root}
@@ -78,7 +78,7 @@ def test_each_error_has_advice() -> None:
 
 
 def test_contributors_find_each_module_and_name() -> None:
-    """The architecture has each module of the core once; the index names what its files contain."""
+    """The architecture lists each module of the core once, and the index lists existing names."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     table = text.partition("## Architecture")[2].partition("## ")[0]
     named = re.findall(r"`(?:emby_plugins/)?(_\w+\.py)`", table)
@@ -99,7 +99,7 @@ def test_contributors_find_each_module_and_name() -> None:
     ids=lambda given: getattr(given, "__name__", None),
 )
 def test_the_reference_has_every_public_name(package: object, page: str) -> None:
-    """Each public name is in the API reference, once, and has a docstring if it can have one."""
+    """Each public name is in the API reference once, and public classes have docstrings."""
     prefix = package.__name__  # type: ignore[attr-defined]
     text = (DOCS / "reference" / page).read_text("utf-8")
     named = re.findall(rf"^::: {re.escape(prefix)}\.(\w+)$", text, re.MULTILINE)
@@ -109,8 +109,8 @@ def test_the_reference_has_every_public_name(package: object, page: str) -> None
     assert all(value.__doc__ for value in values if inspect.isclass(value))
 
 
-def test_every_module_that_the_contract_names_is_there() -> None:
-    """The table of modules on the contract's page has each module that decides about the wire."""
+def test_the_contract_lists_the_protocol_modules() -> None:
+    """The contract's table of modules has each module of the protocol layer but the backend."""
     rows = _rows(DOCS / "contract.md", "Where it is in the code")
     modules = {path.name for path in (ROOT / "emby_plugins/_protocol").glob("[a-z]*.py")}
     assert {row[1] for row in rows} == modules - {"backend.py"}
@@ -119,8 +119,8 @@ def test_every_module_that_the_contract_names_is_there() -> None:
 @pytest.mark.parametrize(
     ("heading", "column", "fewest"), [("Architecture", 0, 10), ("Where to find it", 1, 5)]
 )
-def test_contributing_names_what_is_there(heading: str, column: int, fewest: int) -> None:
-    """The modules in CONTRIBUTING's tables exist, and so do the names that they list."""
+def test_contributing_names_existing_modules(heading: str, column: int, fewest: int) -> None:
+    """The modules and names in CONTRIBUTING's tables exist."""
     rows = _rows(ROOT / "CONTRIBUTING.md", heading)
     assert len(rows) >= fewest
     for row in rows:
@@ -135,14 +135,14 @@ def test_contributing_names_what_is_there(heading: str, column: int, fewest: int
 
 
 def test_contributing_names_targets_that_exist() -> None:
-    """Each `make` target that it mentions is in the Makefile."""
+    """Each `make` target mentioned in CONTRIBUTING exists."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     called = {word for line in re.findall(r"`make ([a-z -]+)`", text) for word in line.split()}
     assert called <= make_targets()
 
 
 def test_sections_of_docstrings_become_markdown() -> None:
-    """Sections get bold titles, their arguments a table, and code stays indented code."""
+    """Docstring sections get bold titles, arguments become tables, and code stays indented."""
     spec = spec_from_file_location("docs_strings", DOCS / "docs_strings.py")
     assert spec
     assert spec.loader

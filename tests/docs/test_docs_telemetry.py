@@ -1,4 +1,4 @@
-"""The trace on the page about telemetry is what the page's program prints."""
+"""The trace on the telemetry page is the output of its program."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ import docs_telemetry
 
 
 def spans(text: str) -> list[dict[str, Any]]:
-    """What the console exporter prints, as values."""
+    """Return the spans printed by the console exporter."""
     found, decoder = [], json.JSONDecoder()
     while text := text.strip():
         span, end = decoder.raw_decode(text)
@@ -24,7 +24,7 @@ def spans(text: str) -> list[dict[str, Any]]:
 
 
 def outline(found: list[dict[str, Any]]) -> list[Any]:
-    """All of a trace but ids, times and digests: names, which span is whose child, attributes."""
+    """Return names, parents, status and attributes of a trace, without ids, times and digests."""
     names = {span["context"]["span_id"]: span["name"] for span in found}
     return [
         (
@@ -39,8 +39,8 @@ def outline(found: list[dict[str, Any]]) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_the_trace_on_the_page_is_what_is_printed() -> None:
-    """Three calls and two images, below the agent's span; `docs/docs_telemetry.py` writes it."""
+def test_the_trace_on_the_page_is_current() -> None:
+    """The printed trace has three calls and two images below the agent's span."""
     (block,) = blocks(docs_telemetry.PAGE, "json")
     shown = outline(spans(block.text))
     assert shown == outline(spans(docs_telemetry.printed(docs_telemetry.PAGE.read_text("utf-8"))))

@@ -1,4 +1,4 @@
-"""Small helpers: ask the mock over its bytes interface, and read what it says."""
+"""Helpers that send requests to the mock's bytes interface and read its responses."""
 
 import base64
 import io
@@ -15,35 +15,35 @@ PUPPY = "Generate an image of a golden retriever puppy playing in a sunny meadow
 
 
 def mock(profile: str = "emby", *faults: Fault, **more: Any) -> MockBackend:
-    """A backend of a profile, whose first requests suffer the faults."""
+    """Return a backend of a profile with faults for its first requests."""
     return MockBackend(profile=PROFILES[profile], faults=faults, **more)
 
 
 def raw(response: BackendResponse) -> bytes:
-    """The whole body of a response."""
+    """Return the complete body of a response."""
     return b"".join(response.body)
 
 
 def parts(body: bytes) -> list[Any]:
-    """The JSON chunks in a stream of events."""
+    """Return the JSON chunks of a stream of events."""
     lines = (line for line in body.split(b"\n") if line.startswith(b"data: {"))
     return [json.loads(line.removeprefix(b"data: ")) for line in lines]
 
 
 def send(body: Any, backend: MockBackend | None = None, **headers: str) -> BackendResponse:
-    """The response to a POST of `body` (bytes as they are, else as JSON)."""
+    """Return the response to a POST of `body` (bytes unchanged, anything else as JSON)."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     request = BackendRequest("POST", "/chat/completions", JSON | headers, data)
     return (backend or MockBackend())(request)
 
 
 def body_of(response: BackendResponse) -> Any:
-    """The JSON of a response."""
+    """Return the JSON of a response."""
     return json.loads(b"".join(response.body))
 
 
 def chat(prompt: Any, *images: str, model: str = "qwen2.5-vision", **more: Any) -> dict[str, Any]:
-    """A request body: a prompt and images, or a list of messages."""
+    """Return a request body for a prompt and images, or for a list of messages."""
     if isinstance(prompt, list):
         return {"model": model, "messages": prompt} | more
     content: Any = prompt
@@ -53,41 +53,41 @@ def chat(prompt: Any, *images: str, model: str = "qwen2.5-vision", **more: Any) 
 
 
 def image_part(url: str) -> dict[str, Any]:
-    """An image part."""
+    """Return an image part."""
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def reply(*args: Any, profile: str = "emby", **more: Any) -> Any:
-    """The whole JSON reply to a chat that must succeed."""
+    """Return the JSON reply to a chat that must succeed."""
     response = send(chat(*args, **more), mock(profile))
     assert response.status == 200
     return body_of(response)
 
 
 def message(*args: Any, **more: Any) -> Any:
-    """The message of a reply."""
+    """Return the message of a reply."""
     return reply(*args, **more)["choices"][0]["message"]
 
 
 def chunks(*args: Any, profile: str = "emby", **more: Any) -> list[Any]:
-    """The JSON chunks of a streamed reply, without its end."""
+    """Return the JSON chunks of a streamed reply, without its end."""
     frames = list(send(chat(*args, stream=True, **more), mock(profile)).body)
     return [json.loads(frame.split(b"\n")[0].removeprefix(b"data: ")) for frame in frames[:-1]]
 
 
 def data_url(image: Image.Image, kind: str = "PNG", **options: Any) -> str:
-    """An image as a data URL."""
+    """Return an image as a data URL."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     return f"data:image/{kind.lower()};base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
 def flat(colour: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> str:
-    """A picture of one colour."""
+    """Return an image of one color."""
     return data_url(Image.new(mode, size, colour))
 
 
 def pictures(said: Any) -> list[Image.Image]:
-    """The images of a message, decoded."""
+    """Return the decoded images of a message."""
     urls = [item["image_url"]["url"] for item in said["images"]]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in urls]

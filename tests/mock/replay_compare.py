@@ -1,11 +1,11 @@
-"""Compare a response with a recorded one: structure, types, and the values that a client reads."""
+"""Compare a response with a recorded one: structure, types and the values that clients read."""
 
 from collections.abc import Iterator, Set
 from typing import Any
 
-# What the faked Google provider calls its model.
+# The model name of the fake Google provider in the recordings.
 _FAKED_MODEL = "gem"
-# Values that a client reads: they must be equal, and not only of one type.
+# Values that clients read, which must be equal and not only of the same type.
 COUNTS = {"prompt_tokens", "completion_tokens", "total_tokens"}
 READ = {
     "finish_reason", "object", "role", "type", "code", "param", "path", "expected", "received",
@@ -14,14 +14,14 @@ READ = {
     "requested_model", "requested_provider", "used_model", "used_provider", "model",
     "underlying_used_model", "completion_tokens", "reasoning_tokens", "cached_tokens",
 }  # fmt: skip
-# Sentences: the mock must begin with the recorded words by which a client recognizes them.
+# Sentences: the mock's must begin like the recorded ones, by which clients recognize them.
 _RECOGNIZED = {"message"}
 
 
 def differences(
     recorded: Any, told: Any, where: str = "", key: str = "", *, read: Set[str] = READ
 ) -> Iterator[str]:
-    """How two JSON values differ in structure, types and the values that a client reads."""
+    """Yield the differences of two JSON values in structure, types and values that clients read."""
     if isinstance(recorded, dict) and isinstance(told, dict):
         extra = told.keys() - recorded.keys() - {"system_fingerprint"}
         for name in sorted(recorded.keys() - told.keys()):
@@ -48,7 +48,9 @@ def _kind(value: Any) -> str:
 
 
 def collapsed(frames: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The frames, of each run of text or arguments the first: the mock cuts it elsewhere."""
+    """Return the frames without repeated pieces of text or arguments, which the mock splits
+    elsewhere.
+    """
     kept: list[dict[str, Any]] = []
     for frame in frames:
         same = kept and _piece(frame) is not None and _piece(frame) == _piece(kept[-1])

@@ -1,7 +1,7 @@
-"""Replay a recorded request against the mock, and tell its provider what the recorded one did.
+"""Replay a recorded request against the mock, with a provider that acts like the recorded one.
 
-The recordings were made in front of a faked provider, which does what a trigger word in the prompt
-says. `provider` tells the mock's provider the same; nothing here knows a case by its name.
+The recordings were made with a fake provider that is controlled by trigger words in the prompt.
+`provider` does the same for the mock; nothing here depends on the name of a case.
 """
 
 import base64
@@ -102,7 +102,7 @@ TRIGGERS = {
 
 
 def provider(request: MockRequest) -> MockReply | None:
-    """What the faked provider of the recordings does with a request."""
+    """Return the answer of the recordings' fake provider to a request."""
     body, prompt = request.body, request.prompt
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return None
@@ -138,7 +138,7 @@ def provider(request: MockRequest) -> MockReply | None:
 
 
 def send(recorded: Recording, backend: MockBackend) -> tuple[int, dict[str, str], bytes]:
-    """The mock's status, headers and body for a recorded request."""
+    """Return the mock's status, headers and body for a recorded request."""
     headers = dict(recorded.headers)
     token = headers.pop("authorization", "none")
     if token != "none":
@@ -163,12 +163,12 @@ def send(recorded: Recording, backend: MockBackend) -> tuple[int, dict[str, str]
 
 
 def backend_for(state: str, **more: Any) -> MockBackend:
-    """The mock of a recorded state, with a key."""
+    """Return the mock of a recorded state, with a key."""
     return MockBackend(KEY, profile=PROFILES[state], **more)
 
 
 def events(body: bytes) -> list[dict[str, Any]]:
-    """The frames of a stream, in the form of the recordings."""
+    """Return the frames of a stream in the form of the recordings."""
     frames = []
     for block in body.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines())
@@ -179,7 +179,7 @@ def events(body: bytes) -> list[dict[str, Any]]:
 
 
 def provider_fails(recorded: Recording) -> bool:
-    """Whether the provider reports no usage, so that the gateway estimates it."""
+    """Return whether the provider reports no usage, so that the gateway estimates it."""
     body = recorded.request_body
     if not isinstance(body, dict):
         return False

@@ -13,7 +13,7 @@ from emby_plugins.mock.values import Values
 
 
 def tool(name, about="", **properties):
-    """A tool whose arguments are all required."""
+    """Return a tool with only required arguments."""
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
     function = {"name": name, "description": about, "parameters": parameters}
     return {"type": "function", "function": function}
@@ -30,7 +30,7 @@ CUSTOMER = tool(
 
 
 def calls(prompt, *tools, **more):
-    """The calls a prompt leads to, as names and arguments."""
+    """Return names and arguments of the calls that a prompt causes."""
     told = reply(prompt, tools=list(tools), **more)["choices"][0]
     made = told["message"].get("tool_calls", [])
     assert told["finish_reason"] == ("tool_calls" if made else "stop")
@@ -38,8 +38,10 @@ def calls(prompt, *tools, **more):
     return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in made]
 
 
-def test_talk_says_what_it_heard():
-    """A talk names the model and quotes the prompt, the system prompt and the history's length."""
+def test_answers_quote_the_request():
+    """An answer names the model and quotes the prompt, the system prompt and the history's
+    length.
+    """
     said = message(
         [
             {"role": "system", "content": "Be brief."},
@@ -55,18 +57,18 @@ def test_talk_says_what_it_heard():
 
 
 def test_talk_lists_the_models():
-    """The documented question is answered with the models."""
+    """The documented question about models is answered with their names."""
     assert "qwen2.5-vision" in message("Hello! What models do you support?")["content"]
 
 
 def test_long_prompts_are_cut():
-    """Of a long prompt 200 characters are quoted."""
+    """Only 200 characters of a long prompt are quoted."""
     assert ("x" * 200 + "…") in message("x" * 5000)["content"]
 
 
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high"])
 def test_reasoning(effort):
-    """A reasoning effort gets reasoning, counted in both places and within the total."""
+    """With a reasoning effort the reply has reasoning, counted in both places of the usage."""
     told = reply("Why?", reasoning_effort=effort)
     usage = told["usage"]
     assert effort in told["choices"][0]["message"]["reasoning"]
@@ -75,7 +77,7 @@ def test_reasoning(effort):
 
 
 def test_no_reasoning():
-    """No effort gets no reasoning key, nor does `none` if the profile has it."""
+    """Without an effort, or with `none`, the message has no `reasoning` key."""
     assert "reasoning" not in message("Why?")
     told = body_of(send(chat("Why?", reasoning_effort="none"), mock("2026-08")))
     assert "reasoning" not in told["choices"][0]["message"]
@@ -83,7 +85,7 @@ def test_no_reasoning():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_rare_replies_by_prompt(stream):
-    """A prompt gets a refusal, an image refused, or a citation, and a script opaque reasoning."""
+    """Prompts can cause a refusal, a refused image or a citation, and a script opaque reasoning."""
     backend = mock("2026-08")
     with activate(backend), Emby(base_url="mock:") as emby:
 
@@ -108,14 +110,14 @@ def test_rare_replies_by_prompt(stream):
 
 
 def test_usage_adds_up():
-    """The total is the sum; an input image costs 258."""
+    """The total of tokens is the sum, and an input image costs 258."""
     plain, seen = reply("What is this?")["usage"], reply("What is this?", flat("red"))["usage"]
     assert seen["prompt_tokens"] - plain["prompt_tokens"] == 258
     assert seen["total_tokens"] == seen["prompt_tokens"] + seen["completion_tokens"]
 
 
 def test_max_tokens():
-    """Words are tokens: the text ends after as many, and says why."""
+    """A word is a token, and `max_tokens` ends the text with the finish reason `length`."""
     told = reply("Hello there", max_tokens=3)
     assert told["choices"][0]["message"]["content"] == "This is emby-mock"
     assert told["choices"][0]["finish_reason"] == "length"
@@ -156,12 +158,12 @@ def test_max_tokens():
     ],
 )
 def test_auto_tool_choice(prompt, tools, more, expected):
-    """A tool is called when the prompt speaks of it, with values of the prompt."""
+    """A tool is called if the prompt mentions it, with values from the prompt."""
     assert calls(prompt, *tools, **more) == expected
 
 
 def test_forced_tool_choice():
-    """`required` calls the first tool, a named choice that tool; the provider refuses others."""
+    """`required` calls the first tool and a named choice that tool; others are refused."""
     demand = {"tool_choice": "required", "profile": "2025-12"}
     assert calls("Hello!", MAGIC, WEATHER, **demand)[0][0] == "magic_function"
     choice = {"type": "function", "function": {"name": "get_weather"}}
@@ -172,7 +174,7 @@ def test_forced_tool_choice():
 
 
 def test_quoted_names_are_copied():
-    """A quoted name of any script is copied as it is."""
+    """A quoted name in any script is copied to the arguments unchanged."""
     prompt = "Create a customer named '你好啊集团' (Hello Group) - a Chinese technology company"
     ((_, arguments),) = calls(prompt, CUSTOMER, tool_choice="required", profile="2025-12")
     assert arguments["customer_name"] == "你好啊集团"
@@ -186,7 +188,7 @@ def test_quoted_names_are_copied():
 
 
 def test_arguments_fit_their_schema():
-    """Enums, nested objects and arrays are filled."""
+    """Enums, nested objects and arrays of arguments are filled."""
     schema = tool(
         "paint_wall",
         colour={"enum": ["green", "red"]},
@@ -203,13 +205,13 @@ def test_arguments_fit_their_schema():
 
 
 def test_tool_ids_differ():
-    """Parallel calls have ids of their own."""
+    """Parallel calls have different ids."""
     made = message("weather in Paris and London", tools=[WEATHER])["tool_calls"]
     assert len({call["id"] for call in made}) == 2
 
 
 def test_tool_result_is_reported():
-    """After a tool's message comes text with its result, though tools are still offered."""
+    """A tool's result is reported in text, even if tools are still given."""
     past = [
         {"role": "user", "content": "What is the weather?"},
         {"role": "assistant", "content": ""},
@@ -228,24 +230,24 @@ JOKE = {
 
 
 def as_json(prompt, response_format, *images):
-    """The parsed content of a reply."""
+    """Return the parsed content of a reply."""
     return json.loads(message(prompt, *images, response_format=response_format)["content"])
 
 
 def json_schema(schema):
-    """A response format that asks for `schema`."""
+    """Return a response format with this schema."""
     return {"type": "json_schema", "json_schema": {"name": "wanted", "schema": schema}}
 
 
 def test_json_schema():
-    """Content is an instance of the schema, optional properties too."""
+    """With a response format, content is an instance of its schema, with optional properties."""
     told = as_json("Tell me a joke about cats.", json_schema(JOKE))
     assert set(told) == {"setup", "punchline"}
     assert "cats" in told["setup"]
 
 
 def test_json_schema_of_an_image():
-    """The strings of a JSON about an image are what was seen."""
+    """Strings of JSON about an image describe the image."""
     told = as_json("Describe", json_schema(JOKE), flat("red"))
     assert "mostly red" in told["setup"]
 
@@ -266,12 +268,12 @@ def test_json_schema_of_an_image():
     ],
 )
 def test_json_object(prompt, keys):
-    """A JSON object has exactly the keys that the prompt asks for."""
+    """A JSON object has exactly the keys that the prompt names."""
     assert set(as_json(prompt, {"type": "json_object"})) == keys
 
 
 def test_tools_come_before_json():
-    """With both, a tool is called first and JSON follows its result."""
+    """With tools and a response format, a tool is called first, and JSON follows its result."""
     schema = json_schema(JOKE)
     past = [{"role": "user", "content": "What is the weather?"}]
     assert message(past, tools=[WEATHER], response_format=schema)["tool_calls"]
@@ -317,12 +319,12 @@ def test_tools_come_before_json():
     ],
 )
 def test_instances(schema, prompt, expected):
-    """Each keyword is honored, and values are taken from the prompt if they fit."""
+    """Each keyword of a schema is followed, with values from the prompt if they fit."""
     assert instance(schema, Values.of(prompt)) == expected
 
 
 def test_recursive_schemas_end():
-    """A schema that contains itself is filled to a bounded depth."""
+    """A recursive schema is filled to a bounded depth."""
     node = {
         "type": "object",
         "properties": {
@@ -355,7 +357,7 @@ def test_recursive_schemas_end():
     ],
 )
 def test_hostile_schemas_are_survived(schema):
-    """No schema makes the mock fail, or work without bound."""
+    """No schema makes the mock fail or run for long."""
     began = time.monotonic()
     assert send(chat("go", response_format=json_schema(schema))).status == 200
     assert time.monotonic() - began < 5
@@ -375,7 +377,7 @@ def test_hostile_schemas_are_survived(schema):
     ],
 )
 def test_patterns(pattern):
-    """The example of a pattern is accepted by it."""
+    """The example generated for a pattern matches it."""
     assert re.search(pattern, example_of(pattern))
 
 
@@ -384,7 +386,7 @@ def test_patterns(pattern):
     ["rotate " + "1." * 5000, "a " * 5000, "°" * 9000, "please " * 1400, "Xx " * 3000, "{" * 9000],
 )
 def test_hostile_prompts_cost_little(prompt):
-    """No prompt makes the reading of its words explode."""
+    """No prompt takes long to parse."""
     began = time.monotonic()
     send(chat(prompt, flat("red"), tools=[WEATHER]))
     send(chat(prompt, response_format={"type": "json_object"}))
@@ -392,8 +394,8 @@ def test_hostile_prompts_cost_little(prompt):
     assert time.monotonic() - began < 5
 
 
-def test_images_come_with_a_painting_model_only():
-    """An instruction to a model that only looks is answered with what it sees."""
+def test_only_models_with_image_output_return_images():
+    """An edit by a model without image output is answered with a description."""
     said = message("Make it red", flat("grey"), model="emby-mock-vision")
     assert "images" not in said
     assert "mostly gray" in said["content"]
@@ -427,7 +429,7 @@ PHOTO = {
 
 
 def test_json_about_an_image_is_measured():
-    """Properties named like a measurement have its value; what was not measured is 0 or null."""
+    """Properties named like a measurement have its value, and others 0 or null."""
     schema = json_schema({"type": "object", "properties": FACTS, "required": list(FACTS)})
     assert as_json("Measure it", schema, flat("red", (451, 300))) == PHOTO
     keys = as_json("JSON with keys: width, color", {"type": "json_object"}, flat("red", (451, 300)))
@@ -435,7 +437,7 @@ def test_json_about_an_image_is_measured():
 
 
 def test_json_about_several_images_has_an_item_for_each():
-    """An array of objects has one for each image, with its own measurements."""
+    """An array of objects has one item per image, with its own measurements."""
     item = {"type": "object", "properties": {"width": {"type": "integer"}}}
     schema = {"type": "object", "properties": {"photos": {"type": "array", "items": item}}}
     told = as_json("Measure", json_schema(schema), flat("red", (10, 5)), flat("red", (20, 5)))

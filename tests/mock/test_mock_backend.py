@@ -25,16 +25,16 @@ def test_unknown_route():
     assert response.headers["content-type"].startswith("text/plain")
 
 
-def test_content_type_is_demanded():
-    """A POST that is not JSON is refused with 415; a charset does no harm."""
+def test_content_type_is_required():
+    """A POST that is not JSON is refused with 415, but a charset is allowed."""
     body = json.dumps(chat("hi")).encode()
     assert send(body, **{"content-type": "text/plain"}).status == 415
     assert send(body, **{"content-type": "application/json; charset=utf-8"}).status == 200
 
 
 @pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "k"}])
-def test_key_is_demanded(header):
-    """With a key, a missing or wrong bearer gets 401 in the documented form."""
+def test_key_is_required(header):
+    """If the mock has a key, a missing or wrong one gets a 401 in the documented form."""
     response = send(chat("hi"), MockBackend("k"), **header)
     told = body_of(response)
     assert (response.status, told["error"], told["status"]) == (401, True, 401)
@@ -42,18 +42,18 @@ def test_key_is_demanded(header):
 
 
 def test_right_key_and_no_key():
-    """The right bearer is let in; without a key of its own the mock lets anyone in."""
+    """The right key is accepted, and any key if the mock has none."""
     assert send(chat("hi"), MockBackend("k"), authorization="Bearer k").status == 200
     assert send(chat("hi"), authorization="Bearer whatever").status == 200
 
 
 def test_key_stays_secret():
-    """The key shows in no repr."""
+    """The key is not in the repr."""
     assert "sesame" not in repr(MockBackend("sesame"))
 
 
 def test_models_are_listed():
-    """The list has every field a client reads, and says three times who can see."""
+    """The list of models has every field that clients read, with consistent capabilities."""
     response = MockBackend()(BackendRequest("GET", "/models", {}, b""))
     cards = {card["id"]: card for card in body_of(response)["data"]}
     assert {"emby-mock", "emby-mock-text", "qwen2.5-vl", "deepseek-vision"} <= set(cards)
@@ -69,7 +69,7 @@ def test_models_are_listed():
 
 @pytest.mark.parametrize("model", ["emby/qwen2.5-vision", "mycompany/custom-gpt-4", "glm-vision"])
 def test_models_are_echoed(model):
-    """Emby's prefix and custom providers are taken, and the name comes back as requested."""
+    """Emby's prefix and custom providers are accepted, and the reply has the requested name."""
     told = reply("Hello", model=model)
     assert told["model"] == told["metadata"]["requested_model"] == model
     provider = "custom" if model.startswith("mycompany") else "emby-mock"
@@ -78,14 +78,14 @@ def test_models_are_echoed(model):
 
 @pytest.mark.parametrize("model", ["gpt-9", "emby/gpt-9", "Company/x", "company/", ""])
 def test_unknown_models(model):
-    """An unknown model is a 400 that names it."""
+    """An unknown model is a 400 with its name."""
     response = send(chat("hi", model=model))
     assert response.status == 400
     assert model.removeprefix("emby/").split("/")[0] in body_of(response)["message"]
 
 
 def test_text_model_refuses_images():
-    """The provider of a model without vision refuses an image, as a part or as a file."""
+    """A model without vision refuses an image, as an image part or a file part."""
     file = {"type": "file", "file": {"filename": "a.png", "file_data": flat("red")}}
     for part in (chat("x", flat("red"))["messages"][0]["content"], [file]):
         response = send(chat([{"role": "user", "content": part}], model="emby-mock-text"))
@@ -110,7 +110,7 @@ def test_text_model_refuses_images():
     ],
 )
 def test_schema_errors(change, path):
-    """A body that fails the schema is a 400 of issues with paths, without a request id."""
+    """A body that fails the schema is a 400 with issues and paths, without a request id."""
     response = send(chat("hi") | change)
     if path is None:
         assert response.status == 200
@@ -123,13 +123,13 @@ def test_schema_errors(change, path):
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 100_000, b"\xff", b'"\\ud800"', b"NaN"])
 def test_malformed_json(body):
-    """A body that is not JSON is a plain 400, however hostile."""
+    """A body that is not JSON is a 400."""
     response = send(body)
     assert (response.status, body_of(response)["status"]) == (400, 400)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b"null"])
-def test_json_that_is_no_object(body):
+def test_json_that_is_not_an_object(body):
     """JSON that is not an object fails the schema."""
     assert body_of(send(body))["error"]["issues"][0]["expected"] == "object"
 
@@ -141,7 +141,7 @@ def test_body_too_large():
 
 
 def test_unknown_keys_are_dropped():
-    """Keys in no schema change nothing in the message."""
+    """Keys outside of the schema do not change the reply."""
     plain, extra = reply("Hello"), reply("Hello", seed=1, stop=["x"], modalities=["image"])
     assert plain["choices"] == extra["choices"]
 
@@ -165,7 +165,7 @@ def test_unknown_keys_are_dropped():
     ],
 )
 def test_bad_images(url):
-    """One bad image fails the request, in the documented form, and the error says which."""
+    """A bad image fails the request with the documented error and the path of the image."""
     response = send(chat("What is this?", flat("red"), url))
     error = body_of(response)["error"]
     assert (response.status, error["type"]) == (400, "invalid_image_input")
@@ -175,7 +175,7 @@ def test_bad_images(url):
 
 
 def test_pixels_of_a_request_are_bounded():
-    """Many large images in one request are refused though each is allowed."""
+    """Many large images are refused in one request even if each alone is allowed."""
     large = data_url(Image.new("1", (7000, 7000)))
     for images in ([large] * 3, ["https://example.com/a.png"] * 300, [flat("red")] * 1300):
         error = body_of(send(chat("What is this?", *images)))["error"]
@@ -183,7 +183,7 @@ def test_pixels_of_a_request_are_bounded():
 
 
 def test_same_bytes_from_every_thread():
-    """Equal requests get equal bytes, at any time and from any thread."""
+    """Equal requests get equal bytes, from any thread."""
     body = chat(PUPPY)
     with ThreadPoolExecutor(4) as pool:
         told = set(pool.map(lambda _: b"".join(send(body).body), range(8)))
@@ -191,7 +191,7 @@ def test_same_bytes_from_every_thread():
 
 
 def test_headers_and_ids():
-    """Replies say that they are a mock's; streamed or not, a request has one id."""
+    """Replies are marked as the mock's, and have the same request id streamed and not."""
     whole, streamed = send(chat("hi")), send(chat("hi", stream=True))
     for response in (whole, streamed):
         assert response.headers["x-emby-mock"] == "1"

@@ -1,4 +1,4 @@
-"""What goes wrong on request: by header and from Python, and what our client makes of it."""
+"""Faults on request, by header and from Python, and the errors that our client raises for them."""
 
 import gzip
 import io
@@ -24,12 +24,12 @@ from emby_plugins.mock.faults import NONE, parse_fault
 
 
 def faulty(header, prompt="Hello", **more):
-    """The response to a request whose header asks for a fault."""
+    """Return the response to a request with a fault header."""
     return send(chat(prompt, **more), **{"x-emby-mock-fault": header})
 
 
 def failure(fault, prompt="Hello", *, stream=False, **settings):
-    """The error that our client raises for that fault; it must raise one."""
+    """Return the error that our client raises for this fault."""
     with activate(MockBackend(faults=[fault], sleep=lambda _: None)):
         emby = Emby(base_url="mock:", max_retries=0, **settings)
         with emby, pytest.raises(EmbyError) as caught:
@@ -44,7 +44,7 @@ def read_all(emby, prompt):
 
 
 def test_the_grammar():
-    """Names are fields, spelled with `-`; flags have no value; blanks do no harm."""
+    """Fault headers have fields spelled with `-`, flags without a value, and optional blanks."""
     told = parse_fault(" status = 429 ; retry-after=2.5;times=1 ;; No-Done ")
     assert told == Fault(status=429, retry_after=2.5, times=1, no_done=True)
     assert parse_fault("") == NONE
@@ -52,7 +52,7 @@ def test_the_grammar():
 
 @pytest.mark.parametrize("field", fields(Fault), ids=lambda field: field.name)
 def test_the_grammar_knows_every_field(field):
-    """Every fault can be selected by a header, a flag by its name and others by a value."""
+    """Every field of `Fault` can be set by a header."""
     value = {"image": "bomb", "upstream_end": "cut", "status": "429", "upstream": "429"}
     name = field.name.replace("_", "-")
     item = name if field.type is bool else f"{name}={value.get(field.name, '3')}"
@@ -78,8 +78,8 @@ def test_the_grammar_knows_every_field(field):
         "gzip=9",
     ],
 )
-def test_a_header_that_can_not_be_read(header):
-    """It is a 400 that says what is wrong, not a reply without the fault."""
+def test_an_invalid_header(header):
+    """An invalid fault header is a 400 that describes the mistake."""
     with pytest.raises(ApiError, match="can't be read"):
         parse_fault(header)
     assert faulty(header).status == 400
@@ -87,7 +87,7 @@ def test_a_header_that_can_not_be_read(header):
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 413, 418, 429, 500, 503, 529])
 def test_any_status(status):
-    """Every error status can be had, in the documented form, with or without a stream."""
+    """Every error status can be requested, in the documented form, with or without a stream."""
     for stream in (False, True):
         response = faulty(f"status={status}; message=No luck", stream=stream)
         told = {"error": True, "status": status, "message": "No luck"}
@@ -95,7 +95,7 @@ def test_any_status(status):
 
 
 def test_retry_after_and_redirects():
-    """Their headers come along."""
+    """Faults can set the headers `retry-after` and `location`."""
     assert faulty("status=429; retry-after=2").headers["retry-after"] == "2"
     moved = faulty("status=307; location=https://example.com/")
     assert (moved.status, moved.headers["location"], raw(moved)) == (
@@ -106,28 +106,30 @@ def test_retry_after_and_redirects():
 
 
 def test_models_can_fail_too():
-    """A header's fault befalls the model list."""
+    """A fault by header also applies to the list of models."""
     emby = Emby(base_url="mock:", metadata={"mock_fault": "status=500"}, max_retries=0)
     with emby, pytest.raises(ServerError):
         emby.models()
 
 
-def test_metadata_asks_for_faults():
-    """Our client's metadata becomes the header; `times` makes the second try good."""
+def test_metadata_sets_faults():
+    """Faults can be set by our client's metadata, and `times` limits them."""
     with Emby(base_url="mock:", metadata={"mock_fault": "status=503; times=1"}) as emby:
         assert "Hello" in emby.chat("Hello").text
 
 
 def test_a_scripted_sequence():
-    """A 429 and then a 200: the client waits and tries again, and both requests are recorded."""
+    """A 429 followed by a 200 makes the client retry, and both requests are recorded."""
     backend = MockBackend(faults=[Fault(status=429, retry_after=0)])
     with activate(backend), Emby(base_url="mock:") as emby:
         assert "Hello" in emby.chat("Hello").text
     assert [request.prompt for request in backend.requests] == ["Hello", "Hello"]
 
 
-def test_faults_of_a_sequence_come_in_their_order():
-    """One a chat request, None for a good one, `times` for several."""
+def test_faults_are_applied_in_order():
+    """Faults are applied in order, one per chat request, with None for none and `times` for
+    several.
+    """
     backend = MockBackend(faults=[None, Fault(status=500, times=2), Fault(status=402)])
     assert [send(chat("x"), backend).status for _ in range(5)] == [200, 500, 500, 402, 200]
 
@@ -147,13 +149,15 @@ def test_faults_of_a_sequence_come_in_their_order():
         (Fault(gzip=2), MalformedReplyError),
     ],
 )
-def test_our_client_names_each(fault, error, stream):
-    """Streamed or not, a fault becomes the error of our tree that fits."""
+def test_our_client_raises_the_matching_error(fault, error, stream):
+    """Each fault causes the matching error of our client, streamed or not."""
     assert isinstance(failure(fault, stream=stream), error)
 
 
 def test_a_stream_without_an_end():
-    """No finish reason is a truncated reply, `[DONE]` or not, and what had come is kept."""
+    """A stream without a finish reason is truncated, with or without `[DONE]`, and its text is
+    kept.
+    """
     for fault in (Fault(no_finish=True), Fault(no_finish=True, no_done=True)):
         error = failure(fault, stream=True)
         assert isinstance(error, TruncatedReplyError)
@@ -164,8 +168,8 @@ def test_a_stream_without_an_end():
     "fault",
     [Fault(no_done=True), Fault(double_done=True), Fault(drip=1), Fault(gzip=1), Fault(drip=7)],
 )
-def test_what_our_client_gets_over(fault):
-    """A missing or second `[DONE]`, single bytes and compression spoil nothing."""
+def test_our_client_tolerates_minor_faults(fault):
+    """A missing or second `[DONE]`, single bytes and compression cause no error in our client."""
     with activate(MockBackend(faults=[fault, fault])), Emby(base_url="mock:") as emby:
         whole = emby.chat(PUPPY)
         with emby.stream(PUPPY) as stream:
@@ -175,7 +179,7 @@ def test_what_our_client_gets_over(fault):
 
 
 def test_ends_on_the_wire():
-    """`[DONE]` comes never, once or twice, and the finish reason is null."""
+    """Faults control the number of `[DONE]` events and can omit the finish reason."""
     for header, count in (("no-done", 0), ("pause=0", 1), ("double-done", 2)):
         assert raw(faulty(header, stream=True)).count(b"[DONE]") == count
     told = parts(raw(faulty("no-finish", stream=True)))
@@ -183,7 +187,7 @@ def test_ends_on_the_wire():
 
 
 def test_errors_in_mid_stream():
-    """The first content is good, then comes an error, under HTTP 200, and the end."""
+    """An error in mid-stream follows the first content under status 200, and ends the stream."""
     response = faulty("error; upstream=503", stream=True)
     _, first, last, done = raw(response).rstrip().split(b"\n\n")
     assert done == b"event: done\ndata: [DONE]\nid: 3"
@@ -194,13 +198,13 @@ def test_errors_in_mid_stream():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_bad_bytes(stream):
-    """Invalid UTF-8 is in the body on request."""
+    """The fault `invalid-utf8` puts invalid UTF-8 into the body."""
     with pytest.raises(UnicodeDecodeError):
         raw(faulty("invalid-utf8", stream=stream)).decode()
 
 
 def test_wrong_content_type():
-    """The type is another, the bytes are the same."""
+    """The fault `content-type` changes only this header."""
     plain, odd = faulty("pause=0"), faulty("content-type=text/html")
     assert odd.headers["content-type"] == "text/html"
     assert raw(odd) == raw(plain)
@@ -208,7 +212,7 @@ def test_wrong_content_type():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_cut(stream):
-    """The body ends after so many bytes, and the response says that the connection broke."""
+    """The fault `cut` ends the body after this many bytes and marks the response."""
     response = faulty("cut=77", stream=stream)
     assert response.is_cut
     assert raw(response) == raw(faulty("pause=0", stream=stream))[:77]
@@ -216,7 +220,7 @@ def test_cut(stream):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_large_replies(stream):
-    """Megabytes of text come, and the client's limit ends them."""
+    """The fault `megabytes` sends a large reply, which exceeds the client's limit."""
     told = raw(faulty("megabytes=2", stream=stream))
     assert 2_000_000 < len(told) < 2_010_000
     error = failure(Fault(megabytes=2), stream=stream, limits=Limits(text=1_000_000))
@@ -225,14 +229,14 @@ def test_large_replies(stream):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_endless_replies(stream):
-    """They would never end, but the client has a limit."""
+    """The fault `endless` sends data until the client's limit."""
     limits = Limits(wire=3_000_000, text=1_000_000)
     error = failure(Fault(endless=True), stream=stream, limits=limits)
     assert isinstance(error, ReplyTooLargeError)
 
 
 def test_bombs():
-    """A few kilobytes unpack to megabytes, once or twice packed."""
+    """The fault `gzip` compresses a large reply once or twice to a few kilobytes."""
     once, twice = faulty("gzip=1; megabytes=5"), faulty("gzip=2; megabytes=5")
     assert (once.headers["content-encoding"], twice.headers["content-encoding"]) == (
         "gzip",
@@ -247,7 +251,7 @@ def test_bombs():
 
 
 def test_number_of_images():
-    """As many as requested, even none, for any prompt."""
+    """The fault `images` sets the number of images for any prompt."""
     for count in (0, 1, 5):
         message = body_of(faulty(f"images={count}"))["choices"][0]["message"]
         assert len(message.get("images", ())) == count
@@ -256,7 +260,7 @@ def test_number_of_images():
 
 
 def test_odd_images():
-    """Each is what it is called: a pixel bomb, half a file, no image, an address."""
+    """The fault `image` sends a pixel bomb, a truncated file, unknown bytes or a URL."""
     made = {
         kind: body_of(faulty(f"image={kind}", PUPPY))["choices"][0]["message"]["images"]
         for kind in ("bomb", "truncated", "unknown", "https")
@@ -273,7 +277,7 @@ def test_odd_images():
 
 
 def test_our_client_on_odd_images():
-    """An address is an image without bytes; a bomb is refused when its pixels are needed."""
+    """Our client keeps an image URL, and refuses a pixel bomb when it is opened."""
     backend = MockBackend(faults=[Fault(image="https"), Fault(image="bomb")])
     with activate(backend), Emby(base_url="mock:") as emby:
         assert emby.chat(PUPPY).image.url == "https://example.com/emby-mock.png"
@@ -283,7 +287,7 @@ def test_our_client_on_odd_images():
 
 
 def test_time_is_kept():
-    """`delay` is waited for once, before the first byte, `pause` between chunks."""
+    """`delay` is waited for before the first byte, and `pause` between chunks."""
     waits = []
     response = send(
         chat("Hello", stream=True), mock("emby", Fault(delay=3, pause=0.5), sleep=waits.append)
@@ -296,7 +300,7 @@ def test_time_is_kept():
 
 
 def test_a_backend_with_a_pause():
-    """Every reply of it comes slowly."""
+    """A backend with `pause` waits between all chunks."""
     waits = []
     backend = MockBackend(pause=2, sleep=waits.append)
     frames = list(send(chat("Hello", stream=True), backend).body)
@@ -304,7 +308,7 @@ def test_a_backend_with_a_pause():
 
 
 def test_errors_keep_the_profile():
-    """A requested status is spelled as the profile spells its own."""
+    """A requested status has the error form of the profile."""
     told = body_of(send(chat("x"), mock("2025-12", Fault(status=402))))
     assert (told["error"], told["status"]) == (True, 402)
     assert isinstance(failure(Fault(status=402)), APIError)

@@ -1,4 +1,4 @@
-"""POST /images/generations and /images/edits: which profiles have them, and what they return."""
+"""POST /images/generations and /images/edits: the profiles that have them, and their responses."""
 
 import base64
 import io
@@ -16,7 +16,7 @@ MODEL = "emby-mock-image"
 
 
 def post(path, body, profile="2026-08", backend=None, content_type="application/json"):
-    """The response to a request of an endpoint."""
+    """Return the response to a request of an endpoint."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": content_type}
     request = BackendRequest("POST", f"/images/{path}", headers, content)
@@ -24,7 +24,7 @@ def post(path, body, profile="2026-08", backend=None, content_type="application/
 
 
 def opened(body):
-    """The images of a response."""
+    """Return the images of a response."""
     return [Image.open(io.BytesIO(base64.b64decode(item["b64_json"]))) for item in body["data"]]
 
 
@@ -33,8 +33,8 @@ def opened(body):
     ("profile", "exists"),
     [("emby", True), ("2025-11", False), ("2025-12", False), ("2026-08", True)],
 )
-def test_who_has_it(profile, exists, path):
-    """The newest gateway and Emby's portal; the older gateways have no such route."""
+def test_profiles_with_the_endpoint(profile, exists, path):
+    """The newest state and Emby's profile have the endpoint, and the older states don't."""
     body = {"model": MODEL, "prompt": "a boat", "images": [{"image_url": flat("red")}]}
     response = post(path, body, profile)
     assert response.status == (200 if exists else 404)
@@ -42,7 +42,7 @@ def test_who_has_it(profile, exists, path):
 
 
 def test_generations():
-    """As many images as `n`, of that size, with the prompt beside each."""
+    """Generations return `n` different images of the requested size, with the prompt."""
     body = {"model": MODEL, "prompt": "a boat", "n": 3, "size": "96x64"}
     told = body_of(post("generations", body))
     assert [picture.size for picture in opened(told)] == [(96, 64)] * 3
@@ -51,7 +51,7 @@ def test_generations():
 
 
 def test_the_gateway_s_form_and_openai_s():
-    """Emby's profile has usage and the output format; the gateway drops both of them."""
+    """Emby's profile supports usage and the output format, and the newest state drops both."""
     body = {"model": MODEL, "prompt": "a boat", "output_format": "webp"}
     emby, gateway = (body_of(post("generations", body, name)) for name in ("emby", "2026-08"))
     assert (opened(emby)[0].format, opened(gateway)[0].format) == ("WEBP", "PNG")
@@ -60,7 +60,7 @@ def test_the_gateway_s_form_and_openai_s():
 
 
 def test_edits():
-    """The first image is changed as the prompt says."""
+    """Edits change the first image as instructed."""
     body = {"model": MODEL, "prompt": "make it grayscale", "n": 2, "output_format": "webp"}
     told = body_of(post("edits", body | {"images": [{"image_url": flat("#ff0000")}]}))
     assert [picture.format for picture in opened(told)] == ["WEBP"] * 2
@@ -70,7 +70,7 @@ def test_edits():
 
 
 def test_edits_of_a_form():
-    """A multipart form is read byte for byte, and recorded as the equivalent JSON."""
+    """A multipart form is read exactly, and recorded as the equivalent JSON."""
     png = base64.b64decode(flat("red").partition(",")[2]) + bytes(range(256)) + b"\r\n\r\n--x\n"
     fields = (
         b'name="prompt"\r\n\r\nblur it',
@@ -98,14 +98,14 @@ def test_edits_of_a_form():
     ],
 )
 def test_refusals(path, body, message):
-    """A 400 in the gateway's form that names what is wrong."""
+    """An invalid request is a 400 in the gateway's form with the mistake."""
     response = post(path, body)
     assert response.status == 400
     assert message in body_of(response)["error"]["message"]
 
 
 def test_scripts_and_faults():
-    """What is scripted for the next chat is used here too: images, and what goes wrong."""
+    """Scripted replies and faults for the next chat apply to the endpoint too."""
     backend = MockBackend(faults=[Fault(status=429)])
     picture = EmbyImage.from_data_url(flat("red"))
     backend.reply(images=[picture])
@@ -117,7 +117,7 @@ def test_scripts_and_faults():
 
 
 def test_no_image_for_safety_is_an_empty_list():
-    """As the gateway returns it; a reply without images is an error otherwise."""
+    """A content filter gives an empty list like the gateway's, and other text is an error."""
     backend = MockBackend()
     backend.reply("No.", finish_reason="content_filter")
     backend.reply("No.")
@@ -128,8 +128,8 @@ def test_no_image_for_safety_is_an_empty_list():
 
 @pytest.mark.parametrize("profile", ["emby", "2026-08"])
 @pytest.mark.parametrize("fault", [Fault(upstream=429), Fault(upstream=200), Fault(hang_up=True)])
-def test_a_provider_s_failure_is_a_502(profile, fault):
-    """For every failure of the provider: only the message tells it."""
+def test_a_failure_of_the_provider_is_a_502(profile, fault):
+    """Every failure of the provider is a 502, and only the message differs."""
     backend = mock(profile, fault)
     response = post("generations", {"model": MODEL, "prompt": "a boat"}, backend=backend)
     assert response.status == 502

@@ -10,7 +10,7 @@ SENTENCE = "Here is your generated image:"
 
 
 def test_documented_example():
-    """The documented prompt gets the documented sentence and one PNG that holds the prompt."""
+    """The documented prompt gets the documented sentence and one PNG with the prompt in it."""
     told = reply(PUPPY)
     said = told["choices"][0]["message"]
     assert said["content"] == SENTENCE
@@ -21,8 +21,8 @@ def test_documented_example():
     assert len(said["images"][0]["image_url"]["url"]) < 100_000
 
 
-def test_picture_is_a_picture():
-    """A generated image has many colors and honors the one in its prompt."""
+def test_images_have_many_colors():
+    """A generated image has many colors and uses the color in its prompt."""
     (red,) = pictures(message("Draw a red boat"))
     (blue,) = pictures(message("Draw a blue boat"))
     assert len(red.getcolors(65536)) > 1000
@@ -45,8 +45,8 @@ def test_picture_is_a_picture():
         "Hi! Render a rocket",
     ],
 )
-def test_prompts_that_ask_for_a_picture(prompt):
-    """Every plain way to ask for a picture gets one."""
+def test_prompts_for_an_image(prompt):
+    """Every plain request for an image gets one."""
     assert message(prompt)["images"]
 
 
@@ -62,22 +62,22 @@ def test_prompts_that_ask_for_a_picture(prompt):
         "Create a customer named 'X'",
     ],
 )
-def test_prompts_that_do_not(prompt):
-    """Questions and texts about pictures are answered in words, without an `images` key."""
+def test_prompts_for_text(prompt):
+    """Questions and texts about images are answered with text, without an `images` key."""
     said = message(prompt)
     assert "images" not in said
     assert prompt in said["content"]
 
 
-def test_vision_model_does_not_paint():
-    """A model that only looks says that it makes no images."""
+def test_a_vision_model_generates_no_image():
+    """A model without image output explains that it generates no images."""
     said = message(PUPPY, model="emby-mock-vision")
     assert "images" not in said
     assert "does not make images" in said["content"]
 
 
-def test_image_model_paints_anything():
-    """A model that only makes images generates one for every prompt."""
+def test_an_image_model_generates_an_image_for_any_prompt():
+    """A model with image output only generates an image for every prompt."""
     assert pictures(message("hello", model="emby-mock-image"))
 
 
@@ -91,7 +91,7 @@ def test_image_model_paints_anything():
     ],
 )
 def test_several_pictures(prompt, config, count):
-    """As many images as requested, up to eight, each different."""
+    """The requested number of images is generated, up to eight, each different."""
     said = message(prompt, image_config=config, profile="2026-08")
     assert said["content"] == f"Here are your {count} generated images:"
     assert len({image["image_url"]["url"] for image in said["images"]}) == count
@@ -107,20 +107,20 @@ def test_several_pictures(prompt, config, count):
     ],
 )
 def test_image_config(config, size):
-    """A ratio keeps the area; a size is the long side."""
+    """An aspect ratio keeps the area, and a size sets the long side."""
     assert pictures(message(PUPPY, image_config=config, profile="2025-12"))[0].size == size
 
 
 @pytest.mark.parametrize(("word", "kind"), [("JPEG", "JPEG"), ("webp", "WEBP"), ("GIF", "GIF")])
 def test_other_formats(word, kind):
-    """A format named in the prompt is given, and the data URL says so."""
+    """A format in the prompt is used, and the data URL has its media type."""
     said = message(f"Draw a cat as a {word}")
     assert said["images"][0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
     assert pictures(said)[0].format == kind
 
 
 def test_description_states_measured_facts():
-    """Format, size, colors, brightness and transparency are measured."""
+    """Format, size, colors, brightness and transparency of an image are measured."""
     half = Image.new("RGBA", (80, 40), (220, 30, 30, 255))
     half.paste((0, 0, 0, 0), (40, 0, 80, 40))
     told = message("What is shown in this image?", data_url(half))["content"]
@@ -131,7 +131,7 @@ def test_description_states_measured_facts():
 
 
 def test_description_counts_frames():
-    """An animated GIF is told by its frames."""
+    """The frames of an animated GIF are counted."""
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
     url = data_url(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert "GIF of 8x8 pixels" in (told := message("What is it?", url)["content"])
@@ -139,7 +139,7 @@ def test_description_counts_frames():
 
 
 def test_description_compares():
-    """Several images are told one by one, and how they differ."""
+    """Several images are described one by one and compared."""
     told = message("Compare these two photos.", flat("white"), flat("black", (80, 60)))["content"]
     assert "Image 1 is" in told
     assert "Image 2 is" in told
@@ -150,19 +150,21 @@ def test_description_compares():
 
 
 def test_url_is_not_fetched():
-    """An https image is replaced by a placeholder generated from its name, and the mock says so."""
+    """An https image is not fetched but replaced by a placeholder generated from its name."""
     told = message("What is shown in this image?", URL)["content"]
     assert "example.com/dog.jpg (not fetched; the mock generated a placeholder" in told
 
 
 def test_description_knows_its_own_images():
-    """A generated picture sent back is recognised by the prompt in it."""
+    """A generated image sent back is recognized by the prompt in it."""
     generated = message(PUPPY)["images"][0]["image_url"]["url"]
     assert PUPPY in message("What is this?", generated)["content"]
 
 
 def test_files():
-    """A text file is described by its first line, another by its size, an image by its pixels."""
+    """A text file is described by its first line, another file by its size, an image by its
+    pixels.
+    """
 
     def ask(data):
         file = {"type": "file", "file": {"filename": "a.x", "file_data": data}}
@@ -174,7 +176,7 @@ def test_files():
 
 
 def edited(instruction, url):
-    """The one picture that an instruction makes of another."""
+    """Return the single image that an edit returns."""
     said = message(instruction, url)
     assert said["content"] == SENTENCE
     (picture,) = pictures(said)
@@ -191,7 +193,7 @@ def edited(instruction, url):
     ],
 )
 def test_color_edits(instruction, color, expected):
-    """Edits of color are applied as named, in the order of their words."""
+    """Color edits are applied in the order of the words."""
     picture = edited(instruction, flat(color))
     assert picture.size == (40, 30)
     assert picture.convert("RGB").getpixel((20, 15)) == expected
@@ -212,7 +214,7 @@ def test_color_edits(instruction, color, expected):
     ],
 )
 def test_geometry(instruction, size, corner):
-    """Turning, mirroring and sizing move the pixel they should."""
+    """Rotating, flipping and resizing move a corner's pixels as expected."""
     image = Image.new("RGB", (40, 30), "white")
     image.paste("black", (0, 0, 4, 4))
     picture = edited(instruction, data_url(image)).convert("L")
@@ -230,7 +232,7 @@ def test_geometry(instruction, size, corner):
 
 
 def test_documented_edit():
-    """The documented instruction gives a picture with a transparent background."""
+    """The documented edit gives an image with a transparent background."""
     image = Image.new("RGB", (60, 60), "white")
     image.paste("red", (20, 20, 40, 40))
     picture = edited("Remove the background and convert this to a 3D style.", data_url(image))
@@ -241,13 +243,13 @@ def test_documented_edit():
 
 @pytest.mark.slow
 def test_many_turns_stay_bounded():
-    """However often a picture is turned, it grows no further than the limit."""
+    """Repeated rotation does not enlarge an image beyond the limit."""
     picture = edited("rotate 45 degrees, " * 4, flat("red", (1500, 1500)))
     assert 2048 < max(picture.size) < 3000
 
 
 def test_unknown_edits_tint():
-    """An edit the mock does not know tints the picture, in the color it names."""
+    """An unknown edit tints the image, in the color it names."""
     red, hat = edited("make it red", flat("grey")), edited("now with a hat", flat("grey"))
     r, g, b = red.getpixel((5, 5))
     assert r > g + 30 < r - b + 60
@@ -255,13 +257,13 @@ def test_unknown_edits_tint():
 
 
 def test_every_image_is_edited():
-    """One output for each input; two variations of one on request."""
+    """Each input image is edited, and two variations of one are returned on request."""
     assert len(pictures(message("blur these", flat("red"), flat("blue")))) == 2
     assert len(pictures(message("Create two variations of this", flat("grey")))) == 2
 
 
 def test_exif_orientation():
-    """A photograph taken sideways is seen upright."""
+    """An image is described and edited according to its EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = 6
     url = data_url(Image.new("RGB", (40, 20), "red"), "JPEG", exif=exif)
@@ -270,7 +272,7 @@ def test_exif_orientation():
 
 
 def test_edit_of_an_earlier_image():
-    """An image in an assistant's message of the history can be described and edited."""
+    """An image in an assistant's message can be described and edited."""
     first = message(PUPPY)
     shown = {"role": "assistant", "content": first["images"]}
     past = [{"role": "user", "content": PUPPY}, shown]
@@ -285,20 +287,20 @@ def test_edit_of_an_earlier_image():
 
 
 def test_image_only_message():
-    """An image without a word is described."""
+    """An image without text is described."""
     said = message([{"role": "user", "content": [image_part(flat("red"))]}])
     assert "PNG of 40x30" in said["content"]
 
 
 def test_output_is_valid_input():
-    """What the mock makes in any format it accepts."""
+    """Generated images of every format are accepted as input."""
     for word in ("png", "jpeg", "webp", "gif"):
         made = message(f"draw a cat as a {word}")["images"][0]["image_url"]["url"]
         assert "256x256" in message("What is it?", made)["content"]
 
 
 def test_bytes_are_equal():
-    """The same prompt gives the same file; another prompt another."""
+    """The same prompt gives the same file, and another prompt another."""
 
     def url(prompt):
         return message(prompt)["images"][0]["image_url"]["url"]
@@ -307,7 +309,7 @@ def test_bytes_are_equal():
 
 
 def test_background_of_many_colors():
-    """Sky, hills and flowers around the puppy are removed, and the puppy stays whole."""
+    """Removing a background of many colors keeps the subject."""
     generated = message(PUPPY)["images"][0]["image_url"]["url"]
     alpha = edited("remove the background", generated).getchannel("A")
     assert [alpha.getpixel(at) for at in ((5, 5), (128, 20), (250, 150), (5, 250))] == [0] * 4
@@ -318,7 +320,7 @@ def test_background_of_many_colors():
 
 
 def test_background_of_a_subject_that_fills_the_picture():
-    """A subject that reaches the border is not removed with the background."""
+    """Removing the background keeps a subject that reaches the border."""
     image = Image.new("RGB", (60, 60), "white")
     image.paste("red", (5, 0, 55, 60))
     picture = edited("remove the background", data_url(image))
@@ -326,7 +328,7 @@ def test_background_of_a_subject_that_fills_the_picture():
 
 
 def test_relief_keeps_flat_areas():
-    """A 3D style changes edges, not the colors of flat areas."""
+    """A 3D style does not change the colors of flat areas."""
     image = Image.new("RGB", (60, 60), (244, 152, 178))
     image.paste("white", (0, 0, 60, 20))
     assert edited("make it 3D", data_url(image)).convert("RGB").getpixel((30, 45)) == (
@@ -337,7 +339,7 @@ def test_relief_keeps_flat_areas():
 
 
 def test_caption():
-    """The prompt is written on the lower edge, in ASCII, shortened to fit."""
+    """The prompt is drawn at the lower edge, in ASCII and shortened to fit."""
     bare, long = generate("\N{SNOWMAN}", (256, 256)), generate("x" * 300, (256, 256))
     light = [sum(p.crop((0, 240, 256, 256)).convert("L").histogram()[200:]) for p in (bare, long)]
     assert light[1] > light[0] + 200
@@ -352,7 +354,7 @@ def test_caption():
 
 @pytest.mark.parametrize("subject", SCENES.subjects, ids=lambda subject: subject.sprite)
 def test_every_subject(subject):
-    """Each subject is in its place, in the requested color, at any hour."""
+    """Each subject is drawn in the requested color, at any hour."""
     word = subject.words.split("|")[0]
     for hour in ("day", "night"):
         picture = generate(f"a magenta {word}, {hour}", (128, 128))
@@ -364,6 +366,6 @@ def test_every_subject(subject):
 @pytest.mark.parametrize("land", SCENES.lands)
 @pytest.mark.parametrize("hour", SCENES.hours)
 def test_every_landscape(land, hour):
-    """Every land can be shown at every hour, small, and differs from the others."""
+    """Every landscape can be drawn at every hour."""
     scene = f"{SCENES.lands[land].words.split('|')[0]} {SCENES.hours[hour].words.split('|')[0]}"
     assert len(generate(scene, (64, 48)).getcolors(4000)) > 20

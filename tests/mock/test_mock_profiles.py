@@ -1,6 +1,6 @@
-"""The dialects: what Emby documents over the fork, and what a test can ask of all of them.
+"""The profiles: differences between Emby's documentation and the states, and their common ground.
 
-The gateway states are held against their recordings in `test_mock_replay.py`.
+The states are compared with their recordings in `test_mock_replay.py`.
 """
 
 import io
@@ -20,7 +20,7 @@ PDF = {"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/pla
 
 
 class Route:
-    """A plugin that leads `test:` to a backend."""
+    """A plugin that routes `test:` to a backend."""
 
     def __init__(self, backend):
         self.backend = backend
@@ -31,8 +31,8 @@ class Route:
 
 
 @pytest.mark.parametrize("profile", ALL)
-def test_all_profiles_say_the_same(profile):
-    """Our client reads the same reply from each, streamed or not."""
+def test_all_profiles_give_the_same_reply(profile):
+    """Our client reads the same reply from each profile, streamed or not."""
     with Emby(base_url="test:", plugins=[Route(mock(profile))]) as emby:
         whole = emby.chat("Draw two pictures of a cat", reasoning_effort="low")
         with emby.stream("Draw two pictures of a cat", reasoning_effort="low") as stream:
@@ -46,15 +46,17 @@ def test_all_profiles_say_the_same(profile):
         assert reply.finish_reason == "stop"
 
 
-def test_emby_takes_its_own_prefix():
-    """The portal in front strips it; the gateways know no such provider, once the key is right."""
+def test_only_emby_accepts_its_prefix():
+    """Only Emby's profile accepts its own prefix, since the gateways have no such provider."""
     statuses = [send(chat("x", model="emby/qwen2.5-vl"), mock(name)).status for name in ALL]
     assert statuses == [200, 400, 400, 400]
 
 
 @pytest.mark.parametrize("profile", ALL)
-def test_an_unknown_provider_tells_a_wrong_key(profile):
-    """It is a 401 with a wrong key and a 400 with the right one, at no charge: doctor's probe."""
+def test_an_unknown_provider_reveals_a_wrong_key(profile):
+    """An unknown provider is a 401 with a wrong key and a 400 with the right one, free of
+    charge.
+    """
     body = chat("x", model="nosuchprovider/doctor")
     backend = MockBackend("k", profile=PROFILES[profile])
     assert send(body, backend, authorization="Bearer no").status == 401
@@ -64,13 +66,15 @@ def test_an_unknown_provider_tells_a_wrong_key(profile):
 
 
 def test_documented_files():
-    """Emby documents `type: "file"` parts; the old gateways refuse them, the newest takes them."""
+    """Emby's profile and the newest state accept `type: "file"`, and the older states refuse it."""
     body = chat([{"role": "user", "content": [PDF]}])
     assert [send(body, mock(name)).status for name in ALL] == [200, 400, 400, 200]
 
 
 def test_documented_image_errors():
-    """Emby documents an error for a bad image; behind a gateway it is the provider that refuses."""
+    """A bad image is the documented error in Emby's profile, and a provider's error in the
+    states.
+    """
     body = chat("What is this?", BAD_IMAGE)
     emby = send(body)
     assert (emby.status, body_of(emby)["error"]["type"]) == (400, "invalid_image_input")
@@ -81,7 +85,7 @@ def test_documented_image_errors():
 
 
 def test_documented_reasoning_tokens():
-    """`usage.reasoning_tokens` is at the top level of Emby's replies (Reasoning page)."""
+    """`usage.reasoning_tokens` is at the top level in Emby's profile only (Reasoning page)."""
     counted = [
         "reasoning_tokens"
         in body_of(send(chat("Why?", reasoning_effort="low"), mock(name)))["usage"]
@@ -91,7 +95,7 @@ def test_documented_reasoning_tokens():
 
 
 def test_model_lists():
-    """Only Emby's says `vision` on the model; all are read as the same models of the mock."""
+    """Only Emby's list has `vision` on the model, but our client reads the same from each."""
     for profile in ALL:
         backend = mock(profile)
         cards = body_of(backend(BackendRequest("GET", "/models", {}, b"")))["data"]
@@ -105,8 +109,8 @@ def test_model_lists():
 
 
 @pytest.mark.parametrize(("profile", "count"), [("emby", 0), ("2025-11", 0), ("2025-12", 1)])
-def test_the_fork_drops_large_streamed_images(profile, count):
-    """Over 10 MiB of base64 it sends text, stop and usage, and no image; whole, the image comes."""
+def test_some_profiles_drop_large_streamed_images(profile, count):
+    """Images over 10 MiB of base64 are dropped from streams of Emby's profile and state 2025-11."""
     noise = io.BytesIO()
     Pillow.effect_noise((3000, 2800), 90).save(noise, "PNG", compress_level=0)
     large = Image.from_bytes(noise.getvalue())
@@ -122,7 +126,7 @@ def test_the_fork_drops_large_streamed_images(profile, count):
 
 @pytest.mark.parametrize("profile", STATES)
 def test_caching(profile):
-    """An equal chat is answered from the cache; only the newest state marks it and lets it pass."""
+    """An equal chat is answered from the cache; only the newest state marks and bypasses it."""
     marks = profile == "2026-08"
     backend = mock(profile, cache=60.0)
     for text in ("one", "two", "three"):
@@ -137,7 +141,7 @@ def test_caching(profile):
 @pytest.mark.parametrize("profile", STATES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_upstream_failures(profile, stream):
-    """A provider's 429 is in the message, under 500, or under 200 in a stream."""
+    """A provider's 429 is in the message, under status 500, or 200 in a stream."""
     fault = Fault(upstream=429, message="slow down")
     told = send(chat("x", stream=stream), mock(profile, fault))
     name = " emby-mock" if profile == "2026-08" else ""
@@ -145,8 +149,8 @@ def test_upstream_failures(profile, stream):
     assert told.status == (200 if stream else 500)
 
 
-def test_text_of_a_provider_that_dies():
-    """What came before it died was sent; the old gateways swallow the rest, the newest tells."""
+def test_text_of_a_failing_provider():
+    """Text sent before a provider failed is kept, and only the newest state reports the failure."""
     for profile in ALL:
         body = raw(send(chat("Hello", stream=True), mock(profile, Fault(upstream_end="cut"))))
         told = parts(body)
@@ -156,7 +160,7 @@ def test_text_of_a_provider_that_dies():
 
 
 def test_keep_alives():
-    """While a stream waits, the latest profile sends a comment each 15 seconds; others none."""
+    """While a stream waits, the newest state sends a comment every 15 seconds, and others none."""
     fault = Fault(delay=40, pause=10)
     for profile, pings in (("2026-08", 3), ("emby", 0)):
         waits = []
@@ -168,8 +172,10 @@ def test_keep_alives():
         assert len(parts(told)) == 2
 
 
-def test_a_lenient_model_goes_on():
-    """It answers from the images that open and names the others; with none left it refuses."""
+def test_a_lenient_model_ignores_bad_images():
+    """A lenient model describes the valid images and lists the others, or refuses if none is
+    valid.
+    """
     body = chat("Describe these.", flat("red"), BAD_IMAGE, model="emby-mock-vision")
     text = body_of(send(body))["choices"][0]["message"]["content"]
     assert text.startswith("The image is a PNG of 40x30 pixels, mostly red")
@@ -180,6 +186,6 @@ def test_a_lenient_model_goes_on():
     assert body_of(strict)["error"]["type"] == "invalid_image_input"
 
 
-def test_profiles_show():
-    """The repr of a backend names its profile."""
+def test_the_repr_has_the_profile():
+    """The repr of a backend has the name of its profile."""
     assert "2025-12" in repr(MockBackend(profile=PROFILES["2025-12"]))

@@ -1,4 +1,4 @@
-"""The pytest plugin, as users have it: the fixture, the switch, and what docs/mock.md says."""
+"""The pytest plugin as users have it: the fixture, the setting and the examples in docs/mock.md."""
 
 import asyncio
 import itertools
@@ -25,7 +25,7 @@ ELSEWHERE = {"api_key": "k", "base_url": "https://emby.invalid/v1", "max_retries
 
 @pytest.fixture
 def suite(pytester, monkeypatch):
-    """Runs a test suite in a process of its own, with no plugin but ours."""
+    """Runs a test suite in a separate process, with no plugin but ours."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def run(code, *options):
@@ -37,14 +37,14 @@ def suite(pytester, monkeypatch):
 
 
 def examples():
-    """The Python examples of the documentation; a test suite is one that has tests."""
+    """Return the Python examples of the documentation: test suites, and others."""
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     tests = [block for block in blocks if "def test_" in block]
     return tests, [block for block in blocks if block not in tests]
 
 
 def test_the_documented_test_passes(suite):
-    """The ten lines of docs/mock.md are a passing test."""
+    """The ten-line example in docs/mock.md is a passing test."""
     (example,), _ = examples()
     assert len([line for line in example.splitlines() if line.strip()]) <= 10
     suite(example).assert_outcomes(passed=1)
@@ -52,18 +52,18 @@ def test_the_documented_test_passes(suite):
 
 @pytest.mark.parametrize("example", examples()[1], ids=itertools.count())
 def test_documented_examples_run(example):
-    """The other examples of docs/mock.md run as they are."""
+    """The other examples in docs/mock.md run."""
     exec(compile(example, str(DOCS), "exec"), {})
 
 
 def test_the_plugin_is_installed():
-    """Pytest finds it by its entry point."""
+    """Pytest finds the plugin by its entry point."""
     (found,) = (entry for entry in entry_points(group="pytest11") if entry.name == "emby")
     assert found.value == "emby_plugins.pytest_plugin"
 
 
-def test_the_plugin_costs_nothing():
-    """Pytest loads it at every start: it imports none of our other modules, and nothing heavy."""
+def test_the_plugin_is_cheap_to_load():
+    """The plugin, which pytest always loads, imports none of our other modules."""
     code = (
         "import sys, pytest; before = set(sys.modules); import emby_plugins.pytest_plugin;"
         "print(sorted(set(sys.modules) - before))"
@@ -73,7 +73,7 @@ def test_the_plugin_costs_nothing():
 
 
 def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
-    """Core, LangChain and llm, in threads and event loops, ask the fixture's backend."""
+    """The fixture's backend answers the core, LangChain and llm, in threads and event loops."""
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
     import llm
 
@@ -104,20 +104,20 @@ def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_tests_do_not_share_a_backend(emby_mock, turn):
-    """What one test left over, the next never sees."""
+    """Each test gets a new backend."""
     assert emby_mock.requests == []
     assert "This is emby-mock" in Emby().chat("a").text
     emby_mock.reply("left over")
 
 
 def test_without_the_fixture():
-    """`mock:` and the environment are as ever."""
+    """Without the fixture, `mock:` and the environment are unchanged."""
     assert "EMBY_BASE_URL" not in os.environ
     assert "This is emby-mock" in Emby(base_url="mock:").chat("a").text
 
 
 def test_the_fixture_blocks_the_network(emby_mock):
-    """A gateway elsewhere is a clear error; this machine is allowed."""
+    """The fixture blocks other hosts with an error, but not this machine."""
     with pytest.raises(BlockedNetworkError, match=r"call https://emby\.invalid/v1/chat"):
         Emby(**ELSEWHERE).chat("a")
     with MockServer() as server, Emby(base_url=server.base_url) as emby:
@@ -125,21 +125,21 @@ def test_the_fixture_blocks_the_network(emby_mock):
 
 
 async def test_async_clients_are_blocked_too(emby_mock):
-    """As the others are."""
+    """The fixture blocks async clients too."""
     with pytest.raises(BlockedNetworkError, match=r"call https://emby\.invalid/v1/models"):
         await AsyncEmby(**ELSEWHERE).models()
 
 
 def test_clients_made_before_are_blocked_too():
-    """Requests are blocked, not clients; and afterwards they are sent again."""
+    """The fixture blocks the requests of existing clients, and only while it is active."""
     emby = Emby(**ELSEWHERE)
     with block_network(), pytest.raises(BlockedNetworkError):
         emby.models()
     assert Call.request.__module__ == "emby_plugins._call"
 
 
-def test_an_application_can_not_swallow_the_block():
-    """The error is none of ours, so that code that handles ours still fails its test."""
+def test_the_blocking_error_is_not_an_emby_error():
+    """The error for blocked requests is not an EmbyError, so applications don't handle it."""
     assert not issubclass(BlockedNetworkError, EmbyError)
 
 
@@ -161,7 +161,7 @@ SWITCHED = """
 
 @pytest.mark.slow
 def test_the_switch(suite):
-    """With `emby_block_network` no other host is contacted, from collection on."""
+    """`emby_block_network` blocks other hosts from collection on."""
     outcome = suite(SWITCHED, "-o", "emby_block_network=true")
     outcome.assert_outcomes(passed=1, failed=1)
     outcome.stdout.fnmatch_lines(

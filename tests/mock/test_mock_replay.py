@@ -1,4 +1,4 @@
-"""The mock is the recordings' twin: each recorded request gets a response of the recorded form."""
+"""Each recorded request gets a response of the recorded form from the mock."""
 
 import json
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ MEANT = {
     ("2026-08", "route-responses"): "The mock does not speak the Responses API.",
     ("2026-08", "model-auto"): "The recorded provider's answer could not be read; ours can.",
 }
-"""Cases that differ on purpose, each with its reason.
+"""Cases that differ on purpose, with the reason.
 
-Beside these, in every reply: `system_fingerprint` and the header `X-Emby-Mock`, by which the mock
-identifies itself; the wording of messages after the words that clients recognize; token counts
-that a gateway estimates if the provider reported none.
+Every reply also differs in `system_fingerprint` and the header `X-Emby-Mock`, which identify the
+mock; in the text of messages after the words that clients recognize; and in token counts that a
+gateway estimates if the provider reported none.
 """
 MODEL_LIST = frozenset[str]()
-"""Values read in a list of models: none, as the mock has other models."""
+"""Values compared in a list of models: none, as the mock has other models."""
 
 
 def found_differences(recorded: Recording, backend: MockBackend) -> Iterator[str]:
-    """How the mock's response differs from the recorded one."""
+    """Yield the differences of the mock's response from the recorded one."""
     status, headers, body = send(recorded, backend)
     if status != recorded.status:
         yield f"status {status}, recorded {recorded.status}: {body[:200]!r}"
@@ -52,7 +52,7 @@ def found_differences(recorded: Recording, backend: MockBackend) -> Iterator[str
     elif recorded.path.startswith("/v1/models"):
         cards = {card["id"]: card for card in json.loads(body)["data"]}
         for card in recorded.body["data"]:
-            # Left out of the recordings as nobody reads them, or a fact of one listed model.
+            # Left out of the recordings as unused, or specific to one listed model.
             mine = {k: v for k, v in cards[card["id"]].items() if k != "description"}
             for its in card["providers"]:
                 its.pop("stability", None)
@@ -63,7 +63,7 @@ def found_differences(recorded: Recording, backend: MockBackend) -> Iterator[str
 
 @pytest.mark.parametrize("state", STATES)
 def test_replays(state):
-    """At least 97 % of a state's recorded cases agree, and all but those that are meant not to."""
+    """At least 97 % of a state's recorded cases agree, and the others differ on purpose."""
     caching = backend_for(state, cache=60.0)
     differing = {}
     for recorded in recordings(state):
@@ -83,7 +83,7 @@ def test_replays(state):
 
 
 def test_a_difference_is_found():
-    """The comparison sees other statuses, keys, types, values, frames and lengths."""
+    """The comparison detects other statuses, keys, types, values, frames and lengths."""
     assert list(differences({"a": 1}, {"a": "1"})) == [".a is '1', recorded 1"]
     assert list(differences({"code": "x"}, {"code": "y"})) == [".code is 'y', recorded 'x'"]
     assert list(differences({"a": []}, {"b": []})) == [".a is missing", ".b is not recorded"]
@@ -95,6 +95,6 @@ def test_a_difference_is_found():
 
 @pytest.mark.parametrize("state", STATES)
 def test_schemas_are_the_recorded_ones(state):
-    """The mock validates by the same data that bodies of our clients are held against."""
+    """The mock validates with the recorded schemas that our clients' bodies are checked against."""
     assert schema_of_the_mock(state) == request_schema(state)
     assert state in SCHEMA_STATES

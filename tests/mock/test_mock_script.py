@@ -1,4 +1,4 @@
-"""Scripted replies, recorded requests, and the hook that answers for the mock."""
+"""Scripted replies, recorded requests, and the hook that answers instead of the mock."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ RED = Image.from_pil(Pillow.new("RGB", (3, 2), "red"))
 
 
 def ask(prompt="Hello", **more):
-    """The reply of `mock:` to our client."""
+    """Return the reply of `mock:` to our client."""
     with Emby(base_url="mock:") as emby:
         return emby.chat(prompt, **more)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_everything_can_be_scripted(stream):
-    """Text, reasoning, images, calls and the finish reason arrive as scripted."""
+    """Scripted text, reasoning, images, tool calls and finish reason arrive unchanged."""
     backend = MockBackend()
     backend.reply(
         "A boat.",
@@ -50,7 +50,7 @@ def test_everything_can_be_scripted(stream):
 
 
 def test_calls_finish_as_calls():
-    """Without another reason, scripted calls end with `tool_calls`, and text with `stop`."""
+    """Scripted tool calls finish with `tool_calls` by default, and text with `stop`."""
     backend = MockBackend()
     backend.reply(tool_calls=[("now", {})])
     backend.reply("Noon.")
@@ -58,8 +58,8 @@ def test_calls_finish_as_calls():
     assert finishes == ["tool_calls", "stop"]
 
 
-def test_replies_come_in_their_order_and_then_the_mock_speaks():
-    """Each is used once; after the last, the mock answers in its own words."""
+def test_scripted_replies_are_used_in_order():
+    """Scripted replies are used once each in order, and then the mock's own."""
     backend = MockBackend()
     backend.reply("one")
     backend.reply("two")
@@ -69,8 +69,8 @@ def test_replies_come_in_their_order_and_then_the_mock_speaks():
     assert "This is emby-mock" in told[2]
 
 
-def test_a_script_takes_any_model_and_images_as_they_are():
-    """A model unknown to the mock, and an image that it could not open, do no harm."""
+def test_a_script_accepts_any_model_and_images():
+    """A scripted reply is given for unknown models and invalid images too."""
     backend = MockBackend()
     backend.reply("Yes.")
     body = chat("Is it red?", "data:image/png;base64,QUJD", model="acme-vision-9")
@@ -78,21 +78,23 @@ def test_a_script_takes_any_model_and_images_as_they_are():
 
 
 def test_a_scripted_request_is_still_checked():
-    """A body that fails the schema is refused, script or not."""
+    """A body that fails the schema is refused even if a reply is scripted."""
     backend = MockBackend()
     backend.reply("Yes.")
     assert send({"model": "x", "messages": ""}, backend).status == 400
 
 
-def test_a_scripted_fault_befalls_scripted_words():
-    """A reply can be scripted and cut."""
+def test_a_scripted_reply_can_have_a_fault():
+    """A scripted reply can have a fault."""
     backend = MockBackend()
     backend.reply("All of it.", fault=Fault(cut=5))
     assert len(b"".join(send(chat("x"), backend).body)) == 5
 
 
 def test_requests_are_recorded():
-    """Method, path, headers, body, prompt, model and images; never the key."""
+    """Requests are recorded with method, path, headers, body, prompt, model and images, but no
+    key.
+    """
     backend = MockBackend(key="sesame")
     with activate(backend), Emby("sesame", "mock:", metadata={"tenant_id": "acme"}) as emby:
         emby.models()
@@ -107,7 +109,7 @@ def test_requests_are_recorded():
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"model": 3, "messages": [3]}', b"\xff"])
 def test_any_request_can_be_recorded(body):
-    """Any request has a readable record."""
+    """Invalid requests are recorded too."""
     backend = MockBackend()
     send(body, backend)
     (asked,) = backend.requests
@@ -115,7 +117,7 @@ def test_any_request_can_be_recorded(body):
 
 
 def test_images_of_a_request():
-    """Those of all messages, in order; an address is one, what is not an image is none."""
+    """The record has the images of all messages in order, including URLs but no invalid ones."""
     backend = MockBackend()
     send(chat("x", flat("red"), "https://example.com/a.png", "data:image/png;base64,QUJD"), backend)
     (asked,) = backend.requests
@@ -123,7 +125,7 @@ def test_images_of_a_request():
 
 
 def test_records_are_bounded(monkeypatch):
-    """The oldest are forgotten when there is too much, the last one never."""
+    """The oldest records are dropped when they take too much memory, but never the last."""
     monkeypatch.setattr(script, "KEPT_BYTES", 400)
     backend = MockBackend()
     for number in range(9):
@@ -134,7 +136,7 @@ def test_records_are_bounded(monkeypatch):
 
 
 def test_activation_reaches_every_thread_and_loop():
-    """Clients in other threads and event loops ask the active backend, those made before too."""
+    """The active backend answers clients in other threads and event loops, and existing ones."""
 
     async def ask_async():
         async with AsyncEmby(base_url="mock:") as emby:
@@ -157,7 +159,7 @@ def test_activation_reaches_every_thread_and_loop():
 
 
 def test_activations_nest():
-    """The last one answers until it is closed."""
+    """Nested activations use the innermost backend."""
     outer, inner = MockBackend(), MockBackend()
     outer.reply("outer")
     inner.reply("inner")
@@ -168,7 +170,7 @@ def test_activations_nest():
 
 
 class Oracle:
-    """A plugin that knows one answer."""
+    """A plugin with one reply."""
 
     def __init__(self, reply):
         self.asked = []
@@ -181,7 +183,9 @@ class Oracle:
 
 
 def test_the_hook_answers_before_the_mock():
-    """The plugin registered last is called first; None leaves it to the next, then to the mock."""
+    """The hook of the plugin registered last is called first, and None falls through to the
+    mock.
+    """
     first = Oracle(lambda request: MockReply("first"))
     last = Oracle(lambda request: MockReply("42") if "life" in request.prompt else None)
     with Emby(base_url="mock:", plugins=[first, last]) as emby:
@@ -194,7 +198,7 @@ def test_the_hook_answers_before_the_mock():
 
 
 def test_the_script_comes_before_the_hook():
-    """What the test scripted wins over a plugin, and the plugin is not called."""
+    """A scripted reply takes precedence over a plugin's, which is not called."""
     oracle = Oracle(lambda request: MockReply("hook"))
     backend = MockBackend()
     backend.reply("script")
@@ -204,14 +208,14 @@ def test_the_script_comes_before_the_hook():
 
 
 def test_the_hook_can_inject_a_fault():
-    """A reply that says nothing but a fault is the mock's own, with the fault."""
+    """A hook's reply with only a fault applies that fault to the mock's own reply."""
     oracle = Oracle(lambda request: MockReply(fault=Fault(images=2)))
     with Emby(base_url="mock:", plugins=[oracle]) as emby:
         assert len(emby.chat("A boat").images) == 2
 
 
 def test_an_exception_in_the_hook_reaches_the_test():
-    """As it is, so that an assertion there fails the test."""
+    """An exception raised in the hook is propagated, so that assertions fail the test."""
 
     def fails(request):
         assert request.prompt == "something else"
@@ -220,8 +224,8 @@ def test_an_exception_in_the_hook_reaches_the_test():
         emby.chat("Hello")
 
 
-def test_the_model_list_takes_nothing_from_the_script():
-    """Scripted replies are for chat requests."""
+def test_the_model_list_uses_no_scripted_reply():
+    """Listing models does not use up a scripted reply."""
     backend = MockBackend()
     backend.reply("scripted")
     backend(BackendRequest("GET", "/models", {}, b""))
@@ -231,7 +235,7 @@ def test_the_model_list_takes_nothing_from_the_script():
 
 
 def test_image_parts_of_a_history():
-    """Images of earlier turns are recorded with the rest."""
+    """Images of earlier turns are recorded too."""
     backend = MockBackend()
     with activate(backend):
         ask([Message("user", (ImagePart(RED),)), Message("assistant", ()), Message.user("And?")])

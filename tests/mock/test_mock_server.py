@@ -1,4 +1,4 @@
-"""The mock over HTTP: real sockets on loopback, and nothing further away."""
+"""The mock over HTTP, with real sockets on loopback only."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ STREAM = json.dumps(chat("Hello", stream=True)).encode()
 
 @pytest.fixture
 def server():
-    """A server, and its log in the queue `server.lines`."""
+    """A server with its log in the queue `server.lines`."""
     lines = queue.SimpleQueue()
     with MockServer(log=lines.put) as running:
         running.lines = lines
@@ -36,28 +36,28 @@ def server():
 
 @contextmanager
 def connection(server):
-    """A connection that is kept."""
+    """Yield a persistent connection."""
     address = urlsplit(server.base_url)
     with closing(http.client.HTTPConnection(address.hostname, address.port, timeout=20)) as http_:
         yield http_
 
 
 def post(http_, body=HELLO, path="/v1/chat/completions", **headers):
-    """The response to a POST, unread."""
+    """Return the response to a POST, unread."""
     http_.request("POST", path, body, JSON | headers)
     return http_.getresponse()
 
 
 @contextmanager
 def socket_to(server):
-    """A bare connection."""
+    """Yield a plain socket."""
     address = urlsplit(server.base_url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as connected:
         yield connected
 
 
 def test_our_clients_over_http(server):
-    """Both clients get over HTTP what they get in process, streamed or not."""
+    """Our client gets the same over HTTP and in process, streamed or not."""
     with Emby(base_url=server.base_url) as emby, Emby(base_url="mock:") as inner:
         assert emby.chat(PUPPY).images == inner.chat(PUPPY).images
         assert emby.models() == inner.models()
@@ -67,20 +67,20 @@ def test_our_clients_over_http(server):
 
 
 async def test_the_async_client_over_http(server):
-    """The same for the asynchronous one."""
+    """The async client gets images over HTTP."""
     async with AsyncEmby(base_url=server.base_url) as emby:
         assert len((await emby.chat(PUPPY)).images) == 1
 
 
 def test_same_bytes_as_in_process(server):
-    """The body over HTTP is the body in process, to the byte."""
+    """The body over HTTP equals the body in process."""
     with connection(server) as http_:
         for body in (HELLO, STREAM):
             assert post(http_, body).read() == raw(send(body))
 
 
 def test_connections_are_kept(server):
-    """One connection serves JSON with a length, chunks, errors and lists, one after the other."""
+    """One connection serves plain and chunked bodies, errors and lists in sequence."""
     with connection(server) as http_:
         whole = post(http_)
         assert whole.getheader("content-length") == str(len(whole.read()))
@@ -96,7 +96,7 @@ def test_connections_are_kept(server):
 
 
 def test_a_base_url_without_version_is_refused(server):
-    """The API is under `/v1` alone, as the gateway's is; the root tells its health."""
+    """The API is under `/v1` only, like the gateway's, and the root reports its health."""
     with connection(server) as http_:
         assert post(http_, path="/v1/chat/completions?x=1").read()
         for path in ("/chat/completions", "/v1/v1/chat/completions", "/v1/chat/completions/"):
@@ -108,7 +108,7 @@ def test_a_base_url_without_version_is_refused(server):
 
 
 def test_other_methods(server):
-    """HEAD has the headers only, OPTIONS tells the methods, an unknown route is a plain 404."""
+    """HEAD returns headers only, OPTIONS the methods, and an unknown route a plain 404."""
     with connection(server) as http_:
         http_.request("HEAD", "/v1/models")
         head = http_.getresponse()
@@ -126,8 +126,8 @@ def test_other_methods(server):
         assert (unknown.status, unknown.read()) == (404, b"404 Not Found")
 
 
-def test_it_says_what_it_is(server):
-    """In two headers of every reply."""
+def test_the_mock_identifies_itself(server):
+    """Every reply has two headers that identify the mock."""
     with connection(server) as http_:
         response = post(http_)
         assert response.getheader("server") == "emby-mock"
@@ -135,7 +135,7 @@ def test_it_says_what_it_is(server):
 
 
 def test_frames_are_flushed_one_by_one():
-    """The first event is there while the server still waits to send the second."""
+    """The first event is sent before the server waits to send the second."""
     go_on = threading.Event()
     backend = mock("emby", Fault(pause=1), sleep=lambda _: go_on.wait(20))
     with MockServer(backend) as server, connection(server) as http_:
@@ -148,7 +148,7 @@ def test_frames_are_flushed_one_by_one():
 
 
 def test_expect_continue(server):
-    """A client that asks before it sends its body is told to go on."""
+    """`Expect: 100-continue` is answered before the body is sent."""
     with socket_to(server) as connected:
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -161,7 +161,7 @@ def test_expect_continue(server):
 
 
 def test_bodies_are_bounded(server, monkeypatch):
-    """What is over the limit is refused as the contract says, and is never held in memory."""
+    """A body over the limit is refused with 413 and not kept in memory."""
     for module in ("backend", "server"):
         monkeypatch.setattr(f"emby_plugins.mock.{module}.MAX_BODY", 1000)
     with connection(server) as http_:
@@ -172,7 +172,7 @@ def test_bodies_are_bounded(server, monkeypatch):
 
 
 def body_of_http(response):
-    """The JSON of a response."""
+    """Return the JSON of a response."""
     return json.loads(response.read())
 
 
@@ -181,7 +181,7 @@ def body_of_http(response):
     [("Transfer-Encoding: chunked", 411), ("Content-Length: x", 400), ("Content-Length: -1", 400)],
 )
 def test_bodies_of_unknown_length(server, header, status):
-    """They are refused, and the connection is closed."""
+    """Bodies of unknown length are refused and the connection closed."""
     with socket_to(server) as connected:
         connected.sendall(f"POST /v1/models HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
         told = connected.makefile("rb").read()
@@ -190,7 +190,7 @@ def test_bodies_of_unknown_length(server, header, status):
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])
 def test_a_cut_drops_the_connection(server, body):
-    """The connection ends after the very byte; the client's reply is incomplete."""
+    """The fault `cut` closes the connection after the exact byte."""
     with connection(server) as http_:
         response = post(http_, body, **{"X-Emby-Mock-Fault": "cut=50"})
         with pytest.raises(http.client.IncompleteRead) as caught:
@@ -200,7 +200,7 @@ def test_a_cut_drops_the_connection(server, body):
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_our_client_notices_the_cut(server, stream):
-    """As a truncated reply, in process and over HTTP alike."""
+    """Our client raises TruncatedReplyError for a cut connection, streamed or not."""
     emby = Emby(base_url=server.base_url, metadata={"mock_fault": "cut=300"})
     with emby, pytest.raises(TruncatedReplyError):
         read_all(emby) if stream else emby.chat("Hello")
@@ -213,7 +213,7 @@ def read_all(emby):
 
 
 def test_faults_over_http(server):
-    """Status, headers and bytes are those that the header asks for."""
+    """Status, headers and bytes are those of the fault header."""
     with connection(server) as http_:
         response = post(http_, **{"X-Emby-Mock-Fault": "status=429; retry-after=3"})
         assert (response.status, response.getheader("retry-after")) == (429, "3")
@@ -225,8 +225,8 @@ def test_faults_over_http(server):
         assert odd.getheader("content-encoding") == "gzip, gzip"
 
 
-def test_a_client_that_leaves(server, capfd):
-    """In mid-stream, it is a line in the log and no traceback; others are served."""
+def test_a_client_that_disconnects(server, capfd):
+    """A client that disconnects in mid-stream is logged in one line, and others are served."""
     with socket_to(server) as connected:
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -245,7 +245,7 @@ def test_a_client_that_leaves(server, capfd):
 
 
 def test_the_log(server):
-    """A line a request, with what happened and nothing that is secret or could mislead."""
+    """The log has one sanitized line per request without secrets."""
     with connection(server) as http_:
         body = json.dumps(chat("secret words", model="a\x1b[31m\nGET /fake")).encode()
         post(http_, body, Authorization="Bearer sesame").read()
@@ -260,7 +260,7 @@ def test_the_log(server):
 
 
 def test_a_failing_script_is_an_error_to_the_client(monkeypatch, caplog):
-    """What a backend raises is a 500 that says so, and a traceback in the log."""
+    """An exception in a backend is a 500 with its name, and a traceback in the log."""
     backend = MockBackend()
     monkeypatch.setattr(MockBackend, "__call__", lambda *_: 1 / 0)
     with MockServer(backend) as server, connection(server) as http_:
@@ -271,13 +271,13 @@ def test_a_failing_script_is_an_error_to_the_client(monkeypatch, caplog):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com", ""])
 def test_only_this_machine(host):
-    """A host that others could reach is refused before anything is opened."""
+    """A host that is not loopback is refused before a socket is opened."""
     with pytest.raises(ValueError, match="not a loopback address"):
         MockServer(host=host)
 
 
 def test_the_other_loopback():
-    """IPv6 works if there is any, and its address is a URL."""
+    """An IPv6 loopback address works, if available."""
     try:
         with MockServer(host="::1") as server:
             assert server.base_url.startswith("http://[::1]:")
@@ -288,7 +288,7 @@ def test_the_other_loopback():
 
 
 def test_stopping_lets_a_reply_finish():
-    """A reply that is being sent is sent to its end; idle connections are closed at once."""
+    """Stopping completes replies in progress, and closes idle connections at once."""
     waits, go_on = threading.Event(), threading.Event()
 
     def sleep(_):
@@ -313,7 +313,7 @@ def test_stopping_lets_a_reply_finish():
 
 
 def test_a_server_can_be_opened_again():
-    """And two run side by side."""
+    """A server can be opened again, and two can run at the same time."""
     server = MockServer()
     for _ in range(2):
         with server, MockServer() as other:
@@ -324,7 +324,7 @@ def test_a_server_can_be_opened_again():
 
 @contextmanager
 def command(*options):
-    """The command, running, and what it says first; it is killed if it does not end."""
+    """Run the command, and kill it at the end."""
     words = interruptible("emby_plugins.mock", *options)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -336,8 +336,8 @@ def command(*options):
             process.kill()
 
 
-def test_the_command_stops_quietly_when_nobody_reads_its_output():
-    """A closed pipe, as after `| head -1`, causes no traceback and no failure."""
+def test_the_command_stops_with_a_closed_output():
+    """The command stops without an error if its output is a closed pipe."""
     with command() as process:
         process.stdout.readline()
         process.stdout.close()
@@ -348,7 +348,9 @@ def test_the_command_stops_quietly_when_nobody_reads_its_output():
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_the_command(ending):
-    """It prints the base URL and what to type, serves with key and profile, and stops quietly."""
+    """The command prints its URL and an example, serves with key and profile, and stops on
+    signals.
+    """
     with command("--profile", "2025-12", "--key", "sesame") as process:
         greeting = [process.stdout.readline() for _ in range(3)]
         url = greeting[1].split("=")[1].strip()
@@ -377,19 +379,19 @@ def test_the_command(ending):
     ],
 )
 def test_bad_options(options, code, says, monkeypatch, capsys):
-    """Each is refused with a reason, and nothing is served."""
+    """Invalid options are refused with a reason."""
     monkeypatch.setattr(sys, "argv", ["mock", *options])
     with pytest.raises(SystemExit) as caught:
         main()
     said, complaint = capsys.readouterr()
     assert said == ""
-    # A text is printed by the interpreter, which then exits with 1.
+    # The interpreter prints a text and then exits with 1.
     assert caught.value.code == code or code == 1
     assert says in complaint + str(caught.value.code)
 
 
 def test_a_taken_port(server):
-    """It is an error that says so, not a traceback."""
+    """A port in use causes a one-line error."""
     port = str(urlsplit(server.base_url).port)
     with command("--port", port) as process:
         _, complaint = process.communicate(timeout=20)
@@ -398,7 +400,7 @@ def test_a_taken_port(server):
 
 
 def test_the_help_is_of_the_module(monkeypatch, capsys):
-    """`--help` names the command as it is typed."""
+    """`--help` has the command's name."""
     monkeypatch.setattr(sys, "argv", ["x/__main__.py", "--help"])
     with pytest.raises(SystemExit):
         main()

@@ -34,7 +34,7 @@ CASES = {
 
 
 def gathered(parts):
-    """A message put together from deltas, the way a client does."""
+    """Merge deltas into a message, as clients do."""
     said = {"role": None, "content": None}
     for part in parts:
         for choice in part["choices"]:
@@ -60,8 +60,8 @@ def gathered(parts):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_stream_says_what_the_whole_says(name):
-    """Streamed and not, a request gets the same message, usage, id and end."""
+def test_a_stream_equals_the_complete_reply(name):
+    """Message, usage, id and finish reason are the same, streamed or not."""
     args, more = CASES[name]
     whole, parts = reply(*args, **more), chunks(*args, **more)
     said = gathered(parts)
@@ -79,7 +79,7 @@ def test_a_stream_says_what_the_whole_says(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_frames(name):
-    """Frames are one line of data and a counted id; the end is an event of its own."""
+    """A frame has one line of data and a counting id, and the last one is its own event."""
     args, more = CASES[name]
     frames = list(send(chat(*args, stream=True, **more)).body)
     assert frames[-1] == b"event: done\ndata: [DONE]\nid: %d\n\n" % (len(frames) - 1)
@@ -89,8 +89,8 @@ def test_frames(name):
         assert json.loads(data.removeprefix(b"data: "))["object"] == "chat.completion.chunk"
 
 
-def test_text_comes_by_the_word():
-    """After an empty delta every one has a word; two chunks with usage follow the finish."""
+def test_text_is_streamed_by_the_word():
+    """Each delta after the first has a word, and two chunks with usage follow the last."""
     parts = chunks("Hello there")
     assert parts[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
     assert parts[1]["choices"][0]["delta"] == {"role": "assistant", "content": "This "}
@@ -112,7 +112,7 @@ def test_reasoning_comes_first():
 
 
 def test_a_chunk_for_each_image():
-    """Images come after the text, each in a chunk of its own."""
+    """Each image is sent in a separate chunk after the text."""
     deltas = [c["delta"] for part in chunks("Draw two pictures of a cat") for c in part["choices"]]
     counts = [len(delta["images"]) for delta in deltas if "images" in delta]
     assert counts == [1, 1]
@@ -120,7 +120,7 @@ def test_a_chunk_for_each_image():
 
 
 def test_image_models_send_all_at_once():
-    """A model that only makes images sends one chunk, and a finish that bears the usage."""
+    """A model with image output only sends all images in one chunk, and usage with the finish."""
     first, last = chunks("two photos of a cat", model="emby-mock-image", profile="2026-08")
     delta = first["choices"][0]["delta"]
     assert len(delta["images"]) == 2
@@ -130,7 +130,7 @@ def test_image_models_send_all_at_once():
 
 
 def test_arguments_come_in_fragments():
-    """A call opens with id, name and empty arguments; at least two fragments follow."""
+    """A tool call begins with id, name and empty arguments, and fragments follow."""
     args, more = CASES["tools"]
     deltas = [
         d
@@ -144,13 +144,13 @@ def test_arguments_come_in_fragments():
 
 
 def test_errors_are_decided_before_the_stream():
-    """A refused request has its own status and JSON, even if it requested a stream."""
+    """A request that is refused gets its status and JSON, even for a stream."""
     response = send(chat("What is this?", "http://example.com/a.png", stream=True))
     assert (response.status, response.headers["content-type"]) == (400, "application/json")
 
 
 def nulls(value, path=()):
-    """The paths of every null in a JSON value."""
+    """Yield the paths of all nulls in a JSON value."""
     if value is None:
         yield path
     elif isinstance(value, dict):
@@ -162,8 +162,8 @@ def nulls(value, path=()):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_that_clients_choke_on(name):
-    """The only nulls are an unfinished finish_reason, no provider or usage yet, no content."""
+def test_only_some_fields_may_be_null(name):
+    """Only finish reasons, content, providers and usage may be null."""
     args, more = CASES[name]
     for part in [reply(*args, **more), *chunks(*args, **more)]:
         found = {path[-1] for path in nulls(part)}

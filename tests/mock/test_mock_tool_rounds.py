@@ -1,4 +1,4 @@
-"""Tool calls over several rounds: what the mock does once a tool has answered."""
+"""Tool calls over several rounds: the mock's replies after a tool's result."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ PICTURE = image_part("data:image/png;base64," + base64.b64encode(RED.getvalue())
 
 
 def rounds(count: int, *more: dict) -> list[dict]:
-    """A question, and so many calls with their results."""
+    """Return a question, and this many calls with their results."""
     call = {"id": "1", "type": "function", "function": {"name": NAMES[0], "arguments": "{}"}}
     said = {"role": "assistant", "content": "", "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
@@ -27,28 +27,28 @@ def rounds(count: int, *more: dict) -> list[dict]:
 
 
 @pytest.mark.parametrize(("count", "name"), [(0, "weather"), (1, "report"), (2, "report")])
-def test_required_goes_on_to_the_next_tool(count, name):
-    """Under `required` each round calls the next tool, and the last one again."""
+def test_required_calls_the_next_tool(count, name):
+    """With `required`, each round calls the next tool, and finally the last one again."""
     said = message(rounds(count), tools=TOOLS, tool_choice="required", profile="2025-12")
     assert said["tool_calls"][0]["function"]["name"] == name
 
 
 def test_a_named_tool_is_called_after_results_too():
-    """A named choice is a demand, after any history."""
+    """A tool chosen by name is called after any history."""
     choice = {"type": "function", "function": {"name": "report"}}
     said = message(rounds(1), tools=TOOLS, tool_choice=choice)
     assert said["tool_calls"][0]["function"]["name"] == "report"
 
 
-def test_a_new_question_starts_anew():
+def test_a_new_question_starts_again():
     """Rounds are counted from the user's last message."""
     asked = {"role": "user", "content": "And tomorrow?"}
     said = message(rounds(1, asked), tools=TOOLS, tool_choice="required", profile="2025-12")
     assert said["tool_calls"][0]["function"]["name"] == "weather"
 
 
-def test_a_result_s_images_follow_without_words():
-    """A user's message with images alone, after a result, is part of it: it is described."""
+def test_images_after_a_result_are_described():
+    """A user's message with images only, after a result, is described as part of the result."""
     body = chat(rounds(1, {"role": "user", "content": [PICTURE]}), tools=TOOLS)
     said = json.loads(b"".join(send(body).body))["choices"][0]["message"]
     assert not said.get("tool_calls")
@@ -57,7 +57,7 @@ def test_a_result_s_images_follow_without_words():
 
 
 def test_arguments_with_a_default_are_left_out():
-    """Only what must be given is filled in, unless nothing must."""
+    """Arguments with a default are left out, unless no other one is required."""
     properties = {"city": {"type": "string"}, "unit": {"type": "string", "default": "c"}}
     for required, names in ((["city"], ["city"]), (["unit"], ["city", "unit"])):
         parameters = {"type": "object", "properties": properties, "required": required}
@@ -90,8 +90,8 @@ DRAW = {
         ("Generate an image of a boat", {}),
     ],
 )
-def test_a_change_of_what_a_tool_made_calls_it_again(prompt, arguments):
-    """With the ids of its images; a question is answered, and a new image needs no id."""
+def test_an_edit_of_a_tools_image_calls_the_tool(prompt, arguments):
+    """An edit calls the tool again with the ids of its images, but a question does not."""
     call = {"id": "1", "type": "function", "function": {"name": "generate_image", "arguments": ""}}
     past = [
         {"role": "user", "content": "Generate an image of a robin"},

@@ -1,4 +1,6 @@
-"""What the robustness tests share: the way to `stress`, a folder for `llm`, one mock server."""
+"""Fixtures of the robustness tests: the import path of `stress`, a user folder and a mock
+server.
+"""
 
 import os
 import sys
@@ -19,7 +21,7 @@ from stress.ways import Painter
 
 @pytest.fixture(autouse=True)
 def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of `llm`, empty; and the key, which no frame of a test holds."""
+    """The empty user folder of `llm`; the key is in the environment, so that no frame holds it."""
     folder = tmp_path / "llm"
     folder.mkdir()
     monkeypatch.setenv("LLM_USER_PATH", str(folder))
@@ -30,7 +32,7 @@ def user_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[MockServer]:
-    """The mock over HTTP; what sleeps in it wakes at the end."""
+    """The mock over HTTP, with waits that end with the session."""
     over = threading.Event()
     with MockServer(Painter(sleep=over.wait)) as mock:
         yield mock

@@ -1,4 +1,4 @@
-"""Calls that are broken off: cancelled in every state, late, or in a forked process."""
+"""Aborted calls: cancelled in every state, at a deadline, or in a forked process."""
 
 import asyncio
 import multiprocessing
@@ -21,19 +21,19 @@ from langchain_emby import ChatEmby
 from stress import EVERYTHING, servers
 
 LEAVERS = 300 if EVERYTHING else 110
-"""The default pool has a hundred places."""
+"""More than the hundred connections of the default pool."""
 HALF = as_json(chunk(None, picture(size=(90, 90))))[:-60]
 
 
 class Stage:
-    """A server that goes as far as it is told, says so, and waits for the end of the test."""
+    """A server that sends the given beginning, sets `there`, and waits for the end of the test."""
 
     def __init__(self, begun: bytes | None) -> None:
         self.there = threading.Event()
         self._begun = begun
 
     def __call__(self, asked: Asked, wire: Wire) -> bool:
-        """Answer `Hi` well, and anything else as far as it goes."""
+        """Answer `Hi` normally, and anything else with the beginning."""
         if b'"Hi"' in asked.body:
             wire.whole(as_json(completion("Hi.")), "content-type: application/json")
             return True
@@ -56,7 +56,7 @@ STAGES = {
 async def cancelled(
     stage: Stage, emby: AsyncEmby, is_read: Callable[[], object], *, streamed: bool
 ) -> AsyncIterator[None]:
-    """A call that is cancelled once the server has gone as far as it goes, and `is_read()`."""
+    """Cancel a call once the server has sent the beginning and `is_read()` is true."""
 
     async def call() -> None:
         if not streamed:
@@ -68,10 +68,10 @@ async def cancelled(
 
     task = asyncio.create_task(call())
     assert await asyncio.to_thread(stage.there.wait, 5)
-    # The bytes are sent; a few turns of the loop, and they are read.
+    # The data has been sent and is read within a few turns of the loop.
     for _ in range(20):
         await asyncio.sleep(0)
-    while not is_read():  # noqa: ASYNC110 - a file that appears tells nobody
+    while not is_read():  # noqa: ASYNC110 - nothing signals that a file appeared
         await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -82,7 +82,7 @@ async def cancelled(
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("state", STAGES)
 async def test_cancelling_in_every_state(state: str, tmp_path: Path, *, streamed: bool) -> None:
-    """The client goes on, no connection stays taken, and no half of a file is left."""
+    """After a cancel in any state the client can be used, and no partial file remains."""
     stage = Stage(STAGES[state])
     whole = tmp_path / "kept" / f"emby-{Image(content=picture()).sha256[:16]}.png"
     files = [whole] if state == "after an image" else []
@@ -97,7 +97,7 @@ async def test_cancelling_in_every_state(state: str, tmp_path: Path, *, streamed
 
 
 async def leave(call: Awaitable[object], there: threading.Event, cancels: int) -> None:
-    """Make a call, and cancel it so often once the server is there."""
+    """Make a call, and cancel it this many times once the server has answered."""
     task = asyncio.ensure_future(call)
     assert await asyncio.to_thread(there.wait, 5)
     for _ in range(cancels):
@@ -127,7 +127,7 @@ CALLS: dict[str, Callable[[AsyncEmby], Awaitable[object]]] = {
 async def test_a_pool_of_one_survives_any_number_of_cancels(
     state: str, call: str, cancels: int
 ) -> None:
-    """Its only connection comes back, so a call after that is answered."""
+    """Repeated cancels in any state return the only connection to its pool."""
     stage = Stage(STAGES[state])
     pool = httpx.Limits(max_connections=1)
     async with httpx.AsyncClient(limits=pool) as http:
@@ -143,7 +143,7 @@ async def test_a_pool_of_one_survives_any_number_of_cancels(
 
 @pytest.mark.parametrize("cancels", [1, 2, 4])
 async def test_cancels_at_every_await_leave_the_pool_whole(cancels: int) -> None:
-    """Connecting, sending, reading a refusal, waiting to try again: after any turn of the loop."""
+    """Cancels after any turn of the loop return the connection to its pool."""
 
     def busy(request: Asked, wire: Wire) -> bool:
         if b'"Hi"' in request.body:
@@ -155,7 +155,7 @@ async def test_cancels_at_every_await_leave_the_pool_whole(cancels: int) -> None
     pool = httpx.Limits(max_connections=1)
     with Loopback(busy) as server:
         for turns in range(40):
-            # A pool of its own, as a connection that is there saves the turns of connecting.
+            # A new pool each time, as an existing connection skips the turns of connecting.
             async with httpx.AsyncClient(limits=pool) as http:
                 emby = AsyncEmby(base_url=server.url, http_client=http, timeout=5)
                 task = asyncio.ensure_future(emby.chat("wait"))
@@ -169,8 +169,8 @@ async def test_cancels_at_every_await_leave_the_pool_whole(cancels: int) -> None
                 assert (await emby.chat("Hi")).text == "Hi."
 
 
-async def test_three_hundred_leavers_leave_the_pool_whole() -> None:
-    """A visitor who leaves is cancelled by anyio again and again; a hundred were the end."""
+async def test_hundreds_of_cancelled_calls_leak_no_connection() -> None:
+    """Hundreds of calls cancelled repeatedly by anyio or asyncio leak no connection."""
     stage = Stage(STAGES["in mid-stream"])
     with Loopback(stage) as server:
         emby, chat = AsyncEmby(base_url=server.url), ChatEmby(base_url=server.url)
@@ -202,14 +202,14 @@ async def test_three_hundred_leavers_leave_the_pool_whole() -> None:
 
 
 class Seen(asyncio.Event):
-    """Told of the first event of a stream, in the words of a scope."""
+    """An event with the interface of a cancel scope."""
 
     cancel = asyncio.Event.set
 
 
 @pytest.mark.parametrize("state", STAGES)
 async def test_a_timeout_around_a_call_is_the_callers(state: str) -> None:
-    """`asyncio.timeout` of the caller ends the call and comes out as the caller's own error."""
+    """A caller's `asyncio.timeout` ends the call and raises the caller's own TimeoutError."""
     with Loopback(Stage(STAGES[state])) as server:
         async with AsyncEmby(base_url=server.url, deadline=5) as emby:
             with pytest.raises(TimeoutError) as caught:
@@ -221,7 +221,7 @@ async def test_a_timeout_around_a_call_is_the_callers(state: str) -> None:
 
 @pytest.mark.parametrize("by", [servers.stalled, servers.slow_headers])
 async def test_the_deadline_is_exact_for_tasks(by: object) -> None:
-    """A stall in mid-body, and headers that drip, end when the deadline falls, not later."""
+    """The deadline of a task ends stalls and slow headers on time."""
     with Loopback(by) as server:  # type: ignore[arg-type]
         async with AsyncEmby(base_url=server.url, timeout=30, deadline=1.0) as emby:
             began = time.monotonic()
@@ -232,7 +232,7 @@ async def test_the_deadline_is_exact_for_tasks(by: object) -> None:
 
 @pytest.mark.parametrize("by", [servers.stalled, servers.slow_headers, servers.informing])
 def test_the_deadline_is_exact_for_threads(by: object) -> None:
-    """Neither a stall after a drip, nor headers or 1xx responses that drip, are later."""
+    """The deadline of a thread ends stalls, slow headers and 1xx responses on time."""
     on = {"timeout": 30, "deadline": 1.0}
     with Loopback(by) as server, Emby(base_url=server.url, **on) as emby:  # type: ignore[arg-type]
         began = time.monotonic()
@@ -241,8 +241,8 @@ def test_the_deadline_is_exact_for_threads(by: object) -> None:
         assert 0.9 < time.monotonic() - began < 10
 
 
-def test_a_given_client_of_threads_is_late_by_one_silence_at_most() -> None:
-    """Its reads can't be ended: one lasts `timeout`, or what was left when its phase began."""
+def test_a_given_sync_client_is_late_by_one_read_at_most() -> None:
+    """With a given sync client, the deadline is exceeded by at most one read timeout."""
     for timeout in (0.4, 30):
         with Loopback(servers.stalled) as server, httpx.Client() as http:
             emby = Emby(base_url=server.url, timeout=timeout, deadline=1.0, http_client=http)
@@ -253,7 +253,7 @@ def test_a_given_client_of_threads_is_late_by_one_silence_at_most() -> None:
 
 
 def test_no_phase_has_more_time_than_is_left() -> None:
-    """Half of the deadline spent on one try is not there for the waiting of the next."""
+    """A read gets no more time than is left of the deadline."""
 
     def by(_: Asked, wire: Wire) -> bool:
         wire.is_over(0.8)
@@ -270,8 +270,8 @@ def test_no_phase_has_more_time_than_is_left() -> None:
 # ---- processes
 
 
-def test_a_client_in_a_forked_process_leaves_the_parent_alone() -> None:
-    """The child has connections of its own, and the parent's goes on serving."""
+def test_a_forked_client_opens_its_own_connections() -> None:
+    """A client in a forked process opens its own connections, and the parent's still work."""
 
     def by(asked: Asked, wire: Wire) -> None:
         wire.whole(as_json(completion("Hi.")), "content-type: application/json")
@@ -284,7 +284,7 @@ def test_a_client_in_a_forked_process_leaves_the_parent_alone() -> None:
 
 
 def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
-    """They too talk through connections of their own, even if a lock was held at the fork."""
+    """AsyncEmby and ChatEmby work in a forked process, even if a lock was held at the fork."""
 
     def by(asked: Asked, wire: Wire) -> None:
         wire.whole(as_json(completion("Hi.")), "content-type: application/json")
@@ -296,12 +296,12 @@ def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
             assert forked(lambda: asyncio.run(emby.chat("Hi")).text == "Hi.") == 0
         assert forked(lambda: chat.invoke("Hi").text == "Hi.") == 0
         assert chat.invoke("Hi").text == "Hi."
-        # Four, and more if an idle one has expired in between.
+        # Four, or more if an idle connection has expired in between.
         assert server.connections >= 4
 
 
 def forked(check: object) -> int:
-    """The exit status of a forked child: 0 if `check()` held."""
+    """Return the exit status of a forked child, which is 0 if `check()` is true."""
     child = os.fork()
     if child == 0:
         signal.alarm(20)
@@ -313,8 +313,8 @@ def forked(check: object) -> int:
 
 
 @pytest.mark.parametrize("client", [Emby, AsyncEmby])
-def test_a_client_says_why_it_can_not_be_pickled(client: type) -> None:
-    """To a spawned process nothing goes that holds a key; the error says what to do instead."""
+def test_a_client_can_not_be_pickled(client: type) -> None:
+    """A client cannot be pickled, since it holds a key; the error suggests an alternative."""
     made = client(base_url="mock:")
     for pickled in (pickle.dumps, multiprocessing.reduction.ForkingPickler.dumps):
         with pytest.raises(TypeError, match="make one where it is used"):

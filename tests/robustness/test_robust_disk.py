@@ -1,4 +1,4 @@
-"""A disk that fills up in mid-image: at every byte, in pieces of every size, in every way."""
+"""A disk that fills up in mid-image, at any byte and with pieces of any size, through each host."""
 
 import errno
 import io
@@ -26,7 +26,7 @@ SAVING = [way for way in WAYS if way.host != "langchain"]
 
 
 def cases() -> Iterator[Any]:
-    """Every room with every size of pieces in every way; or, quickly, each in one way in turn."""
+    """Yield every combination of room, piece size and way, or a sample of the ways."""
     steps = [("write", room) for room in ROOMS] + [(step, SIZE) for step in STEPS[1:]]
     for number, ((step, room), piece) in enumerate(product(steps, PIECES)):
         for at, way in enumerate(SAVING):
@@ -35,7 +35,7 @@ def cases() -> Iterator[Any]:
 
 
 class Pieces(MockBackend):
-    """Answers with one image, in pieces of so many bytes."""
+    """A mock that answers with one image, in pieces of this many bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Pieces(MockBackend):
 
 
 class Disk(io.FileIO):
-    """A file on a disk with room for so many bytes, which takes a part before it fails."""
+    """A file on a disk that fills up and writes a part of the data before it fails."""
 
     room = SIZE
 
@@ -64,7 +64,7 @@ class Disk(io.FileIO):
 
 
 def fill(patch: pytest.MonkeyPatch, folder: Path, step: str, room: int) -> None:
-    """Make the disk of a folder fail at that step, and no other disk."""
+    """Make the disk of one folder fail at this step."""
 
     def failing(real: Callable[..., Any]) -> Callable[..., Any]:
         def call(what: Any, *words: Any, **named: Any) -> Any:
@@ -79,7 +79,7 @@ def fill(patch: pytest.MonkeyPatch, folder: Path, step: str, room: int) -> None:
         patch.setattr(os, "link", failing(os.link))
         patch.setattr(Path, "replace", failing(Path.replace))
     elif step == "close":
-        # What network file systems say no sooner than when a descriptor is closed.
+        # Network file systems report some errors only when a descriptor is closed.
         patch.setattr(os, "dup", failing(os.dup))
     else:
         real = os.fdopen
@@ -104,7 +104,7 @@ def test_a_full_disk_loses_no_image(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The reply has the very bytes: in memory, or with `llm` in a file elsewhere."""
+    """A full disk leaves the exact image in memory, or for `llm` in another file."""
     folder = user_path / "emby" / "images" if way.host == "llm" else tmp_path / "images"
     settings = {"base_url": "mock:"} | ({"image_folder": folder} if way.host == "core" else {})
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -1,4 +1,4 @@
-"""docs/faults.md says what really happens."""
+"""docs/faults.md is current."""
 
 import os
 from pathlib import Path
@@ -12,8 +12,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
 @pytest.mark.slow
-def test_the_table_of_faults_is_what_happens(server: MockServer) -> None:
-    """Regenerated it is the same; `make fault-table` writes it."""
+def test_the_table_of_faults_is_current(server: MockServer) -> None:
+    """Regenerating the table of faults gives the same page; `make fault-table` writes it."""
     written = render(server)
     if os.environ.get("EMBY_WRITE_DOCS"):
         PAGE.write_text(written, "utf-8")

@@ -25,7 +25,7 @@ ROWS = list(chain.from_iterable(SECTIONS.values()))
 
 
 def cases() -> Iterator[Any]:
-    """Every row in every way; or, quickly, each in one of them, in turn."""
+    """Yield every row with every way, or with a sample of the ways."""
     for number, row in enumerate(ROWS):
         for at, way in enumerate(WAYS):
             turn = at == number * 5 % len(WAYS)
@@ -38,7 +38,9 @@ def cases() -> Iterator[Any]:
 def test_every_fault_in_every_way(
     row: Row, way: Way, over: str, server: MockServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The right reply or the right error, with what had arrived, and nowhere the key."""
+    """Every fault gives the expected reply or error with the partial reply, and never shows the
+    key.
+    """
     caplog.set_level(logging.DEBUG)
     with answering(row, over, server) as on, bounded(row.megabytes):
         began = time.monotonic()
@@ -56,7 +58,7 @@ def test_every_fault_in_every_way(
 
 @contextmanager
 def bounded(megabytes: int | None) -> Iterator[None]:
-    """Fail when Python's memory grew by more than that at its peak."""
+    """Fail if Python's memory grows by more than this at its peak."""
     if megabytes is None:
         yield
         return
@@ -71,7 +73,7 @@ def bounded(megabytes: int | None) -> Iterator[None]:
 
 
 def is_whole(heard: Heard, row: Row) -> None:
-    """The reply came, image and all; and bytes that are not a picture are found out when opened."""
+    """Check that the reply is complete, and that invalid images are refused when opened."""
     assert heard.error is None, repr(heard.error)
     assert "image" in heard.text
     wanted = 5 if "images=5" in row.name else 0 if "images=0" in row.name else 1
@@ -85,7 +87,7 @@ def is_whole(heard: Heard, row: Row) -> None:
 
 
 def is_named(heard: Heard, expected: type[EmbyError], way: Way) -> None:
-    """The error is of our tree, and of the host's."""
+    """Check that the error is the expected one in our tree and in the host's."""
     assert isinstance(heard.cause, expected), repr(heard.cause)
     if way.host == "llm":
         assert isinstance(heard.error, llm.ModelError)
@@ -97,7 +99,7 @@ def is_named(heard: Heard, expected: type[EmbyError], way: Way) -> None:
 
 
 def has_arrived(heard: Heard, row: Row, way: Way) -> None:
-    """What had come of a stream is in the error; `llm` names the files of images not shown yet."""
+    """Check that the error has the text and the images that a stream sent before it."""
     if not way.streamed:
         return
     assert ("text" in row.arrived) == bool(heard.partial_text)
@@ -106,7 +108,7 @@ def has_arrived(heard: Heard, row: Row, way: Way) -> None:
 
 
 def hides_the_key(heard: Heard, log: str, row: Row) -> None:
-    """No word, repr, traceback, pickle, log line or database holds the key."""
+    """Check that the key is in no text, repr, traceback, pickle, log or database."""
     shown = ["" if row.echoes else log, heard.logged, *map(repr, heard.said)]
     if heard.error is not None:
         shown.append(told(heard.error, variables=not row.echoes))

@@ -1,4 +1,4 @@
-"""The fuzz targets, driven by hypothesis, and what fuzzing once found, replayed."""
+"""The fuzz targets with hypothesis, and the corpus of inputs that once failed."""
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -10,22 +10,22 @@ from stress.seeds import WORDS, seeds
 EXAMPLES = 800 if EVERYTHING else 25
 
 
-def test_what_was_once_found_stays_mended() -> None:
-    """Every file of the corpus passes; and there are some."""
+def test_the_corpus_is_handled() -> None:
+    """Every input in the corpus, each once a bug, is handled."""
     assert replay() > 0
     assert {path.name for path in CORPUS.iterdir()} <= set(TARGETS)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_really_comes_is_taken(name: str) -> None:
-    """What fuzzing begins with passes every target: the targets are about something."""
+def test_real_inputs_are_handled(name: str) -> None:
+    """Every real input that fuzzing starts from passes its target."""
     for seed in seeds(name):
         TARGETS[name](seed)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_whatever_comes_is_taken_or_a_typed_error(name: str) -> None:
-    """Pieces of real replies, spliced with words of the contract and with noise."""
+def test_mixed_inputs_are_handled(name: str) -> None:
+    """Pieces of real inputs mixed with words of the contract and noise are handled."""
     real = seeds(name)
     piece = (
         st.sampled_from(WORDS)
@@ -47,8 +47,8 @@ def test_whatever_comes_is_taken_or_a_typed_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damage_to_what_really_comes(name: str) -> None:
-    """A byte changed, or the end cut off, anywhere in a real reply, error, list or image."""
+def test_damaged_inputs_are_handled(name: str) -> None:
+    """Real inputs with a changed byte or a missing end are handled."""
 
     @settings(max_examples=EXAMPLES)
     @given(st.sampled_from(seeds(name)), st.integers(0, 4_000), st.integers(0, 255), st.booleans())

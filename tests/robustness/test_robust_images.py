@@ -1,4 +1,4 @@
-"""Images from strangers, sent and received, on three hosts."""
+"""Untrusted images, sent and received, through three hosts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,7 +26,7 @@ LOOK = "What is shown in this image?"
 
 
 def in_turn(*tables: dict[str, bytes]) -> list[Any]:
-    """Every image in every way; or, quickly, each image in one of them."""
+    """Return every image with every way, or each image with one way."""
     names = [(name, data) for table in tables for name, data in table.items()]
     return [
         pytest.param(data, way, id=f"{name}-{way}")
@@ -37,15 +37,15 @@ def in_turn(*tables: dict[str, bytes]) -> list[Any]:
 
 
 def sent(way: Way, data: bytes) -> tuple[Heard, MockBackend]:
-    """The result of sending that image to the mock, which describes it."""
+    """Send an image to the mock for a description; return the result and the backend."""
     backend = MockBackend()
     with activate(backend):
         return ask(way, {"base_url": "mock:"}, LOOK, (Image(content=data),)), backend
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(whole()))
-def test_a_good_image_goes_as_it_is(data: bytes, way: Way) -> None:
-    """The gateway gets the very bytes, with any mode, frames or tags, and describes them."""
+def test_a_valid_image_is_sent_unchanged(data: bytes, way: Way) -> None:
+    """An image of any mode, frames or tags is sent unchanged and described."""
     heard, backend = sent(way, data)
     assert heard.error is None
     assert heard.text
@@ -53,16 +53,16 @@ def test_a_good_image_goes_as_it_is(data: bytes, way: Way) -> None:
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(damaged()))
-def test_a_damaged_image_is_the_gateways_to_judge(data: bytes, way: Way) -> None:
-    """It begins like an image, so it is sent as it is; what the gateway says of it is typed."""
+def test_a_damaged_image_is_sent_unchanged(data: bytes, way: Way) -> None:
+    """A damaged image is sent unchanged, and the gateway's refusal raises a specific error."""
     heard, backend = sent(way, data)
     assert [image.data for image in backend.requests[-1].images] == [data]
     assert isinstance(heard.cause, UnreadableInputImageError)
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(STRANGE))
-def test_what_is_no_image_is_not_sent(data: bytes, way: Way) -> None:
-    """Refused here, before anything is sent, as an error of the host's own kind."""
+def test_bytes_that_are_not_an_image_are_not_sent(data: bytes, way: Way) -> None:
+    """Bytes that are not an image are refused before anything is sent."""
     backend = MockBackend()
     with activate(backend):
         try:
@@ -74,7 +74,7 @@ def test_what_is_no_image_is_not_sent(data: bytes, way: Way) -> None:
 
 
 def received(way: Way, data: bytes, **on: Any) -> Heard:
-    """What that way makes of a reply with that image."""
+    """Return the result of a reply with this image."""
     stream = sse(chunk("Here:"), chunk(None, data), chunk(finish="stop"))
     answer = as_asked(completion("Here:", data), stream)
     with activate(_Scripted(answer)):
@@ -82,7 +82,7 @@ def received(way: Way, data: bytes, **on: Any) -> Heard:
 
 
 class _Scripted(MockBackend):
-    """A mock that says what it is told."""
+    """A mock with a scripted answer."""
 
     def __init__(self, by: Callable[[BackendRequest], BackendResponse]) -> None:
         super().__init__()
@@ -95,8 +95,8 @@ class _Scripted(MockBackend):
 @pytest.mark.parametrize(
     ("data", "way"), in_turn(whole(), damaged(), {k: v for k, v in STRANGE.items() if v})
 )
-def test_what_comes_is_kept_to_the_byte(data: bytes, way: Way) -> None:
-    """It is paid for in any case. Opening it gives pixels, or `InvalidImageError`."""
+def test_a_received_image_is_kept_exactly(data: bytes, way: Way) -> None:
+    """A received image is kept exactly, and opens or raises InvalidImageError."""
     heard = received(way, data)
     assert heard.error is None, repr(heard.error)
     (image,) = heard.images
@@ -109,8 +109,8 @@ def test_what_comes_is_kept_to_the_byte(data: bytes, way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way.host == "core"], ids=str)
-def test_what_comes_into_a_folder_is_kept_to_the_byte(way: Way, tmp_path: Path) -> None:
-    """Straight into a file, with the suffix of what it is and not of what it was called."""
+def test_a_received_image_is_saved_exactly(way: Way, tmp_path: Path) -> None:
+    """A received image is saved exactly, with the suffix of its detected type."""
     for data in (*whole().values(), *damaged().values(), STRANGE["html"]):
         (image,) = received(way, data, image_folder=tmp_path / "kept").images
         assert image.path is not None
@@ -119,20 +119,20 @@ def test_what_comes_into_a_folder_is_kept_to_the_byte(way: Way, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
-def test_an_image_without_a_byte_is_an_error(way: Way) -> None:
-    """There is nothing in it to keep, and what came before is in the error."""
+def test_an_empty_image_is_an_error(way: Way) -> None:
+    """An image without data raises InvalidImageError."""
     assert isinstance(received(way, b"").cause, InvalidImageError)
 
 
 def damage() -> Iterator[bytes]:
-    """Every image with bits turned over, and cut short."""
+    """Yield every image with flipped bits or truncated."""
     for data in whole().values():
         yield from flips(data, 3 if EVERYTHING else 41)
         yield from (data[:end] for end in range(1, len(data), 23 if EVERYTHING else 97))
 
 
-def test_damage_anywhere_opens_or_is_one_typed_error() -> None:
-    """A bit turned over or the end missing: pixels or `InvalidImageError`, nothing else."""
+def test_damage_anywhere_opens_or_is_a_typed_error() -> None:
+    """An image with flipped bits or truncated anywhere opens or raises InvalidImageError."""
     count = opened = 0
     for data in damage():
         count += 1
@@ -147,6 +147,6 @@ def test_damage_anywhere_opens_or_is_one_typed_error() -> None:
     assert 0 < opened < count
 
 
-def test_the_json_of_these_tests_is_about_something() -> None:
+def test_scripted_images_are_sent_as_base64() -> None:
     """An image in a scripted reply is sent as base64."""
     assert b";base64," in as_json(completion("", whole()["png"]))
