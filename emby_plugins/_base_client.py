@@ -331,7 +331,8 @@ class BaseClient(Generic[_HTTP]):
     def _observing(self, exchange: Exchange) -> Iterator[None]:
         exchange.is_observed = True
         started, request = time.monotonic(), exchange.request
-        record = CallRecord.started(request, redact(self.base_url, self._key))
+        url = redact(self.base_url, self._key)
+        record = CallRecord.started(request, url) if self._plugins.read_records else None
         if isinstance(request, ImagesRequest):
             request = request.to_chat()
         self._plugins.call_started(record, request)
@@ -343,7 +344,7 @@ class BaseClient(Generic[_HTTP]):
             raise
         finally:
             reply, first_byte = exchange.reply, exchange.first_byte
-            record = record.finished(
+            record = record and record.finished(
                 reply,
                 is_complete=exchange.is_complete,
                 error=error,

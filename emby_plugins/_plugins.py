@@ -67,7 +67,13 @@ class Plugins:
             or hook.emby_call_finished.get_hookimpls()
             or hook.emby_image_received.get_hookimpls()
         )
-        """Whether any plugin wants to be told of calls: no record is made otherwise."""
+        """Whether any plugin wants to be told of calls."""
+        self.read_records = any(
+            "record" in impl.argnames
+            for caller in (hook.emby_call_started, hook.emby_call_finished)
+            for impl in caller.get_hookimpls()
+        )
+        """Whether any reads the record of a call: for others none is made, and no image hashed."""
         models = hook.emby_models.get_hookimpls()
         self._has_models = any(impl.plugin is not default_plugin for impl in models)
 
@@ -101,12 +107,12 @@ class Plugins:
         hint = self._call("emby_error_hint", str, error=error, models=self.models())
         error.hint = hint or error.hint
 
-    def call_started(self, record: CallRecord, request: ChatRequest | None) -> None:
+    def call_started(self, record: CallRecord | None, request: ChatRequest | None) -> None:
         """Tell the plugins that a call begins."""
         self._call("emby_call_started", _nothing, record=record, request=request)
 
     def call_finished(
-        self, record: CallRecord, request: ChatRequest | None, reply: ChatReply
+        self, record: CallRecord | None, request: ChatRequest | None, reply: ChatReply
     ) -> None:
         """Tell the plugins that a call is over."""
         self._call("emby_call_finished", _nothing, record=record, request=request, reply=reply)

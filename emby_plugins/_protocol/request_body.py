@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
-import pybase64
 
 PIECE = 384 * 1024
 """Bytes of an image that are encoded at once: a multiple of 3, so no padding comes in between."""
@@ -28,6 +27,9 @@ class Source(Protocol):
 
     def pieces(self, size: int) -> Iterator[bytes | memoryview]:
         """The bytes in pieces of `size`; only the last one may be shorter."""
+
+    def base64_pieces(self, size: int) -> Iterator[bytes]:
+        """The base64 of each of these pieces."""
 
 
 class DataURL:
@@ -51,7 +53,7 @@ class Base64:
         return (self.source.byte_size + 2) // 3 * 4
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(pybase64.b64encode, self.source.pieces(PIECE))
+        return self.source.base64_pieces(PIECE)
 
 
 @dataclass(frozen=True, slots=True)

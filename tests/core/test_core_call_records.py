@@ -104,6 +104,23 @@ def test_a_call_is_recorded(ask: Asker) -> None:
     assert 0 < finished.seconds_to_first_byte <= finished.seconds
 
 
+def test_no_image_is_hashed_for_plugins_that_read_no_record(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plugin that names only the reply has it, and nothing is made for it but that."""
+
+    class Listener:
+        @hookimpl
+        def emby_call_finished(self, reply: ChatReply) -> None:
+            heard.append(reply.text)
+
+    heard: list[str] = []
+    monkeypatch.setattr(CallRecord, "started", None)
+    on = {"base_url": "test:", "plugins": [ScriptedBackend(by=BOTH), Listener()]}
+    reply = ask("Look", on=on, images=[Image.from_bytes(BLUE)], model="m")
+    assert heard == [reply.text]
+
+
 def test_a_record_has_no_content(ask: Asker) -> None:
     """A record contains no part of prompt or reply; a hook gets those by its parameter names."""
     observer, on = observed(ScriptedBackend(by=BOTH))

@@ -43,13 +43,21 @@ def lazy(path: Path, data: bytes) -> Image:
     return Image.from_path(path, lazy=True)
 
 
-@pytest.mark.parametrize("in_file", [False, True], ids=["memory", "file"])
+def kept_as(kind: str, path: Path, data: bytes) -> Image:
+    """The image in memory, in a file, or as the base64 of a message."""
+    if kind == "file":
+        return lazy(path, data)
+    image = Image.from_bytes(data)
+    return image if kind == "memory" else Image.from_base64(image.base64)
+
+
+@pytest.mark.parametrize("kind", ["memory", "file", "base64"])
 @pytest.mark.parametrize("pieces", [1, 2, 5])
-def test_pieces_join_to_the_plain_encoding(pieces: int, in_file: bool, tmp_path: Path) -> None:
+def test_pieces_join_to_the_plain_encoding(pieces: int, kind: str, tmp_path: Path) -> None:
     """The pieces of a streamed body join to the plain encoding, with a correct length."""
     for more in range(-3, 4):
         data = png(pieces * PIECE + more)
-        image = lazy(tmp_path / "a.png", data) if in_file else Image.from_bytes(data)
+        image = kept_as(kind, tmp_path / "a.png", data)
         value = {"text": 'é\0\n"', "url": DataURL("image/png", image), "last": [1]}
         body = json_body(value)
         assert isinstance(body, StreamedBody)
@@ -59,8 +67,9 @@ def test_pieces_join_to_the_plain_encoding(pieces: int, in_file: bool, tmp_path:
         assert max(map(len, sent)) <= PIECE // 3 * 4
 
 
-_SOURCES = st.binary(min_size=64, max_size=200).map(
-    lambda data: DataURL("image/png", Image(PNG + data))
+_IMAGES = st.binary(min_size=64, max_size=200).map(lambda data: Image(PNG + data))
+_SOURCES = (_IMAGES | _IMAGES.map(lambda image: Image.from_base64(image.base64))).map(
+    lambda image: DataURL("image/png", image)
 )
 _VALUES = st.recursive(
     st.text() | st.integers(-9, 9) | st.none() | st.booleans() | _SOURCES,
@@ -94,6 +103,14 @@ def test_a_streamed_form_is_the_same_form(data: bytes, piece: int) -> None:
     boundary = kind.partition("boundary=")[2].encode()
     assert whole.count(b"--" + boundary) == 6
     assert whole.count(PNG + data + b"\r\n--" + boundary) == 2
+
+
+def test_base64_of_a_message_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was verified when it was given, so it is neither decoded nor encoded again."""
+    image = Image.from_base64(Image.from_bytes(png(2 * PIECE + 1)).base64)
+    expected = plain(DataURL("image/png", image))
+    monkeypatch.delattr(Image, "pieces")
+    assert b"".join(json_body(DataURL("image/png", image))) == expected
 
 
 def test_a_small_request_is_one_bytes_object() -> None:
