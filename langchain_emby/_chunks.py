@@ -4,13 +4,17 @@ LangChain adds a chunk of images to text as `["text", image]`. Other providers' 
 content as it is, and gateways refuse the bare string. It also forgets why a call is invalid.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessageChunk, InvalidToolCall
+from langchain_core.messages import AIMessageChunk
 from pydantic import PrivateAttr
 
+from langchain_emby._tool_calls import CallBlock, split_tool_calls
+
 Blocks = list[str | dict[Any, Any]]
+
+_CALL_BLOCKS = {"tool_call_chunk", "tool_call", "invalid_tool_call"}
 
 
 class ReplyChunk(AIMessageChunk):
@@ -31,21 +35,45 @@ class ReplyChunk(AIMessageChunk):
         return AIMessageChunk.model_validate, (_fields(self),)
 
 
-class LastChunk(ReplyChunk):
-    """The last chunk, with the calls of the reply that must not be executed, as they were received.
+class MismatchChunk(ReplyChunk):
+    """A bracket after the arguments of an invalid call, so that LangChain does not complete them.
 
-    The chunks before it have more, which keeps LangChain from completing them.
+    It was not received: the merged message and v3 events do not have it.
     """
 
-    _invalid_calls: Sequence[InvalidToolCall] = PrivateAttr(default=())
 
-    def __init__(self, *, invalid_calls: Sequence[InvalidToolCall] = (), **fields: Any) -> None:
+class LastChunk(ReplyChunk):
+    """The last chunk, with the tool calls of the whole reply by their index."""
+
+    _calls: Mapping[int, CallBlock] = PrivateAttr(default_factory=dict)
+
+    def __init__(self, *, calls: Mapping[int, CallBlock], **fields: Any) -> None:
         super().__init__(**fields)
-        self._invalid_calls = invalid_calls
+        self._calls = calls
+
+    @property
+    def calls(self) -> list[CallBlock]:
+        """The calls in the order in which they began."""
+        return [*self._calls.values()]
+
+    def restore_calls(self, whole: AIMessageChunk) -> None:
+        """Put the calls, as they were received, in place of what LangChain made of the chunks."""
+        if not self._calls or len(whole.tool_call_chunks) != len(self._calls):
+            return
+        calls = [call for _, call in sorted(self._calls.items())]
+        whole.tool_calls, whole.invalid_tool_calls = split_tool_calls(calls)
+        if isinstance(whole.content, list):
+            blocks = iter(calls)
+            whole.content = [
+                {**next(blocks, block)}
+                if isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
+                else block
+                for block in whole.content
+            ]
 
 
 # Checkpoints, `dumps` and `repr` name a class by these.
-for _kind in (ReplyChunk, LastChunk):
+for _kind in (ReplyChunk, MismatchChunk, LastChunk):
     _kind.__name__ = _kind.__qualname__ = AIMessageChunk.__name__
     _kind.__module__ = AIMessageChunk.__module__
 
@@ -95,22 +123,9 @@ def _finish(merged: Any, added: Any) -> Any:
         return ReplyChunk(**{**_fields(merged), "content": content})
     whole = AIMessageChunk(**{**_fields(merged), "content": without_indices(content)})
     last = added[-1] if isinstance(added, Sequence) else added
-    if isinstance(last, LastChunk) and last._invalid_calls:  # noqa: SLF001 - a class of this module
-        _restore_invalid(whole, last._invalid_calls)  # noqa: SLF001
+    if isinstance(last, LastChunk):
+        last.restore_calls(whole)
     return whole
-
-
-def _restore_invalid(whole: AIMessageChunk, calls: Sequence[InvalidToolCall]) -> None:
-    whole.invalid_tool_calls = [*calls]
-    if isinstance(whole.content, list):
-        by_id = {call["id"]: dict(call) for call in calls}
-        pieces = ("tool_call_chunk", "tool_call")
-        whole.content = [
-            by_id.get(block.get("id"), block)
-            if isinstance(block, dict) and block.get("type") in pieces
-            else block
-            for block in whole.content
-        ]
 
 
 def _fields(chunk: AIMessageChunk) -> dict[str, Any]:

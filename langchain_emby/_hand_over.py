@@ -14,6 +14,7 @@ from langchain_emby._blocks import (
     is_image,
 )
 from langchain_emby._image_files import ImageDir
+from langchain_emby._request import answered_invalid_calls
 
 
 def hand_over(messages: Iterable[BaseMessage], *, image_dir: ImageDir = None) -> list[BaseMessage]:
@@ -39,7 +40,7 @@ def _plain(message: BaseMessage, answered: set[str]) -> BaseMessage:
     return AIMessage(
         content=content if images else text,
         tool_calls=message.tool_calls,
-        invalid_tool_calls=[call for call in message.invalid_tool_calls if call["id"] in answered],
+        invalid_tool_calls=answered_invalid_calls(message, answered),
         usage_metadata=message.usage_metadata,
         id=message.id,
         name=message.name,

@@ -1,20 +1,23 @@
 """The v3 events of a stream, without base64 in events that only announce an image.
 
 LangChain's bridge from chunks to events sends each image twice: when its block starts and when it
-ends. This removes the first copy, and marks tool calls as invalid if their arguments are not an
-object.
+ends, and takes any JSON for the arguments of a tool call. This removes the first copy, and states
+tool calls as `invoke` does.
 """
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from langchain_core.outputs import ChatGenerationChunk
 
 from emby_plugins import MalformedReplyError
+from langchain_emby._chunks import LastChunk, MismatchChunk
 from langchain_emby._errors import to_langchain_error
+
+if TYPE_CHECKING:
+    from langchain_emby._tool_calls import CallBlock
 
 try:
     from langchain_core.language_models._compat_bridge import achunks_to_events, chunks_to_events
@@ -26,17 +29,21 @@ else:
 
 def to_events(chunks: Iterator[ChatGenerationChunk], run_id: UUID | None) -> Iterator[Any]:
     """The events of a stream of chunks."""
+    adapter = _Adapter()
+    received = (chunk for chunk in chunks if adapter.takes(chunk))
     with _readable_arguments():
-        yield from map(_adapt, chunks_to_events(chunks, message_id=_message_id(run_id)))
+        yield from map(adapter.adapt, chunks_to_events(received, message_id=_message_id(run_id)))
 
 
 async def to_events_async(
     chunks: AsyncIterator[ChatGenerationChunk], run_id: UUID | None
 ) -> AsyncIterator[Any]:
     """As `to_events`, for `async for`."""
+    adapter = _Adapter()
+    received = (chunk async for chunk in chunks if adapter.takes(chunk))
     with _readable_arguments():
-        async for event in achunks_to_events(chunks, message_id=_message_id(run_id)):
-            yield _adapt(event)
+        async for event in achunks_to_events(received, message_id=_message_id(run_id)):
+            yield adapter.adapt(event)
 
 
 @contextmanager
@@ -49,30 +56,34 @@ def _readable_arguments() -> Iterator[None]:
         raise to_langchain_error(MalformedReplyError(msg)) from error
 
 
-def _adapt(event: Any) -> Any:
-    content = event.get("content")
-    if event["event"] == "content-block-start" and "base64" in content:
-        announced = {name: value for name, value in content.items() if name != "base64"}
-        return {**event, "content": announced}
-    if event["event"] == "content-block-finish" and content["type"] == "image":
-        # LangChain adds an index of its own where there is none, and merges images of two messages
-        # by it: one without the prefix is never merged.
-        return {**event, "content": {**content, "index": content["index"].removeprefix("lc_")}}
-    if event["event"] == "content-block-finish":
-        return {**event, "content": _with_valid_arguments(content)}
-    return event
+class _Adapter:
+    """Adapts the bridge's events, with the tool calls of the last chunk."""
 
+    def __init__(self) -> None:
+        self._calls: Iterator[CallBlock] = iter(())
 
-def _with_valid_arguments(content: dict[str, Any]) -> dict[str, Any]:
-    # The bridge accepts any JSON as arguments, which its own message then rejects.
-    if content["type"] != "tool_call" or isinstance(content["args"], dict):
-        return content
-    return {
-        **content,
-        "type": "invalid_tool_call",
-        "args": json.dumps(content["args"], ensure_ascii=False),
-        "error": "The arguments are not a JSON object.",
-    }
+    def takes(self, chunk: ChatGenerationChunk) -> bool:
+        """Whether the bridge gets a chunk, which it doesn't unless it was received."""
+        message = chunk.message
+        if isinstance(message, LastChunk):
+            self._calls = iter(message.calls)
+        return not isinstance(message, MismatchChunk)
+
+    def adapt(self, event: Any) -> Any:
+        content = event.get("content")
+        if event["event"] == "content-block-start" and "base64" in content:
+            announced = {name: value for name, value in content.items() if name != "base64"}
+            return {**event, "content": announced}
+        if event["event"] != "content-block-finish":
+            return event
+        if content["type"] == "image":
+            # LangChain adds an index of its own where there is none, and merges images of two
+            # messages by it: one without the prefix is never merged.
+            return {**event, "content": {**content, "index": content["index"].removeprefix("lc_")}}
+        if content["type"] in {"tool_call", "invalid_tool_call"}:
+            # Blocks finish in the order in which they began.
+            return {**event, "content": {**next(self._calls, content)}}
+        return event
 
 
 def _message_id(run_id: UUID | None) -> str | None:

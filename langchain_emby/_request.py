@@ -11,7 +11,6 @@ import logging
 import mimetypes
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -20,6 +19,7 @@ from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
     HumanMessage,
+    InvalidToolCall,
     SystemMessage,
     ToolMessage,
 )
@@ -80,22 +80,25 @@ def to_core(messages: Sequence[BaseMessage], image_dir: str | None = None) -> li
     `InvalidImageError` for an image that does not decode.
     """
     read = partial(_read_image, image_dir)
-    converted = [core for message in messages for core in _message(message, read)]
-    # Gateways need each call together with its answer. LangChain runs no invalid call, so most of
-    # them have none.
-    answered = {message.tool_call_id for message in converted if message.role == "tool"}
-    invalid = {
-        call["id"] or ""
-        for message in messages
-        if isinstance(message, AIMessage)
-        for call in message.invalid_tool_calls
-    }
-    return [_without_calls(message, invalid - answered) for message in converted]
+    answered = {id_ for message in messages for id_ in _answered(message)}
+    return [core for message in messages for core in _message(message, read, answered)]
 
 
-def _without_calls(message: Message, ids: Set[str]) -> Message:
-    calls = tuple(call for call in message.tool_calls if call.id not in ids)
-    return replace(message, tool_calls=calls) if len(calls) < len(message.tool_calls) else message
+def _answered(message: BaseMessage) -> Iterator[str]:
+    """The ids of the calls that a message answers."""
+    if isinstance(message, ToolMessage):
+        yield message.tool_call_id
+    elif isinstance(message, HumanMessage):
+        yield from (str(result.get("tool_use_id")) for result in _results(message.content))
+
+
+def answered_invalid_calls(message: AIMessage, answered: Set[str]) -> list[InvalidToolCall]:
+    """The invalid calls that a message answers: gateways need each call together with its answer.
+
+    LangChain runs no invalid call, so most of them have none.
+    """
+    valid = {call["id"] for call in message.tool_calls}
+    return [call for call in message.invalid_tool_calls if (call["id"] or "") in answered - valid]
 
 
 def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -133,14 +136,14 @@ def _read_image(image_dir: str | None, block: Mapping[str, Any]) -> Image:
     return block_image(block, image_dir=image_dir)
 
 
-def _message(message: BaseMessage, read: ReadImage) -> Iterator[Message]:
+def _message(message: BaseMessage, read: ReadImage, answered: Set[str]) -> Iterator[Message]:
     content, name = message.content, message.name or ""
     if isinstance(message, ToolMessage):
         parts = tuple(_parts(content, read))
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
     elif isinstance(message, AIMessage):
         thoughts = Reasoning.from_dict(message.additional_kwargs.get(THOUGHTS))
-        parts, calls = tuple(_whole_reply(message, read)), tuple(_calls(message))
+        parts, calls = tuple(_whole_reply(message, read)), tuple(_calls(message, answered))
         yield Message("assistant", parts, calls, name=name, reasoning=thoughts)
     elif isinstance(message, SystemMessage):
         yield Message("system", tuple(_parts(content, read)), name=name)
@@ -175,7 +178,7 @@ def _human(
 ) -> Iterator[Message]:
     """A user message; tool results, which Anthropic nests in it, become messages before it."""
     blocks = [content] if isinstance(content, str) else content
-    results = [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
+    results = _results(content)
     for result in results:
         inner = result.get("content") or ""
         yield Message(
@@ -186,11 +189,16 @@ def _human(
         yield Message("user", tuple(_parts(rest, read)), name=name)
 
 
-def _calls(message: AIMessage) -> Iterator[ToolCall]:
+def _results(content: str | list[str | dict[Any, Any]]) -> list[dict[Any, Any]]:
+    blocks = [] if isinstance(content, str) else content
+    return [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
+
+
+def _calls(message: AIMessage, answered: Set[str]) -> Iterator[ToolCall]:
     for call in message.tool_calls:
         arguments = _dump(call["args"])
         yield ToolCall(call["id"] or "", call["name"], arguments)
-    for invalid in message.invalid_tool_calls:
+    for invalid in answered_invalid_calls(message, answered):
         yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
     known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
     for block in message.content:

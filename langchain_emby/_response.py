@@ -7,7 +7,7 @@ and images never do.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -15,9 +15,7 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     InputTokenDetails,
-    InvalidToolCall,
     OutputTokenDetails,
-    ToolCall as LangChainToolCall,
     UsageMetadata,
 )
 from langchain_core.messages.tool import tool_call_chunk
@@ -30,13 +28,24 @@ from emby_plugins import (
     RefusalDelta,
     StreamEvent,
     TextDelta,
-    ToolCall,
     ToolCallDelta,
     Usage,
 )
 from langchain_emby._blocks import image_block
-from langchain_emby._chunks import Blocks, LastChunk, ReplyChunk, type_text, without_indices
-from langchain_emby._tool_calls import convert_tool_calls, find_problem, invalidate
+from langchain_emby._chunks import (
+    Blocks,
+    LastChunk,
+    MismatchChunk,
+    ReplyChunk,
+    type_text,
+    without_indices,
+)
+from langchain_emby._tool_calls import (
+    CallBlock,
+    convert_tool_calls,
+    invalidate,
+    split_tool_calls,
+)
 from langchain_emby._tool_names import ToolNames
 from langchain_emby._translator import PROVIDER
 
@@ -64,9 +73,10 @@ def to_message(
     `model` is the requested model, used if the reply does not name one. With `image_dir`, images
     are references to files of that folder.
     """
-    calls, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+    calls = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+    valid, invalid = split_tool_calls(calls)
     images = [image_block(image, image_dir=image_dir) for image in reply.images]
-    content = _v1_content(reply, images, calls, invalid) if v1 else _v0_content(reply, images)
+    content = _v1_content(reply, images, calls) if v1 else _v0_content(reply, images)
     return AIMessage(
         content=without_indices(content),
         additional_kwargs={
@@ -74,7 +84,7 @@ def to_message(
             **({"refusal": reply.refusal} if reply.refusal else {}),
             **_thoughts(reply),
         },
-        tool_calls=calls,
+        tool_calls=valid,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage_metadata(reply.usage),
         response_metadata=_metadata(reply, model, v1=v1),
@@ -103,7 +113,7 @@ class ChunkWriter:
         self._model = model
         self._v1 = v1
         self._with_usage = with_usage
-        self._calls: dict[int, ToolCall] = {}
+        self._has_arguments: dict[int, bool] = {}
         self._writers: dict[type, Callable[[Any], Iterable[AIMessageChunk]]] = {
             TextDelta: self._text if v1 else _plain_text,
             ReasoningDelta: self._reasoning,
@@ -142,29 +152,30 @@ class ChunkWriter:
 
     def _tool_call(self, event: ToolCallDelta) -> Iterable[AIMessageChunk]:
         event = replace(event, name=self._names.original(event.name))
-        call = self._calls.get(event.index, ToolCall("", "", ""))
-        self._calls[event.index] = ToolCall(
-            call.id or event.id, call.name or event.name, call.arguments + event.arguments
-        )
+        known = self._has_arguments.get(event.index, False)
+        self._has_arguments[event.index] = known or bool(event.arguments)
         yield self._tool_call_chunk(event)
 
-    def _invalidate_tool_calls(self, finish_reason: str | None) -> Iterable[AIMessageChunk]:
-        for index, call in self._calls.items():
-            if find_problem(call, finish_reason):
-                end = invalidate(call.arguments)
+    def _invalidate(self, calls: Mapping[int, CallBlock]) -> Iterable[AIMessageChunk]:
+        for index, call in calls.items():
+            if call["type"] == "invalid_tool_call":
+                end = invalidate(str(call["args"]) if self._has_arguments[index] else "")
                 if end:
-                    yield self._tool_call_chunk(ToolCallDelta(index, arguments=end))
+                    yield self._tool_call_chunk(ToolCallDelta(index, arguments=end), MismatchChunk)
 
-    def _tool_call_chunk(self, event: ToolCallDelta) -> AIMessageChunk:
+    def _tool_call_chunk(
+        self, event: ToolCallDelta, kind: type[ReplyChunk] = ReplyChunk
+    ) -> AIMessageChunk:
         piece = tool_call_chunk(
             id=event.id or None, name=event.name or None, args=event.arguments, index=event.index
         )
         blocks: Blocks = [{**piece}]
-        return self._chunk(blocks if self._v1 else "", tool_call_chunks=[piece])
+        return self._chunk(blocks if self._v1 else "", kind, tool_call_chunks=[piece])
 
     def _finished(self, event: Finished) -> Iterable[AIMessageChunk]:
         reply = restore_names(event.reply, self._names)
-        yield from self._invalidate_tool_calls(reply.finish_reason)
+        calls = self._calls(reply)
+        yield from self._invalidate(calls)
         if reply.refusal:
             yield self._refusal(reply.refusal)
         has_citations = self._v1 and reply.citations and reply.text
@@ -174,13 +185,21 @@ class ChunkWriter:
             usage_metadata=to_usage_metadata(reply.usage) if self._with_usage else None,
             response_metadata=_metadata(reply, self._model, v1=self._v1),
             chunk_position="last",
-            invalid_calls=convert_tool_calls(reply.tool_calls, reply.finish_reason)[1],
+            calls=calls,
         )
 
-    def _chunk(self, content: str | Blocks, **fields: Any) -> AIMessageChunk:
+    def _calls(self, reply: ChatReply) -> dict[int, CallBlock]:
+        """The calls by their index, in the order in which they began; a reply's are sorted."""
+        calls = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+        by_index = dict(zip(sorted(self._has_arguments), calls, strict=True))
+        return {index: by_index[index] for index in self._has_arguments}
+
+    def _chunk(
+        self, content: str | Blocks, kind: type[ReplyChunk] = ReplyChunk, **fields: Any
+    ) -> AIMessageChunk:
         if self._v1:
             fields["response_metadata"] = {"output_version": "v1"}
-        return ReplyChunk(content=content, **fields)
+        return kind(content=content, **fields)
 
 
 def to_usage_metadata(usage: Usage | None) -> UsageMetadata | None:
@@ -231,14 +250,13 @@ def _v0_content(reply: ChatReply, images: list[dict[str, Any]]) -> str | Blocks:
 def _v1_content(
     reply: ChatReply,
     images: list[dict[str, Any]],
-    calls: list[LangChainToolCall],
-    invalid: list[InvalidToolCall],
+    calls: list[CallBlock],
 ) -> Blocks:
     text = reply.text.replace(reply.refusal, "", 1) if reply.refusal else reply.text
     texts = [_text_block(text, reply)] if text else []
     texts += [_refusal_block(reply.refusal)] if reply.refusal else []
     reasoning = [_reasoning_block(reply.reasoning)] if reply.reasoning else []
-    return [*reasoning, *texts, *images, *map(dict, calls), *map(dict, invalid)]
+    return [*reasoning, *texts, *images, *map(dict, calls)]
 
 
 def _text_block(text: str, reply: ChatReply | None = None) -> dict[str, Any]:
@@ -286,7 +304,7 @@ def _metadata(reply: ChatReply, model: str, *, v1: bool) -> dict[str, Any]:
 def _incomplete_calls(reply: ChatReply) -> list[str]:
     if reply.finish_reason != "length":
         return []
-    _, invalid = convert_tool_calls(reply.tool_calls, reply.finish_reason)
+    _, invalid = split_tool_calls(convert_tool_calls(reply.tool_calls, reply.finish_reason))
     notices = [
         f"So the call to {call['name']!r} is incomplete and must not be executed."
         for call in invalid

@@ -12,36 +12,36 @@ from langchain_core.utils.json import parse_partial_json
 
 from emby_plugins import MalformedReplyError, ToolCall
 
+CallBlock = LangChainToolCall | InvalidToolCall
+
 # Close a string that may be open, then mismatch a bracket: no parser completes such JSON.
 _MISMATCHES = ("]", "}", '"]', '"}', '""]', '""}')
 
 
-def convert_tool_calls(
-    calls: Iterable[ToolCall], finish_reason: str | None
+def convert_tool_calls(calls: Iterable[ToolCall], finish_reason: str | None) -> list[CallBlock]:
+    """The tool calls of a reply in order, each marked as valid or invalid by its type."""
+    return [_convert(call, finish_reason) for call in calls]
+
+
+def split_tool_calls(
+    calls: Iterable[CallBlock],
 ) -> tuple[list[LangChainToolCall], list[InvalidToolCall]]:
-    """The valid and the invalid tool calls of a reply."""
-    valid: list[LangChainToolCall] = []
-    invalid: list[InvalidToolCall] = []
-    for call in calls:
-        problem = find_problem(call, finish_reason)
-        if problem:
-            invalid.append(
-                InvalidToolCall(
-                    type="invalid_tool_call",
-                    id=call.id,
-                    name=call.name,
-                    args=call.arguments,
-                    error=problem,
-                )
-            )
-        else:
-            valid.append(
-                LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=call.args)
-            )
+    """The valid and the invalid calls."""
+    valid = [call for call in calls if call["type"] == "tool_call"]
+    invalid = [call for call in calls if call["type"] != "tool_call"]
     return valid, invalid
 
 
-def find_problem(call: ToolCall, finish_reason: str | None) -> str:
+def _convert(call: ToolCall, finish_reason: str | None) -> CallBlock:
+    problem = _find_problem(call, finish_reason)
+    if not problem:
+        return LangChainToolCall(type="tool_call", id=call.id, name=call.name, args=call.args)
+    return InvalidToolCall(
+        type="invalid_tool_call", id=call.id, name=call.name, args=call.arguments, error=problem
+    )
+
+
+def _find_problem(call: ToolCall, finish_reason: str | None) -> str:
     """Why a call must not be executed; empty for a valid call."""
     is_cut = finish_reason == "length"
     try:

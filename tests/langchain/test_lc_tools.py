@@ -106,7 +106,7 @@ def test_incomplete_arguments_are_an_invalid_call(
     assert message.tool_calls == []
     (call,) = message.invalid_tool_calls
     assert (call["id"], call["name"]) == ("call_1", "weather")
-    assert call["args"].startswith(arguments if arguments else ("", "{}", "]"))
+    assert call["args"] == (arguments or "{}")
     assert not [block for block in message.content_blocks if block["type"] == "tool_call"]
     if finish == "length":
         assert "So the call to 'weather' is incomplete" in message.response_metadata["notice"]
@@ -172,6 +172,53 @@ def test_an_invalid_call_is_the_same_streamed(arguments: str, version: str) -> N
         assert streamed.invalid_tool_calls == invoked.invalid_tool_calls
         assert streamed.content == invoked.content
         assert streamed.content_blocks == invoked.content_blocks
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+@pytest.mark.parametrize("way", [by_streaming, by_stream, by_v3])
+@pytest.mark.parametrize("second", ['{"a": 2}', "{}", '{"a": ', "[]"])
+def test_two_calls_of_one_id_are_two(
+    second: str, way: Callable[[ChatEmby], AIMessage], version: str
+) -> None:
+    """Each with its own arguments and validity, in blocks of the content too."""
+    calls = [{**CALLS[0], "function": {"name": "f", "arguments": a}} for a in ('{"a": 1}', second)]
+    chat = Script(None, tool_calls=calls, finish="tool_calls").chat(output_version=version)
+    invoked, streamed = by_invoke(chat), way(chat)
+    found = [*streamed.tool_calls, *streamed.invalid_tool_calls]
+    assert [call["args"] for call in found] == [
+        {"a": 1},
+        {"{}": {}, '{"a": 2}': {"a": 2}}.get(second, second),
+    ]
+    assert streamed.tool_calls == invoked.tool_calls
+    assert streamed.invalid_tool_calls == invoked.invalid_tool_calls
+    if version == "v1":
+        assert streamed.content == invoked.content == found
+
+
+def test_an_answer_to_a_valid_call_answers_no_invalid_one() -> None:
+    """Of two calls with one id, the one that was not executed stays behind."""
+    calls = [{**CALLS[0], "function": {"name": "f", "arguments": a}} for a in ("{}", '{"a": ')]
+    message = by_stream(Script(None, tool_calls=calls, finish="length").chat())
+    assert len(message.invalid_tool_calls) == 2
+    calls[0]["function"]["arguments"] = '{"a": 1}'
+    message = by_stream(Script(None, tool_calls=calls, finish="length").chat())
+    script = Script("Fine.")
+    script.chat().invoke(["Hi", message, ToolMessage("?", tool_call_id=CALLS[0]["id"])])
+    assert [call["function"] for call in script.sent["messages"][1]["tool_calls"]] == [
+        calls[0]["function"]
+    ]
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+async def test_v3_events_have_only_what_was_received(version: str) -> None:
+    """The arguments of a cut call, as they came, in the deltas and in the block at the end."""
+    chat = cut_call(INCOMPLETE[0], "length", version)
+    stream = await chat.astream_events("?", version="v3")
+    for events in (list(chat.stream_events("?", version="v3")), [event async for event in stream]):
+        parts = [e["delta"]["args"] for e in events if e["event"] == "content-block-delta"]
+        (end,) = (e["content"] for e in events if e["event"] == "content-block-finish")
+        assert "".join(parts) == INCOMPLETE[0]
+        assert end == by_invoke(chat).invalid_tool_calls[0]
 
 
 @pytest.mark.parametrize("arguments", UNPARSABLE.values(), ids=UNPARSABLE)
