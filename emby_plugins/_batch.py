@@ -8,17 +8,15 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from emby_plugins._chat import DEFAULT_MODEL, ChatReply
 from emby_plugins._errors import APIError, EmbyError
 from emby_plugins._images import Image
-from emby_plugins._messages import ImagePart, Message
+from emby_plugins._messages import Detail, ImagePart, Message
 
 if TYPE_CHECKING:
     from emby_plugins._client import AsyncEmby
-
-Detail = Literal["low", "high", "auto"]
 
 
 class BatchRecord(TypedDict):

@@ -73,71 +73,30 @@ _LISTS = ("aliases", "input_modalities", "output_modalities", "reasoning_efforts
 _TEXTS = ("id", "name", "family", "description", "deprecated_at", "deactivated_at", "plugin")
 
 
-def _documented(model_id: str, family: str) -> ModelCard:
+def _built_in(model_id: str, name: str, family: str, **lacking: Any) -> ModelCard:
     # Emby's pages document vision and image output. They don't mention tools and the rest, so
     # assume support and leave it to the gateway to refuse.
-    return ModelCard(
-        id=model_id,
-        name=model_id,
-        family=family,
-        vision=True,
-        image_output=True,
-        tools=True,
-        reasoning=True,
-        structured_output=True,
-    )
+    able: dict[str, Any] = dict.fromkeys(_CAPABILITIES, True) | {"text_output": None}
+    return ModelCard(model_id, name, family, **{**able, **lacking})
 
 
 DOCUMENTED_MODELS = (
-    _documented("qwen2.5-vision", "qwen"),
-    _documented("qwen2.5-vl", "qwen"),
-    _documented("glm-vision", "glm"),
-    _documented("deepseek-vision", "deepseek"),
+    _built_in("qwen2.5-vision", "qwen2.5-vision", "qwen"),
+    _built_in("qwen2.5-vl", "qwen2.5-vl", "qwen"),
+    _built_in("glm-vision", "glm-vision", "glm"),
+    _built_in("deepseek-vision", "deepseek-vision", "deepseek"),
 )
 """The models documented by Emby: Image Generation page, "Available Models"."""
 
+_TEXT_ONLY = dict.fromkeys(("vision", "image_output", "reasoning"), False)
+_IMAGES_ONLY = dict.fromkeys(("text_output", "tools", "reasoning", "structured_output"), False)
+_NO_IMAGES = "Emby mock, vision without image output"
+
 MOCK_MODELS = (
-    ModelCard(
-        id="emby-mock",
-        name="Emby mock",
-        family="emby-mock",
-        vision=True,
-        image_output=True,
-        tools=True,
-        reasoning=True,
-        structured_output=True,
-    ),
-    ModelCard(
-        id="emby-mock-text",
-        name="Emby mock, text only",
-        family="emby-mock",
-        vision=False,
-        image_output=False,
-        tools=True,
-        reasoning=False,
-        structured_output=True,
-    ),
-    ModelCard(
-        id="emby-mock-vision",
-        name="Emby mock, vision without image output",
-        family="emby-mock",
-        vision=True,
-        image_output=False,
-        tools=True,
-        reasoning=True,
-        structured_output=True,
-    ),
-    ModelCard(
-        id="emby-mock-image",
-        name="Emby mock, images only",
-        family="emby-mock",
-        vision=True,
-        text_output=False,
-        image_output=True,
-        tools=False,
-        reasoning=False,
-        structured_output=False,
-    ),
+    _built_in("emby-mock", "Emby mock", "emby-mock"),
+    _built_in("emby-mock-text", "Emby mock, text only", "emby-mock", **_TEXT_ONLY),
+    _built_in("emby-mock-vision", _NO_IMAGES, "emby-mock", image_output=False),
+    _built_in("emby-mock-image", "Emby mock, images only", "emby-mock", **_IMAGES_ONLY),
 )
 """The models of the mock backend; no gateway serves them."""
 

@@ -155,6 +155,11 @@ class FileVersion(NamedTuple):
     inode: int
 
 
+def size_of(file: BinaryIO) -> int:
+    """The bytes of an open file."""
+    return os.fstat(file.fileno()).st_size
+
+
 def version_of(file: BinaryIO) -> FileVersion:
     """The version of an open file."""
     status = os.fstat(file.fileno())
@@ -195,7 +200,7 @@ def _require_version(file: BinaryIO, version: FileVersion) -> None:
 def read_file(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
     """Return the bytes of a regular file. Raises `OSError`, also for more than `most` bytes."""
     with open_regular(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = size_of(file)
         check_size(size, most)
         data = file.read(size + 1)
         if len(data) > size:

@@ -4,42 +4,46 @@ Bytes are never changed. The media type is detected from the bytes, not from a n
 pixels are decoded on demand. The only wire format known here is the data URL.
 """
 
-import errno
 import hashlib
 import operator
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from emby_plugins._errors import InvalidImageError
 from emby_plugins._files import (
     MAX_FILE_BYTES,
-    FileVersion,
     check_close,
     check_size,
     commit,
     link_file,
     open_regular,
     read_file,
-    read_pieces,
     replace_with,
     temporary_file,
     version_of,
     write_all,
 )
+from emby_plugins._image_sources import (
+    HEAD,
+    PIECE,
+    Base64Source,
+    FileSource,
+    MemorySource,
+    Source,
+    decode_data_url,
+    require_image,
+    shown,
+)
 from emby_plugins._media_types import (
     ACCEPTED_MEDIA_TYPES,
     SUFFIXES,
-    SUPPORTED_HINT,
-    UNKNOWN_MEDIA_TYPE,
     decode_base64,
-    decoded_pieces,
     encode_base64,
     is_base64,
     sniff,
@@ -58,11 +62,6 @@ from emby_plugins._pixels import (
 
 if TYPE_CHECKING:
     import PIL.Image
-
-_PIECE = 1 << 20
-_HEAD = 64
-_HEAD_BASE64 = 88
-_GONE_HINT = "It may have been moved or deleted."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +89,16 @@ class Image:
     provenance: Provenance | None = field(default=None, compare=False)
     _sha256: str = field(default="", compare=False)
     """The digest, if it is known: an image is hashed once."""
-    _version: FileVersion | None = field(default=None, compare=False)
-    """The version of the file that this is an image of; None for any."""
-    _base64: str = field(default="", compare=False)
-    """Verified base64 of the bytes, instead of the bytes."""
+    _source: Source | None = field(default=None, compare=False)
+    """What the bytes are read from; None for a URL."""
+
+    def __post_init__(self) -> None:
+        source: Source | None = self._source
+        if source is None and self.content is not None:
+            source = MemorySource(self.content)
+        elif source is None and self.path is not None:
+            source = FileSource(self.path)
+        object.__setattr__(self, "_source", source)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -101,7 +106,7 @@ class Image:
 
         Raises `InvalidImageError` for anything else.
         """
-        return cls(content=_checked(bytes(data), "these bytes"))
+        return cls(content=require_image(bytes(data), "these bytes"))
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], *, lazy: bool = False) -> Self:
@@ -125,15 +130,15 @@ class Image:
             reason = getattr(error, "strerror", None) or error
             msg = f"The image file {str(path)!r} can't be read: {reason}."
             raise InvalidImageError(msg, hint="Check the path.") from error
-        return cls(content=_checked(data, f"the file {str(path)!r}"))
+        return cls(content=require_image(data, f"the file {str(path)!r}"))
 
     @classmethod
     def _of_file(cls, path: Path) -> Self:
         with open_regular(path) as file:
             version = version_of(file)
             check_size(version.size, MAX_FILE_BYTES)
-            _checked(file.read(_HEAD), f"the file {str(path)!r}")
-        return cls(path=path, _version=version)
+            require_image(file.read(HEAD), f"the file {str(path)!r}")
+        return cls(path=path, _source=FileSource(path, version))
 
     @classmethod
     def from_pil(cls, image: "PIL.Image.Image", format: str = "PNG") -> Self:  # noqa: A002
@@ -177,7 +182,7 @@ class Image:
         except ValueError:
             usable = False
         if not usable:
-            msg = f"Invalid image URL: {_shown(url)}."
+            msg = f"Invalid image URL: {shown(url)}."
             hint = "Use Image.from_path() for a file and Image.from_data_url() for a data URL."
             raise InvalidImageError(msg, hint=hint)
         return cls(url=url)
@@ -188,7 +193,7 @@ class Image:
 
         Emby, Vision Support page, "Using Base64 Inline Data".
         """
-        return cls(content=_checked(decode_data_url(url), "the data URL"))
+        return cls(content=require_image(decode_data_url(url), "the data URL"))
 
     @classmethod
     def from_base64(cls, text: str | bytes) -> Self:
@@ -209,7 +214,7 @@ class Image:
             raise InvalidImageError(f"The image contains invalid base64: {error}.") from None
         if not text:
             raise InvalidImageError("The base64 of the image is empty.")
-        return cls(_base64=text)
+        return cls(_source=Base64Source(text))
 
     @property
     def data(self) -> bytes:
@@ -217,24 +222,22 @@ class Image:
 
         Raises `InvalidImageError` if the image is a URL, or its file can't be read.
         """
-        if self._base64:
-            return decode_base64(self._base64)
-        return b"".join(self.pieces()) if self.content is None else self.content
+        return self._bytes.read()
 
     @property
     def base64(self) -> str:
         """The bytes as base64, without line breaks. Raises like `data`."""
-        return self._base64 or encode_base64(self.data)
+        return self._bytes.base64
 
     @property
     def media_type(self) -> str | None:
         """The media type detected from the bytes, such as `image/png`; None for a URL."""
-        return None if self.url is not None else sniff(self._head())
+        return None if self.url is not None else sniff(self._bytes.head())
 
     @property
     def suffix(self) -> str:
         """The file name suffix for the bytes, such as `.png`."""
-        return SUFFIXES[sniff(self._head())][0]
+        return SUFFIXES[sniff(self._bytes.head())][0]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -255,64 +258,41 @@ class Image:
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)
-        if self.path is None or self._version is not None:  # else the file may change
+        if self._bytes.is_fixed:
             object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
 
     @property
     def byte_size(self) -> int:
         """The number of bytes, without reading a file. Raises like `data`."""
-        if self.content is not None:
-            return len(self.content)
-        if self._version is not None:
-            return self._version.size
-        if self._base64:
-            return len(self._base64) // 4 * 3 - self._base64.count("=", -2)
-        with self._open_file() as file:
-            return os.fstat(file.fileno()).st_size
+        return self._bytes.byte_size
 
     @property
     def data_url(self) -> str:
         """The image as a `data:` URL."""
         return f"data:{self.media_type};base64,{self.base64}"
 
-    def pieces(self, size: int = _PIECE) -> Iterator[bytes | memoryview]:
+    def pieces(self, size: int = PIECE) -> Iterator[bytes | memoryview]:
         """Yield the bytes in pieces of `size`, of which only the last one may be shorter.
 
         A file is never in memory as a whole. Raises like `data`.
         """
-        if self.content is not None:
-            view = memoryview(self.content)
-            yield from (view[at : at + size] for at in range(0, len(view), size))
-            return
-        if self._base64:
-            yield from decoded_pieces(self._base64, size)
-            return
-        with self._open_file() as file:
-            yield from read_pieces(file, size, self._version)
+        return self._bytes.pieces(size)
 
-    def base64_pieces(self, size: int = _PIECE) -> Iterator[bytes]:
+    def base64_pieces(self, size: int = PIECE) -> Iterator[bytes]:
         """Yield the base64 of pieces of `size`, a multiple of 3. Raises like `data`.
 
         The text of an image that is kept as base64 is neither decoded nor encoded.
         """
-        if not self._base64:
-            import pybase64
-
-            return map(pybase64.b64encode, self.pieces(size))
-        step = size // 3 * 4
-        starts = range(0, len(self._base64), step)
-        return (self._base64[at : at + step].encode("ascii") for at in starts)
+        return self._bytes.base64_pieces(size)
 
     def pinned(self) -> Self:
         """Return the same image, and if it is a file, as it is now.
 
         Reading it raises `InvalidImageError` once the file has changed.
         """
-        if self.path is None or self._version is not None:
-            return self
-        with self._open_file() as file:
-            return replace(self, _version=version_of(file))
+        source = self._source and self._source.pinned()
+        return self if source is self._source else replace(self, _source=source)
 
     def with_provenance(self, provenance: Provenance) -> Self:
         """Return the same image with `provenance`."""
@@ -359,7 +339,7 @@ class Image:
             if path.is_file() and Image(path=path).sha256 == self.sha256:
                 return path
         else:
-            path = with_suffix(path, sniff(self._head()))
+            path = with_suffix(path, sniff(self._bytes.head()))
         if link and not overwrite and self.path and link_file(self.path, path):
             return path
         with temporary_file(path.parent) as (file, written):
@@ -372,27 +352,12 @@ class Image:
                 commit(written, path)
         return path
 
-    def _head(self) -> bytes:
-        if self.content is not None:
-            return self.content[:_HEAD]
-        if self._base64:
-            return decode_base64(self._base64[:_HEAD_BASE64])[:_HEAD]
-        with self._open_file() as file:
-            return file.read(_HEAD)
-
-    @contextmanager
-    def _open_file(self) -> Iterator[BinaryIO]:
-        if self.path is None:
-            msg = f"This image is a URL, its bytes were never downloaded: {_shown(self.url or '')}."
+    @property
+    def _bytes(self) -> Source:
+        if self._source is None:
+            msg = f"This image is a URL, its bytes were never downloaded: {shown(self.url or '')}."
             raise InvalidImageError(msg, hint="Download it and use Image.from_bytes().")
-        try:
-            with open_regular(self.path) as file:
-                yield file
-        except OSError as error:
-            msg = f"The image file {str(self.path)!r} can't be read: {error.strerror}."
-            is_changed = error.errno == errno.ESTALE
-            hint = "Leave it alone until it is sent." if is_changed else _GONE_HINT
-            raise InvalidImageError(msg, hint=hint) from error
+        return self._source
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
@@ -406,19 +371,20 @@ class Image:
         return all(map(operator.eq, self.pieces(), other.pieces()))
 
     def __hash__(self) -> int:
-        return hash(self.url or self._head())
+        return hash(self.url or self._bytes.head())
 
     def __repr__(self) -> str:
         if self.url is not None:
-            return f"<Image {_shown(self.url)}>"
+            return f"<Image {shown(self.url)}>"
         if self.path is not None:
             return f"<Image {str(self.path)!r}>"
         return f"<Image {self.media_type}, {self.byte_size:,} bytes>"
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.media_type not in ACCEPTED_MEDIA_TYPES:
-            return {"text/plain": repr(self)}, {}
-        return {self.media_type: self.base64, "text/plain": repr(self)}, {}
+        bundle = {"text/plain": repr(self)}
+        if self.media_type in ACCEPTED_MEDIA_TYPES:
+            bundle[self.media_type] = self.base64
+        return bundle, {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,33 +397,3 @@ class PreparedImage:
 
     def __str__(self) -> str:
         return f"Image prepared for sending: {'; '.join(self.changes)}."
-
-
-def decode_data_url(url: str | bytes | memoryview) -> bytes:
-    """Decode a base64 data URL; extra parameters and white space are accepted.
-
-    Raises `InvalidImageError` for anything else.
-    """
-    raw = memoryview(url.encode("utf-8", "replace") if isinstance(url, str) else url)
-    head, comma, _ = bytes(raw[:512]).partition(b",")
-    if not comma or head[:5].lower() != b"data:" or not head.lower().endswith(b";base64"):
-        msg = f"Not a base64 data URL: {_shown(bytes(raw[:64]).decode('utf-8', 'replace'))}."
-        raise InvalidImageError(msg, hint="Expected something like data:image/png;base64,...")
-    try:
-        return decode_base64(raw[len(head) + 1 :])
-    except ValueError as error:
-        raise InvalidImageError(f"The data URL contains invalid base64: {error}.") from None
-
-
-def _checked(data: bytes, what: str) -> bytes:
-    if not data:
-        raise InvalidImageError(f"No data in {what}.")
-    if sniff(data) == UNKNOWN_MEDIA_TYPE:
-        msg = f"Not a supported image: {what} (first bytes: {data[:12]!r})."
-        raise InvalidImageError(msg, hint=SUPPORTED_HINT)
-    return data
-
-
-def _shown(url: str) -> str:
-    short = url if len(url) <= 100 else f"{url[:60]}... ({len(url):,} characters)"
-    return repr(short)

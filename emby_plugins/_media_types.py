@@ -30,6 +30,12 @@ SUPPORTED_HINT = (
     "Emby accepts JPEG, PNG, WebP and GIF; HEIC, AVIF, TIFF and BMP are converted when sent."
 )
 
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    **dict.fromkeys((b"GIF87a", b"GIF89a"), "image/gif"),
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "image/tiff"),
+}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _TO_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
@@ -42,16 +48,11 @@ _PERCENT = {b"%2b": b"+", b"%2f": b"/", b"%3d": b"=", b"%0a": b"", b"%0d": b"", 
 def sniff(data: bytes) -> str:
     """Detect the media type from the first bytes; `application/octet-stream` if unknown."""
     head = data[:64]
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
+    for start, media_type in _STARTS.items():
+        if head.startswith(start):
+            return media_type
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "image/webp"
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "image/tiff"
     if head.startswith(b"BM") and len(data) > 26:
         return "image/bmp"
     if head[4:8] == b"ftyp":

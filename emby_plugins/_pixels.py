@@ -3,6 +3,8 @@
 The only module of the core that knows Pillow's modes and formats; Pillow is imported on first use.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -24,16 +26,22 @@ _MODES = {
 }
 
 
-def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> "PIL.Image.Image":
-    """Open an image in Pillow without decoding its pixels. Raises `InvalidImageError`."""
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No warnings of Pillow's: of large sizes, for which we have a limit, and of damaged EXIF."""
     import warnings
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def open_image(data: bytes, max_pixels: int = MAX_PIXELS) -> "PIL.Image.Image":
+    """Open an image in Pillow without decoding its pixels. Raises `InvalidImageError`."""
     import PIL.Image
 
     try:
-        with warnings.catch_warnings():
-            # Large sizes, for which we have a lower limit, and damaged EXIF data.
-            warnings.simplefilter("ignore")
+        with quietly():
             if sniff(data) == "image/heic":
                 opened = _open_heic(data)
             else:
@@ -61,15 +69,12 @@ def load_upright(opened: "PIL.Image.Image") -> "PIL.Image.Image":
 
 def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
     """Apply the EXIF orientation to the pixels. Returns the image itself if it is upright."""
-    import warnings
-
     from PIL import ImageOps
 
     if orientation(image) == 1:
         return image
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             return ImageOps.exif_transpose(image)
     except Exception:  # noqa: BLE001 - it also rewrites the EXIF data, which may be damaged
         return image
@@ -79,8 +84,11 @@ def orientation(image: "PIL.Image.Image") -> int:
     """Return the EXIF orientation, 1 to 8; 1 (upright) if it is missing or the EXIF is damaged."""
     if image.format == "TIFF":
         return 1  # Pillow rotates TIFF itself
-    exif = _exif(image)
-    value = 1 if exif is None else exif.get(_ORIENTATION, 1)
+    try:
+        with quietly():
+            value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - Pillow parses EXIF data lazily, and raises many types
+        return 1
     return value if value in range(1, 9) else 1
 
 
@@ -254,11 +262,8 @@ class Metadata(NamedTuple):
 
 def read_metadata(image: "PIL.Image.Image") -> Metadata:
     """Read the EXIF data of an image; damaged EXIF data counts as none."""
-    import warnings
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             exif = image.getexif()
             details = exif.get_ifd(_EXIF_IFD)
             private = ["location"] if exif.get_ifd(_GPS_IFD) else []
@@ -322,14 +327,3 @@ def thumbnail(data: bytes, side: int) -> bytes:
 def frame_count(image: "PIL.Image.Image") -> int:
     """The number of frames or pages. A JPEG counts as one: further images in it are previews."""
     return 1 if image.format in {"JPEG", "MPO"} else int(getattr(image, "n_frames", 1))
-
-
-def _exif(image: "PIL.Image.Image") -> "PIL.Image.Exif | None":
-    import warnings
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return image.getexif()
-    except Exception:  # noqa: BLE001 - Pillow parses EXIF data lazily, and raises many types
-        return None

@@ -18,7 +18,8 @@ from emby_plugins._chat import (
     Tool,
 )
 from emby_plugins._errors import RequestError
-from emby_plugins._images import Image, decode_data_url
+from emby_plugins._image_sources import decode_data_url
+from emby_plugins._images import Image
 from emby_plugins._messages import (
     Detail,
     FilePart,
@@ -28,6 +29,7 @@ from emby_plugins._messages import (
     Role,
     TextPart,
     ToolCall,
+    as_part,
 )
 from emby_plugins._suggestions import nearest, suggest_image
 
@@ -171,28 +173,24 @@ def _message_of_dict(turn: Mapping[str, Any]) -> Message:
     )
 
 
-def _part(item: object) -> Part:
-    if isinstance(item, str):
-        return TextPart(item)
-    if isinstance(item, TextPart | ImagePart | FilePart):
-        return item
-    if isinstance(item, Image):
-        return ImagePart(item)
-    kind = item.get("type") if isinstance(item, Mapping) else None
-    if isinstance(item, Mapping) and kind == "text" and isinstance(item.get("text"), str):
+def _part(item: Any) -> Part:
+    if not isinstance(item, Mapping):
+        return as_part(item)
+    kind = item.get("type")
+    if kind == "text" and isinstance(item.get("text"), str):
         return TextPart(item["text"])
-    if isinstance(item, Mapping) and kind == "image_url":
+    if kind == "image_url":
         source = item.get("image_url")
-        detail = source.get("detail") if isinstance(source, Mapping) else None
-        url = source.get("url") if isinstance(source, Mapping) else source
+        source = source if isinstance(source, Mapping) else {"url": source}
+        url = source.get("url")
         if isinstance(url, str):
             is_inline = url[:5].lower() == "data:"
             image = Image.from_data_url(url) if is_inline else Image.from_url(url)
-            return ImagePart(image, cast("Detail | None", detail))
-    if isinstance(item, Mapping) and kind == "file" and isinstance(item.get("file"), Mapping):
+            return ImagePart(image, cast("Detail | None", source.get("detail")))
+    if kind == "file" and isinstance(item.get("file"), Mapping):
         return _file(item["file"])
-    hint = suggest_image(item) or "Parts have the type text, image_url or file."
     shown = f"has the type {kind!r}" if kind else f"is {_named(item)}"
+    hint = "Parts have the type text, image_url or file."
     raise RequestError(f"A part of a message {shown}.", hint=hint)
 
 

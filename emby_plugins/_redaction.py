@@ -18,7 +18,13 @@ _MIN_PREFIX = 8
 
 def redact(text: str, key: Secret) -> str:
     """Return the text without the key, or the beginning of it that a cut text ends with."""
-    return _without_prefixes(text, key)
+    head = key.reveal()[:_MIN_PREFIX]
+    if len(head) < _MIN_PREFIX or head not in text:
+        return text
+    first, *others = text.split(head)
+    rest = key.reveal()[_MIN_PREFIX:]
+    # As much of the key as follows its head, since a quotation may end anywhere in it.
+    return first + "".join(_MARK + piece[_shared(piece, rest) :] for piece in others)
 
 
 def redact_error(error: EmbyError, key: Secret) -> None:
@@ -47,12 +53,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _redact(value: Any, key: Secret, *, is_cut: bool) -> Any:
-    """Return a value with every text in it redacted; the value itself without a key."""
+    """Return a value with every text in it redacted; the value itself if none has the key."""
     if isinstance(value, str):
-        return _without_prefixes(value, key) if is_cut else _without(value, key)
+        return redact(value, key) if is_cut else value.replace(key.reveal(), _MARK)
     if isinstance(value, bytes):
-        secret = key.reveal().encode()
-        return value.replace(secret, _MARK.encode()) if len(key) >= _MIN_PREFIX else value
+        return value.replace(key.reveal().encode(), _MARK.encode())
     if isinstance(value, tuple | list):
         # Unchanged values stay the same objects, so that `is` shows whether to copy their owner.
         new = [_redact(item, key, is_cut=is_cut) for item in value]
@@ -71,20 +76,6 @@ def _redact(value: Any, key: Secret, *, is_cut: bool) -> Any:
         changed = {name: item for name, item in changed.items() if item is not old[name]}
         return replace(value, **changed) if changed else value
     return value
-
-
-def _without(text: str, key: Secret) -> str:
-    return text.replace(key.reveal(), _MARK) if len(key) >= _MIN_PREFIX else text
-
-
-def _without_prefixes(text: str, key: Secret) -> str:
-    head = key.reveal()[:_MIN_PREFIX]
-    if len(head) < _MIN_PREFIX or head not in text:
-        return text
-    first, *others = text.split(head)
-    rest = key.reveal()[_MIN_PREFIX:]
-    # As much of the key as follows its head, since a quotation may end anywhere in it.
-    return first + "".join(_MARK + piece[_shared(piece, rest) :] for piece in others)
 
 
 def _shared(one: str, other: str) -> int:

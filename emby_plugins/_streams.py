@@ -1,9 +1,11 @@
 """`ReplyStream` and `AsyncReplyStream`: a reply as it arrives."""
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from emby_plugins._chat import ChatReply, StreamEvent
+
+_Events = TypeVar("_Events")
 
 
 class HasReply(Protocol):
@@ -14,20 +16,22 @@ class HasReply(Protocol):
         """The reply as far as it has arrived."""
 
 
-class ReplyStream:
-    """The events of one reply as they arrive; `reply` is the whole reply after the last event."""
-
-    def __init__(self, source: HasReply, events: Iterator[StreamEvent]) -> None:
+class _BaseStream(Generic[_Events]):
+    def __init__(self, source: HasReply, events: _Events) -> None:
         self._source = source
         self._events = events
-
-    def __iter__(self) -> Iterator[StreamEvent]:
-        return self._events
 
     @property
     def reply(self) -> ChatReply:
         """The reply as far as it has arrived: the whole reply after the last event."""
         return self._source.reply
+
+
+class ReplyStream(_BaseStream[Iterator[StreamEvent]]):
+    """The events of one reply as they arrive; `reply` is the whole reply after the last event."""
+
+    def __iter__(self) -> Iterator[StreamEvent]:
+        return self._events
 
     def show(self) -> ChatReply:
         """Show the reply while it arrives, and return the whole of it.
@@ -43,20 +47,11 @@ class ReplyStream:
         return self.reply
 
 
-class AsyncReplyStream:
+class AsyncReplyStream(_BaseStream[AsyncIterator[StreamEvent]]):
     """As `ReplyStream`, for `async for`."""
-
-    def __init__(self, source: HasReply, events: AsyncIterator[StreamEvent]) -> None:
-        self._source = source
-        self._events = events
 
     def __aiter__(self) -> AsyncIterator[StreamEvent]:
         return self._events
-
-    @property
-    def reply(self) -> ChatReply:
-        """The reply as far as it has arrived: the whole reply after the last event."""
-        return self._source.reply
 
     async def show(self) -> ChatReply:
         """As `ReplyStream.show`."""

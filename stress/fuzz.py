@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from emby_plugins import ChatReply, EmbyError, Image, InvalidImageError, Limits
-from emby_plugins._images import decode_data_url
+from emby_plugins._image_sources import decode_data_url
 from emby_plugins._protocol.errors import error_from_event, error_from_response
 from emby_plugins._protocol.models import parse_models
 from emby_plugins._protocol.reader import ReplyReader

@@ -20,7 +20,7 @@ from emby_plugins._errors import (
     ServerError,
     UnreadableInputImageError,
 )
-from emby_plugins._protocol.issues import refusal_of
+from emby_plugins._protocol.issues import summarize
 from emby_plugins._protocol.schema import parse_json
 from emby_plugins._text import clean_text
 
@@ -246,7 +246,7 @@ def _message(fields: Mapping[str, Any], error: object) -> tuple[str, str]:
         # Zod's own message is its issues, written as JSON.
         issues = _parsed(message.encode("utf-8", "replace"))
     if isinstance(issues, list):
-        reason, path = refusal_of(issues)
+        reason, path = summarize(issues)
         return f"The gateway refused the request: {reason}", path
     if isinstance(message, str):
         return message, ""

@@ -15,6 +15,7 @@ from typing import Protocol
 import pybase64
 
 from emby_plugins._errors import ReplyTooLargeError
+from emby_plugins._image_sources import Base64Source
 from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
 
@@ -82,7 +83,7 @@ class Base64Sink:
     def finish(self) -> Image:
         """Return the image."""
         self._flush()
-        return Image(_base64=self._text)
+        return Image(_source=Base64Source(self._text))
 
     def discard(self) -> None:
         """Do nothing: memory needs no cleanup."""

@@ -8,22 +8,15 @@ look-detail-enormous). Only the form that was meant is worth telling.
 import json
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 _MAX_DEPTH = 16
 _MAX_TOLD = 5
 _DISCRIMINATORS = {"invalid_literal", "invalid_enum_value", "invalid_value"}
 
 
-class Refusal(NamedTuple):
-    """What is wrong, as one line, and the path of the first fault, such as `tool_choice`."""
-
-    reason: str
-    path: str
-
-
-def refusal_of(issues: list[object]) -> Refusal:
-    """The reason that a list of issues amounts to; five faults are enough to begin with."""
+def summarize(issues: list[object]) -> tuple[str, str]:
+    """What is wrong, as one line of at most five faults, and the path of the first of them."""
     told: list[str] = []
     first = ""
     for issue in issues[:_MAX_TOLD]:
@@ -34,7 +27,7 @@ def refusal_of(issues: list[object]) -> Refusal:
             reason = _reason(list(same))
             told.append(f"{path}: {reason}" if path else reason)
             first = first or path
-    return Refusal("; ".join(told[:_MAX_TOLD]), first)
+    return "; ".join(told[:_MAX_TOLD]), first
 
 
 def _leaves(issue: Mapping[str, Any], depth: int) -> list[Mapping[str, Any]]:

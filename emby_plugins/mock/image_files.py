@@ -7,7 +7,6 @@ core checks each.
 import io
 import math
 import re
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +18,10 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image as Pillow, PngImagePlugin
 
 from emby_plugins._errors import InvalidImageError
-from emby_plugins._images import Image, decode_data_url
+from emby_plugins._image_sources import decode_data_url
+from emby_plugins._images import Image
 from emby_plugins._media_types import ACCEPTED_MEDIA_TYPES, sniff
-from emby_plugins._pixels import load_upright, open_image
+from emby_plugins._pixels import load_upright, open_image, quietly
 from emby_plugins.mock import intent
 from emby_plugins.mock.edit import edit, names_an_edit
 from emby_plugins.mock.errors import ApiError, InputImageError
@@ -104,8 +104,7 @@ class Opener:
         try:
             opened = open_image(data)
             self._spend(max(math.prod(opened.size), _MIN_PRICE), where)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quietly():
                 return _picture(opened)
         except ApiError:
             raise

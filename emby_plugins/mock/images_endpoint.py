@@ -7,8 +7,6 @@ Emby describes it: the profile `emby` accepts what OpenAI documents.
 
 from typing import TYPE_CHECKING, Any
 
-import pybase64
-
 from emby_plugins.mock.error_responses import JsonDict, encode_json
 from emby_plugins.mock.errors import ApiError
 from emby_plugins.mock.models import find_model
@@ -60,7 +58,7 @@ def images_body(reply: "Reply", chat: ChatRequest, profile: Profile) -> bytes:
         raise ApiError(500, "The model did not generate any images. Try a different model.")
     prompt = chat.messages[0].text
     body: JsonDict = {"created": _CREATED, "data": [
-        {"b64_json": _base64(image.url) if image.url else _encode(image.data),
+        {"b64_json": _base64(image.url) if image.url else image.base64,
          "revised_prompt": prompt} for image in reply.images
     ]}  # fmt: skip
     usage = reply.usage
@@ -75,10 +73,6 @@ def images_body(reply: "Reply", chat: ChatRequest, profile: Profile) -> bytes:
     if len(chat.messages[0].parts) > 1:
         body |= chat.body
     return encode_json(body)
-
-
-def _encode(data: bytes) -> str:
-    return pybase64.b64encode_as_string(data)
 
 
 def _base64(url: str) -> str:

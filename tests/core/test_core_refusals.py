@@ -23,7 +23,7 @@ from emby_plugins import (
     Tool,
     TruncatedReplyError,
 )
-from emby_plugins._protocol.issues import refusal_of
+from emby_plugins._protocol.issues import summarize
 
 ADD, DIVIDE = Tool("add", "Adds."), Tool("divide", "Divides.")
 
@@ -258,9 +258,9 @@ def test_malformed_issues_are_tolerated() -> None:
     for _ in range(200):
         deep = {"code": "invalid_union", "path": [], "unionErrors": [{"issues": [deep]}]}
         deep["message"] = "Invalid input"
-    assert refusal_of([deep]).reason
+    assert summarize([deep])[0]
     for odd in ({}, {"path": 3}, {"unionErrors": 5}, {"errors": [None, {}]}, {"path": [{}]}):
-        assert refusal_of([odd]).reason
+        assert summarize([odd])[0]
     newer = {"code": "invalid_union", "path": ["stop"], "message": "Invalid input"}
     newer["errors"] = [[{"code": "invalid_type", "expected": "string", "path": ["stop"]}]]
-    assert refusal_of([newer]).path == "stop"
+    assert summarize([newer])[1] == "stop"

@@ -36,6 +36,7 @@ LAYERS: dict[str, int] = {
     "_display": 2,
     "_ipython": 5,
     "_endings": 2,
+    "_image_sources": 1,
     "_images": 2,
     "_catalog": 2,
     "_messages": 3,
