@@ -1,7 +1,7 @@
-"""How two recordings of the same requests differ: status, content type, form of JSON, stream.
+"""Differences between two recordings of the same requests: status, content type, JSON and stream.
 
-Values are not compared: two gateways never answer in the same words. The fields are, their types,
-and the order of a stream's contents.
+The compared properties are the JSON's fields, their types and the order of a stream's contents,
+not the values, which differ between any two gateways.
 """
 
 import json
@@ -16,7 +16,9 @@ Shape = dict[str, set[str]]
 
 
 def report(mock: Path, real: Path) -> str:
-    """What differs between two folders of cassettes, a paragraph for each that does."""
+    """Return a report on the differences between two folders of cassettes, with a paragraph for
+    each.
+    """
     recorded = sorted(path.relative_to(real) for path in real.rglob("*.yaml"))
     paragraphs, same = [], 0
     for name in recorded:
@@ -34,7 +36,9 @@ def report(mock: Path, real: Path) -> str:
 
 
 def differences(mock: list[dict[str, Any]], real: list[dict[str, Any]]) -> list[str]:
-    """The differences between two recordings, a line each; empty if their forms are the same."""
+    """Return the differences between two recordings, one per line; empty if their forms are
+    equal.
+    """
     if len(mock) != len(real):
         return [f"{len(mock)} exchanges with the mock, {len(real)} with the other"]
     found = []
@@ -63,7 +67,7 @@ def _shapes(mock: Shape, real: Shape) -> Iterator[str]:
     for path in sorted(mock.keys() | real.keys()):
         ours, theirs = mock.get(path), real.get(path)
         above = path.rpartition(".")[0]
-        # An object that is missing as a whole is reported once.
+        # An object that is missing completely is reported once.
         if above and (above in mock) != (above in real):
             continue
         if ours is None or theirs is None:
@@ -74,20 +78,22 @@ def _shapes(mock: Shape, real: Shape) -> Iterator[str]:
 
 
 def media_type(response: dict[str, Any]) -> str:
-    """The content type without its parameters."""
+    """Return the content type without parameters."""
     headers = {name.lower(): value for name, value in response["headers"].items()}
     (value,) = headers.get("content-type") or [""]
     return str(value).partition(";")[0].strip().lower()
 
 
 def text(response: dict[str, Any]) -> str:
-    """The body."""
+    """Return the body."""
     body = response["body"]["string"]
     return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def shape_of(response: dict[str, Any]) -> Shape:
-    """The paths of a body's JSON and the types there; of a stream, those of all its chunks."""
+    """Return the paths in a body's JSON, or in all chunks of a stream, with the types found
+    there.
+    """
     shape: Shape = {}
     if media_type(response) == "text/event-stream":
         for event, data in events(text(response)):
@@ -102,7 +108,7 @@ def shape_of(response: dict[str, Any]) -> Shape:
 
 
 def events(stream: str) -> Iterator[tuple[str, Any]]:
-    """Each event of a stream: its name, and its JSON, or its text if it is not JSON."""
+    """Yield each event of a stream: its name, and its JSON or its text."""
     for frame in stream.replace("\r\n", "\n").split("\n\n"):
         fields = [line.partition(":") for line in frame.split("\n") if not line.startswith(":")]
         told = {name: value.strip() for name, _, value in fields if name}
@@ -114,7 +120,7 @@ def events(stream: str) -> Iterator[tuple[str, Any]]:
 
 
 def order(stream: str) -> list[str]:
-    """The contents of a stream in order; consecutive repetitions are reported once."""
+    """Return the contents of a stream in order, without consecutive repetitions."""
     told = [kind for event, data in events(stream) for kind in _kinds(event, data)]
     return [kind for kind, _ in groupby(told)]
 

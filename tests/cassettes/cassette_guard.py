@@ -1,4 +1,4 @@
-"""What must not be in a cassette, and which cassettes must be there: each finding is a sentence."""
+"""Checks for forbidden contents of cassettes, and for unused or missing ones."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 from cassette_help import KEY, REAL, RECEIVED, SENT, load
 
 LARGEST = 256 * 1024
-"""Bytes a cassette may have."""
+"""Maximum size of a cassette in bytes."""
 
 HOSTS: frozenset[str] = frozenset()
-"""Hosts that a cassette may contain besides those of this machine."""
+"""Hosts that a cassette may contain besides this machine."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _SECRET = re.compile(
@@ -23,17 +23,17 @@ _BASE64 = re.compile(r"base64,[A-Za-z0-9+/=]+")
 
 
 def cassettes(folder: Path) -> Iterator[Path]:
-    """The cassettes that belong to the tests: not those of a real gateway."""
+    """Yield the cassettes that belong to the tests, without those of a real gateway."""
     for path in sorted(folder.rglob("*.yaml")):
         if path.relative_to(folder).parts[0] != REAL:
             yield path
 
 
 def secrets(folder: Path, key: str = KEY) -> list[str]:
-    """Keys, cookies and the like, in any file."""
+    """Return findings of keys, cookies and similar secrets in any file."""
     found = []
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        # A picture may happen to spell anything, and the page for readers names what it forbids.
+        # Image data may contain anything, and the README names the forbidden contents.
         if path.suffix == ".md":
             continue
         text = _BASE64.sub("base64,", path.read_text("utf-8", "replace"))
@@ -45,7 +45,9 @@ def secrets(folder: Path, key: str = KEY) -> list[str]:
 
 
 def oddities(folder: Path, hosts: Collection[str] = HOSTS) -> list[str]:
-    """Files too large, headers that are not allowed, hosts that are not listed."""
+    """Return findings of large files, headers that are not allowed, and hosts that are not
+    listed.
+    """
     found = []
     for path in cassettes(folder):
         name = path.relative_to(folder)
@@ -64,7 +66,7 @@ def oddities(folder: Path, hosts: Collection[str] = HOSTS) -> list[str]:
 
 
 def mismatches(folder: Path, expected: Collection[str]) -> list[str]:
-    """Cassettes that no test uses, and tests without their cassette; names are relative."""
+    """Return the names of unused and missing cassettes."""
     there = {str(path.relative_to(folder)) for path in cassettes(folder)}
     orphans = [f"{name} is used by no test" for name in sorted(there - set(expected))]
     return orphans + [f"{name} is missing" for name in sorted(set(expected) - there)]

@@ -1,4 +1,4 @@
-"""How HTTP is recorded and replayed: the files, the fields that are kept, and the server."""
+"""Recording and replaying HTTP: files, kept fields and the server."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,15 +18,15 @@ CASSETTES = Path(__file__).resolve().parents[2] / "cassettes"
 """The folder of recorded HTTP, with a folder for each test module."""
 
 REAL = "real"
-"""The folder in it for what was recorded from a real gateway; git ignores it."""
+"""The folder within it for recordings of a real gateway, ignored by git."""
 
 KEY = "k-of-the-cassettes"
-"""The key that the mock asks for while it is recorded."""
+"""The key that the mock requires while it is recorded."""
 
 USED = pytest.StashKey[dict[str, set[str]]]()
-"""The cassettes that tests use, by module, for the modules that were collected."""
+"""The cassettes that tests use, by module, for the collected modules."""
 
-# Written out, since a request must be the same wherever it is replayed, and encoders differ.
+# Literal data, since requests must be identical everywhere, and encoders differ.
 RED = Image.from_data_url(
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAADCAIAAAA7ljmRAAAAEElEQVR4nGP8z4AATAy4OAAmdgEF5PO"
     "41QAAAABJRU5ErkJggg=="
@@ -35,10 +35,10 @@ BLUE = Image.from_data_url(
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAADCAIAAAA7ljmRAAAAFElEQVR4nGNkYPjPAANMDEgAhQMAJHg"
     "BBSuUekUAAAAASUVORK5CYII="
 )
-"""With `RED`, two pictures of 4 x 3 pixels."""
+"""With `RED`, two images of 4 x 3 pixels."""
 
 FOLDER = "EMBY_CASSETTES"
-"""The variable that names another folder to record into."""
+"""The variable that sets another folder to record into."""
 
 SENT = frozenset({"content-type", "accept"})
 RECEIVED = frozenset({"content-type", "retry-after"})
@@ -49,7 +49,7 @@ _KEY_LIKE = re.compile(rb"\b(sk-|Bearer +)[A-Za-z0-9_\-.]{8,}")
 
 @dataclass(frozen=True)
 class Recording:
-    """The target of recordings and their source; without an address the mock is recorded."""
+    """The target of recordings and their source, which is the mock if there is no address."""
 
     folder: Path = CASSETTES
     base_url: str = ""
@@ -57,9 +57,10 @@ class Recording:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
-        """The gateway that an environment names, or the mock. Raises `ValueError` for half of one.
+        """Return the gateway set by an environment, or the mock. Raises `ValueError` for half of
+        one.
 
-        A gateway's recordings never land among the mock's.
+        A gateway's recordings are kept apart from the mock's.
         """
         base_url, key = (environment.get(name, "") for name in ("EMBY_BASE_URL", "EMBY_API_KEY"))
         if bool(base_url) != bool(key):
@@ -72,9 +73,9 @@ class Recording:
 
 
 class Gateway:
-    """Gives a test what its clients are made with: an address, and a key.
+    """Gives a test the settings of its clients: an address and a key.
 
-    While replaying nobody listens there. While the mock is recorded, a server does.
+    When replaying, the address is unused. When recording the mock, it is that of a server.
     """
 
     def __init__(self, recording: Recording | None, open_servers: ExitStack) -> None:
@@ -84,9 +85,9 @@ class Gateway:
     def __call__(
         self, profile: str = "emby", *faults: Fault | None, script: Callable[..., Any] | None = None
     ) -> dict[str, Any]:
-        """A gateway of that profile; with any other option, only the mock can be it.
+        """Return a gateway of this profile; with any other option it must be the mock.
 
-        `script` is given the backend, to script its answers.
+        `script` gets the backend, to script its replies.
         """
         if self._recording is None:
             return {"base_url": _NOBODY, "api_key": KEY}
@@ -105,7 +106,7 @@ class Gateway:
 
 @dataclass(frozen=True)
 class Scrubber:
-    """Keeps of an exchange what is needed to replay it: two headers, and no secret."""
+    """Reduces an exchange to the data needed to replay it: two headers, and no secret."""
 
     key: str = field(default=KEY, repr=False)
     keeps_host: bool = False
@@ -120,7 +121,7 @@ class Scrubber:
         }
 
     def request(self, request: Any) -> Any:
-        """A request with few headers; that of the mock without its port, which changes."""
+        """Return a request with few headers; for the mock without its port, which varies."""
         request.headers = {k: v for k, v in request.headers.items() if k.lower() in SENT}
         if not self.keeps_host:
             request.uri = f"http://127.0.0.1{urlsplit(request.uri).path}"
@@ -129,7 +130,7 @@ class Scrubber:
         return request
 
     def response(self, response: dict[str, Any]) -> dict[str, Any]:
-        """A response with few headers."""
+        """Return a response with few headers."""
         headers = {k: v for k, v in response["headers"].items() if k.lower() in RECEIVED}
         body = {**response["body"], "string": self._clean(response["body"]["string"])}
         return {**response, "headers": headers, "body": body}
@@ -139,7 +140,7 @@ class Scrubber:
 
 
 def load(cassette: Path) -> list[dict[str, Any]]:
-    """The exchanges of a cassette."""
+    """Return the exchanges of a cassette."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     exchanges: list[dict[str, Any]] = yaml.load(cassette.read_text("utf-8"), loader)["interactions"]
     return exchanges

@@ -1,4 +1,4 @@
-"""Replays cassettes, and re-records them when run by `record_cassettes.py`."""
+"""Replay cassettes, or re-record them when run by `record_cassettes.py`."""
 
 import os
 import re
@@ -17,7 +17,7 @@ _MODE = re.compile(r"\b(?:sync|async)(?:-stream)?-?|-(?:sync|async)(?:-stream)?\
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Note which cassettes the tests of the run use, before any are deselected."""
+    """Note the cassettes that the tests use, before any are deselected."""
     named: dict[str, set[str]] = {}
     for item in items:
         name = get_default_cassette_name(getattr(item, "cls", None), item.name)
@@ -30,38 +30,38 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(params=["sync", "async"])
 def ask(request: pytest.FixtureRequest) -> Asker:
-    """Asks for a whole reply."""
+    """Makes a chat call, not streamed."""
     return Asker(request.param)
 
 
 @pytest.fixture(params=["sync-stream", "async-stream"])
 def ask_stream(request: pytest.FixtureRequest) -> Asker:
-    """Asks for a stream."""
+    """Makes a streamed chat call."""
     return Asker(request.param)
 
 
 @pytest.fixture
 def default_cassette_name(request: pytest.FixtureRequest) -> str:
-    """The name of the test; sync and async say the same over the wire, and share it."""
+    """The name of the test; sync and async send the same requests, and share it."""
     return _shared(request.node.name)
 
 
 @pytest.fixture(scope="session")
 def recording(record_mode: str) -> Recording | None:
-    """What is to be recorded; None while replaying."""
+    """The recording in progress, or None when replaying."""
     return None if record_mode == "none" else Recording.of(os.environ)
 
 
 @pytest.fixture(scope="module")
 def vcr_cassette_dir(request: pytest.FixtureRequest, recording: Recording | None) -> str:
-    """A folder for each test module."""
+    """The folder of the test module."""
     folder = CASSETTES if recording is None else recording.folder
     return str(Path(folder, request.path.stem))
 
 
 @pytest.fixture(scope="session")
 def vcr_config(recording: Recording | None) -> dict[str, Any]:
-    """What is matched, and what is kept."""
+    """The fields to match and to keep."""
     if recording is None:
         return Scrubber().config
     return Scrubber(recording.key, keeps_host=bool(recording.base_url)).config

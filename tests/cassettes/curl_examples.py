@@ -1,4 +1,4 @@
-"""Reads `curl_examples.sh`: the commands by page and section, and the bodies they send."""
+"""Read `curl_examples.sh`: the commands by page and section, and their bodies."""
 
 import json
 import re
@@ -15,20 +15,20 @@ _PLACEHOLDER = re.compile(r"<your_(?:base64_here|image)>")
 
 
 def commands() -> dict[str, str]:
-    """The commands as the pages have them, by `Page: Section`."""
+    """Return the commands on the pages, by `Page: Section`."""
     sections = _FILE.read_text("utf-8").split("\n## ")[1:]
     pairs = (section.split("\n", 1) for section in sections)
     return {heading: command.strip() for heading, command in pairs}
 
 
 def filled(command: str) -> str:
-    """A command with an image in the place that the page leaves for one."""
+    """Return a command with an image in place of the page's placeholder."""
     assert RED.content is not None
     return _PLACEHOLDER.sub(pybase64.b64encode_as_string(RED.content), command)
 
 
 def body(heading: str) -> dict[str, Any]:
-    """What the command of that page and section sends."""
+    """Return the body that the command of a page and section sends."""
     match = _BODY.search(filled(commands()[heading]))
     assert match
     sent: dict[str, Any] = json.loads(match[1])

@@ -2,9 +2,9 @@
 
     python tests/cassettes/record_cassettes.py [-k NAME and other options of pytest]
 
-EMBY_CASSETTES names another folder. Of a real gateway the recordings land in a folder of their own,
-`cassettes/real/`, without secrets, and a report of how they differ from the mock's
-comes at the end. Tests that fail against it are findings too, not failures of the command.
+EMBY_CASSETTES sets another folder. The recordings of a real gateway are written to a separate
+folder, `cassettes/real/`, without secrets, and a report on their differences from the mock's is
+printed at the end. Tests that fail against it are findings too, not failures of the command.
 """
 
 import os
@@ -29,9 +29,9 @@ def main(environment: Mapping[str, str], *options: str) -> int:
 
 
 def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
-    """Run the tests that replay cassettes, with somebody to ask."""
-    # The project's own options would block the network, and plugins that happen to be installed
-    # might run tests in another order.
+    """Run the tests that replay cassettes, with a gateway to record."""
+    # The project's own options would block the network, and other installed plugins might change
+    # the order of the tests.
     options = ["-o", "addopts=", "-q", "--record-mode=rewrite", "-m", "vcr", "--tb=short"]
     options += ["-p", "pytest_recording.plugin", "-p", "pytest_asyncio.plugin"]
     options += ["-p", "emby_plugins.pytest_plugin", "-p", "no:cacheprovider"]
@@ -44,7 +44,7 @@ def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
 
 
 def told(recording: Recording) -> int:
-    """Print how a gateway differs from the mock; return 1 if a secret was recorded."""
+    """Print the differences between a gateway and the mock; return 1 if a secret was recorded."""
     print(report(CASSETTES, recording.folder))
     leaks = secrets(recording.folder, recording.key)
     for leak in leaks:

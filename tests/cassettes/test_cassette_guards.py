@@ -1,4 +1,4 @@
-"""What no cassette may hold, and that each is needed: the guards, and that they bite."""
+"""The cassettes pass the guards, which detect forbidden, unused and missing ones."""
 
 import shutil
 from pathlib import Path
@@ -17,14 +17,14 @@ PROMPT = "Hello! What models do you support?"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The cassettes, to be spoilt."""
+    """A copy of the cassettes to modify."""
     ignored = shutil.ignore_patterns(REAL)
     return Path(shutil.copytree(CASSETTES, tmp_path / "cassettes", ignore=ignored))
 
 
 @pytest.fixture
 def used(request: pytest.FixtureRequest) -> set[str]:
-    """The cassettes that the tests use; those of modules outside this run are taken to be used."""
+    """The cassettes in use, assuming those of modules outside of this run."""
     if any("::" in word for word in request.config.args):
         pytest.skip("Single tests were asked for: whole modules must be collected.")
     named = request.config.stash[USED]
@@ -35,7 +35,7 @@ def used(request: pytest.FixtureRequest) -> set[str]:
 
 
 def replay(folder: Path, prompt: str = PROMPT, **options: object) -> str:
-    """The text of a reply out of a cassette."""
+    """Return the text of a reply replayed from a cassette."""
     vcr = VCR(record_mode="none", **Scrubber().config)
     with (
         vcr.use_cassette(str(folder / ONE)),
@@ -45,35 +45,35 @@ def replay(folder: Path, prompt: str = PROMPT, **options: object) -> str:
 
 
 def test_no_secret() -> None:
-    """No key, no cookie, in any file; those of a real gateway count too."""
+    """No file has a key or a cookie, including recordings of a real gateway."""
     assert secrets(CASSETTES) == []
 
 
-def test_nothing_odd() -> None:
-    """Nothing large, no header but the allowed ones, no host but those of this machine."""
+def test_no_forbidden_contents() -> None:
+    """No cassette is large or has other headers and hosts than those allowed."""
     assert oddities(CASSETTES) == []
 
 
 def test_each_cassette_is_used_and_each_test_has_its_own(used: set[str]) -> None:
-    """No orphan, none missing."""
+    """Every cassette is used, and none is missing."""
     assert mismatches(CASSETTES, used) == []
     assert len(used) > 70
 
 
-def test_each_folder_is_of_a_test_module() -> None:
-    """A folder bears the name of a module."""
+def test_each_folder_belongs_to_a_test_module() -> None:
+    """Every folder has the name of a test module."""
     modules = {path.stem for path in Path(__file__).parents[1].rglob("test_*.py")}
     assert {path.parent.name for path in cassettes(CASSETTES)} <= modules
 
 
 def test_the_readme_names_each_folder() -> None:
-    """What is in each is told."""
+    """The README describes every folder."""
     told = (CASSETTES / "README.md").read_text("utf-8")
     assert [p.parent.name for p in cassettes(CASSETTES) if f"`{p.parent.name}/`" not in told] == []
 
 
-def test_all_say_they_are_of_the_mock() -> None:
-    """Replies bear the mock's fingerprint: nobody can take them for Emby's."""
+def test_all_replies_have_the_mocks_fingerprint() -> None:
+    """Every recorded chat reply has the mock's fingerprint."""
     for path in cassettes(CASSETTES):
         for exchange in load(path):
             body = exchange["response"]["body"]["string"]
@@ -82,10 +82,10 @@ def test_all_say_they_are_of_the_mock() -> None:
 
 
 def test_both_ends_of_a_stream_were_recorded() -> None:
-    """With an event's name and an id, and bare."""
+    """Both forms of `[DONE]`, with and without event and id, are recorded."""
     ends = []
     for case in ("emby-2", "2026-08-1"):
-        name = f"test_replay_streams/test_a_model_that_only_makes_images[{case}].yaml"
+        name = f"test_replay_streams/test_an_image_only_model[{case}].yaml"
         (exchange,) = load(CASSETTES / name)
         ends.append(exchange["response"]["body"]["string"].rsplit("\n\n", 2)[-2])
     assert ends[0].startswith("event: done\ndata: [DONE]\nid: ")
@@ -105,7 +105,7 @@ def test_both_ends_of_a_stream_were_recorded() -> None:
     ],
 )
 def test_a_planted_secret_is_found(copy: Path, planted: str) -> None:
-    """In any place."""
+    """A secret in any place is found."""
     with (copy / ONE).open("a") as file:
         file.write(f"# {planted}\n")
     (found,) = secrets(copy)
@@ -113,14 +113,14 @@ def test_a_planted_secret_is_found(copy: Path, planted: str) -> None:
 
 
 def test_a_secret_beside_the_cassettes_is_found(copy: Path) -> None:
-    """A real gateway's recordings are checked as well."""
+    """A secret in the recordings of a real gateway is found."""
     (copy / REAL).mkdir()
     (copy / REAL / "any.yaml").write_text("x: Bearer abcdefgh\n")
     assert [found.split()[0] for found in secrets(copy)] == ["real/any.yaml"]
 
 
 def test_a_large_file_is_found(copy: Path) -> None:
-    """Over 256 KB."""
+    """A file over 256 KB is found."""
     with (copy / ONE).open("a") as file:
         file.write("#" * LARGEST)
     (found,) = oddities(copy)
@@ -135,7 +135,7 @@ def test_a_large_file_is_found(copy: Path) -> None:
     ],
 )
 def test_an_odd_exchange_is_found(copy: Path, before: str, after: str, found: str) -> None:
-    """A host that is not listed, a header that is not allowed."""
+    """A host or a header that is not allowed is found."""
     text = (copy / ONE).read_text("utf-8")
     assert before.lower() in text.lower()
     start = text.lower().index(before.lower())
@@ -147,7 +147,7 @@ def test_an_odd_exchange_is_found(copy: Path, before: str, after: str, found: st
 
 
 def test_an_orphan_and_a_gap_are_found(copy: Path, used: set[str]) -> None:
-    """A file too many, a file too few."""
+    """An unused and a missing cassette are found."""
     (copy / ONE).rename(copy / ONE.with_stem("test_renamed"))
     assert mismatches(copy, used) == [
         "test_replay_documented/test_renamed.yaml is used by no test",
@@ -156,7 +156,7 @@ def test_an_orphan_and_a_gap_are_found(copy: Path, used: set[str]) -> None:
 
 
 def test_without_its_cassette_a_replay_fails(copy: Path) -> None:
-    """Nothing else answers in its place."""
+    """A replay without its cassette fails."""
     assert replay(copy)
     (copy / ONE).unlink()
     with pytest.raises(CannotOverwriteExistingCassetteException):
@@ -174,13 +174,13 @@ def test_without_its_cassette_a_replay_fails(copy: Path) -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_changed_request_does_not_match(change: dict[str, object]) -> None:
-    """One field more, or another value, is another request."""
+    """A request with another field or value does not match."""
     with pytest.raises(CannotOverwriteExistingCassetteException):
         replay(CASSETTES, **change)  # type: ignore[arg-type]
 
 
 def test_a_replay_is_not_repeated() -> None:
-    """Each exchange answers once: 429 then 200 never becomes 429 for ever."""
+    """Each exchange is replayed once."""
     vcr = VCR(record_mode="none", **Scrubber().config)
     with (
         vcr.use_cassette(str(CASSETTES / ONE)),
@@ -192,7 +192,7 @@ def test_a_replay_is_not_repeated() -> None:
 
 
 def test_a_key_in_a_body_is_scrubbed() -> None:
-    """A gateway that repeats the key does not get it into a cassette."""
+    """Keys and cookies in a response are removed."""
     body = {"string": b'{"error": "bad key sesame, also Bearer abcdefghijk and sk-1234567890"}'}
     headers = {"Content-Type": ["application/json"], "Set-Cookie": ["a=b"], "X-Request-Id": ["1"]}
     kept = Scrubber("sesame").response({"status": {}, "headers": headers, "body": body})
@@ -201,7 +201,7 @@ def test_a_key_in_a_body_is_scrubbed() -> None:
 
 
 def test_an_unused_exchange_fails_a_test(copy: Path, tmp_path: Path) -> None:
-    """A cassette with unused interactions is noticed, as `conftest.py` ensures."""
+    """An unused exchange in a cassette is detected."""
     text = (copy / ONE).read_text("utf-8")
     head, exchange = text.split("interactions:\n")
     body, version = exchange.rsplit("version:", 1)

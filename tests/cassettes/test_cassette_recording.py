@@ -1,4 +1,4 @@
-"""Re-recording: from the mock, and from another gateway, with a report of the differences."""
+"""Re-recording from the mock or another gateway, with a report on the differences."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ SECRET = "sk-of-somebody-who-pays"
 
 
 def compared(test: str, other: str = "2025-12") -> list[str]:
-    """What differs between the recordings of a test in the profile `emby` and in another."""
+    """Return the differences between a test's recordings in the profile `emby` and in another."""
     pair = (CASSETTES / f"{test}[{profile}].yaml" for profile in ("emby", other))
     return differences(*map(load, pair))
 
 
 def record(folder: Path, tests: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command, run for some tests."""
+    """Run the command for some tests."""
     return subprocess.run(
         [sys.executable, str(COMMAND), "-k", tests],
         env={**os.environ, FOLDER: str(folder), **environment},
@@ -35,8 +35,8 @@ def record(folder: Path, tests: str, **environment: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
-    """A new recording has the same form."""
+def test_new_recordings_have_the_same_form(tmp_path: Path) -> None:
+    """A new recording of the mock has the same form as the committed one."""
     ran = record(tmp_path, "test_replay_models or test_two_images or test_text or bad_image")
     assert ran.returncode == 0, ran.stdout
     recorded = [path.relative_to(tmp_path) for path in cassettes(tmp_path)]
@@ -44,13 +44,15 @@ def test_the_mock_still_says_what_was_recorded(tmp_path: Path) -> None:
     for name in recorded:
         assert differences(load(CASSETTES / name), load(tmp_path / name)) == [], name
         pair = [(root / name).read_text("utf-8") for root in (CASSETTES, tmp_path)]
-        # Pictures may be packed otherwise by another Pillow; all else is the same to the byte.
+        # Another Pillow may compress images differently, but all other bytes are the same.
         assert pair[0] == pair[1] or "base64," in pair[0], name
 
 
 @pytest.mark.slow
 def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
-    """The whole way, with the mock of another profile in the part of the real gateway."""
+    """Another gateway, played by the mock in another profile, is recorded separately and
+    compared.
+    """
     backend = MockBackend(SECRET, profile=PROFILES["2026-08"])
     with MockServer(backend) as server:
         ran = record(
@@ -62,7 +64,7 @@ def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
     told = ran.stdout
     assert ran.returncode == 0, told
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")}
-    # Only what needs no help from the mock: no profiles, no faults.
+    # Only tests that need neither profiles nor faults.
     assert names == {
         "test_replay_documented/test_models.yaml",
         "test_replay_documented/test_text_only.yaml",
@@ -78,13 +80,13 @@ def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
 
 
 def test_half_a_gateway_is_refused(tmp_path: Path) -> None:
-    """An address without a key, or a key without an address, records nothing."""
+    """An address without a key, or a key without an address, is refused."""
     with pytest.raises(ValueError, match="both EMBY_BASE_URL and EMBY_API_KEY"):
         Recording.of({"EMBY_API_KEY": SECRET})
 
 
-def test_a_gateways_recordings_have_a_folder_of_their_own() -> None:
-    """They never overwrite the mock's, and git ignores them."""
+def test_a_gateways_recordings_have_a_separate_folder() -> None:
+    """Recordings of a gateway have a separate folder that git ignores."""
     recording = Recording.of({"EMBY_BASE_URL": "https://api.emby.dev/v1", "EMBY_API_KEY": SECRET})
     assert recording.folder == CASSETTES / REAL
     assert SECRET not in repr(recording)
@@ -92,7 +94,7 @@ def test_a_gateways_recordings_have_a_folder_of_their_own() -> None:
 
 
 def test_errors_are_compared() -> None:
-    """The form of the JSON."""
+    """Differences in the JSON of errors are reported."""
     assert compared("test_replay_errors/test_a_wrong_key", "2026-08") == [
         "error: bool from the mock, object from the other",
         "error.code: only the other has it (string)",
@@ -105,13 +107,13 @@ def test_errors_are_compared() -> None:
 
 
 def test_statuses_are_compared() -> None:
-    """A bad image is a 400 here and a 500 there."""
+    """Differences in the status are reported."""
     found = compared("test_replay_errors/test_a_bad_image")
     assert found[0] == "status: 400 from the mock, 500 from the other"
 
 
 def test_content_types_are_compared() -> None:
-    """The bodies are not, even if they differ."""
+    """Differences in the content type are reported instead of the body's."""
     pair = ("test_an_unknown_route", "test_an_unknown_model")
     mock, other = (load(CASSETTES / f"test_replay_errors/{name}[emby].yaml") for name in pair)
     assert differences(mock, other) == [
@@ -121,16 +123,16 @@ def test_content_types_are_compared() -> None:
 
 
 def test_streams_are_compared() -> None:
-    """The order of what they tell, the place of the usage, the end."""
-    name = "test_replay_streams/test_a_model_that_only_makes_images[{}].yaml"
+    """Differences in the order of a stream's contents are reported."""
+    name = "test_replay_streams/test_an_image_only_model[{}].yaml"
     found = differences(*(load(CASSETTES / name.format(case)) for case in ("emby-2", "2026-08-1")))
     assert found[-1].startswith("stream: content > an image > ")
     assert found[-1].endswith("2 images in one chunk > finish with usage > [DONE] from the other")
 
 
-def test_orders_of_images() -> None:
-    """Two images in one chunk are told from one a chunk."""
-    name = "test_replay_streams/test_a_model_that_only_makes_images[{}].yaml"
+def test_the_order_of_images() -> None:
+    """Two images in one chunk are distinguished from one per chunk."""
+    name = "test_replay_streams/test_an_image_only_model[{}].yaml"
     orders = []
     for case in ("2026-08-1", "2025-12-2"):
         (exchange,) = load(CASSETTES / name.format(case))
@@ -140,19 +142,19 @@ def test_orders_of_images() -> None:
 
 
 def test_lists_of_models_are_compared() -> None:
-    """Fields at any depth."""
+    """Differences in fields at any depth are reported."""
     found = compared("test_replay_models/test_models", "2026-08")
     assert "data[].vision: only the mock has it (bool)" in found
     assert "data[].providers[].externalId: only the other has it (string)" in found
 
 
 def test_exchanges_are_counted() -> None:
-    """A request more or less is told before all else."""
+    """A different number of exchanges is reported first."""
     one = load(CASSETTES / "test_replay_errors" / "test_a_wrong_key[emby].yaml")
     assert differences(one, one * 2) == ["1 exchanges with the mock, 2 with the other"]
 
 
 def test_the_same_does_not_differ() -> None:
-    """Each cassette has the form of itself."""
+    """A cassette does not differ from itself."""
     told = report(CASSETTES, CASSETTES)
     assert ", 0 differ; 0 cassettes have no counterpart." in told

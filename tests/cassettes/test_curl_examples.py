@@ -1,4 +1,4 @@
-"""The commands of Emby's pages, run as written but for host and key, against the mock over HTTP."""
+"""The commands on Emby's pages, run with another host and key against the mock over HTTP."""
 
 import json
 import shutil
@@ -22,15 +22,15 @@ INLINE = "Vision Support: 2. Using Base64 Inline Data"
 
 
 class Shell:
-    """Runs commands with the server's address in place of Emby's."""
+    """Runs commands with the server's address instead of Emby's."""
 
     def __init__(self, server: MockServer, home: Path) -> None:
         self._server = server
-        # No settings of the user's: a .curlrc may name a proxy.
+        # No settings of the user, since a .curlrc may set a proxy.
         self._environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(home)}
 
     def __call__(self, command: str, key: str = "k") -> Any:
-        """The JSON that the command prints."""
+        """Return the JSON that the command prints."""
         assert HOST in command
         ran = subprocess.run(
             ["sh", "-c", command.replace(HOST, self._server.base_url)],
@@ -44,24 +44,24 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A shell whose server asks for the key `k`."""
+    """A shell with a server that requires the key `k`."""
     with MockServer(MockBackend("k")) as server:
         yield Shell(server, tmp_path)
 
 
 def said(reply: Any) -> Any:
-    """The message of a reply."""
+    """Return the message of a reply."""
     return reply["choices"][0]["message"]
 
 
-def test_the_pages_have_as_many() -> None:
-    """Each page's commands are here."""
+def test_all_commands_are_listed() -> None:
+    """All commands of each page are listed."""
     pages = [heading.split(":")[0] for heading in COMMANDS]
     assert (pages.count("Image Generation"), pages.count("Vision Support")) == (3, 4)
 
 
 def test_models(shell: Shell) -> None:
-    """The list tells which models see, by a field that the page names."""
+    """The list of models has the documented field `vision`."""
     listed = shell(COMMANDS["Image Generation: Available Models"])["data"]
     assert {"qwen2.5-vl", "glm-vision", "deepseek-vision"} <= {model["id"] for model in listed}
     assert {model["vision"] for model in listed} == {True, False}
@@ -69,7 +69,7 @@ def test_models(shell: Shell) -> None:
 
 @pytest.mark.parametrize("heading", [PAINTING, EDITING])
 def test_generating_and_editing(shell: Shell, heading: str) -> None:
-    """The reply is what "Response Format" shows, key by key."""
+    """The reply has the documented fields of "Response Format"."""
     reply = shell(filled(COMMANDS[heading]))
     assert (reply["object"], reply["model"]) == ("chat.completion", "qwen2.5-vision")
     assert reply["id"].startswith("chatcmpl-")
@@ -84,8 +84,8 @@ def test_generating_and_editing(shell: Shell, heading: str) -> None:
 
 
 @pytest.mark.parametrize("heading", LOOKING)
-def test_looking(shell: Shell, heading: str) -> None:
-    """A question about images, or about nothing, is answered in words."""
+def test_describing(shell: Shell, heading: str) -> None:
+    """Questions with and without images are answered with text."""
     message = said(shell(filled(COMMANDS[heading])))
     assert message["content"]
     assert "images" not in message
@@ -100,20 +100,20 @@ def test_looking(shell: Shell, heading: str) -> None:
         ("Vision Support: Simple Text-Only Messages Still Work", ["qwen2.5-vision", "glm-vision"]),
     ],
 )
-def test_what_is_seen(shell: Shell, heading: str, facts: list[str]) -> None:
-    """The answer is about what was sent."""
+def test_the_answer_describes_the_images(shell: Shell, heading: str, facts: list[str]) -> None:
+    """The answer describes the images that were sent."""
     text = said(shell(filled(COMMANDS[heading])))["content"]
     assert [fact for fact in facts if fact not in text] == []
 
 
 def test_a_placeholder_left_in_place(shell: Shell) -> None:
-    """The example sent with its placeholder gets the page's error, of "Error Handling"."""
+    """The example with its placeholder gets the documented error of "Error Handling"."""
     error = shell(COMMANDS[INLINE])["error"]
     assert error["type"] == "invalid_image_input"
     assert error["message"].startswith("Image could not be fetched or decoded")
 
 
-def test_the_key_is_heeded(shell: Shell) -> None:
-    """The header that the examples send is what opens the door."""
+def test_the_key_is_checked(shell: Shell) -> None:
+    """Another key in the documented header is refused."""
     told = shell(COMMANDS[PAINTING], key="another")
     assert (told["status"], told["message"]) == (401, "Unauthorized: Invalid API token")

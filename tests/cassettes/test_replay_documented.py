@@ -1,4 +1,4 @@
-"""The requests that Emby's pages show, sent by our clients: byte for byte the same JSON."""
+"""Our clients send the requests documented on Emby's pages as exactly the same JSON."""
 
 import json
 from typing import Any
@@ -18,14 +18,14 @@ PHOTOS = [Image.from_url(f"https://example.com/img{number}.jpg") for number in (
 
 
 def assert_sent(vcr: Any, heading: str) -> None:
-    """The bytes on the wire are those of the page."""
+    """Check that the sent body is the page's."""
     (request,) = vcr.requests
     assert request.path == "/v1/chat/completions"
     assert json.loads(request.body) == curl_examples.body(heading)
 
 
 def test_models(vcr: Any, gateway: Gateway) -> None:
-    """Image Generation, Available Models."""
+    """`models` sends the request of "Available Models" (Image Generation)."""
     with Emby(**gateway()) as emby:
         models = emby.models()
     assert [request.path for request in vcr.requests] == ["/v1/models"]
@@ -34,7 +34,7 @@ def test_models(vcr: Any, gateway: Gateway) -> None:
 
 
 def test_generate_an_image(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Image Generation, Generate an Image."""
+    """A prompt is sent as in "Generate an Image" (Image Generation)."""
     prompt = "Generate an image of a golden retriever puppy playing in a sunny meadow"
     reply = ask(prompt, on=gateway())
     assert_sent(vcr, "Image Generation: Generate an Image")
@@ -43,37 +43,37 @@ def test_generate_an_image(vcr: Any, ask: Asker, gateway: Gateway) -> None:
 
 
 def test_edit_an_image(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Image Generation, Vision Support (Editing & Modifying Images)."""
+    """An image to edit is sent as in "Vision Support" (Image Generation)."""
     words = "Remove the background and convert this to a 3D style."
     reply = ask(Message.user(RED, words), on=gateway())
     assert_sent(vcr, "Image Generation: Vision Support (Editing & Modifying Images)")
     assert reply.image != RED
 
 
-def test_look_at_an_address(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Vision Support, 1. Using HTTPS URLs."""
+def test_describe_a_url(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """An image URL is sent as in "1. Using HTTPS URLs" (Vision Support)."""
     reply = ask(QUESTION, on=gateway(), images=[DOG])
     assert_sent(vcr, "Vision Support: 1. Using HTTPS URLs")
     assert reply.text
     assert not reply.images
 
 
-def test_look_at_inline_data(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Vision Support, 2. Using Base64 Inline Data."""
+def test_describe_inline_data(vcr: Any, ask: Asker, gateway: Gateway) -> None:
+    """Image data is sent as in "2. Using Base64 Inline Data" (Vision Support)."""
     reply = ask("Describe this image", on=gateway(), images=[RED])
     assert_sent(vcr, "Vision Support: 2. Using Base64 Inline Data")
     assert "red" in reply.text.lower()
 
 
 def test_compare_images(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Vision Support, Sending Multiple Images."""
+    """Several images are sent as in "Sending Multiple Images" (Vision Support)."""
     reply = ask("Compare these two photos.", on=gateway(), images=PHOTOS, model="glm-vision")
     assert_sent(vcr, "Vision Support: Sending Multiple Images")
     assert reply.text
 
 
 def test_text_only(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Vision Support, Simple Text-Only Messages Still Work."""
+    """Text is sent as in "Simple Text-Only Messages Still Work" (Vision Support)."""
     reply = ask("Hello! What models do you support?", on=gateway())
     assert_sent(vcr, "Vision Support: Simple Text-Only Messages Still Work")
     assert reply.text

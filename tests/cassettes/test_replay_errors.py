@@ -1,4 +1,4 @@
-"""Errors in each form they have: Emby's documented one, and the two observed ones."""
+"""Errors in each known form: the one Emby documents, and those of two states."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ STATUSES: dict[int, type[APIError]] = {
 
 @pytest.fixture(params=PROFILES)
 def profile(request: pytest.FixtureRequest) -> str:
-    """Each of the three."""
+    """Each of the three profiles."""
     return str(request.param)
 
 
@@ -54,7 +54,7 @@ def profile(request: pytest.FixtureRequest) -> str:
 def changed(
     on: dict[str, Any], body: bytes | None = None, kind: str | None = None
 ) -> Iterator[Emby]:
-    """A client whose requests are spoilt on their way, as ours never are."""
+    """Yield a client that sends changed requests, which ours normally never sends."""
 
     def spoil(request: httpx.Request) -> None:
         if kind is not None:
@@ -71,14 +71,14 @@ def changed(
 
 
 def refusal(emby: Emby) -> APIError:
-    """What the gateway says to a greeting."""
+    """Return the error of a chat."""
     with pytest.raises(APIError) as caught:
         emby.chat("Hello")
     return caught.value
 
 
 def test_a_wrong_key(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """401."""
+    """A wrong key is a 401 that raises AuthenticationError."""
     with pytest.raises(AuthenticationError) as caught:
         ask("Hello", on={**gateway(profile), "api_key": "no-such-key"})
     assert caught.value.status == 401
@@ -86,35 +86,35 @@ def test_a_wrong_key(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 
 def test_an_unknown_model(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """400, and an error of its own."""
+    """An unknown model raises ModelNotFoundError."""
     with pytest.raises(ModelNotFoundError):
         ask("Hello", on=gateway(profile), model="no-such-model")
 
 
 def test_a_body_that_fails_the_schema(gateway: Gateway, profile: str) -> None:
-    """400 with the issues, in the same form everywhere."""
+    """A body that fails the schema raises BadRequestError with the issues."""
     with changed(gateway(profile), b'{"model": "qwen2.5-vision"}') as emby:
         error = refusal(emby)
     assert isinstance(error, BadRequestError)
     assert "messages" in str(error)
 
 
-# VCR would parse it, to compare it.
+# VCR would parse the body to compare it.
 @pytest.mark.vcr(match_on=["method", "path", "raw_body"])
-def test_a_body_that_is_no_json(gateway: Gateway, profile: str) -> None:
-    """400."""
+def test_a_body_that_is_not_json(gateway: Gateway, profile: str) -> None:
+    """A body that is not JSON is a 400."""
     with changed(gateway(profile), b"{") as emby:
         assert refusal(emby).status == 400
 
 
 def test_another_content_type(gateway: Gateway, profile: str) -> None:
-    """415."""
+    """A body of another content type is a 415."""
     with changed(gateway(profile), kind="text/plain") as emby:
         assert refusal(emby).status == 415
 
 
 def test_an_unknown_route(gateway: Gateway, profile: str) -> None:
-    """404 in plain text."""
+    """An unknown route is a 404 in plain text that raises NotFoundError."""
     on = gateway(profile)
     with Emby(**{**on, "base_url": f"{on['base_url']}/nowhere"}) as emby:
         error = refusal(emby)
@@ -122,8 +122,8 @@ def test_an_unknown_route(gateway: Gateway, profile: str) -> None:
 
 
 def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """Vision Support, Error Handling: `invalid_image_input`; elsewhere the provider refuses it."""
-    # A PNG's head and nothing after it.
+    """A bad image is `invalid_image_input` as documented, or the provider's 400."""
+    # The head of a PNG without the rest.
     broken = Image.from_bytes((RED.content or b"")[:40])
     with pytest.raises(
         UnreadableInputImageError if profile == "emby" else BadRequestError
@@ -133,14 +133,14 @@ def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 
 def test_an_image_for_a_model_without_vision(ask: Asker, gateway: Gateway) -> None:
-    """The provider's 400, which the gateway passes on under a 500."""
+    """The provider's 400 for an image, sent as a 500, raises BadRequestError."""
     on = gateway("emby", None)
     with pytest.raises(BadRequestError, match="has no vision"):
         ask(Message.user("What is this?", RED), on=on, model="emby-mock-text")
 
 
 def test_each_status(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """What the gateway itself raises is an error of ours, by its status."""
+    """Each status raises its error."""
     on = gateway(profile, *(Fault(status=status) for status in STATUSES)) | {"max_retries": 0}
     for status, kind in STATUSES.items():
         with pytest.raises(kind) as caught:
@@ -149,7 +149,7 @@ def test_each_status(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 
 def test_a_failing_provider(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """The provider's 429 keeps its status, or hides in a message under a 500."""
+    """A provider's 429 raises RateLimitError, even if it is sent as a 500."""
     on = gateway(profile, Fault(upstream=429)) | {"max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
         ask("Hello", on=on)
@@ -157,14 +157,14 @@ def test_a_failing_provider(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 
 def test_too_many_requests(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """After a 429 with `Retry-After` the same request is sent again."""
+    """After a 429 with `Retry-After` the request is retried."""
     faults = (Fault(status=429, retry_after=1), None)
     reply = ask("Hello again", on=gateway(profile, *faults))
     assert reply.text
 
 
-def test_retry_after_is_told(ask: Asker, gateway: Gateway) -> None:
-    """The seconds to wait reach the caller."""
+def test_retry_after(ask: Asker, gateway: Gateway) -> None:
+    """The error has the seconds of `Retry-After`."""
     on = gateway("emby", Fault(status=429, retry_after=7)) | {"max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
         ask("Hello", on=on)

@@ -1,4 +1,4 @@
-"""The list of models, in each form it is known to have."""
+"""The list of models, in each known form."""
 
 import pytest
 from cassette_help import Gateway
@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.vcr, pytest.mark.block_network]
 
 @pytest.mark.parametrize("profile", ["emby", "2025-12", "2026-08"])
 def test_models(gateway: Gateway, profile: str) -> None:
-    """Vision and image output are found wherever a profile says them."""
+    """Vision and image output are read from the list of each profile."""
     with Emby(**gateway(profile)) as emby:
         models = {model.id: model for model in emby.models()}
     assert any(model.vision for model in models.values())
@@ -20,7 +20,7 @@ def test_models(gateway: Gateway, profile: str) -> None:
 
 
 async def test_models_async(gateway: Gateway) -> None:
-    """The same for the asynchronous client."""
+    """The async client lists models too."""
     async with AsyncEmby(**gateway()) as emby:
         models = await emby.models()
     assert any(model.image_output for model in models)

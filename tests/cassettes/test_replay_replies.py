@@ -1,4 +1,4 @@
-"""Whole replies of every kind, and conversations of several turns."""
+"""Replies of every kind that are not streamed, and conversations of several turns."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ SHAPE = JSONSchema(
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_reasoning(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """The thoughts, and their tokens, which can be in one of two places."""
+    """Reasoning and its tokens, which have two possible places, are read."""
     reply = ask("How many legs has a dog?", on=gateway(profile), reasoning_effort="low")
     assert reply.reasoning
     assert reply.text
@@ -40,7 +40,7 @@ def test_reasoning(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_cost(ask: Asker, gateway: Gateway, profile: str) -> None:
-    """What it cost, in one of two forms; Emby documents none."""
+    """The cost in either of its forms is read; Emby documents none."""
     reply = ask("Hello", on=gateway(profile), max_tokens=5)
     assert reply.usage
     assert reply.finish_reason == "length"
@@ -48,7 +48,7 @@ def test_cost(ask: Asker, gateway: Gateway, profile: str) -> None:
 
 
 def test_a_round_with_a_tool(ask: Asker, gateway: Gateway) -> None:
-    """The call, and the answer that follows its result."""
+    """A tool call, its result and the final answer work in one conversation."""
     on, question = gateway(), Message.user("What is the weather in Paris?")
     first = ask(question, on=on, tools=[WEATHER], tool_choice="get_weather")
     (call,) = first.tool_calls
@@ -61,7 +61,7 @@ def test_a_round_with_a_tool(ask: Asker, gateway: Gateway) -> None:
 
 
 def test_two_tools_at_once(ask: Asker, gateway: Gateway) -> None:
-    """Two calls keep apart."""
+    """Two tool calls have separate arguments and ids."""
 
     def script(backend: MockBackend) -> None:
         calls = [("get_weather", {"city": city}) for city in ("Paris", "Rome")]
@@ -73,35 +73,35 @@ def test_two_tools_at_once(ask: Asker, gateway: Gateway) -> None:
 
 
 def test_a_schema(ask: Asker, gateway: Gateway) -> None:
-    """JSON of the requested shape."""
+    """A reply with a schema is JSON that matches it."""
     reply = ask("Describe a dog", on=gateway(), response_format=SHAPE)
     assert json.loads(reply.text).keys() == {"subject", "count"}
 
 
 def test_json(ask: Asker, gateway: Gateway) -> None:
-    """JSON of any shape."""
+    """A reply with `json_object` is JSON."""
     prompt = "Describe a dog as a JSON object"
     reply = ask(prompt, on=gateway(), response_format="json_object")
     assert isinstance(json.loads(reply.text), dict)
 
 
 def test_two_images(ask: Asker, gateway: Gateway) -> None:
-    """Both arrive, in their order."""
+    """Two images arrive as different images."""
     reply = ask("Make two variations of this image", on=gateway(), images=[RED])
     assert len(reply.images) == 2
     assert reply.images[0] != reply.images[1]
 
 
 def test_an_image_of_the_assistant_is_edited(ask: Asker, gateway: Gateway) -> None:
-    """What came back is sent back, and the next turn is about it."""
+    """A generated image can be sent back and edited in the next turn."""
     on, wish = gateway(), Message.user("Blur this", BLUE)
     first = ask(wish, on=on)
     second = ask([wish, first.message, Message.user("Now invert it")], on=on)
     assert second.image != first.image
 
 
-def test_an_image_left_at_an_address(ask: Asker, gateway: Gateway) -> None:
-    """If the gateway could not fetch a picture, its https address stays."""
+def test_an_image_as_a_url(ask: Asker, gateway: Gateway) -> None:
+    """An image that the gateway sends as a URL stays a URL."""
     address = Image.from_url("https://example.com/made.png")
     reply = ask(
         "A picture, please", on=gateway(script=lambda mock: mock.reply("Here:", images=[address]))
@@ -109,15 +109,15 @@ def test_an_image_left_at_an_address(ask: Asker, gateway: Gateway) -> None:
     assert reply.image.url == "https://example.com/made.png"
 
 
-def test_a_picture_without_words(ask: Asker, gateway: Gateway) -> None:
-    """`content` is null."""
+def test_an_image_without_text(ask: Asker, gateway: Gateway) -> None:
+    """A reply with null content has an image and no text."""
     on = gateway(script=lambda mock: mock.reply(images=[RED]))
     reply = ask("Just the picture", on=on)
     assert (reply.text, reply.images) == ("", (RED,))
 
 
 def test_settings(vcr: Any, ask: Asker, gateway: Gateway) -> None:
-    """Every setting travels by its name."""
+    """Every setting is sent under its name."""
     settings = {"temperature": 0.5, "top_p": 0.9, "max_tokens": 64}
     penalties = {"frequency_penalty": 0.1, "presence_penalty": 0.2}
     prompt = [Message.system("Be brief."), Message.user("Hello")]
@@ -126,8 +126,8 @@ def test_settings(vcr: Any, ask: Asker, gateway: Gateway) -> None:
     assert {**settings, **penalties}.items() <= sent.items()
 
 
-def test_wishes_for_an_image(ask: Asker, gateway: Gateway) -> None:
-    """`image_config` gives the form."""
+def test_image_config(ask: Asker, gateway: Gateway) -> None:
+    """`image_config` sets the aspect ratio."""
     config = {"aspect_ratio": "2:1"}
     reply = ask("Generate an image of a line", on=gateway("2025-12"), image_config=config)
     width, height = reply.image.size or (0, 1)
@@ -135,25 +135,25 @@ def test_wishes_for_an_image(ask: Asker, gateway: Gateway) -> None:
 
 
 def test_a_file(ask: Asker, gateway: Gateway) -> None:
-    """A file other than an image is sent too."""
+    """A file that is not an image is sent."""
     notes = FilePart.from_bytes(b"The answer is 42.", filename="notes.txt")
     assert ask(Message.user("What does it say?", notes), on=gateway()).text
 
 
 def test_a_custom_provider(ask: Asker, gateway: Gateway) -> None:
-    """`company/model` is answered under that name."""
-    # Only a gateway with that company's provider knows it.
+    """A model of a custom provider is sent as `company/model`."""
+    # Only a gateway with that company's provider knows the model.
     reply = ask("Hello", on=gateway(script=lambda _: None), model="acme/model-1")
     assert reply.model == "acme/model-1"
 
 
 def test_a_prefixed_model(ask: Asker, gateway: Gateway) -> None:
-    """Emby's own prefix may be written out."""
+    """A model may have Emby's own prefix."""
     assert ask("Hello", on=gateway(), model="emby/qwen2.5-vision").text
 
 
 def test_a_lenient_model(ask: Asker, gateway: Gateway) -> None:
-    """Vision Support, Per-model Handling: it answers from the images that open."""
+    """A lenient model answers from the valid images (Vision Support, Per-model Handling)."""
     broken = Image.from_bytes((BLUE.content or b"")[:40])
     on = gateway(script=lambda _: None)
     reply = ask("Describe these.", on=on, images=[RED, broken], model="emby-mock-vision")

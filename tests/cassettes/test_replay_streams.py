@@ -1,6 +1,6 @@
-"""Streams: both orders of images, every place of usage, every end, and what goes wrong midway.
+"""Streams: both orders of images, every place of usage, every end, and errors in mid-stream.
 
-A cassette replays a stream in one piece: how it arrives is tested against the live mock.
+A cassette replays a stream in one piece; its timing is tested against the live mock.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ WISH = "Make two variations of this image"
 
 
 def kinds(ask: Asker) -> list[type]:
-    """The kinds of the events, without repetition."""
+    """Return the types of the events, without consecutive repetitions."""
     told: list[type] = []
     for event in ask.events:
         if not told or told[-1] is not type(event):
@@ -43,7 +43,7 @@ def kinds(ask: Asker) -> list[type]:
 
 
 def wire(vcr: Any) -> str:
-    """The stream as the cassette has it."""
+    """Return the stream in the cassette."""
     (response,) = vcr.responses
     text: str = response["body"]["string"].decode()
     return text
@@ -51,7 +51,7 @@ def wire(vcr: Any) -> str:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_text(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> None:
-    """Word by word, the usage before the end; its place differs."""
+    """Text is streamed, with usage in the place of each profile."""
     reply = ask_stream("Hello", on=gateway(profile))
     assert kinds(ask_stream) == [TextDelta, Finished]
     assert reply.usage
@@ -59,20 +59,18 @@ def test_text(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> No
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_chunk_for_each_image(
-    vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str
-) -> None:
-    """Image Generation, Streaming Support: text streams, then each image comes."""
+def test_a_chunk_per_image(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+    """Text is streamed before the images (Image Generation, Streaming Support)."""
     reply = ask_stream(WISH, on=gateway(profile), images=[RED])
     assert kinds(ask_stream) == [TextDelta, ImageReceived, Finished]
     assert len(reply.images) == 2
 
 
 @pytest.mark.parametrize(("profile", "chunks"), [("emby", 2), ("2025-12", 2), ("2026-08", 1)])
-def test_a_model_that_only_makes_images(
+def test_an_image_only_model(
     vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str, chunks: int
 ) -> None:
-    """All images in one chunk, or a chunk for each."""
+    """An image-only model sends all images in one chunk, or one per chunk."""
     on = gateway(profile, None)
     reply = ask_stream(WISH, on=on, images=[BLUE], model="emby-mock-image")
     assert len(reply.images) == 2
@@ -81,7 +79,7 @@ def test_a_model_that_only_makes_images(
 
 
 def test_reasoning(ask_stream: Asker, gateway: Gateway) -> None:
-    """Thoughts come before words."""
+    """Reasoning is streamed before the text."""
     reply = ask_stream("How many legs has a dog?", on=gateway(), reasoning_effort="high")
     assert kinds(ask_stream) == [ReasoningDelta, TextDelta, Finished]
     assert reply.usage
@@ -89,7 +87,7 @@ def test_reasoning(ask_stream: Asker, gateway: Gateway) -> None:
 
 
 def test_a_tool_call(ask_stream: Asker, gateway: Gateway) -> None:
-    """Its arguments come in pieces."""
+    """A tool call is streamed in pieces."""
     prompt = "What time is it in Europe/Amsterdam?"
     reply = ask_stream(prompt, on=gateway(), tools=[CLOCK], tool_choice="get_time")
     assert ToolCallDelta in kinds(ask_stream)
@@ -99,7 +97,7 @@ def test_a_tool_call(ask_stream: Asker, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
-    """An event of that name, under status 200, after some content."""
+    """An error event after some content, under status 200, raises ServerError with the text."""
     with pytest.raises(ServerError) as caught:
         ask_stream("Hello there", on=gateway(profile, Fault(error=True)))
     assert caught.value.partial
@@ -108,7 +106,7 @@ def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> N
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
-    """Its 429 comes as an event under status 200, and is known for what it is."""
+    """A provider's 429 as an error event under status 200 raises RateLimitError."""
     with pytest.raises(RateLimitError) as caught:
         ask_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)) | {"max_retries": 0})
     assert caught.value.status == 429
@@ -126,19 +124,19 @@ def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, prof
 def test_broken_streams(
     ask_stream: Asker, gateway: Gateway, fault: Fault, error: type[EmbyError]
 ) -> None:
-    """What is cut short or spoilt never passes for a whole reply."""
+    """A truncated or malformed stream raises an error."""
     with pytest.raises(error):
         ask_stream("Hello there", on=gateway("emby", fault))
 
 
 @pytest.mark.parametrize("fault", [Fault(no_done=True), Fault(double_done=True)], ids=["no", "two"])
 def test_odd_ends(ask_stream: Asker, gateway: Gateway, fault: Fault) -> None:
-    """`[DONE]` may be missing or come twice."""
+    """`[DONE]` may be missing or repeated."""
     assert ask_stream("Hello there", on=gateway("emby", fault)).text
 
 
 def test_keep_alives(vcr: Any, ask_stream: Asker, gateway: Gateway) -> None:
-    """Comments with one newline and no blank line disturb nothing."""
+    """Comments with one newline and no blank line are ignored."""
     reply = ask_stream("Hello", on=gateway("2026-08", Fault(delay=40)))
     assert reply.text
     if vcr.responses:

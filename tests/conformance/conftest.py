@@ -1,4 +1,4 @@
-"""The mock over HTTP for other people's clients, in a thread of this process."""
+"""The mock over HTTP for other clients, in a thread of this process."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,20 @@ from emby_plugins.mock import MockBackend, MockServer
 
 @pytest.fixture
 def backend() -> MockBackend:
-    """What answers, and keeps the requests."""
+    """The backend, which keeps the requests."""
     return MockBackend(KEY)
 
 
 @pytest.fixture
 def server(backend: MockBackend) -> Iterator[MockServer]:
-    """Its server."""
+    """The backend's server."""
     with MockServer(backend) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key, address or tracing of the machine's."""
+    """Removes keys, addresses and tracing settings of this machine."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_ORG_ID"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LANGSMITH_TRACING", "false")

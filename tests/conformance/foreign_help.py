@@ -1,4 +1,4 @@
-"""What the tests of other people's clients share."""
+"""Helpers for the tests of other clients."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ WEATHER = {
 
 
 def user(*content: Any) -> list[Any]:
-    """A conversation of one message: text, or text and images."""
+    """Return a conversation of one message: text, or text and images."""
     if len(content) == 1:
         return [{"role": "user", "content": content[0]}]
     text, *images = content
@@ -32,5 +32,5 @@ def user(*content: Any) -> list[Any]:
 
 
 def opened(items: Any) -> list[Image]:
-    """The images of an `images` array, decoded."""
+    """Return the decoded images of an `images` array."""
     return [Image.from_data_url(item["image_url"]["url"]) for item in items]

@@ -1,9 +1,9 @@
-"""`llm`'s own OpenAI model, set up by `extra-openai-models.yaml`: what becomes of replies."""
+"""`llm`'s own OpenAI model, configured in `extra-openai-models.yaml`, against the mock."""
 
 import json
 import os
 
-# Read when llm is imported: as the other tests of `llm` have it.
+# Read when llm is imported, as in the other tests of `llm`.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LLM = Callable[..., Result]
 
 @pytest.fixture
 def llm(server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LLM:
-    """Runs `llm` with a model `foreign` of `llm`'s own kind that asks the mock."""
+    """Runs `llm` with an OpenAI model `foreign` that uses the mock."""
     model = {
         "model_id": "foreign",
         "model_name": "qwen2.5-vision",
@@ -42,39 +42,39 @@ def llm(server: MockServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def logged(llm: LLM) -> list[dict[str, Any]]:
-    """What `llm` remembers."""
+    """Return the entries of `llm`'s log."""
     entries: list[dict[str, Any]] = json.loads(llm("logs", "-n", "0", "--json").output)
     return entries
 
 
 def prompt(llm: LLM, *words: object) -> Result:
-    """Prompts the model."""
+    """Prompt the model."""
     return llm("prompt", "-m", "foreign", *words)
 
 
 @pytest.mark.parametrize("how", [(), ("--no-stream",)], ids=["stream", "whole"])
 def test_text(llm: LLM, server: MockServer, how: tuple[str, ...]) -> None:
-    """Words come, streamed or not."""
+    """Text is printed, streamed or not."""
     ran = prompt(llm, "Hello", *how)
     with Emby(KEY, server.base_url) as emby:
         assert ran.output.strip() == emby.chat("Hello").text
 
 
-def test_an_attachment_is_looked_at(llm: LLM, tmp_path: Path) -> None:
-    """Images go in."""
+def test_an_attachment_is_described(llm: LLM, tmp_path: Path) -> None:
+    """An attached image is sent and described."""
     with Emby(base_url="mock:") as emby:
         path = emby.chat(PUPPY).image.save(tmp_path / "puppy")
     assert "256x256" in prompt(llm, "What is shown here?", "-a", path).output
 
 
 def test_a_schema(llm: LLM) -> None:
-    """JSON of the shape."""
+    """A reply with a schema is JSON that matches it."""
     ran = prompt(llm, "Describe a dog", "--schema", "name, legs int")
     assert json.loads(ran.output).keys() == {"name", "legs"}
 
 
 def test_a_tool(llm: LLM, tmp_path: Path) -> None:
-    """A known loss: it sends `content: null` beside the call, which the fork refuses."""
+    """Known defect: `content: null` is sent beside a tool call, which the older states refuse."""
     code = tmp_path / "tools.py"
     code.write_text('def get_weather(city: str) -> str:\n    "Weather"\n    return "Sunny."\n')
     ran = prompt(llm, "What is the weather in Paris?", "--functions", code.read_text())
@@ -83,14 +83,14 @@ def test_a_tool(llm: LLM, tmp_path: Path) -> None:
 
 
 def test_streamed_images_are_lost(llm: LLM) -> None:
-    """A known loss: the picture is neither printed nor kept."""
+    """Known defect: a streamed image is neither printed nor logged."""
     ran = prompt(llm, PUPPY)
     assert ran.output.strip() == "Here is your generated image:"
     assert "image/png" not in json.dumps(logged(llm))
 
 
-def test_whole_images_are_only_base64_in_the_log(llm: LLM) -> None:
-    """A known loss: not streamed, the picture is not shown, and swells `logs.db`."""
+def test_images_are_only_base64_in_the_log(llm: LLM) -> None:
+    """Known defect: an image is not shown if not streamed, but its base64 is in `logs.db`."""
     ran = prompt(llm, PUPPY, "--no-stream")
     assert ran.output.strip() == "Here is your generated image:"
     (entry,) = logged(llm)
@@ -98,8 +98,8 @@ def test_whole_images_are_only_base64_in_the_log(llm: LLM) -> None:
     assert "data:image/png;base64," in json.dumps(entry)
 
 
-def test_ours_shows_what_it_loses(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our model prints the path of the picture, and logs no base64."""
+def test_our_model_prints_the_path(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our model prints the path of the image, and logs no base64."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     ran = llm("prompt", "-m", "emby/qwen2.5-vision", PUPPY)
     assert Path(ran.output.strip().splitlines()[-1]).is_file()
@@ -107,7 +107,7 @@ def test_ours_shows_what_it_loses(llm: LLM, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_error_midway(llm: LLM, backend: MockBackend) -> None:
-    """An error in mid-stream is told, and the exit status is 1."""
+    """An error in mid-stream is printed, and the exit status is 1."""
     backend.reply(fault=Fault(error=True))
     ran = prompt(llm, "Hello")
     assert ran.exit_code == 1
@@ -115,7 +115,7 @@ def test_an_error_midway(llm: LLM, backend: MockBackend) -> None:
 
 
 def test_a_wrong_key(llm: LLM, tmp_path: Path) -> None:
-    """401 ends in an error message."""
+    """A wrong key causes an error message and the exit status 1."""
     (tmp_path / "keys.json").write_text(json.dumps({"foreign": "another"}))
     ran = prompt(llm, "Hello")
     assert ran.exit_code == 1

@@ -1,4 +1,4 @@
-"""The `openai` SDK against the mock: what its users can do, and what they must dig for."""
+"""The `openai` SDK against the mock: supported features, and those that need extra fields."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ MODEL = "qwen2.5-vision"
 
 
 class Dog(pydantic.BaseModel):
-    """A shape to fill in."""
+    """A response model."""
 
     name: str
     legs: int
@@ -26,19 +26,19 @@ class Dog(pydantic.BaseModel):
 
 @pytest.fixture
 def client(server: MockServer) -> Iterator[openai.OpenAI]:
-    """The SDK's client, which tries nothing twice."""
+    """The SDK's client, without retries."""
     with openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=0) as made:
         yield made
 
 
 def ours(server: MockServer, prompt: str, **options: Any) -> Any:
-    """What our client is told."""
+    """Return our client's reply."""
     with Emby(KEY, server.base_url) as emby:
         return emby.chat(prompt, **options)
 
 
 def test_chat(client: openai.OpenAI, server: MockServer) -> None:
-    """The same words and counts as ours."""
+    """Text and usage are the same as ours."""
     reply = client.chat.completions.create(model=MODEL, messages=user("Hello"))
     expected = ours(server, "Hello")
     assert reply.choices[0].message.content == expected.text
@@ -49,7 +49,7 @@ def test_chat(client: openai.OpenAI, server: MockServer) -> None:
 
 
 async def test_chat_async(server: MockServer) -> None:
-    """The asynchronous client too."""
+    """The async client gets text."""
     async with openai.AsyncOpenAI(api_key=KEY, base_url=server.base_url) as client:
         reply = await client.chat.completions.create(model=MODEL, messages=user("Hello"))
     assert reply.choices[0].message.content
@@ -57,7 +57,7 @@ async def test_chat_async(server: MockServer) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_stream(profile: str) -> None:
-    """Text in order, and the usage, wherever a profile puts it and however it ends."""
+    """Text is streamed in order, with usage, in each profile."""
     backend = MockBackend(profile=PROFILES[profile])
     with (
         MockServer(backend) as server,
@@ -75,14 +75,14 @@ def test_stream(profile: str) -> None:
 
 
 def test_a_generated_image_is_an_extra_field(client: openai.OpenAI, server: MockServer) -> None:
-    """The SDK has no attribute `images`: its users dig for the same bytes as ours."""
+    """A generated image is in the extra field `images`, with the same bytes as ours."""
     message = client.chat.completions.create(model=MODEL, messages=user(PUPPY)).choices[0].message
     assert "images" not in type(message).model_fields
     assert opened((message.model_extra or {})["images"]) == list(ours(server, PUPPY).images)
 
 
 def test_a_streamed_image_is_an_extra_field(client: openai.OpenAI, server: MockServer) -> None:
-    """The same in a delta."""
+    """A streamed image is in the extra field `images` of a delta."""
     found: list[Image] = []
     with client.chat.completions.create(model=MODEL, messages=user(PUPPY), stream=True) as stream:
         for chunk in stream:
@@ -93,7 +93,7 @@ def test_a_streamed_image_is_an_extra_field(client: openai.OpenAI, server: MockS
 
 
 def test_the_stream_helper_fails_on_two_images(client: openai.OpenAI) -> None:
-    """A known loss: `chat.completions.stream()` wants an index in lists, and images have none."""
+    """Known defect: `chat.completions.stream()` requires an index in lists, which images lack."""
     prompt = "Generate two images of a puppy"
     with (
         pytest.raises(RuntimeError, match="index"),
@@ -102,8 +102,8 @@ def test_the_stream_helper_fails_on_two_images(client: openai.OpenAI) -> None:
         stream.until_done()
 
 
-def test_an_image_is_looked_at(client: openai.OpenAI, backend: MockBackend) -> None:
-    """What came back is valid input, in the SDK's own form of an image part."""
+def test_an_image_is_sent(client: openai.OpenAI, backend: MockBackend) -> None:
+    """A generated image can be sent back in the SDK's form and is described."""
     message = client.chat.completions.create(model=MODEL, messages=user(PUPPY)).choices[0].message
     (item,) = (message.model_extra or {})["images"]
     shown = user("What is shown here?", item["image_url"]["url"])
@@ -113,14 +113,14 @@ def test_an_image_is_looked_at(client: openai.OpenAI, backend: MockBackend) -> N
 
 
 def test_a_round_with_a_tool(client: openai.OpenAI) -> None:
-    """The call, and the answer to its result, once the SDK's own message has a text."""
+    """A tool call and its result work if the SDK's message gets a text."""
     history = user("What is the weather in Paris?")
     ask: Any = {"model": MODEL, "tools": [WEATHER]}
     message = client.chat.completions.create(messages=history, **ask).choices[0].message
     (call,) = message.tool_calls or []
     assert json.loads(call.function.arguments).keys() == {"city"}
     result: Any = {"role": "tool", "tool_call_id": call.id, "content": "Sunny."}
-    # A known loss: the SDK's message has null for content, which the fork refuses.
+    # Known defect: the SDK's message has null content, which the older states refuse.
     with pytest.raises(openai.BadRequestError):
         client.chat.completions.create(messages=[*history, message, result], **ask)
     history += [message.model_copy(update={"content": ""}), result]
@@ -129,7 +129,7 @@ def test_a_round_with_a_tool(client: openai.OpenAI) -> None:
 
 
 def test_a_streamed_tool_call(client: openai.OpenAI) -> None:
-    """The SDK's accumulator puts the fragments together."""
+    """The SDK's accumulator joins the fragments of a tool call."""
     ask: Any = {"model": MODEL, "tools": [WEATHER]}
     with client.chat.completions.stream(
         messages=user("What is the weather in Paris?"), **ask
@@ -142,7 +142,7 @@ def test_a_streamed_tool_call(client: openai.OpenAI) -> None:
 
 
 def test_a_schema(client: openai.OpenAI) -> None:
-    """`response_format` with a schema gives JSON of that shape."""
+    """`response_format` with a schema gives JSON that matches it."""
     form: Any = {
         "type": "json_schema",
         "json_schema": {"name": "dog", "schema": Dog.model_json_schema(), "strict": True},
@@ -154,7 +154,7 @@ def test_a_schema(client: openai.OpenAI) -> None:
 
 
 def test_parse(client: openai.OpenAI) -> None:
-    """`.parse` makes the schema itself, and an object of the reply."""
+    """`.parse` generates the schema and returns an instance."""
     reply = client.chat.completions.parse(
         model=MODEL, messages=user("Describe a dog"), response_format=Dog
     )
@@ -162,7 +162,7 @@ def test_parse(client: openai.OpenAI) -> None:
 
 
 def test_reasoning_is_an_extra_field(client: openai.OpenAI) -> None:
-    """So is the reasoning; its tokens are in the field that the SDK reads."""
+    """Reasoning is an extra field, and its tokens are in the SDK's own field."""
     reply = client.chat.completions.create(
         model=MODEL, messages=user("Why?"), reasoning_effort="low"
     )
@@ -174,7 +174,7 @@ def test_reasoning_is_an_extra_field(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_models(profile: str) -> None:
-    """The list is read though it has no `object`; what a model sees is an extra field."""
+    """The list of models is read, and `vision` is an extra field."""
     with (
         MockServer(MockBackend(profile=PROFILES[profile])) as server,
         openai.OpenAI(api_key=KEY, base_url=server.base_url) as client,
@@ -186,7 +186,7 @@ def test_models(profile: str) -> None:
 
 
 def test_retrieving_one_model_is_not_in_the_contract(client: openai.OpenAI) -> None:
-    """`models.retrieve` asks a route that the gateway has not."""
+    """`models.retrieve` fails, since the gateway has no such route."""
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("emby-mock")
 
@@ -206,7 +206,7 @@ def test_retrieving_one_model_is_not_in_the_contract(client: openai.OpenAI) -> N
 def test_errors_by_status(
     client: openai.OpenAI, backend: MockBackend, status: int, kind: type[openai.APIStatusError]
 ) -> None:
-    """A status is the SDK's own error, with its request id."""
+    """Each status raises the SDK's own error with its request id."""
     backend.reply(fault=Fault(status=status, message="As told"))
     with pytest.raises(kind) as caught:
         client.chat.completions.create(model=MODEL, messages=user("Hello"))
@@ -215,7 +215,7 @@ def test_errors_by_status(
 
 
 def test_a_wrong_key() -> None:
-    """401, with the code that the SDK reads from the body of the newest gateway."""
+    """A wrong key raises AuthenticationError with the code of the newest state."""
     with (
         MockServer(MockBackend(KEY, profile=PROFILES["2026-08"])) as server,
         openai.OpenAI(api_key="another", base_url=server.base_url) as client,
@@ -226,7 +226,7 @@ def test_a_wrong_key() -> None:
 
 
 def test_a_bad_image(client: openai.OpenAI) -> None:
-    """The documented type is found in the SDK's error."""
+    """The documented error type for a bad image is in the SDK's error."""
     broken = user("What?", "data:image/png;base64,QUJD")
     with pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model=MODEL, messages=broken)
@@ -234,7 +234,7 @@ def test_a_bad_image(client: openai.OpenAI) -> None:
 
 
 def test_flat_errors_lose_all_but_the_status() -> None:
-    """A known loss: of `{"error": true}` the SDK reads neither type, code nor message."""
+    """Known defect: the SDK reads neither type, code nor message of `{"error": true}`."""
     with (
         MockServer(MockBackend(KEY, profile=PROFILES["2025-12"])) as server,
         openai.OpenAI(api_key="another", base_url=server.base_url) as client,
@@ -246,7 +246,7 @@ def test_flat_errors_lose_all_but_the_status() -> None:
 
 
 def test_a_rate_limit_is_waited_for(server: MockServer, backend: MockBackend) -> None:
-    """The SDK obeys `Retry-After` and retries."""
+    """The SDK follows `Retry-After` and retries."""
     backend.reply(fault=Fault(status=429, retry_after=0))
     with openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=1) as client:
         client.chat.completions.create(model=MODEL, messages=user("Hello"))
@@ -254,7 +254,7 @@ def test_a_rate_limit_is_waited_for(server: MockServer, backend: MockBackend) ->
 
 
 def test_an_error_in_mid_stream(client: openai.OpenAI, backend: MockBackend) -> None:
-    """The event is raised as an error, after the text before it."""
+    """An error event is raised after the text before it."""
     backend.reply(fault=Fault(error=True))
     stream = client.chat.completions.create(model=MODEL, messages=user("Hello"), stream=True)
     assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "This "]
@@ -262,8 +262,8 @@ def test_an_error_in_mid_stream(client: openai.OpenAI, backend: MockBackend) -> 
         list(stream)
 
 
-def test_a_truncated_stream_passes_for_whole(client: openai.OpenAI, backend: MockBackend) -> None:
-    """A known loss: without a finish and without `[DONE]` the SDK's stream just ends."""
+def test_a_truncated_stream_raises_nothing(client: openai.OpenAI, backend: MockBackend) -> None:
+    """Known defect: a stream without finish reason and `[DONE]` raises no error."""
     backend.reply(fault=Fault(no_finish=True, no_done=True))
     chunks = list(client.chat.completions.create(model=MODEL, messages=user("Hello"), stream=True))
     assert not [c for chunk in chunks for c in chunk.choices if c.finish_reason]
@@ -271,7 +271,7 @@ def test_a_truncated_stream_passes_for_whole(client: openai.OpenAI, backend: Moc
 
 @pytest.mark.parametrize("profile", ["emby", "2026-08"])
 def test_the_images_endpoint(profile: str) -> None:
-    """`images.generate` and `images.edit` get images, a file's bytes and a mask included."""
+    """`images.generate` and `images.edit` return images, with files and a mask."""
     red = Image.from_pil(PIL.Image.new("RGB", (40, 30), "#ff0000"))
     backend = MockBackend(KEY, profile=PROFILES[profile])
     with (
@@ -290,7 +290,7 @@ def test_the_images_endpoint(profile: str) -> None:
 
 @pytest.mark.parametrize("profile", ["2025-11", "2025-12"])
 def test_no_images_endpoint(profile: str) -> None:
-    """The older gateways have none."""
+    """The older states have no images endpoint."""
     with (
         MockServer(MockBackend(profile=PROFILES[profile])) as server,
         openai.OpenAI(api_key=KEY, base_url=server.base_url, max_retries=0) as client,

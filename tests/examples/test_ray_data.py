@@ -34,7 +34,7 @@ needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="make
 
 @pytest.fixture(scope="module")
 def pictures() -> ModuleType:
-    """The example, as a module."""
+    """The example as a module."""
     spec = importlib.util.spec_from_file_location("ray_pictures", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
@@ -46,7 +46,7 @@ def pictures() -> ModuleType:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of photographs, one of them twice, and a file that is none."""
+    """A folder of photographs, with one duplicate and one file that is not an image."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in PHOTOS:
@@ -57,30 +57,30 @@ def photos(tmp_path: Path) -> Path:
 
 
 def item(pictures: ModuleType, prompt: str = "Hello") -> dict[str, str]:
-    """A question without a picture."""
+    """Return an item without an image."""
     made: dict[str, str] = pictures.to_item(prompt, "m")
     return made
 
 
 def record_of(pictures: ModuleType, outcome: Any, store: Any = None) -> Any:
-    """The record of a reply or an error to that question."""
+    """Return the record of a reply or an error for that item."""
     asked = item(pictures)
     save = store.save if store else str
     return batch_record(pictures.question(asked), asked["key"], outcome, save)
 
 
 def records(out: Path, room: str) -> list[dict[str, Any]]:
-    """The contents of the files of a folder."""
+    """Return the contents of the files of a folder."""
     return [json.loads(path.read_text()) for path in sorted((out / room).glob("*.json"))]
 
 
 # ---- without Ray
 
 
-def test_the_same_picture_is_asked_about_once(
+def test_identical_images_are_requested_once(
     pictures: ModuleType, photos: Path, tmp_path: Path
 ) -> None:
-    """Under any name; and what has an answer is not requested again."""
+    """Identical images under any name are requested once, and answered ones not again."""
     store = pictures.Store(tmp_path / "out")
     items = [*pictures.pictures_to_describe(photos, "m", "What?")]
     assert len(items) == len(PHOTOS) + 1
@@ -90,10 +90,8 @@ def test_the_same_picture_is_asked_about_once(
     assert pictures.missing(items, store) == todo[1:]
 
 
-def test_an_answer_has_its_pictures_and_takes_the_failure_away(
-    pictures: ModuleType, tmp_path: Path
-) -> None:
-    """The file speaks of pictures that are there, with the bytes that came."""
+def test_a_reply_replaces_a_failure(pictures: ModuleType, tmp_path: Path) -> None:
+    """The record of a reply has the files of its exact images, and replaces a failure's."""
     store = pictures.Store(tmp_path)
     store.keep(record_of(pictures, RateLimitError("Too fast.", status=429)))
     image = Image.from_path(photo("rocket.jpg"))
@@ -106,8 +104,8 @@ def test_an_answer_has_its_pictures_and_takes_the_failure_away(
     assert records(tmp_path, "failures") == []
 
 
-def test_a_failure_says_why_and_how_often(pictures: ModuleType, tmp_path: Path) -> None:
-    """And keeps what had arrived, its pictures too."""
+def test_a_failure_is_counted(pictures: ModuleType, tmp_path: Path) -> None:
+    """The record of a failure has the error, the number of failures and the partial reply."""
     store = pictures.Store(tmp_path)
     error = RateLimitError("Too fast.", status=429)
     error.partial = ChatReply("He", (Image.from_path(photo("rocket.jpg")),))
@@ -119,10 +117,10 @@ def test_a_failure_says_why_and_how_often(pictures: ModuleType, tmp_path: Path) 
     assert not store.has(item(pictures)["key"])
 
 
-def test_an_answer_is_whole_or_not_there(
+def test_a_record_is_complete_or_missing(
     pictures: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that dies while it writes leaves no answer that is half there."""
+    """A run that is killed while writing leaves no partial record."""
 
     def dies(file: int) -> None:
         raise KeyboardInterrupt
@@ -135,8 +133,10 @@ def test_an_answer_is_whole_or_not_there(
     assert records(tmp_path, "results") == []
 
 
-def test_one_failure_stops_nobody_else(pictures: ModuleType, photos: Path, tmp_path: Path) -> None:
-    """An actor's batch: a file that is gone is noted, the others are answered."""
+def test_a_failure_does_not_stop_a_batch(
+    pictures: ModuleType, photos: Path, tmp_path: Path
+) -> None:
+    """A missing file in a batch is recorded as a failure, and the other items are answered."""
     items = [*pictures.pictures_to_describe(photos, "emby-mock", "What?")][:3]
     Path(items[1]["path"]).unlink()
     batch = {name: [each[name] for each in items] for name in items[0]}
@@ -157,7 +157,7 @@ def test_one_failure_stops_nobody_else(pictures: ModuleType, photos: Path, tmp_p
 
 
 class Gate(MockBackend):
-    """Answers so many requests, and keeps all others waiting until it is opened."""
+    """Answers this many requests, and blocks all others until it is opened."""
 
     def __init__(self, free: int) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class Gate(MockBackend):
 
 
 def started(server: MockServer, *arguments: object) -> "subprocess.Popen[str]":
-    """A run of the script, in a group of its own."""
+    """Start the script in a new process group."""
     command = [sys.executable, str(SCRIPT), *map(str, arguments), "--base-url", server.base_url]
     return subprocess.Popen(
         [*command, "--actors", "1", "--at-once", "2"],
@@ -188,14 +188,14 @@ def started(server: MockServer, *arguments: object) -> "subprocess.Popen[str]":
 
 
 def ran(server: MockServer, *arguments: object) -> tuple[int, str]:
-    """Exit code and output of a whole run."""
+    """Return the exit code and output of a run."""
     process = started(server, *arguments)
     output, _ = process.communicate()
     return process.returncode, output
 
 
 def is_stuck(gate: Gate, process: "subprocess.Popen[str]") -> bool:
-    """Wait until a request of the run is kept waiting. False if the run has ended before."""
+    """Wait until a request is blocked, and return False if the run ends before."""
     while process.poll() is None:
         if gate.is_stuck.wait(0.5):
             return True
@@ -203,8 +203,8 @@ def is_stuck(gate: Gate, process: "subprocess.Popen[str]") -> bool:
 
 
 @needs_ray
-def test_a_run_that_is_killed_goes_on_where_it_was(photos: Path, tmp_path: Path) -> None:
-    """Answers that were there when it was killed stay, and are not requested again."""
+def test_a_killed_run_is_resumed_on_ray(photos: Path, tmp_path: Path) -> None:
+    """A run after a killed one keeps its results and does not request them again."""
     out = tmp_path / "out"
     backend = Gate(free=3)
     with MockServer(backend) as server, contextlib.ExitStack() as end:
@@ -230,8 +230,8 @@ def test_a_run_that_is_killed_goes_on_where_it_was(photos: Path, tmp_path: Path)
 
 
 @needs_ray
-def test_what_failed_is_asked_again_by_the_next_run(tmp_path: Path) -> None:
-    """A failure is noted beside the pictures that came; the next run asks for it alone."""
+def test_failures_are_retried_by_the_next_run(tmp_path: Path) -> None:
+    """A run after one with failures requests only these."""
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("".join(f"Generate an image of a {name}\n" for name in ("cat", "boat")))
     out = tmp_path / "out"

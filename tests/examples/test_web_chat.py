@@ -25,12 +25,12 @@ EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 @pytest.fixture(scope="module")
 def web_chat() -> ModuleType:
-    """The example, as a module."""
+    """The example as a module."""
     spec = importlib.util.spec_from_file_location("web_chat_app", FOLDER / "app.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # msgspec looks up the annotations of its classes there.
+    # msgspec looks up the annotations of the classes there.
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
@@ -38,12 +38,12 @@ def web_chat() -> ModuleType:
 
 @pytest.fixture
 def serve(web_chat: ModuleType) -> Callable[..., Any]:
-    """Serves the app: on the environment's gateway, or on the client it is given."""
+    """Serves the app with the environment's gateway, or with the given client."""
     return lambda client=None: serving(web_chat.create_app(client))
 
 
-def test_text_and_then_the_picture(serve: Callable[..., Any]) -> None:
-    """The mock's words come first, then its picture with its size, then what it used."""
+def test_text_and_then_the_image(serve: Callable[..., Any]) -> None:
+    """The mock's text is streamed first, then its image with its size, then the usage."""
     with serve() as client:
         lines = ask(client, turn(PUPPY))
     kinds = [line["type"] for line in lines]
@@ -56,10 +56,10 @@ def test_text_and_then_the_picture(serve: Callable[..., Any]) -> None:
     assert lines[-1]["model"] == "emby-mock"
 
 
-def test_events_are_sent_on_as_they_come(
+def test_events_are_forwarded_immediately(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first words are with the browser before the gateway has even made the picture."""
+    """The browser gets the first text before the gateway sends the image."""
     seen = threading.Event()
 
     def gateway(asked: Asked, wire: Wire) -> bool:
@@ -83,10 +83,10 @@ def test_events_are_sent_on_as_they_come(
     assert [line["type"] for line in rest] == ["text", "image", "finished"]
 
 
-def test_a_browser_that_leaves_cancels_the_gateway(
+def test_a_disconnected_browser_cancels_the_call(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the page stops reading, the connection to the silent gateway is closed."""
+    """If the page stops reading, the connection to the silent gateway is closed."""
     gone = threading.Event()
 
     def gateway(asked: Asked, wire: Wire) -> bool:
@@ -105,7 +105,7 @@ def test_a_browser_that_leaves_cancels_the_gateway(
 
 
 def test_the_conversation_reaches_the_gateway(serve: Callable[..., Any]) -> None:
-    """History, model and the pictures' very bytes are what the gateway is sent."""
+    """The gateway gets the history, the model and the exact images."""
     backend = ScriptedBackend(sse(chunk("Done."), chunk(finish="stop")))
     rocket = photo("rocket.jpg").read_bytes()
     with serve(AsyncEmby(**backend.on)) as client:
@@ -144,7 +144,7 @@ REFUSED = {
 def test_a_bad_request_is_refused_before_anything_is_sent(
     serve: Callable[..., Any], name: str
 ) -> None:
-    """Each is a 4xx with a sentence, and the gateway never hears of it."""
+    """A bad request is a 4xx with a sentence, and is not sent to the gateway."""
     body, status = REFUSED[name]
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     backend = ScriptedBackend(sse(chunk("Done."), chunk(finish="stop")))
@@ -159,7 +159,7 @@ def test_a_bad_request_is_refused_before_anything_is_sent(
 def test_too_large_a_request_is_refused_while_it_comes(
     serve: Callable[..., Any], web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body over the limit is a 413, with any claimed length."""
+    """A body over the limit is a 413, regardless of its claimed length."""
     monkeypatch.setattr(web_chat, "MAX_BODY", 1000)
     with serve() as client:
         json_type = {"Content-Type": "application/json"}
@@ -178,7 +178,7 @@ def test_too_large_a_request_is_refused_while_it_comes(
 def test_no_other_page_can_use_it(
     serve: Callable[..., Any], headers: dict[str, str], status: int
 ) -> None:
-    """What a foreign page in the same browser could send is refused."""
+    """Requests that a foreign page in the same browser could send are refused."""
     body = json.dumps(conversation(turn("Hi")))
     with serve() as client:
         assert client.post("/api/chat", content=body, headers=headers).status_code == status
@@ -187,7 +187,7 @@ def test_no_other_page_can_use_it(
 
 
 def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> None:
-    """A refusal says what to do; an error in mid-stream comes after what had arrived."""
+    """Errors of the gateway are the last line, after the text that arrived."""
     refusal = {"error": {"message": "No credit", "type": "billing_error"}}
     backend = ScriptedBackend(
         answer(refusal, status=402), sse(chunk("Half"), {"error": {"message": "It broke"}})
@@ -201,8 +201,8 @@ def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> N
     assert "It broke" in broken["message"]
 
 
-def test_an_abnormal_end_is_said(serve: Callable[..., Any]) -> None:
-    """How a reply ended is told before its last line, when that is not normal."""
+def test_an_abnormal_end_has_a_notice(serve: Callable[..., Any]) -> None:
+    """An abnormal end has a notice before the last line."""
     backend = ScriptedBackend(sse(chunk("Par", finish="length")), sse(chunk("All.", finish="stop")))
     with serve(AsyncEmby(**backend.on)) as client:
         *_, notice, last = ask(client, turn("Go on."))
@@ -211,8 +211,8 @@ def test_an_abnormal_end_is_said(serve: Callable[..., Any]) -> None:
         assert "notice" not in {line["type"] for line in ask(client, turn("Go on."))}
 
 
-def test_what_is_no_picture_of_the_four_is_said(serve: Callable[..., Any]) -> None:
-    """A BMP is a notice and an address stays one; neither is handed to the page as a picture."""
+def test_other_image_types_have_a_notice(serve: Callable[..., Any]) -> None:
+    """A BMP becomes a notice and a URL stays a URL, and neither is shown as an image."""
     url = "https://example.com/cat.png"
     stream = sse(chunk(None, picture(format="BMP"), url), chunk(finish="stop"))
     with serve(AsyncEmby(**ScriptedBackend(stream).on)) as client:
@@ -236,7 +236,7 @@ def test_the_environment_chooses_the_gateway(
     gateway: str,
     default: str,
 ) -> None:
-    """Without a key it is the mock, and shown as such; without a gateway, a model is offered."""
+    """Without a key the mock is used and shown, and its models are offered."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with serve() as client:
@@ -247,7 +247,7 @@ def test_the_environment_chooses_the_gateway(
 
 
 def test_a_key_means_emby(web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a key and no other address the client's own default, Emby, is used."""
+    """With a key and no other address Emby is used."""
     monkeypatch.setenv("EMBY_API_KEY", "secret")
     assert web_chat.base_url() is None
 
@@ -255,7 +255,7 @@ def test_a_key_means_emby(web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch)
 def test_the_key_never_leaves_the_server(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway gets the key, and nothing that the browser gets contains it."""
+    """The gateway gets the key, and the browser never does."""
 
     def gateway(asked: Asked, wire: Wire) -> None:
         wire.whole(b'{"error":{"message":"Bad key sk-very-secret"}}', status="401 Unauthorized")
@@ -271,7 +271,7 @@ def test_the_key_never_leaves_the_server(
 
 
 def test_nothing_but_the_page_is_served(serve: Callable[..., Any]) -> None:
-    """The page and its parts are there under a strict policy; the program itself is not."""
+    """Only the page's files are served, with a strict content security policy."""
     with serve() as client:
         for path in ("/", "/chat.js", "/store.js", "/chat.css", "/icon.svg"):
             response = client.get(path)
@@ -283,10 +283,10 @@ def test_nothing_but_the_page_is_served(serve: Callable[..., Any]) -> None:
             assert client.get(path).status_code == 404
 
 
-def test_it_listens_on_this_machine_only_and_prints_where(
+def test_it_binds_to_loopback_and_prints_its_address(
     web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Started without a host it binds loopback, and the address it prints is the one it has."""
+    """By default the server binds to loopback and prints its address."""
     bound: list[Any] = []
 
     def run(_: uvicorn.Server, sockets: list[Any]) -> None:
@@ -301,8 +301,8 @@ def test_it_listens_on_this_machine_only_and_prints_where(
 
 
 @pytest.mark.browser
-def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) -> None:
-    """A prompt becomes a picture; clicked and sent with words, another one is made of it."""
+def test_the_page_generates_and_edits(serve: Callable[..., Any], tmp_path: Path) -> None:
+    """A prompt gives an image, which can be clicked and edited."""
     errors = PageErrors()
     with serve() as client, chromium() as browser:
         page = errors.watch(browser.new_page(viewport={"width": 390, "height": 844}))
@@ -327,7 +327,7 @@ def test_the_page_paints_and_edits(serve: Callable[..., Any], tmp_path: Path) ->
 
 @pytest.mark.browser
 def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> None:
-    """A dropped and a chosen picture go along with the message; anything else is explained."""
+    """Dropped and chosen images are sent with the message, and other files are refused."""
     backend = ScriptedBackend(sse(chunk("A rocket."), chunk(finish="stop")))
     rocket = photo("rocket.jpg")
     dropped = (
@@ -336,7 +336,7 @@ def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> N
         " name, { type })); return all; }"
     )
     with serve(AsyncEmby(**backend.on)) as client, chromium() as browser:
-        # Only the code that imitates the user's hand needs eval, which the page's policy forbids.
+        # Only the simulated user input needs eval, which the page's policy forbids.
         page = browser.new_context(bypass_csp=True).new_page()
         page.goto(str(client.base_url))
         page.locator("#model option").first.wait_for(state="attached")
@@ -366,10 +366,12 @@ def test_the_page_takes_files_and_refuses_others(serve: Callable[..., Any]) -> N
 
 
 @pytest.mark.browser
-def test_the_page_stops_fails_and_goes_on(
+def test_stop_retry_and_hostile_text(
     serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stop keeps what came and reaches the gateway, an error offers another try, evil is text."""
+    """Stop keeps the text and closes the call, an error can be retried, and HTML is shown as
+    text.
+    """
     gone = threading.Event()
 
     def gateway(asked: Asked, wire: Wire) -> bool | None:
@@ -415,7 +417,7 @@ def test_the_page_stops_fails_and_goes_on(
 
 @pytest.mark.browser
 def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
-    """Words, pictures and what is attached come back, go into the next request, and can be left."""
+    """Texts, images and attachments survive a reload, are sent again, and can be cleared."""
     backend = ScriptedBackend(
         answer({"data": []}),
         sse(chunk("Here.", picture()), chunk(finish="stop")),
@@ -452,7 +454,7 @@ def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
 
 @pytest.mark.browser
 def test_nothing_is_sent_before_the_models_are_known(serve: Callable[..., Any]) -> None:
-    """The words stay in the field until the list has come, and are sent then."""
+    """A message is sent only after the list of models has arrived."""
     with serve() as client, chromium() as browser:
         page = browser.new_page()
         held: list[Any] = []

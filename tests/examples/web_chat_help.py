@@ -1,4 +1,4 @@
-"""What the tests of the web chat share: what its page sends, and a real server for the app."""
+"""Helpers for the web chat's tests: requests of its page, and a real server for the app."""
 
 import base64
 import json
@@ -13,24 +13,24 @@ import uvicorn
 
 
 def data_url(data: bytes, kind: str = "image/png") -> str:
-    """Bytes as a data URL of any kind."""
+    """Return bytes as a data URL of any type."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def turn(text: str, *images: str, role: str = "user") -> dict[str, Any]:
-    """A message as the page sends it."""
+    """Return a message in the page's form."""
     return {"role": role, "text": text, "images": list(images)}
 
 
 def conversation(*turns: dict[str, Any]) -> dict[str, Any]:
-    """What the page sends."""
+    """Return a request in the page's form."""
     return {"model": "emby-mock", "messages": list(turns)}
 
 
 @contextmanager
 def serving(app: Any) -> Iterator[httpx.Client]:
-    """The app on a real server, and a client for it."""
-    # Connections wait in the backlog until the server has started, so nobody has to.
+    """Yield a client for the app on a real server."""
+    # Connections wait in the backlog until the server has started.
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -45,7 +45,7 @@ def serving(app: Any) -> Iterator[httpx.Client]:
 
 
 def ask(client: httpx.Client, *turns: dict[str, Any]) -> list[dict[str, Any]]:
-    """All lines of the reply to a conversation."""
+    """Return all lines of the reply to a conversation."""
     response = client.post("/api/chat", json=conversation(*turns))
     assert response.status_code == 200, response.text
     return [json.loads(line) for line in response.text.splitlines()]

@@ -111,7 +111,7 @@ def test_reasoning_comes_first():
     assert set(kinds) == {"reasoning", "content"}
 
 
-def test_a_chunk_for_each_image():
+def test_a_chunk_per_image():
     """Each image is sent in a separate chunk after the text."""
     deltas = [c["delta"] for part in chunks("Draw two pictures of a cat") for c in part["choices"]]
     counts = [len(delta["images"]) for delta in deltas if "images" in delta]

@@ -1,4 +1,4 @@
-"""The paths of the notebooks, and what counts as the same output."""
+"""The paths of the notebooks, and a comparison of their outputs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
 def kinds(cell: Mapping[str, Any]) -> list[str]:
-    """The kinds of a cell's output, such as `display_data text/html`, without contents."""
+    """Return the kinds of a cell's outputs, such as `display_data text/html`, without contents."""
     return [
         " ".join([output["output_type"], output.get("name", ""), *sorted(output.get("data", ()))])
         for output in cell["outputs"]

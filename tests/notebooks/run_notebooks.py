@@ -1,9 +1,9 @@
-"""Runs the example notebooks in fresh kernels, for `make notebooks`.
+"""Run the example notebooks in new kernels, for `make notebooks`.
 
     python tests/notebooks/run_notebooks.py             # fail when a cell raises or changes
     python tests/notebooks/run_notebooks.py --write     # and keep the new outputs
 
-Needs Jupyter, which the quick test beside it does not.
+Needs Jupyter, unlike the quick test in this folder.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from notebook_help import NOTEBOOKS, kinds
 
 
 def executed(path: Path) -> Any:
-    """The notebook with the outputs of a run in an empty folder, without a key."""
+    """Return the notebook after a run in an empty folder, without a key."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -35,13 +35,13 @@ def executed(path: Path) -> Any:
             coalesce_streams=True,
         )
         client.execute()
-    # What differs from machine to machine, and from run to run.
+    # Fields that vary between machines and runs.
     notebook.metadata.language_info = {"name": "python"}
     return notebook
 
 
 def differences(path: Path, fresh: Any) -> list[str]:
-    """The cells whose outputs are of other kinds than those in the file."""
+    """Return the cells with other kinds of outputs than in the file."""
     told = []
     kept = nbformat.read(path, as_version=4)
     for number, (old, new) in enumerate(zip(kept.cells, fresh.cells, strict=True)):
@@ -51,7 +51,7 @@ def differences(path: Path, fresh: Any) -> list[str]:
 
 
 def main() -> int:
-    """Run them all, and say what is not as it was."""
+    """Run all notebooks, and report the differences."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--write", action="store_true", help="keep the new outputs")
     write = parser.parse_args().write

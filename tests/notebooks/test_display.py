@@ -1,4 +1,4 @@
-"""How replies and messages show themselves; IPython is played by a few lines."""
+"""The display of replies and messages, in a minimal IPython."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 class Notebook:
-    """A page that shows what it is given: the latest form of each output."""
+    """A page that shows the latest form of each output."""
 
     def __init__(self) -> None:
         self.outputs: list[dict[str, str]] = []
@@ -53,7 +53,7 @@ class Notebook:
 
 @pytest.fixture
 def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
-    """A kernel of IPython runs here."""
+    """Simulates a running IPython kernel."""
     page = Notebook()
     running = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
     monkeypatch.setitem(sys.modules, "IPython", running)
@@ -62,7 +62,7 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> Notebook:
 
 
 class Timers:
-    """Timers that fire on demand, and a clock that does not move."""
+    """Timers that fire on demand, and a clock that stands still."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -81,7 +81,7 @@ class Timers:
 
 @pytest.fixture
 def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
-    """In place of the real ones."""
+    """Replaces the real timers."""
     found = Timers()
     monkeypatch.setattr(displays, "Timer", found)
     monkeypatch.setattr(displays.time, "monotonic", lambda: found.now)
@@ -90,13 +90,13 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
 
 @pytest.fixture
 def emby() -> Iterator[Emby]:
-    """On the mock."""
+    """A client of the mock."""
     with Emby(base_url="mock:") as client:
         yield client
 
 
 def html(reply: ChatReply) -> str:
-    """What a notebook makes of a reply."""
+    """Return a notebook's HTML for a reply."""
     bundle: dict[str, str] = reply._repr_mimebundle_()
     return bundle["text/html"]
 
@@ -105,7 +105,7 @@ def html(reply: ChatReply) -> str:
 
 
 def test_a_reply_is_its_text_and_a_contact_sheet(emby: Emby) -> None:
-    """The pictures are there with their own bytes, their sizes, and the prompt."""
+    """A reply is shown as its text and its images with sizes and prompt."""
     reply = emby.chat("Generate three images of a boat", image_config={"n": 3})
     page = html(reply)
     assert reply.text in page
@@ -117,14 +117,14 @@ def test_a_reply_is_its_text_and_a_contact_sheet(emby: Emby) -> None:
 
 
 def test_a_reply_as_text_has_no_base64(emby: Emby) -> None:
-    """For terminals, and for pages that show no HTML."""
+    """The text form of a reply has no base64."""
     reply = emby.chat(BOAT)
     plain = reply._repr_mimebundle_()["text/plain"]
     assert plain == f"{reply.text}\n{reply.image!r}"
 
 
-def test_what_a_model_says_is_text_to_the_page() -> None:
-    """In every place of the reply, and links lead to the web alone."""
+def test_text_of_the_model_is_escaped() -> None:
+    """Text of the model is escaped everywhere, and links use http or https."""
     evil = ChatReply(
         text=EVIL,
         reasoning=EVIL,
@@ -148,14 +148,14 @@ def test_what_a_model_says_is_text_to_the_page() -> None:
 
 
 def test_control_characters_are_shown_nowhere() -> None:
-    """Neither those that colour a terminal nor those that turn text around."""
+    """Control and bidi characters are replaced in text and HTML."""
     reply = ChatReply(text="a\x1b[31mb\u202ec\td\n\u05d0")
     assert displays.plain(reply) == "a\ufffd[31mb\ufffdc\td\n\u05d0"
     assert "a\ufffd[31mb\ufffdc\td\n\u05d0" in html(reply)
 
 
 def test_a_large_picture_is_shown_smaller() -> None:
-    """A page of them stays small; the reply keeps the bytes as they came."""
+    """A large image is shown as a smaller preview."""
     noise = PIL.Image.effect_noise((1200, 900), 90).convert("RGB")
     image = Image.from_pil(noise)
     assert len(image.data) > 1_000_000
@@ -168,15 +168,15 @@ def test_a_large_picture_is_shown_smaller() -> None:
 
 @pytest.mark.parametrize("form", ["P", "L", "LA", "1", "I;16"])
 def test_large_pictures_of_every_mode_are_shown(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As they come: with palettes, greys, and sixteen bits."""
+    """Large images of every mode, such as palettes and 16 bits, are shown."""
     monkeypatch.setattr(displays, "_MAX_INLINE", 0)
     out = io.BytesIO()
     PIL.Image.new(form, (9, 9)).save(out, format="PNG")
     assert "data:image/webp" in html(ChatReply(images=(Image.from_bytes(out.getvalue()),)))
 
 
-def test_what_is_no_picture_any_more_is_named(tmp_path: Path) -> None:
-    """A damaged one, and one whose file is gone, do not keep the others from being shown."""
+def test_damaged_images_are_reported(tmp_path: Path) -> None:
+    """Damaged and missing images are reported, and the others shown."""
     damaged = Image(content=picture()[:20])
     gone = Image(path=tmp_path / "gone.png")
     page = html(ChatReply(images=(damaged, gone, Image.from_bytes(picture()))))
@@ -184,64 +184,66 @@ def test_what_is_no_picture_any_more_is_named(tmp_path: Path) -> None:
     assert page.count("<img ") == 1
 
 
-def test_dollars_are_no_formula() -> None:
-    """JupyterLab leaves alone what has these classes."""
+def test_dollars_are_not_a_formula() -> None:
+    """The HTML has the classes that disable JupyterLab's formulas."""
     assert 'class="emby-reply tex2jax_ignore mathjax_ignore"' in html(ChatReply("$1 or $2"))
 
 
-def test_costs_and_early_ends_are_told() -> None:
-    """A reply that was cut off says so."""
+def test_costs_and_abnormal_ends_are_shown() -> None:
+    """Tokens, cost and an abnormal finish reason are shown."""
     reply = ChatReply("Hel", usage=Used(total_tokens=1234, cost=0.0123), finish_reason="length")
     assert "1,234 tokens &middot; $0.0123 &middot; ended by length" in html(reply)
     assert "ended by" not in html(replace(reply, finish_reason="stop"))
 
 
-def test_show_prints_where_there_is_no_notebook(
-    emby: Emby, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A script works as it is."""
+def test_show_prints_without_a_notebook(emby: Emby, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a notebook, `show` prints the reply."""
     reply = emby.chat("Hello")
     reply.show("First")
     assert capsys.readouterr().out == f"First\n{reply.text}\n"
 
 
-def test_show_shows_below_the_cell(emby: Emby, notebook: Notebook) -> None:
-    """Once, with its title."""
+def test_show_displays_in_a_notebook(emby: Emby, notebook: Notebook) -> None:
+    """In a notebook, `show` displays a reply once with its title."""
     reply = emby.chat(BOAT)
     reply.show("First")
     assert notebook.outputs == [displays.bundle(reply, "First")]
     assert ">First</div>" in notebook.outputs[0]["text/html"]
 
 
-# ---- a reply that grows
+# ---- streams
 
 
 def test_a_stream_is_shown_in_one_place(emby: Emby, notebook: Notebook) -> None:
-    """In the end it looks as the whole reply does."""
+    """A stream is shown in one output, which finally equals that of the complete reply."""
     with emby.stream(BOAT) as stream:
         reply = stream.show()
-    # The gateway sends metadata in whole replies only (recordings `text`, `text-stream`, 2025-11).
+    # The gateway sends no metadata in streams (recordings `text`, `text-stream`, 2025-11).
     assert reply == replace(emby.chat(BOAT), metadata={})
     assert len(notebook.outputs) == 1
     assert notebook.outputs[0] == displays.bundle(reply)
 
 
 async def test_an_async_stream_is_shown_alike(notebook: Notebook) -> None:
-    """The same, awaited."""
+    """An async stream is shown like a sync one."""
     async with AsyncEmby(base_url="mock:") as emby, emby.stream(BOAT) as stream:
         reply = await stream.show()
     assert notebook.outputs == [displays.bundle(reply)]
 
 
-def test_a_stream_is_printed_elsewhere(emby: Emby, capsys: pytest.CaptureFixture[str]) -> None:
-    """The text as it comes, then a line for each picture."""
+def test_a_stream_is_printed_without_a_notebook(
+    emby: Emby, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a notebook, text is printed as it arrives, then a line per image."""
     with emby.stream(BOAT) as stream:
         reply = stream.show()
     assert capsys.readouterr().out == f"{reply.text}\n{reply.image!r}\n"
 
 
-def test_it_is_drawn_ten_times_a_second_at_most(notebook: Notebook, timers: Timers) -> None:
-    """The first piece at once, all that come too soon together a little later."""
+def test_the_output_is_updated_ten_times_a_second_at_most(
+    notebook: Notebook, timers: Timers
+) -> None:
+    """The output is updated ten times a second at most, with all text until then."""
     said = [""]
     with displays.growing(lambda: ChatReply("".join(said))) as more:
         for word in ("one ", "two ", "three "):
@@ -259,8 +261,8 @@ def test_it_is_drawn_ten_times_a_second_at_most(notebook: Notebook, timers: Time
     assert len(notebook.outputs) == 1
 
 
-def test_a_page_of_pictures_is_drawn_less_often(notebook: Notebook, timers: Timers) -> None:
-    """What is sent to the browser in a second is bounded."""
+def test_large_outputs_are_updated_less_often(notebook: Notebook, timers: Timers) -> None:
+    """Large outputs are updated less often."""
     noise = PIL.Image.effect_noise((450, 450), 90)
     reply = ChatReply("a", images=(Image.from_pil(noise),) * 4)
     with displays.growing(lambda: reply) as more:
@@ -269,8 +271,8 @@ def test_a_page_of_pictures_is_drawn_less_often(notebook: Notebook, timers: Time
         assert timers.set[0].wait > 1.5 * displays.INTERVAL
 
 
-def test_nothing_is_drawn_after_the_end(notebook: Notebook, timers: Timers) -> None:
-    """A timer that still runs is stopped, and one that was just going off finds nothing to do."""
+def test_nothing_is_updated_after_the_end(notebook: Notebook, timers: Timers) -> None:
+    """No timer updates the output after the end."""
     with displays.growing(lambda: ChatReply("Whole.")) as more:
         more()
         more()
@@ -281,8 +283,8 @@ def test_nothing_is_drawn_after_the_end(notebook: Notebook, timers: Timers) -> N
     assert len(notebook.drawn) == drawn
 
 
-def test_the_cursor_goes_when_it_is_whole(notebook: Notebook, timers: Timers) -> None:
-    """And so does what is not known before: tokens."""
+def test_the_cursor_is_removed_at_the_end(notebook: Notebook, timers: Timers) -> None:
+    """The cursor is removed at the end, and the tokens are added."""
     reply = ChatReply("Hi", usage=Used(total_tokens=5))
     with displays.growing(lambda: reply) as more:
         more()
@@ -292,8 +294,8 @@ def test_the_cursor_goes_when_it_is_whole(notebook: Notebook, timers: Timers) ->
     assert "5 tokens" in notebook.outputs[0]["text/html"]
 
 
-def test_what_had_come_stays_when_it_breaks_off(notebook: Notebook) -> None:
-    """The error is raised, the text before it is there."""
+def test_a_truncated_stream_stays_visible(notebook: Notebook) -> None:
+    """A truncated stream raises, and the text stays visible."""
     broken = Emby(base_url="mock:", metadata={"mock_fault": "cut=700"}, max_retries=0)
     with pytest.raises(TruncatedReplyError) as raised, broken.stream("Hello") as stream:
         stream.show()
@@ -302,10 +304,10 @@ def test_what_had_come_stays_when_it_breaks_off(notebook: Notebook) -> None:
     assert "&#9613;" not in notebook.outputs[0]["text/html"]
 
 
-def test_a_terminal_of_ipython_is_no_notebook(
+def test_ipythons_terminal_is_not_a_notebook(
     emby: Emby, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It can't draw over what it showed, so it is printed to."""
+    """In IPython's terminal, which can't update output, a stream is printed."""
     shell = SimpleNamespace(get_ipython=SimpleNamespace)
     monkeypatch.setitem(sys.modules, "IPython", shell)
     with emby.stream("Hello") as stream:
@@ -314,7 +316,7 @@ def test_a_terminal_of_ipython_is_no_notebook(
 
 
 def test_ipython_is_never_imported() -> None:
-    """If it does not run, nothing requests it."""
+    """IPython is not imported unless it is running."""
     script = (
         "import sys; from emby_plugins import Emby; r = Emby(base_url='mock:').chat('Hi'); "
         "r.show(); r._repr_mimebundle_(); assert 'IPython' not in sys.modules"
@@ -322,11 +324,11 @@ def test_ipython_is_never_imported() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
 
 
-# ---- messages of LangChain
+# ---- LangChain's messages
 
 
 def test_a_message_is_shown_as_its_reply(emby: Emby, notebook: Notebook) -> None:
-    """Whether it is requested through LangChain or not."""
+    """A message of ChatEmby is shown like the core's reply."""
     from langchain_emby import ChatEmby, show
 
     chat = ChatEmby(base_url="mock:", reasoning_effort="high")
@@ -341,7 +343,7 @@ def test_a_message_is_shown_as_its_reply(emby: Emby, notebook: Notebook) -> None
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_a_stream_of_chunks_grows_in_one_place(notebook: Notebook, version: str) -> None:
-    """And the message that the chunks make comes back."""
+    """A stream of chunks is shown in one output, and `show` returns its message."""
     from langchain_emby import ChatEmby, images_of, show
 
     chat = ChatEmby(base_url="mock:", output_version=version)
@@ -354,15 +356,15 @@ def test_a_stream_of_chunks_grows_in_one_place(notebook: Notebook, version: str)
 
 
 async def test_an_async_stream_of_chunks_is_awaited(notebook: Notebook) -> None:
-    """The same."""
+    """`show` of an async stream of chunks is awaitable."""
     from langchain_emby import ChatEmby, show
 
     message = await show(ChatEmby(base_url="mock:").astream("Hello"))
     assert [shown["text/plain"] for shown in notebook.outputs] == [message.text]
 
 
-def test_a_conversation_says_who_says_what(capsys: pytest.CaptureFixture[str]) -> None:
-    """One below the other: the user, the calls of tools, their results and failures."""
+def test_a_conversation_is_shown_with_roles(capsys: pytest.CaptureFixture[str]) -> None:
+    """A conversation is shown with the role of each message, tool calls, results and failures."""
     from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
     from langchain_emby import image_block, show

@@ -1,4 +1,4 @@
-"""`%load_ext emby_plugins`: what IPython then displays for lists."""
+"""`%load_ext emby_plugins`: IPython's display of lists of images."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -20,13 +20,13 @@ def html() -> HTMLFormatter:
 
 
 def shell(formatter: HTMLFormatter) -> Any:
-    """As much of a shell as an extension gets."""
+    """Return a shell with the attributes that the extension uses."""
     return SimpleNamespace(display_formatter=SimpleNamespace(formatters={"text/html": formatter}))
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_images_become_a_contact_sheet(html: HTMLFormatter, kind: type) -> None:
-    """Each image of a list or a tuple is in the HTML, until the extension is unloaded."""
+    """A list or tuple of images is shown as HTML until the extension is unloaded."""
     images = kind(Image.from_bytes(picture(color)) for color in ("red", "blue"))
     assert html(images).count("<img ") == 2
     emby_plugins.unload_ipython_extension(shell(html))
@@ -34,6 +34,6 @@ def test_images_become_a_contact_sheet(html: HTMLFormatter, kind: type) -> None:
 
 
 @pytest.mark.parametrize("items", [[], [1, 2], ["<b>"], [Image.from_bytes(picture()), 1]])
-def test_other_lists_are_displayed_as_before(html: HTMLFormatter, items: list[Any]) -> None:
-    """What is not only images is left to IPython."""
+def test_other_lists_are_displayed_by_default(html: HTMLFormatter, items: list[Any]) -> None:
+    """Lists of other values are displayed by IPython's default."""
     assert html(items) is None

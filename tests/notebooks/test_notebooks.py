@@ -1,4 +1,4 @@
-"""The example notebooks of the repository; `make notebooks` runs them."""
+"""The committed outputs of the example notebooks; `make notebooks` runs them."""
 
 import json
 import re
@@ -15,18 +15,18 @@ SILENT = ("import ", "from ", "def ", "class ", "async def ", "@")
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """A notebook, as JSON."""
+    """A notebook as JSON."""
     found: dict[str, Any] = json.loads(request.param.read_text("utf-8"))
     return found
 
 
 def code(notebook: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cells that run."""
+    """Return the code cells."""
     return [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
 
 
 def shown(cell: dict[str, Any]) -> list[str]:
-    """The text of a cell's outputs: without the base64 of pictures."""
+    """Return the text of a cell's outputs, without base64."""
     texts = []
     for output in cell["outputs"]:
         forms = [output.get("text", ""), *output.get("data", {}).values()]
@@ -35,18 +35,18 @@ def shown(cell: dict[str, Any]) -> list[str]:
 
 
 def ends_in_a_value(source: str) -> bool:
-    """Whether the last line of a cell shows something, by its looks."""
+    """Return whether the last line of a cell probably shows a value."""
     last = source.splitlines()[-1]
     return not last.startswith((*SILENT, " ", ")")) and not re.match(r"[\w.\[\], ]+ = ", last)
 
 
-def test_there_are_notebooks() -> None:
-    """The tests below are about something."""
+def test_the_known_notebooks_exist() -> None:
+    """The folder has exactly the known notebooks."""
     assert [path.stem for path in NOTEBOOKS] == ["agents", "quickstart"]
 
 
 def test_all_cells_ran_once_from_top_to_bottom(notebook: dict[str, Any]) -> None:
-    """The numbers say so, and no cell raised."""
+    """All cells of a notebook were run once in order, without errors."""
     assert [cell["execution_count"] for cell in code(notebook)] == [
         *range(1, len(code(notebook)) + 1)
     ]
@@ -54,8 +54,8 @@ def test_all_cells_ran_once_from_top_to_bottom(notebook: dict[str, Any]) -> None
         assert not [kind for kind in kinds(cell) if "error" in kind or "stderr" in kind]
 
 
-def test_what_shows_something_has_outputs(notebook: dict[str, Any]) -> None:
-    """They are committed: a reader on a page of GitHub sees what came."""
+def test_cells_that_show_a_value_have_outputs(notebook: dict[str, Any]) -> None:
+    """Cells that show a value have committed outputs, with images."""
     for cell in code(notebook):
         source = "".join(cell["source"])
         assert cell["outputs"] or not ends_in_a_value(source), source
@@ -63,8 +63,8 @@ def test_what_shows_something_has_outputs(notebook: dict[str, Any]) -> None:
     assert len(pictures) >= 5
 
 
-def test_no_machine_and_no_key_is_named(notebook: dict[str, Any]) -> None:
-    """Neither in text nor in images."""
+def test_no_local_path_and_no_key(notebook: dict[str, Any]) -> None:
+    """Notebooks contain no local paths and no keys."""
     for cell in notebook["cells"]:
         texts = ["".join(cell["source"]), *(shown(cell) if "outputs" in cell else [])]
         for text in texts:
@@ -72,8 +72,8 @@ def test_no_machine_and_no_key_is_named(notebook: dict[str, Any]) -> None:
             assert not KEYS.search(text), text
 
 
-def test_it_says_how_to_ask_the_real_gateway(notebook: dict[str, Any]) -> None:
-    """At the top; everything else runs on the mock."""
+def test_the_first_cell_explains_a_real_gateway(notebook: dict[str, Any]) -> None:
+    """The first cell explains the use of a real gateway, and the others use the mock."""
     said = "".join(notebook["cells"][0]["source"])
     assert "EMBY_API_KEY" in said
     assert "emby-plugins[notebook]" in said
@@ -81,8 +81,8 @@ def test_it_says_how_to_ask_the_real_gateway(notebook: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_is_small(path: Path) -> None:
-    """A clone stays quick."""
+def test_a_notebook_is_small(path: Path) -> None:
+    """A notebook is smaller than 1.5 MB."""
     assert path.stat().st_size < 1_500_000
 
 
@@ -90,13 +90,13 @@ def test_it_is_small(path: Path) -> None:
     ("source", "shows"),
     [("reply", True), ("show(x)", True), ("x = 1", False), ("a, b.c = f()", False)],
 )
-def test_the_guess_about_cells(source: str, shows: bool) -> None:
-    """The test above is about something."""
+def test_ends_in_a_value(source: str, shows: bool) -> None:
+    """`ends_in_a_value` recognizes expressions and assignments."""
     assert ends_in_a_value(f"import os\n{source}") is shows
 
 
-def test_the_page_about_notebooks_does_what_it_says() -> None:
-    """Its Python blocks run as written, one after the other."""
+def test_the_page_on_notebooks_runs() -> None:
+    """The Python blocks of the page on notebooks run in order."""
     page = (Path(__file__).parents[2] / "docs" / "notebooks.md").read_text("utf-8")
     names: dict[str, Any] = {"__name__": "page"}
     for block in re.finditer(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):

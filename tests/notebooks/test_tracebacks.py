@@ -1,4 +1,4 @@
-"""Errors in a notebook, as IPython formats them: the reader's own lines and one sentence."""
+"""Errors in a notebook are formatted by IPython as the reader's own lines and one sentence."""
 
 import json
 import pickle
@@ -11,7 +11,7 @@ from support import Asked, Loopback, Wire
 
 from emby_plugins import Emby, EmbyConnectionError
 
-# A process with IPython and everything it imports, in each worker.
+# Each worker starts a process that imports IPython and its dependencies.
 pytestmark = pytest.mark.slow
 
 CALLS = {
@@ -54,7 +54,7 @@ from langchain_core.prompts import ChatPromptTemplate
 
 
 def shown_by_ipython(*cells: str) -> list[str]:
-    """What IPython shows below each cell, in a process of its own."""
+    """Return IPython's output of each cell, run in a separate process."""
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
     done = subprocess.run(
         command, input=json.dumps([IMPORTS, *cells]), capture_output=True, text=True, check=True
@@ -64,19 +64,19 @@ def shown_by_ipython(*cells: str) -> list[str]:
 
 
 def refuse_key(_: Asked, wire: Wire) -> None:
-    """A gateway to which every key is wrong."""
+    """Refuse any key."""
     wire.whole(b'{"error":{"message":"Invalid API key"}}', status="401 Unauthorized")
 
 
 def closed_address() -> str:
-    """A base URL at which nothing listens."""
+    """Return a base URL without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
 
 
 @pytest.fixture(scope="module")
 def outputs() -> dict[str, str]:
-    """What IPython shows for each call, by its name and what went wrong."""
+    """Return IPython's output of each call, by name and error."""
     with Loopback(refuse_key) as gateway:
         urls = {"Invalid API key": gateway.url, "The connection to": closed_address()}
         cells = {
@@ -96,7 +96,7 @@ def outputs() -> dict[str, str]:
 def test_a_traceback_in_a_notebook_is_short(
     outputs: dict[str, str], name: str, problem: str
 ) -> None:
-    """It has the caller's lines and the sentence, whichever method is called, and no library."""
+    """A traceback has the caller's lines and the sentence, but no lines of libraries."""
     shown = outputs[f"{name}: {problem}"]
     assert ("missing.png" if name == "picture" else problem) in shown.splitlines()[-1]
     assert CALLS[name].splitlines()[-1].partition("{")[0] in shown
@@ -106,13 +106,13 @@ def test_a_traceback_in_a_notebook_is_short(
 
 
 def test_all_frames_are_there_on_request(outputs: dict[str, str]) -> None:
-    """After `%xmode Verbose` and for `logging` the traceback is whole."""
+    """After `%xmode Verbose`, and for `logging`, the traceback is complete."""
     assert "_transport.py" in outputs["verbose"]
     assert "_transport.py" in outputs["logged"]
 
 
 def test_the_cause_is_an_attribute() -> None:
-    """What httpx raised is in `cause`, outside the traceback, and does not hinder pickling."""
+    """The exception of httpx is in `cause`, outside of the traceback and of pickles."""
     with pytest.raises(EmbyConnectionError) as caught:
         Emby("k", closed_address(), max_retries=0).chat("Hi")
     error = caught.value

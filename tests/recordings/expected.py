@@ -1,7 +1,7 @@
-"""What a client must make of a recorded response, derived from the recording and not by our code.
+"""The expected result of a recorded response, derived from the recording without our code.
 
 The rules are the contract's: an error status, or an error event before `[DONE]`, is an error; a
-stream without a finish reason was cut; anything else is a reply.
+stream without a finish reason was truncated; anything else is a reply.
 """
 
 import re
@@ -29,7 +29,7 @@ from emby_plugins import (
 _BY_STATUS = {400: BadRequestError, 401: AuthenticationError, 404: NotFoundError}
 _BY_STATUS |= {413: BadRequestError, 415: BadRequestError, 429: RateLimitError}
 _PROVIDER = re.compile(r"^Error from provider ?([\w-]*): (\d+)")
-# Models and providers that the gateways did not have, as the requests named them.
+# Requested models and providers that the gateways did not have.
 _UNKNOWN_MODELS = re.compile(
     r"nope|nopeprov/.*|emby/.*|deepseek-chat||google-ai-studio/gpt-4o-mini|.*hermes-3-llama-405b",
     re.IGNORECASE,
@@ -38,7 +38,7 @@ _UNKNOWN_MODELS = re.compile(
 
 @dataclass(frozen=True)
 class Reply:
-    """What a user gets of a reply, whole or as far as it came."""
+    """A reply, complete or partial, in the user's view."""
 
     text: str = ""
     reasoning: str = ""
@@ -50,7 +50,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """The error that a user gets. `status` is None if the gateway gave none."""
+    """The error in the user's view. `status` is None if the gateway sent none."""
 
     kind: type[EmbyError]
     status: int | None = None
@@ -61,7 +61,7 @@ class Failure:
 
 
 def chats(state: str) -> list[Recording]:
-    """The recordings that a chat client can meet."""
+    """Return the recordings of chat requests."""
     return [
         r
         for r in recordings(state)
@@ -70,7 +70,7 @@ def chats(state: str) -> list[Recording]:
 
 
 def expected(recording: Recording) -> Reply | Failure:
-    """What a client must make of this response."""
+    """Return the expected result of this response."""
     if recording.frames is not None:
         return _of_stream(recording)
     if recording.status >= 400:
@@ -114,7 +114,7 @@ def _failure(recording: Recording, body: Any, status: int, partial: str = "") ->
         kind = ProviderAccountError
     asked = recording.request_body
     model = asked.get("model") if isinstance(asked, dict) else None
-    # Of two faults at once, the one that is told decides.
+    # Of two faults at once, the reported one decides.
     is_about_model = "issues" not in error and "x-source" not in message
     if told in {400, 410} and is_about_model and _UNKNOWN_MODELS.fullmatch(str(model)):
         kind = ModelNotFoundError
@@ -129,7 +129,7 @@ def _failure(recording: Recording, body: Any, status: int, partial: str = "") ->
 
 
 def _reason(error: dict[str, Any], message: str) -> str:
-    """What the error must say at least."""
+    """Return the text that the error must contain."""
     if "issues" in error:
         return ".".join(map(str, _place(error["issues"])))
     said = re.search(r'"message": "([^"]*)"', message)
@@ -137,7 +137,7 @@ def _reason(error: dict[str, Any], message: str) -> str:
 
 
 def _place(issues: list[dict[str, Any]]) -> list[Any]:
-    """The place that the farthest issues have in common."""
+    """Return the common prefix of the longest paths of issues."""
     paths = [issue["path"] for issue in issues]
     for issue in issues:
         paths += [_place(form["issues"]) for form in issue.get("unionErrors", ())]
@@ -148,7 +148,7 @@ def _place(issues: list[dict[str, Any]]) -> list[Any]:
 
 @dataclass
 class _Seen:
-    """The content of the messages or deltas of one reply."""
+    """The contents of the messages or deltas of one reply."""
 
     said: dict[str, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": []})
     pictures: list[bytes | str] = field(default_factory=list)
@@ -158,7 +158,7 @@ class _Seen:
 
     def message(self, message: dict[str, Any]) -> None:
         content = message.get("content") or ""
-        # One recording passes a provider's parts on as they came.
+        # One recording contains a provider's parts unchanged.
         parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
         self.said["text"] += [part.get("text", "") for part in parts]
         self.said["text"].append(message.get("refusal") or "")

@@ -2,9 +2,9 @@
 
     python tests/recordings/make_recordings.py FOLDER
 
-FOLDER holds `<state>.jsonl` (one recorded case a line) and `request-<state>.schema.json`. Kept are
-the requests, and of the responses the structure and every value that a client reads. The gateway's
-own sentences are cut to the words that a client may recognize them by.
+FOLDER contains `<state>.jsonl` (one recorded case per line) and `request-<state>.schema.json`. The
+output has the requests, and the structure of the responses with every value that a client reads.
+The gateway's own sentences are shortened to the words that a client may recognize.
 """
 
 import json
@@ -16,9 +16,9 @@ STATES = ("2025-11", "2025-12", "2026-08")
 SCHEMA_STATES = ("2025-11", "2025-12", "2026-02", "2026-08")
 HERE = Path(__file__).parent
 
-# What is left of a sentence of the gateway: the match of the first pattern that fits its start.
-# Upstream failures ("Error from provider ..."), schema issues and the answers of the faked provider
-# are not in this list; they stay as they are.
+# The part of a gateway's sentence to keep: the match of the first pattern that fits its start.
+# Upstream failures ("Error from provider ..."), schema issues and the answers of the fake provider
+# are not in this list and kept unchanged.
 _RECOGNIZED = [
     re.compile(pattern)
     for pattern in (
@@ -40,12 +40,12 @@ _RECOGNIZED = [
     )
 ]
 _SENTENCES = ("message", "responseText", "body")
-# Prose and names of the recorded model list that no client reads.
+# Text and names in the recorded model list that no client reads.
 _UNREAD = ("description", "top_provider")
 
 
 def condense(value: object, key: str = "") -> object:
-    """A copy of `value` without the prose."""
+    """Return a copy of `value` without texts."""
     if isinstance(value, dict):
         return {name: condense(inner, name) for name, inner in value.items() if name not in _UNREAD}
     if isinstance(value, list):
@@ -56,7 +56,7 @@ def condense(value: object, key: str = "") -> object:
 
 
 def condense_schema(value: object) -> object:
-    """A JSON schema without its annotations."""
+    """Return a JSON schema without its annotations."""
     if isinstance(value, dict):
         unused = ("$schema", "title") + (("description",) if "properties" in value else ())
         return {
@@ -68,7 +68,7 @@ def condense_schema(value: object) -> object:
 
 
 def merged_cases(folder: Path) -> list[dict[str, object]]:
-    """One entry for each case and request: the states that were sent it, with their responses."""
+    """Return one entry per case and request, with the responses of each state."""
     merged: dict[tuple[str, str], dict[str, object]] = {}
     for state in STATES:
         for line in (folder / f"{state}.jsonl").read_text("utf-8").splitlines():
@@ -83,13 +83,13 @@ def merged_cases(folder: Path) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Write both files beside this script."""
+    """Write both files to this script's folder."""
     folder = Path(sys.argv[1])
     with (HERE / "cases.jsonl").open("w", encoding="utf-8", newline="\n") as out:
         for entry in merged_cases(folder):
             responses = entry["responses"]
             assert isinstance(responses, dict)
-            # A response that equals that of an earlier state is written as its name.
+            # A response equal to that of an earlier state is written as the state's name.
             for index, state in enumerate(responses):
                 earlier = list(responses)[:index]
                 same = next((s for s in earlier if responses[s] == responses[state]), None)

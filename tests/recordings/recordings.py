@@ -3,8 +3,8 @@
     from recordings.recordings import STATES, Recording, recordings, request_schema
 
 The states are 2025-11 (the fork that Emby's makers publish), 2025-12 and 2026-08 (later states of
-the same software), each run on loopback in front of a faked provider. The gateway's own sentences
-are shortened; status, structure and every value that a client reads are as recorded.
+the same software), each run on loopback with a fake provider. The gateway's own sentences are
+shortened; status, structure and every value that a client reads are as recorded.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 
 STATES = ("2025-11", "2025-12", "2026-08")
 SCHEMA_STATES = ("2025-11", "2025-12", "2026-02", "2026-08")
-"""States whose request schema is known; nothing else of 2026-02 was recorded."""
+"""States with a known request schema; nothing else of 2026-02 was recorded."""
 
 _HERE = Path(__file__).parent
 _PNG = b64decode(
@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(r"<png (\d+) bytes>")
 class Recording:
     """One exchange.
 
-    `headers` are the request's that matter; `authorization` is `good`, `bad` or `none`.
+    `headers` are the relevant ones of the request; `authorization` is `good`, `bad` or `none`.
     `response_headers` has `x-request-id` as a bool. A stream has `frames`, each with `data` (parsed
     JSON, or the string `[DONE]`) and, if sent, `event` and `id`; any other response has `body`
     (parsed JSON, or text).
@@ -50,12 +50,12 @@ class Recording:
 
     @property
     def id(self) -> str:
-        """`<state>-<case>`, for pytest."""
+        """The test id `<state>-<case>`."""
         return f"{self.state}-{self.case}"
 
     @property
     def content(self) -> bytes:
-        """The response's body as bytes, as the gateway would have sent it."""
+        """The response's body as bytes in the gateway's format."""
         if self.frames is not None:
             return b"".join(map(_frame_bytes, self.frames))
         return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
@@ -63,17 +63,17 @@ class Recording:
 
 @cache
 def recordings(state: str) -> tuple[Recording, ...]:
-    """All recordings of a state, in the order in which they were made."""
+    """Return all recordings of a state, in order."""
     return tuple(_recordings(state))
 
 
 def recording(state: str, case: str) -> Recording:
-    """One of them, by name."""
+    """Return a recording by name."""
     return next(found for found in recordings(state) if found.case == case)
 
 
 def request_schema(state: str) -> dict[str, Any]:
-    """The JSON schema (2020-12) of the chat bodies that a state's validator accepts."""
+    """Return the JSON schema (2020-12) of the chat bodies that a state accepts."""
     return json.loads((_HERE / "schemas.json").read_text("utf-8"))[state]
 
 
@@ -109,7 +109,7 @@ def _frame_bytes(frame: dict[str, Any]) -> bytes:
 
 
 def _expanded(value: Any) -> Any:
-    """`value` with the base64 of real PNG files in place of the placeholders for long ones."""
+    """Return `value` with real PNG data in place of the placeholders for long base64."""
     if isinstance(value, dict):
         return {key: _expanded(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -120,5 +120,5 @@ def _expanded(value: Any) -> Any:
 
 
 def _png(size: int) -> str:
-    # Decoders ignore what follows the last chunk of a PNG file.
+    # Decoders ignore data after the last chunk of a PNG file.
     return b64encode(_PNG.ljust(size, b"\0")).decode()

@@ -1,6 +1,6 @@
-"""Holds a value against a JSON schema, as far as the recorded request schemas go.
+"""Validate a value with a JSON schema, limited to the keywords of the recorded request schemas.
 
-A library would do, but for 20 keywords it would be the tests' only use of it.
+A library would be used for these 20 keywords only.
 """
 
 import re
@@ -30,7 +30,7 @@ _ANNOTATIONS = {"$schema", "$defs", "title", "description"}
 
 
 class Violation(NamedTuple):
-    """The place of a value that breaks the schema, as `messages.0.content`, how, and the value."""
+    """The path of an invalid value, such as `messages.0.content`, the reason, and the value."""
 
     path: str
     reason: str
@@ -38,7 +38,7 @@ class Violation(NamedTuple):
 
 
 def violations(value: Any, schema: dict[str, Any]) -> list[Violation]:
-    """What is wrong with the value; of an `anyOf`, what is wrong with its closest form."""
+    """Return the violations of a value; for an `anyOf`, those of the closest form."""
     return list(_check(value, schema, schema, ()))
 
 
@@ -86,9 +86,9 @@ def _holds(keyword: str, rule: Any, value: Any) -> bool:
 
 def _closest(value: Any, forms: list[Any], root: Any, path: tuple[Any, ...]) -> list[Violation]:
     tried = [list(_check(value, form, root, path)) for form in forms]
-    # The form that took the value in farthest is the one that was meant.
+    # The form that accepted most of the value is the intended one.
     closest = min(tried, key=lambda found: (bool(found), -max(map(_depth, found), default=0)))
-    # A wrong tag is the reason, and what the other kind would have needed is not.
+    # A wrong tag is the reason, and missing fields of the other form are not.
     return [found for found in closest if found.reason.startswith("const")] or closest
 
 

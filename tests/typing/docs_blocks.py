@@ -1,7 +1,7 @@
 """Type-check the documentation's Python blocks: `python tests/typing/docs_blocks.py`.
 
-The blocks of a page are one program, as a reader runs them. Pages show calls, not annotations, so
-this is not mypy's strict mode, and a result that may be None is used without a check.
+The blocks of a page are one program. Pages show calls, not annotations, so mypy is not strict, and
+a result that may be None is used without a check.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Its blocks are signatures of hooks, which a test compares with the code.
+# The blocks of this page are signatures of hooks, which a test compares with the code.
 SIGNATURES = {"hooks.md"}
 CONFIG = """
 [mypy]
@@ -37,7 +37,7 @@ def main() -> int:
         options = ["--cache-dir=.mypy_cache/docs"]
         config = Path(folder, "mypy.ini")
         config.write_text(CONFIG, "utf-8")
-        # A cache of its own: mypy discards one that was written under other options.
+        # A separate cache, since mypy discards one that was written under other options.
         command = [sys.executable, "-m", "mypy", f"--config-file={config}"]
         return subprocess.run([*command, *options, folder], cwd=ROOT, check=False).returncode
 

@@ -1,7 +1,7 @@
-"""Calls that users make, with the types they see. Checked by `make types`, never run.
+"""Calls of users, with the types they get. Checked by `make types`, never run.
 
-Each function is checked by mypy and pyright in strict mode. A call that is wrong says so in a
-comment that both checkers need: if it became acceptable, the unused comment would be an error.
+Each function is checked by mypy and pyright in strict mode. A wrong call has a comment that both
+checkers need: if it became acceptable, the unused comment would be an error.
 """
 
 from collections.abc import Iterable
@@ -67,7 +67,7 @@ def core_calls() -> None:
 
 
 async def async_core_calls() -> None:
-    """The same with `await`."""
+    """The core with `await`."""
     async with AsyncEmby(base_url="mock:") as emby:
         assert_type(await emby.chat("Hello"), ChatReply)
         async with emby.stream("Hello") as stream:
@@ -76,7 +76,7 @@ async def async_core_calls() -> None:
 
 
 def errors() -> None:
-    """Errors have their attributes."""
+    """Errors have typed attributes."""
     try:
         Emby().chat("Hello")
     except RateLimitError as error:
@@ -105,7 +105,7 @@ class Joke(BaseModel):
 
 @tool
 def weather(city: str) -> str:
-    """Tell the weather."""
+    """Return the weather."""
     return city
 
 
@@ -129,7 +129,7 @@ async def langchain_calls(chat: ChatEmby, image: Image) -> None:
 
 
 def image_tools() -> None:
-    """`EmbyImageTool`: with nothing, with a chat model's settings, or with a chat model."""
+    """`EmbyImageTool`: without arguments, with a chat model's settings, or with a chat model."""
     EmbyImageTool()
     EmbyImageTool(model="qwen2.5-vision", api_key="k", show_images=False)
     EmbyImageTool(chat=ChatEmby(), name="draw", description="Draws.")
@@ -141,19 +141,19 @@ class Plugin:
 
     @hookimpl
     def emby_models(self) -> Iterable[ModelCard]:
-        """A model."""
+        """Return a model."""
         return [ModelCard(id="mycompany/custom-gpt-4", vision=True)]
 
     @hookimpl
     def emby_error_hint(self, error: EmbyError, models: list[ModelCard]) -> str | None:
-        """A hint."""
+        """Return a hint."""
         return error.hint or (models[0].id if models else None)
 
 
 def llm_calls() -> None:
     """`llm` from Python, with the models that the plugin registers."""
     model = llm.get_model("emby-mock")
-    # llm leaves some of prompt()'s parameters without types.
+    # llm has some parameters of prompt() without types.
     response = model.prompt("Hello", stream=False)  # pyright: ignore[reportUnknownMemberType]
     print(response.text())
     Emby(plugins=[Plugin()])

@@ -1,8 +1,8 @@
-"""Checks that the lowest versions declared are those that are installed, for `make test-lowest`.
+"""Check that the lowest declared versions are the installed ones, for `make test-lowest`.
 
-A floor that a resolver can't reach, because something else needs more, is one that nobody tests.
+A lower bound that a resolver can't reach, because another package needs more, is not tested.
 
-python tests/wheel/check_floors.py
+    python tests/wheel/check_floors.py
 """
 
 import sys
@@ -18,17 +18,17 @@ PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 
 def declared() -> Iterator[Requirement]:
-    """What the project, its extras and its groups require."""
+    """Yield the requirements of the project, its extras and its groups."""
     settings = tomllib.loads(PYPROJECT.read_text("utf-8"))
     project, groups = settings["project"], settings["dependency-groups"]
-    del groups["lowest"]  # what resolves to the lowest versions is itself the newest
+    del groups["lowest"]  # the tool that resolves to the lowest versions is itself the newest
     lists = (*project["optional-dependencies"].values(), *groups.values())
     for listed in (project["dependencies"], *lists):
         yield from (Requirement(one) for one in listed if isinstance(one, str))
 
 
 def untested() -> Iterator[str]:
-    """The floors that are not what is installed; what is not installed has a target of its own."""
+    """Yield the lower bounds of installed packages that differ from the installed version."""
     for requirement in declared():
         floors = [one.version for one in requirement.specifier if one.operator == ">="]
         try:
@@ -40,7 +40,7 @@ def untested() -> Iterator[str]:
 
 
 def main() -> int:
-    """Print the floors that nothing tests."""
+    """Print the lower bounds that are not tested."""
     found = sorted(set(untested()))
     print("\n".join(found) or "Every lowest version declared is installed.")
     return bool(found)

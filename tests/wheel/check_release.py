@@ -1,6 +1,6 @@
-"""Refuses to release what is not ready, for `make release-check`.
+"""Check that a release is ready, for `make release-check`.
 
-python tests/wheel/check_release.py
+    python tests/wheel/check_release.py
 """
 
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def problems(metadata: str, changelog: str, tag: str | None) -> list[str]:
-    """The obstacles to a release; `metadata` is the wheel's, `tag` the one being built."""
+    """Return the obstacles to a release; `metadata` is the wheel's, `tag` the one being built."""
     found = []
     package = HeaderParser().parsestr(metadata)
     version = package["Version"]
@@ -30,7 +30,7 @@ def problems(metadata: str, changelog: str, tag: str | None) -> list[str]:
 
 
 def main() -> int:
-    """Print what is not ready."""
+    """Print the obstacles to a release."""
     (wheel,) = (ROOT / "dist").glob("*.whl")
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))

@@ -1,4 +1,4 @@
-"""Runs the npm tests against a mock of each profile; the exit status is the worst of them."""
+"""Run the npm tests against the mock in each profile; the exit status is the worst of them."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ KEY = "k-of-the-npm"
 
 
 def main() -> int:
-    """Serve, and run node."""
+    """Start the servers, and run node."""
     worst = 0
     for name, profile in PROFILES.items():
         print(f"Profile {name}", flush=True)

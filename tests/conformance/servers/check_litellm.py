@@ -1,13 +1,13 @@
-"""Our clients against a LiteLLM proxy in front of the mock: what it passes on in its own dialect.
+"""Our clients with a LiteLLM proxy in front of the mock.
 
-Slow, and LiteLLM needs a venv of its own: `make conformance-servers` runs it, with LITELLM set to
-the program. Its name keeps it out of the other tests.
+Slow, and LiteLLM needs a separate environment: `make conformance-servers` runs it, with LITELLM set
+to the program. The file's name excludes it from the other tests.
 """
 
 import json
 import os
 
-# Read when llm is imported: only our plugin is loaded.
+# Read when llm is imported: load only our plugin.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
 import socket
@@ -52,7 +52,7 @@ def behind() -> Iterator[MockServer]:
 
 @pytest.fixture(scope="module")
 def proxy(behind: MockServer) -> Iterator[str]:
-    """The base URL of a proxy that runs."""
+    """The base URL of a running proxy."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = Path(__file__).with_name("litellm.yaml")
@@ -63,7 +63,7 @@ def proxy(behind: MockServer) -> Iterator[str]:
             "MOCK_URL": behind.base_url,
             "MOCK_KEY": MOCK_KEY,
             "LITELLM_MASTER_KEY": PROXY_KEY,
-            # Else it fetches a list of prices.
+            # Avoids fetching a list of prices.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_TELEMETRY": "False",
         },
@@ -79,7 +79,7 @@ def proxy(behind: MockServer) -> Iterator[str]:
             break
     else:
         pytest.fail(f"The proxy did not start: {''.join(told[-20:])}")
-    # A pipe that nobody empties would stop it.
+    # A full pipe would stop the proxy.
     drain = threading.Thread(target=process.stdout.read, daemon=True)
     drain.start()
     yield f"http://127.0.0.1:{port}/v1"
@@ -91,13 +91,13 @@ def proxy(behind: MockServer) -> Iterator[str]:
 
 @pytest.fixture
 def on(proxy: str) -> dict[str, Any]:
-    """What a client of the proxy is made with."""
+    """The settings of a client of the proxy."""
     return {"base_url": proxy, "api_key": PROXY_KEY, "max_retries": 0}
 
 
 @pytest.fixture(scope="module")
 def painted(behind: MockServer) -> tuple[Image, ...]:
-    """The two images, from the mock itself."""
+    """The two images of the mock itself."""
     with Emby(MOCK_KEY, behind.base_url) as emby:
         return emby.chat(PAIR).images
 
@@ -107,7 +107,7 @@ def painted(behind: MockServer) -> tuple[Image, ...]:
 def test_text_and_images(
     on: dict[str, Any], painted: tuple[Image, ...], mode: str, model: str
 ) -> None:
-    """All four ways, by both kinds of provider: the same bytes as without the proxy."""
+    """In all four modes and by both providers, images are the same as without the proxy."""
     reply = Asker(mode)(PAIR, on=on, model=model)
     assert reply.text == "Here are your 2 generated images:"
     assert reply.images == painted
@@ -115,15 +115,15 @@ def test_text_and_images(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_model_that_only_makes_images(on: dict[str, Any], mode: str) -> None:
-    """Its images come in one chunk, with an index by then."""
+def test_an_image_only_model(on: dict[str, Any], mode: str) -> None:
+    """An image-only model's images arrive."""
     reply = Asker(mode)("two photos of a cat", on=on, model="emby-mock-image")
     assert len(set(reply.images)) == 2
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_reasoning(on: dict[str, Any], mode: str) -> None:
-    """It is called `reasoning_content` here, and read all the same."""
+    """Reasoning, which LiteLLM calls `reasoning_content`, is read."""
     extra = {"allowed_openai_params": ["reasoning_effort"]}
     reply = Asker(mode)("Why?", on=on, reasoning_effort="low", extra_body=extra)
     assert "low effort" in reply.reasoning
@@ -131,20 +131,20 @@ def test_reasoning(on: dict[str, Any], mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_tools(on: dict[str, Any], mode: str) -> None:
-    """Calls pass."""
+    """Tool calls arrive."""
     reply = Asker(mode)("What is the weather in Paris?", on=on, tools=[WEATHER])
     assert [call.name for call in reply.tool_calls] == ["get_weather"]
     assert reply.tool_calls[0].args.keys() == {"city"}
 
 
 def test_an_edit(on: dict[str, Any], painted: tuple[Image, ...]) -> None:
-    """Images go in, and what comes back is valid input."""
+    """An image from the proxy can be sent back and edited."""
     reply = Asker("sync")("Make it grayscale", on=on, images=[painted[0]])
     assert reply.image not in painted
 
 
-def test_its_dialect(proxy: str) -> None:
-    """What is its own: an index on each image of a whole reply, none on those of a stream."""
+def test_the_index_of_images(proxy: str) -> None:
+    """LiteLLM adds an index to images, but not in streams."""
     whole, streamed = (raw(proxy, stream=stream) for stream in (False, True))
     images = json.loads(whole)["choices"][0]["message"]["images"]
     assert [image["index"] for image in images] == [0, 1]
@@ -154,24 +154,24 @@ def test_its_dialect(proxy: str) -> None:
     assert ["index" in image for image in images] == [False, False]
 
 
-def test_its_list_of_models(on: dict[str, Any]) -> None:
-    """The bare one of OpenAI: names, and nothing of what they can do."""
+def test_the_list_of_models(on: dict[str, Any]) -> None:
+    """LiteLLM's list of models has only ids."""
     with Emby(**on) as emby:
         models = {model.id: model for model in emby.models()}
     assert models.keys() == {*MODELS, "emby-mock-image"}
     assert not any(model.vision or model.image_output for model in models.values())
 
 
-def test_its_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image, ...]) -> None:
-    """A wrong key, a model it has not, a bad image, and a provider that has enough."""
+def test_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image, ...]) -> None:
+    """A wrong key, an unknown model, a bad image and a rate limit raise the matching errors."""
     ask = Asker("sync")
-    # It looks keys up in a database, and has none here.
+    # Keys are looked up in a database, which is missing here.
     with pytest.raises(BadRequestError, match="No connected db"):
         ask("Hello", on={**on, "api_key": "sk-another"})
     with pytest.raises(BadRequestError):
         ask("Hello", on=on, model="no-such-model")
     with pytest.raises(UnreadableInputImageError):
-        # The head of a PNG, and nothing after it.
+        # The head of a PNG without the rest.
         ask("What?", on=on, images=[Image.from_bytes((painted[0].content or b"")[:40])])
     behind.backend.reply(fault=Fault(status=429))
     with pytest.raises(RateLimitError):
@@ -179,7 +179,7 @@ def test_its_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image
 
 
 def test_llm(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`llm` prints the text and the path of the picture."""
+    """`llm` prints the text and the path of the image."""
     monkeypatch.setenv("LLM_USER_PATH", str(tmp_path))
     monkeypatch.setenv("EMBY_BASE_URL", proxy)
     monkeypatch.setenv("EMBY_API_KEY", PROXY_KEY)
@@ -193,7 +193,7 @@ def test_llm(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_chat_emby(proxy: str, painted: tuple[Image, ...]) -> None:
-    """LangChain gets both pictures."""
+    """ChatEmby gets both images, streamed or not."""
     chat = ChatEmby(model="qwen2.5-vision", base_url=proxy, api_key=PROXY_KEY)
     streamed = None
     for chunk in chat.stream(PAIR):
@@ -204,7 +204,7 @@ def test_chat_emby(proxy: str, painted: tuple[Image, ...]) -> None:
 
 
 def raw(proxy: str, *, stream: bool) -> str:
-    """The body of a reply as on the wire."""
+    """Return the body of a reply."""
     body = {"model": "qwen2.5-vision", "messages": user(PAIR), "stream": stream}
     headers = {"Authorization": f"Bearer {PROXY_KEY}", "Content-Type": "application/json"}
     request = urllib.request.Request(
