@@ -1,6 +1,6 @@
 """The fenced blocks of a page, and a runner for its Python. Needs only the standard library.
 
-    python tests/docs/pages.py PAGE     # runs the Python of the page, and compares its output
+python tests/docs/pages.py PAGE     # runs the Python of the page, and compares its output
 """
 
 import math

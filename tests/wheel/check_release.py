@@ -1,6 +1,6 @@
 """Check that a release is ready, for `make release-check`.
 
-    python tests/wheel/check_release.py
+python tests/wheel/check_release.py
 """
 
 import os
