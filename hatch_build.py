@@ -1,7 +1,7 @@
-"""What the package index shows: the project's addresses, and the README with absolute links.
+"""Generate the package index's metadata: project URLs, and the README with absolute links.
 
-The repository's address is in `pyproject.toml`, once. In the repository the README's links stay
-relative, so that they lead to files of the same branch; a wheel's lead to the files of its version.
+The repository's address is set once, in `pyproject.toml`. In the repository the README's links are
+relative, for files of the same branch; in a wheel they refer to the files of its version.
 """
 
 import re
@@ -15,7 +15,7 @@ _LINK = re.compile(_CODE + r"|(!?)\[([^\]]*)\]\((?!https?://|#)([^)\s]+)\)", re.
 
 
 def absolute(markdown: str, repository: str, revision: str) -> str:
-    """The text with each relative link and image leading into that revision of the repository."""
+    """The text with each relative link and image pointing to that revision of the repository."""
 
     def target(found: re.Match[str]) -> str:
         if not found[3]:

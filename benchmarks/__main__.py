@@ -1,6 +1,6 @@
-"""`make bench`: measure everything side by side, print the figures, write table and plot.
+"""`make bench`: measure all clients, print the figures, write the table and the plot.
 
-`make bench-quick` measures what is worth watching while one works, in under a minute.
+`make bench-quick` measures the most relevant jobs in under a minute, for use while developing.
 """
 
 import argparse
@@ -20,7 +20,7 @@ OUTPUT = Path("docs/performance")
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The stub gateway, in a process of its own; its base URL."""
+    """Run the stub gateway in its own process, and yield its base URL."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -29,7 +29,7 @@ def server() -> Iterator[str]:
 
 
 class Worker:
-    """One client at one job, in a process of its own."""
+    """One client at one job, in its own process."""
 
     def __init__(self, client: str, base: str, job: Job) -> None:
         stream = "stream" if job.stream else "whole"
@@ -42,7 +42,7 @@ class Worker:
         self.is_ready = self._read() == "ready"
 
     def once(self) -> Row | None:
-        """Measure once; None if the client failed."""
+        """Measure once; return None if the client failed."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write("\n")
@@ -62,7 +62,7 @@ class Worker:
 
 
 def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str], Row]:
-    """The medians of every client at a job, their rounds interleaved so that noise meets all."""
+    """The medians of every client at a job, in interleaved rounds so that noise affects all."""
     found: dict[str, list[Row]] = {}
     clients = [client for client in job.clients if not (is_quick and _is_peer(client))]
     with ExitStack() as stack:
@@ -95,7 +95,7 @@ def _median(rows: list[Row]) -> Row:
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run the jobs, print the results, and write them if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", help="only the jobs whose name holds this")
     parser.add_argument("--quick", action="store_true", help="the main jobs, without peers")

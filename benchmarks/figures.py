@@ -1,4 +1,4 @@
-"""What is promised: each figure as a number worked out of the rows of one run."""
+"""The promised figures, each computed from the rows of one run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A promise: a number worked out of the rows, and the most it may be."""
+    """A promised figure, computed from the rows, with its upper limit."""
 
     what: str
     most: float
@@ -19,7 +19,7 @@ class Figure:
 
 
 def _cpu(job: str, client: str, per: int = 1) -> Callable[[Rows], float]:
-    """Milliseconds of CPU: unlike the time by the clock, no other program adds to them."""
+    """Milliseconds of CPU time, which other programs affect less than elapsed time."""
     return lambda rows: 1000 * rows[job, client].cpu / per
 
 

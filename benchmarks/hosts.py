@@ -1,6 +1,7 @@
-"""Whole programs, and what hosts keep: processes of `llm`, checkpoints, galleries.
+"""Complete programs and the data hosts store: processes of `llm`, checkpoints and galleries.
 
-Processes are counted with the CPU and the peak of the child. Returns bytes: on disk, or of images.
+Processes are measured by the CPU time and peak memory of the child. Returns bytes, on disk or of
+images.
 """
 
 # ruff: noqa: D103 - the names say it
@@ -31,7 +32,7 @@ def _run(arguments: list[str], **environment: str) -> None:
 
 
 class _LLM:
-    """`llm` with a folder of its own, in which both plugins know the model."""
+    """`llm` with its own folder, in which both plugins have the model."""
 
     def __init__(self, base: str, model: str) -> None:
         self.folder = _folder()
@@ -72,7 +73,7 @@ def llm_openai_process(base: str, model: str, stream: bool) -> Work:
 
 
 def llm_conversation(base: str, model: str, stream: bool) -> Work:
-    """`llm -c` in a conversation with as many images of two megabytes as the model says."""
+    """`llm -c` in a conversation with two-megabyte images; the model's name has their number."""
     llm, number = _LLM(base, model), int(model.rpartition("-")[2])
     for first in range(0, number, 5):
         paths = [llm.folder / f"{variant}.png" for variant in range(first, first + 5)]
@@ -125,7 +126,7 @@ def openai_cold(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_clients(base: str, model: str, stream: bool) -> Work:
-    """A thousand clients that are made, used once in ten and dropped, without the collector."""
+    """Create 1,000 clients, use one in ten once and drop them, with the garbage collector off."""
     import gc
 
     from emby_plugins import Emby
@@ -151,7 +152,7 @@ def chat_emby_checkpoints_by_reference(base: str, model: str, stream: bool) -> W
 
 
 def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work:
-    """Turns of a graph that generate an image each, kept by SQLite; returns bytes on disk."""
+    """Turns of a graph that generate an image each, stored in SQLite; returns bytes on disk."""
     from langchain_emby import ChatEmby
 
     kind, size, turns, *_ = [*model.split("-"), "0"]
@@ -178,7 +179,7 @@ def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work
 
 
 def llm_gallery(base: str, model: str, stream: bool) -> Work:
-    """The page of as many images as the model says, for the first time; returns its bytes."""
+    """Build the gallery of as many images as the model's name has; returns the page's size."""
     number = int(model.rpartition("-")[2])
     llm = _LLM(base, "short-0")
     llm("-m", "emby/short-0", "Hi")
@@ -192,7 +193,7 @@ def llm_gallery(base: str, model: str, stream: bool) -> Work:
 
 
 def _log_images(folder: Path, number: int) -> None:
-    """Log small images as `llm` would have."""
+    """Log small images in the format of `llm`."""
     import hashlib
     import json
 

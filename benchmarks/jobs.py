@@ -1,4 +1,4 @@
-"""The kinds of work, who does each, and how often it is measured."""
+"""The kinds of work, the clients that do them, and the number of rounds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A kind of work. `make bench-quick` does those that have `is_quick`, without peers."""
+    """A kind of work. `make bench-quick` runs those with `is_quick`, without peers."""
 
     name: str
     model: str
@@ -18,7 +18,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The median of one client at one job. Seconds, bytes; `arrived` is bytes or replies."""
+    """The median of one client at one job, in seconds and bytes; `arrived` is bytes or replies."""
 
     seconds: float
     cpu: float

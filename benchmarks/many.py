@@ -1,6 +1,6 @@
-"""Many at once: each function makes as many calls or streams as the last number of the model.
+"""Concurrent calls: the last number in the model's name is the number of calls or streams.
 
-It returns the number of whole replies, so that losing some can't look fast.
+Each function returns the number of complete replies, so that losing some can't look fast.
 """
 
 # ruff: noqa: D103 - the names say it
@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.peers import KEY, Work
 
 _SHORT_TIMEOUT = 1.0
-"""Less than one of the slow streams takes, but more than any of its pauses."""
+"""Shorter than one of the slow streams takes, but longer than any of its pauses."""
 
 
 def count(model: str) -> int:
@@ -22,7 +22,7 @@ def count(model: str) -> int:
 
 
 def _gather(model: str, opened: Callable[[], Any], call: Callable[[Any], Awaitable[int]]) -> Work:
-    """All calls with one client of one loop."""
+    """Make all calls with one client in one event loop."""
 
     async def run() -> int:
         async with opened() as client:
@@ -53,7 +53,7 @@ def emby_gather(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_aiohttp_gather(base: str, model: str, stream: bool) -> Work:
-    """The core, on a client of httpx whose transport is aiohttp's."""
+    """The core with an httpx client that uses aiohttp as its transport."""
     import httpx
     from httpx_aiohttp import AiohttpTransport
 
@@ -77,12 +77,12 @@ def emby_aiohttp_gather(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_patient(base: str, model: str, stream: bool) -> Work:
-    """Streams of which each lasts longer than its timeout, so that the last wait for long."""
+    """Streams that each last longer than the timeout, so the last ones wait for a long time."""
     return _emby(base, model, stream, timeout=_SHORT_TIMEOUT)
 
 
 def emby_patient_threads(base: str, model: str, stream: bool) -> Work:
-    """As `emby_patient`, each in a thread of its own."""
+    """Like `emby_patient`, but with one thread per stream."""
     from emby_plugins import Emby, EmbyError
 
     def one(emby: Emby) -> int:
@@ -195,7 +195,7 @@ def chat_openai_abatch(base: str, model: str, stream: bool) -> Work:
 
 
 def _one_after_another(model: str, client: Any, call: Callable[[], Awaitable[int]]) -> Work:
-    """Calls of one client that stays open: what one of them takes by itself."""
+    """Make sequential calls with one open client, to measure a single call."""
     runner = asyncio.Runner()
 
     async def run() -> int:

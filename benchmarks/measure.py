@@ -1,9 +1,9 @@
-"""Runs one kind of work in a process of its own, once for every line on its standard input.
+"""Run one kind of work in its own process, once for every line on standard input.
 
-`python -m benchmarks.measure CLIENT BASE_URL MODEL STREAM` answers each line with one of JSON:
-seconds, seconds of CPU, the growth of peak memory in bytes, and what arrived: bytes of images, or
-the number of replies. Work that starts processes of its own has their CPU, and the largest one's
-whole memory.
+`python -m benchmarks.measure CLIENT BASE_URL MODEL STREAM` answers each line with a line of JSON:
+seconds, seconds of CPU, the growth of peak memory in bytes, and the bytes of images or the number
+of replies received. For work that starts processes, the CPU time includes theirs, and the memory
+is the whole memory of the largest one.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def _memory(name: str) -> int:
-    """A figure of Linux's about this process, in bytes; 0 elsewhere."""
+    """A memory figure of this process in bytes, or 0 on systems other than Linux."""
     with contextlib.suppress(OSError):
         for line in _STATUS.read_text().splitlines():
             if line.startswith(name):
@@ -55,7 +55,7 @@ def _peak(before: int) -> int:
 
 
 def main(client: str, base: str, model: str, stream: str) -> None:
-    """Make the client, warm it up on a short call, then measure once for each line of input."""
+    """Create the client, warm it up with a short call, then measure once per line of input."""
     make = _make(client)
     if client != "chat_nothing" and make.__module__ != hosts.__name__:
         make(base, "short-0", stream == "stream")()

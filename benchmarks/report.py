@@ -1,4 +1,4 @@
-"""The measurements as a table, as figures met or not, and as a plot."""
+"""Report the measurements as tables, promised figures and a plot."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ START_UP_MS = 15
 
 
 def start_up() -> dict[str, float]:
-    """What `llm` takes to load our plugin: milliseconds, the median of eleven fresh processes."""
+    """The time `llm` takes to load the plugin, in ms, as the median of eleven fresh processes."""
     script = (
         "import llm.cli, llm.plugins, time, click\n"
         "start = time.perf_counter()\n"
@@ -35,12 +35,12 @@ def start_up() -> dict[str, float]:
 
 
 def tables(rows: Rows, starts: Mapping[str, float], *, is_whole: bool = True) -> str:
-    """The figures and then every row, in Markdown; a whole run names what it could not measure."""
+    """The figures and all rows, in Markdown; a complete run lists missing measurements."""
     return "\n".join([*_figures(rows, starts, is_whole), "", *_rows(rows)])
 
 
 def page(rows: Rows, starts: Mapping[str, float]) -> str:
-    """The same, with the date and the machine of the measurement."""
+    """The tables with the date and the machine of the measurement."""
     when = datetime.now(UTC).date().isoformat()
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     python = platform.python_version()
@@ -79,12 +79,12 @@ def _rows(rows: Rows) -> Iterator[str]:
 
 
 def _with_images(rows: Rows) -> set[str]:
-    """The jobs in which an image reached the user of some client: of the others it is lost."""
+    """The jobs in which some client delivered an image; the other clients lost it."""
     return {job for (job, _), row in rows.items() if "image" in job and row.arrived}
 
 
 def plot(rows: Rows, path: Path) -> None:
-    """A bar chart of each job: seconds, logarithmic; a client that loses the image is hatched."""
+    """A bar chart per job, in seconds on a logarithmic scale; clients that lose images are red."""
     import matplotlib as mpl
 
     mpl.use("Agg")

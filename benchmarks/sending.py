@@ -1,6 +1,6 @@
-"""Images on their way out: the model's numbers say how many megabytes each has, and how many.
+"""Outgoing images: the numbers in the model's name are the megabytes of each, and how many.
 
-Returns the number of bytes of images that were sent.
+Returns the number of image bytes sent.
 """
 
 # ruff: noqa: D103 - the names say it
@@ -37,7 +37,7 @@ def _data_url(path: Path) -> str:
 
 
 def httpx_sends(base: str, model: str, stream: bool) -> Work:
-    """What one writes by hand: read, encode, and let httpx make JSON of it."""
+    """Handwritten code: read, encode, and let httpx serialize the JSON."""
     import httpx
 
     client = httpx.Client(headers={"Authorization": f"Bearer {KEY}"}, timeout=60)
@@ -151,7 +151,7 @@ def llm_emby_sends(base: str, model: str, stream: bool) -> Work:
 
 @cache
 def _photo() -> Path:
-    """A phone's photo of 12 megapixels, upright only by its EXIF data, with a place."""
+    """A 12-megapixel photo as taken by a phone, rotated by EXIF data, with a location."""
     import numpy as np
     import PIL.Image
 
@@ -168,7 +168,7 @@ def _photo() -> Path:
 
 
 def pillow_photo(base: str, model: str, stream: bool) -> Work:
-    """The same by hand: upright, at most 2 megapixels, encoded."""
+    """Handwritten code with Pillow: upright, at most 2 megapixels, encoded."""
     from io import BytesIO
 
     import PIL.Image
@@ -186,12 +186,12 @@ def pillow_photo(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_photo(base: str, model: str, stream: bool) -> Work:
-    """A photo for a model that takes 2 megapixels: the photo is decoded, shrunk and encoded."""
+    """A photo for a model that takes 2 megapixels, so it is decoded, shrunk and encoded."""
     return _prepared(2_000_000)
 
 
 def emby_photo_untouched(base: str, model: str, stream: bool) -> Work:
-    """A photo for a model that takes it as it is."""
+    """A photo for a model that takes it unchanged."""
     return _prepared(None)
 
 

@@ -1,9 +1,9 @@
-"""A stub gateway: answers at once, with bytes made beforehand. Run in a process of its own.
+"""A stub gateway that answers immediately, with prepared bytes, in its own process.
 
-`python -m benchmarks.server` prints its port. The model's name says what to answer: `short-0`,
-`deltas-2000`, `image-20` (megabytes; a third number makes it another image), `slow-8` (a delta
-every quarter of a second). `stream` in the request says in which form. Further numbers are for
-the client that measures.
+`python -m benchmarks.server` prints its port. The model's name selects the answer: `short-0`,
+`deltas-2000`, `image-20` (megabytes; a third number selects another image), `slow-8` (a delta
+every quarter of a second). `stream` in the request selects streaming. Further numbers are for the
+client that measures.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def _frame(delta: dict[str, object], finish: str | None = None, **more: object) 
 
 @cache
 def answer(kind: str, size: int, variant: int, stream: bool) -> tuple[bytes, ...]:
-    """The pieces of one response, head and all."""
+    """The pieces of one response, including its head."""
     is_long = kind in {"deltas", "slow"}
     text = [f"word{i} " for i in range(size)] if is_long else ["Hello."]
     # As many tokens as there are: for more than the text can have, a client warns of lost images.

@@ -1,4 +1,4 @@
-"""What the documentation quotes from the core. `make docs` writes it anew."""
+"""Generate the documentation's quotes from the core, for `make docs`."""
 
 import ast
 import inspect
@@ -8,7 +8,7 @@ from emby_plugins import EmbyError, _errors as errors, _hookspecs as hookspecs
 
 
 def error_tree() -> str:
-    """The tree of errors, each with the built-in error that it also is."""
+    """The tree of errors, each with its built-in base class, if any."""
     return "\n".join(["", "```text", EmbyError.__name__, *_branches(EmbyError, ""), "```", ""])
 
 

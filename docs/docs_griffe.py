@@ -1,4 +1,4 @@
-"""What the site's generator is told about docstrings: see `mkdocs.yml`."""
+"""The site generator's extension for docstrings; see `mkdocs.yml`."""
 
 import importlib.util
 import re
@@ -16,10 +16,10 @@ _spec.loader.exec_module(_strings)
 
 
 class Sections(griffe.Extension):
-    """Reads every docstring as Markdown, sections and all."""
+    """Converts the sections of every docstring to Markdown."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
-        """Change the docstrings of a package, whose signatures are all known by now."""
+        """Convert the docstrings of a package after all its signatures are loaded."""
         for obj in list(_objects(pkg)):
             if obj.docstring:
                 obj.docstring.value = _strings.as_markdown(obj.docstring.value, _parameters(obj))
@@ -52,7 +52,7 @@ def _parameters(obj: griffe.Object) -> dict[str, tuple[str, str]]:
 
 
 def _default(value: str) -> str:
-    """A field's default, out of pydantic's `Field(...)` too."""
+    """The default of a field, including pydantic's `Field(...)`."""
     if not value.startswith("Field("):
         return value
     found = re.search(r"\bdefault=([^,()]+)[,)]|Field\(([^,()=]+)[,)]", value)

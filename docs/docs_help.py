@@ -1,4 +1,4 @@
-"""What the documentation quotes from the program itself. `make help-texts` writes it anew."""
+"""Generate the documentation's quotes from the program itself, for `make help-texts`."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from llm_emby._options import Options
 
 
 def options() -> str:
-    """A table of what `llm -o` takes."""
+    """A table of the options of `llm -o`."""
     rows = [f"| `{name}` | {field.description} |" for name, field in Options.model_fields.items()]
     return "\n".join(["", "| option | value |", "|---|---|", *rows, "", ""])
 
 
 def commands() -> str:
-    """The help of every command."""
+    """The help text of every command."""
     return "\n".join(_sections())
 
 

@@ -35,7 +35,7 @@ PROMPTS = (
 
 
 def main() -> None:
-    """Take all of them."""
+    """Take all screenshots, or those named on the command line."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "images"
     for name in ("EMBY_API_KEY", "EMBY_BASE_URL"):
         os.environ.pop(name, None)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def gallery(browser: Browser, target: Path) -> None:
-    """The grid, and one image in full."""
+    """Capture the gallery's grid and a single image."""
     spec = find_spec("skimage")
     assert spec
     assert spec.origin
@@ -69,14 +69,14 @@ def gallery(browser: Browser, target: Path) -> None:
         page.goto(address)
         page.locator("#p4 .tile").click()
         page.locator("#box dt", has_text="Size").wait_for()
-        # Nobody needs to know what the temporary folder was called.
+        # Hide the name of the temporary folder.
         file = page.locator("#box-more a[href^=file]").last
         file.evaluate("it => it.textContent = it.textContent.replace(/.*.emby./, '~/emby/')")
         save(page, target / "gallery-picture-dark.png")
 
 
 def web_chat(browser: Browser, target: Path) -> None:
-    """An image and its edit, on a wide screen, and on a phone in the dark."""
+    """Capture an image and its edit, on a wide screen and on a phone in dark mode."""
     command = [sys.executable, str(ROOT / "examples" / "web_chat" / "app.py"), "--port", "0"]
     with running(command, r"http://\S+") as address:
         for name, viewport, scheme in (
@@ -95,7 +95,7 @@ def web_chat(browser: Browser, target: Path) -> None:
 
 
 def notebooks(browser: Browser, target: Path) -> None:
-    """JupyterLab without its side bar, light and dark."""
+    """Capture JupyterLab without its side bar, in light and dark mode."""
     python = ROOT / ".venv-notebooks" / "bin" / "python"
     with tempfile.TemporaryDirectory() as folder:
         for path in (ROOT / "examples").glob("*.ipynb"):
@@ -124,7 +124,7 @@ def notebooks(browser: Browser, target: Path) -> None:
 
 @contextmanager
 def running(command: list[str], pattern: str, **options: Any) -> Iterator[str]:
-    """A server, which has printed its address."""
+    """Run a server, and yield the address it prints."""
     process = subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
     )
@@ -138,7 +138,7 @@ def running(command: list[str], pattern: str, **options: Any) -> Iterator[str]:
 
 
 def save(page: Page, path: Path) -> None:
-    """A screenshot with few colors, which makes it a third as large."""
+    """Save a screenshot with few colors, a third of the usual size."""
     page.wait_for_timeout(500)
     page.screenshot(path=path)
     PIL.Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)

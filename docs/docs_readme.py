@@ -1,7 +1,7 @@
-"""What the README quotes from the programs themselves; `make docs` writes it.
+"""Generate the README's quotes from the programs themselves, for `make docs`.
 
 `session` runs commands as a reader without a key would, in an empty folder. `troubles` provokes
-each error of the troubleshooting table, so that it always quotes the message users really see.
+each error of the troubleshooting table, so that it quotes the actual messages.
 """
 
 import os
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-# Read when llm is imported: only our plugin is loaded.
+# Read when `llm` is imported; loads only our plugin.
 os.environ["LLM_LOAD_PLUGINS"] = "emby-plugins"
 
 from click.testing import CliRunner
@@ -29,7 +29,7 @@ SESSION = (
 
 
 def session() -> str:
-    """A block with the first commands and what each prints."""
+    """A block with the first commands and their output."""
     with _reader() as folder:
         lines = [line for command in SESSION for line in ("$ " + command, _run(command), "")]
     text = "\n".join(lines).strip().replace(str(folder), HOME)
@@ -37,7 +37,7 @@ def session() -> str:
 
 
 def troubles() -> str:
-    """The rows of the troubleshooting table: what is printed, and what to do."""
+    """The rows of the troubleshooting table: each message and its solution."""
     with _reader():
         rows = [f"| `{message}` | {advice} |" for message, advice in _troubles()]
     return "\n".join(["", "| message | what to do |", "|---|---|", *rows, "", ""])
@@ -45,7 +45,7 @@ def troubles() -> str:
 
 @contextmanager
 def _reader() -> Iterator[Path]:
-    """An empty folder, and no key."""
+    """Run in an empty folder, without a key."""
     names = ("EMBY_API_KEY", "EMBY_BASE_URL", "LLM_USER_PATH")
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}
     with tempfile.TemporaryDirectory() as name, tempfile.TemporaryDirectory() as user:
@@ -121,11 +121,11 @@ def _raised(provoke: Callable[[], object]) -> str:
 
 
 def _first(message: str) -> str:
-    """The first sentence."""
+    """The first sentence of a message."""
     sentence, stop, _ = message.partition(". ")
     return sentence + stop.strip()
 
 
 def _last(message: str) -> str:
-    """The last sentence, without the request id behind it."""
+    """The last sentence of a message, without the request id."""
     return re.sub(r" \(request [\w-]+\)$", "", message).rpartition(". ")[2]

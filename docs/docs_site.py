@@ -1,4 +1,4 @@
-"""Builds the site into `site/`, with the version and the repository of the package."""
+"""Build the site into `site/`, with the version and the repository of the package."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> int:
-    """Build the site. Fails on warnings, such as a link that leads nowhere."""
+    """Build the site. Fails on warnings, such as a broken link."""
     package = metadata("emby-plugins")
     urls = dict(url.split(", ", 1) for url in package.get_all("Project-URL") or ())
     environment = {

@@ -1,4 +1,4 @@
-"""Turns the sections of docstrings, as LangChain has them, into plain Markdown."""
+"""Convert the sections of docstrings in LangChain's style to plain Markdown."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,9 +9,9 @@ _TITLE = re.compile(r"(\w[\w ]*):")
 
 
 def as_markdown(text: str, parameters: Mapping[str, tuple[str, str]] | None = None) -> str:
-    """The docstring with each `Title:` and its indented block as a bold title and its body.
+    """Convert each `Title:` and its indented block to a bold title and its body.
 
-    Of a title that ends with `args` the body is a table; `parameters` has types and defaults.
+    The body of a title that ends with `args` becomes a table; `parameters` has types and defaults.
     """
     return "\n".join(_paragraphs(text.splitlines(), parameters or {}))
 
@@ -31,7 +31,7 @@ def _paragraphs(lines: list[str], parameters: Mapping[str, tuple[str, str]]) -> 
 
 
 def described(body: str) -> Iterator[tuple[str, str]]:
-    """Each parameter and what it means: `name, name: meaning`, with continuation lines indented."""
+    """Each parameter and its description: `name, name: text`, with continuation lines indented."""
     for item in re.split(r"\n(?=\S)", dedent(body).strip()):
         names, _, meaning = " ".join(item.split()).partition(": ")
         yield from ((name, meaning) for name in names.split(", "))

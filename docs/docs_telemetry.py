@@ -1,7 +1,7 @@
-"""Writes the trace in docs/how-to/telemetry.md: what the page's own program prints on the mock.
+"""Write the trace in docs/how-to/telemetry.md: the output of the page's program on the mock.
 
 Run it from the root, in an environment with the group `test`: `python docs/docs_telemetry.py`.
-Ids and times differ each time, so a test compares the rest.
+Ids and times vary between runs, so a test compares the rest.
 """
 
 import os
@@ -18,14 +18,14 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def main() -> None:
-    """Run the program, and put what it prints into the page."""
+    """Run the page's program, and insert its output into the page."""
     page = PAGE.read_text("utf-8")
     *_, last = _BLOCK.finditer(page)
     PAGE.write_text(f"{page[: last.start(2)]}{printed(page)}{page[last.end(2) :]}", "utf-8")
 
 
 def printed(page: str) -> str:
-    """What the Python of the page prints."""
+    """The output of the page's Python code."""
     program = "\n".join(text for language, text in _BLOCK.findall(page) if language == "python")
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(PHOTO, folder)

@@ -1,4 +1,4 @@
-"""Draws docs/images/terminal.svg: a real session in tmux, and the pictures that it made.
+"""Draw docs/images/terminal.svg: a real session in tmux, and the pictures it created.
 
 Run it from the root, in an environment with the extra `dev`: `python docs/docs_terminal.py`.
 """
@@ -37,7 +37,7 @@ _PROMPT = "$ "
 
 
 def main() -> None:
-    """Run the session, and draw it."""
+    """Run the session and draw it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         spec = find_spec("skimage")
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _session(folder: Path) -> str:
-    """What is on the screen in the end, with its colours."""
+    """The final content of the screen, with its colours."""
     socket = f"emby-docs-{uuid4().hex[:8]}"
 
     def tmux(*words: str) -> str:
@@ -74,14 +74,14 @@ def _session(folder: Path) -> str:
             tmux("send-keys", "Enter")
             time.sleep(0.5)
         _until_it_waits(tmux)
-        # Nobody needs to know what the temporary folder was called.
+        # Hide the name of the temporary folder.
         return tmux("capture-pane", "-p", "-e").rstrip().replace(str(folder), "~/pictures")
     finally:
         tmux("kill-server")
 
 
 def _until_it_waits(tmux: Callable[..., str]) -> None:
-    """Until the shell shows its prompt again."""
+    """Wait until the shell shows its prompt again."""
     for _ in range(300):
         time.sleep(0.1)
         if tmux("capture-pane", "-p").rstrip().splitlines()[-1:] == [_PROMPT.strip()]:

@@ -1,7 +1,7 @@
-"""The main job, offline and without a key: look at a photograph, paint a picture, edit it.
+"""The main use case, offline and without a key: describe a photograph, generate a picture, edit it.
 
-The same from the `llm` command line and from LangChain, through one core; the backend is the
-mock. Run it with `make demo`.
+The same steps run with the `llm` command line and with LangChain, on the mock backend. Run it with
+`make demo`.
 """
 
 import importlib.util
@@ -17,7 +17,7 @@ EDIT = "Remove the background and convert this to a 3D style."
 
 
 def photograph() -> Path:
-    """A real photograph: Chelsea the cat, CC0, which comes with scikit-image."""
+    """A real photograph: Chelsea the cat, CC0, from scikit-image."""
     package = importlib.util.find_spec("skimage")
     assert package is not None
     assert package.submodule_search_locations
@@ -25,7 +25,7 @@ def photograph() -> Path:
 
 
 def on_the_command_line(photo: Path) -> None:
-    """A photograph described, a picture painted, and the conversation continued with it."""
+    """Describe a photograph, generate a picture, and edit it in the same conversation."""
     for arguments in (
         ["-m", "emby-mock", "What is shown in this image?", "-a", str(photo)],
         ["-m", "emby-mock", PROMPT, "-o", "output", str(OUTPUT / "puppy.png")],
@@ -42,7 +42,7 @@ def on_the_command_line(photo: Path) -> None:
 
 
 def in_langchain(photo: Path) -> None:
-    """The same from LangChain, with content blocks in and out."""
+    """The same with LangChain, using content blocks for input and output."""
     from langchain_core.messages import HumanMessage
 
     from emby_plugins import Image

@@ -1,6 +1,6 @@
-"""How hard the adapters are to break: `make stress`."""
+"""Stress tests of the adapters, run by `make stress`."""
 
 import os
 
 EVERYTHING = bool(os.environ.get("EMBY_STRESS"))
-"""Set by `make stress`: every row in every way, and long runs; otherwise a share of both."""
+"""Whether to run all rows in all ways, and long runs, as `make stress` does; otherwise a sample."""

@@ -29,7 +29,7 @@ SECTIONS = {
 
 
 def matrix() -> bool:
-    """Every row in every way, by pytest; whether all of it passed."""
+    """Run every row in every way with pytest, and return whether all tests passed."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
@@ -47,7 +47,7 @@ def matrix() -> bool:
 def _print_counts(report: Path) -> None:
     counts: Counter[str] = Counter()
     faults: set[str] = set()
-    # Our own pytest has just written it.
+    # The file was just written by pytest itself, so it is trusted.
     for case in ET.parse(report).iter("testcase"):
         module = case.get("classname", "").rpartition(".")[2]
         counts[module] += 1
@@ -60,7 +60,7 @@ def _print_counts(report: Path) -> None:
 
 
 def main() -> int:
-    """Run everything, print the counts, and say whether anything failed."""
+    """Run everything, print the counts, and return whether anything failed."""
     parser = argparse.ArgumentParser(prog="python -m stress", description=__doc__)
     parser.add_argument("--seconds-of-fuzzing", type=int, default=80)
     parser.add_argument("--calls", type=int, default=10_000)

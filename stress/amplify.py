@@ -1,9 +1,9 @@
-"""Replies that are small on the wire and would be large in memory: what reading them takes.
+"""Measure the memory for reading replies that are small on the wire but expand in memory.
 
     python -m stress.amplify [--few]
 
-Each is read in a process of its own, forked from this one. Reading a reply, apart from its
-images, may take no more than 64 MB and four times what came over the wire.
+Each is read in a forked process. Apart from its images, reading a reply may use at most 64 MB
+plus four times its size on the wire.
 """
 
 import os
@@ -25,7 +25,7 @@ ALLOWED = 64_000_000
 FACTOR = 4
 STEEPEST = 3.0
 SHARE = 5
-"""Of the places, one in so many is tried with each shape."""
+"""One in this many places is tested with each shape."""
 
 SIZE, UNPACKED = 200_000, 3_000_000
 _READ = 1 << 16
@@ -117,11 +117,11 @@ STREAMS: dict[str, Shape] = {
 
 
 FEW = {"lists in usage", "lists-of-lists in surrogate"}
-"""For the unit suite: those that take the most memory, but not the most time."""
+"""For the unit suite: the cases with the highest memory use and a short run time."""
 
 
 def replies(size: int) -> Iterator[tuple[str, dict[str, str], Callable[[], bytes]]]:
-    """Every shape in some places: a name, the headers, and what makes a body of that size."""
+    """Every shape in some places, as a name, the headers, and a function that builds the body."""
     for row, (value, shape) in enumerate(VALUES.items()):
         for column, (place, form) in enumerate(PLACES.items()):
             if (row + column) % SHARE and f"{value} in {place}" not in FEW:
@@ -143,7 +143,7 @@ def _event(made: Callable[[], bytes]) -> bytes:
 
 
 def read_reply(headers: dict[str, str], body: bytes) -> None:
-    """Read a reply to its end, or to the error that it is."""
+    """Read a reply up to its end or its error."""
     reader = ReplyReader(headers, limits=Limits(), model="m", prompt="p")
     with suppress(EmbyError), reader.error_context():
         for start in range(0, len(body), _READ):
@@ -157,7 +157,7 @@ def read_reply(headers: dict[str, str], body: bytes) -> None:
 
 
 def read_error(headers: dict[str, str], body: bytes) -> None:
-    """Read the body of an error."""
+    """Read the body of an error response."""
     reader = BodyReader(headers, 64 * 1024)
     with suppress(EmbyError):
         for start in range(0, len(body), _READ):
@@ -177,11 +177,11 @@ def read_models(headers: dict[str, str], body: bytes) -> None:
 def taken(
     work: Callable[[dict[str, str], bytes], None], headers: dict[str, str], body: bytes
 ) -> int:
-    """The bytes by which the memory of a fork of this process grows while it does that work."""
+    """The memory growth, in bytes, of a forked process that runs `work`."""
     into, out = os.pipe()
     child = os.fork()
     if not child:
-        # Nothing of this process may run in the fork but the work: no tests, no clean-up.
+        # The fork must run nothing but `work`: no tests and no clean-up.
         status = 1
         try:
             before = _memory("VmRSS")
@@ -207,13 +207,13 @@ def _memory(name: str) -> int:
 
 
 def packed(body: bytes) -> bytes:
-    """The body as gzip."""
+    """The body compressed with gzip."""
     squeeze = zlib.compressobj(1, wbits=31)
     return squeeze.compress(body) + squeeze.flush()
 
 
 def cases(*, few: bool) -> Iterator[tuple[str, int, int]]:
-    """Each case: its name, its size on the wire, and the memory that reading it took."""
+    """Each case, with its name, its size on the wire and the memory for reading it."""
     for size, is_packed in ((SIZE, False), (UNPACKED, True)):
         for name, headers, made in replies(size):
             if few and (name not in FEW or not is_packed):
@@ -232,7 +232,7 @@ def cases(*, few: bool) -> Iterator[tuple[str, int, int]]:
 
 
 def growth(size: int) -> Iterator[tuple[str, float]]:
-    """How many times longer each stream takes when it is twice as long."""
+    """The factor by which each stream takes longer when its size doubles."""
     for name, shape in STREAMS.items():
         once, twice = (
             min(_seconds(shape(length)) for _ in range(3)) for length in (size, 2 * size)
@@ -247,7 +247,7 @@ def _seconds(body: bytes) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Measure every case, print the worst of them, and say whether one was over its limit."""
+    """Measure every case, print the worst ones, and return whether any exceeded its limit."""
     few = "--few" in arguments
     found = []
     for name, wire, took in cases(few=few):

@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes, and fails if it raises a foreign exception.
+"""The fuzz targets: each takes arbitrary bytes, and fails on an exception from another library.
 
-`hypothesis` and `atheris` drive the same targets, and tests replay what they once found
-(`corpus/`, a folder for each target).
+`hypothesis` and `atheris` run the same targets; tests replay past findings (`corpus/`, with one
+folder per target).
 """
 
 import pickle
@@ -34,19 +34,19 @@ Outcome = tuple[str, ChatReply]
 
 
 def stream(data: bytes) -> None:
-    """A stream: split as the first bytes say, and whole, it comes to the same."""
+    """A stream gives the same reply split, at positions from the first bytes, and whole."""
     cuts, body = _cuts(data)
     _same_however_split(body, cuts, STREAM)
 
 
 def reply(data: bytes) -> None:
-    """A reply that is not streamed, split and whole."""
+    """A reply that is not streamed gives the same result whether it is split or whole."""
     cuts, body = _cuts(data)
     _same_however_split(body, cuts, JSON)
 
 
 def images(data: bytes) -> None:
-    """Several images, laid out and cut as the bytes say: each once, exact and in order."""
+    """Several images in any layout and split each arrive once, exact and in order."""
     if len(data) < _LAYOUT:
         return
     layout, count, size, *cuts = data[:_LAYOUT]
@@ -63,7 +63,7 @@ def images(data: bytes) -> None:
 
 
 def packed(data: bytes) -> None:
-    """A body that says it is compressed; what comes before a damage depends on how it comes."""
+    """A compressed body; if damaged, the amount read before the error depends on the split."""
     cuts, body = _cuts(data)
     headers = {**STREAM, "content-encoding": "gzip"}
     if not _read((body,), headers)[0]:
@@ -72,7 +72,7 @@ def packed(data: bytes) -> None:
 
 
 def error(data: bytes) -> None:
-    """An error: its status, its headers and its body are the gateway's to choose."""
+    """An error response with arbitrary status, headers and body."""
     head, _, body = data.partition(b"\n")
     words = head.decode("utf-8", "replace").split("|")
     headers = dict(zip(("retry-after", "date", "x-request-id"), words, strict=False))
@@ -94,7 +94,7 @@ def models(data: bytes) -> None:
 
 
 def image(data: bytes) -> None:
-    """An image file: kept as it is, and opened or found damaged."""
+    """An image file is kept unchanged, and either opens or is reported as damaged."""
     made = Image(content=data)
     assert made.data == data
     assert made.suffix
@@ -106,7 +106,7 @@ def image(data: bytes) -> None:
 
 
 def data_url(data: bytes) -> None:
-    """A data URL: decoded, the same again when written, or refused."""
+    """A data URL is either refused, or decoded to bytes that encode and decode again."""
     for given in (data, b"data:image/png;base64," + data, data.decode("latin-1")):
         try:
             decoded = decode_data_url(given)
@@ -117,7 +117,7 @@ def data_url(data: bytes) -> None:
 
 
 def json(data: bytes) -> None:
-    """A chunk's JSON."""
+    """The JSON of a chunk."""
     with suppress(EmbyError):
         parse_completion(data)
 
@@ -129,7 +129,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
 
 
 def replay() -> int:
-    """Run every target on its past findings; how many there were."""
+    """Run every target on its past findings, and return how many there were."""
     count = 0
     for name, target in TARGETS.items():
         for path in sorted((CORPUS / name).glob("*")):
@@ -139,7 +139,7 @@ def replay() -> int:
 
 
 def _laid_out(layout: int, made: list[bytes]) -> tuple[bytes, Mapping[str, str]]:
-    """A reply with these images: one, two or all in an event, in content or not, or unstreamed."""
+    """A reply with these images: one, two or all per event, in `content` or not, or unstreamed."""
     entries = [
         b'{"type":"image_url","image_url":{"url":"data:image/png;base64,%b"}}' % b64encode(data)
         for data in made
@@ -159,7 +159,7 @@ def _laid_out(layout: int, made: list[bytes]) -> tuple[bytes, Mapping[str, str]]
 
 
 def _cuts(data: bytes) -> tuple[list[int], bytes]:
-    """The places to cut, from the first three bytes, and the rest."""
+    """The split positions, from the first three bytes, and the remaining bytes."""
     return sorted(byte * (1 + len(data) // 256) for byte in data[:3]), data[3:]
 
 

@@ -1,8 +1,8 @@
-"""`make fuzz`: coverage-guided fuzzing with atheris, each target for its share of the time.
+"""`make fuzz`: coverage-guided fuzzing with atheris, with the time shared among the targets.
 
     python -m stress.guided SECONDS [TARGET ...]
 
-What a target fails on is written to `stress/corpus/TARGET/`, and `make test` replays it.
+Failures of a target are written to `stress/corpus/TARGET/`, and replayed by `make test`.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ _LONGEST = 1024
 
 
 def fuzz(name: str, seconds: int, folder: Path) -> None:
-    """Fuzz one target in this process, which atheris ends."""
+    """Fuzz one target in this process, which atheris terminates."""
     import atheris
 
-    # These do the work; to follow every import would take longer than to fuzz them.
+    # Only these modules matter; instrumenting every import would take longer than the fuzzing.
     for module in [m for m in sys.modules if m.startswith("emby_plugins.")]:
         if module.startswith(("emby_plugins._protocol", "emby_plugins._images")):
             _instrument(atheris, sys.modules[module])
@@ -54,7 +54,7 @@ def _instrument(atheris: object, module: object) -> None:
 
 
 def run(seconds: int, names: list[str]) -> tuple[int, list[str]]:
-    """Fuzz each target in a process of its own; how many cases there were, and what failed."""
+    """Fuzz each target in its own process; return the number of cases and the failed targets."""
     cases, failures = 0, []
     for name in names:
         with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +86,7 @@ def _keep(name: str, folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fuzz, print the counts, and say whether anything failed."""
+    """Fuzz, print the counts, and return whether anything failed."""
     if arguments[:1] == ["--one"]:
         fuzz(arguments[1], int(arguments[2]), Path(arguments[3]))
         return 0

@@ -1,4 +1,4 @@
-"""The key of these tests, and everywhere it must not be."""
+"""The key used by the stress tests, and a search for leaks of it."""
 
 import pickle
 import traceback
@@ -7,15 +7,15 @@ from collections.abc import Iterable
 KEY = "sk-stress-7f1e9c2b4d6a8035"
 
 _MAY_HOLD_IT = {
-    # `llm` hands every model its key as an argument; the frame of that call has it.
+    # `llm` passes the key to every model as an argument, so the frame of that call has it.
     ("llm_emby", "execute"),
 }
 
 
 def told(error: BaseException, *, variables: bool = True) -> str:
-    """All that an error can show: words, pickle, a traceback, with local variables or without.
+    """Everything an error can reveal: message, pickle and traceback, optionally with variables.
 
-    Variables hold what the gateway sent; a key that it echoes can't be hidden there.
+    Variables hold data from the gateway, where an echoed key can't be hidden.
     """
     shown = [str(error), repr(error), repr(vars(error))]
     found: BaseException | None = error

@@ -1,4 +1,4 @@
-"""Image files as strangers make them: odd, damaged, oversized, or nothing of the kind."""
+"""Image files from untrusted sources: unusual, damaged, oversized, or not images at all."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ import PIL.Image
 
 
 def saved(picture: PIL.Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture's file."""
+    """Encode a picture as a file."""
     out = io.BytesIO()
     picture.save(out, format=kind, **options)
     return out.getvalue()
@@ -29,7 +29,7 @@ def _turned() -> bytes:
 
 
 def _png(width: int, height: int) -> bytes:
-    """A PNG of any size its header may claim, with nothing in it."""
+    """A PNG with any size in its header, and no pixels."""
 
     def block(name: bytes, data: bytes) -> bytes:
         check = zlib.crc32(name + data)
@@ -42,7 +42,7 @@ def _png(width: int, height: int) -> bytes:
 
 @cache
 def whole() -> dict[str, bytes]:
-    """Odd, and good: each opens."""
+    """Unusual but valid images."""
     frames = [_drawn("RGB").rotate(turn) for turn in (0, 90, 180)]
     rest: dict[str, Any] = {"save_all": True, "append_images": frames[1:]}
     return {
@@ -70,7 +70,7 @@ def whole() -> dict[str, bytes]:
 
 @cache
 def damaged() -> dict[str, bytes]:
-    """Begins like an image, and does not open."""
+    """Files that begin like an image but do not open."""
     made = whole()
     return {
         "pixel bomb": _png(60_000, 60_000),
@@ -94,15 +94,15 @@ STRANGE = {
     "zip": b"PK\x03\x04" + bytes(30),
     "zeros": bytes(64),
 }
-"""Not an image at all, despite its name."""
+"""Files that are not images."""
 
 
 def flipped(data: bytes, at: int) -> bytes:
-    """The bytes with one bit turned over."""
+    """The bytes with one bit flipped."""
     return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
 
 
 def flips(data: bytes, step: int) -> Iterator[bytes]:
-    """The bytes with a bit turned over, here and there."""
+    """Copies of the bytes, each with one bit flipped."""
     for at in range(0, len(data), step):
         yield flipped(data, at)

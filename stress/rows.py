@@ -1,6 +1,6 @@
-"""The table of faults: what goes wrong, what must come of it. Tests and docs/faults.md read it.
+"""The table of faults and their expected results, used by the tests and by docs/faults.md.
 
-A fault is requested from the mock in its header's syntax, or is a server of its own that
+A fault is either requested from the mock in the syntax of its header, or a separate server that
 misbehaves in ways that HTTP libraries tolerate.
 """
 
@@ -32,7 +32,7 @@ from stress.keys import KEY
 
 MIB = 1024 * 1024
 TIGHT = {"limits": Limits(wire=6 * MIB, event=2 * MIB, text=2 * MIB)}
-"""Limits that a bomb of a few megabytes goes over: what is tested is that they hold."""
+"""Limits that a bomb of a few megabytes exceeds, to test that they hold."""
 
 OK = None
 TOO_LARGE = ReplyTooLargeError
@@ -41,13 +41,13 @@ Kind = type[EmbyError] | None
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, and what it must come to: an error, or `OK` for the whole reply.
+    """A fault and its expected result: an error, or `OK` for the complete reply.
 
     `whole` is for replies that are not streamed, if that differs. `over` is the route: in this
-    process, over a socket, or both. `arrived` is what a streamed error carries.
-    `seconds` bounds the call, `megabytes` its memory. `echoes`: what httpcore logs of the reply's
-    headers, and local variables with the reply in them, hold the key as the gateway sent it. `on`
-    are settings of the client.
+    process, over a socket, or both. `arrived` describes the partial reply of a streamed error.
+    `seconds` limits the duration of the call, `megabytes` its memory. With `echoes`, the key as
+    sent by the gateway is in httpcore's logs of the response headers and in local variables.
+    `on` has settings of the client.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Row:
     echoes: bool = False
 
     def expected(self, *, streamed: bool) -> Kind:
-        """What it must come to."""
+        """The expected error, or None."""
         return self.stream if streamed or self.whole is ... else self.whole
 
 
@@ -185,11 +185,11 @@ NETWORK = [
     Row("another protocol", EmbyConnectionError, by=servers.another_protocol),
     Row("closed too early", TruncatedReplyError, by=servers.closed, arrived="text and image"),
     Row("headers without end", EmbyConnectionError, by=servers.endless_headers),
-    Row("a complaint without end", ServerError, by=servers.endless_complaint, megabytes=4),
+    Row("a complaint without end", ServerError, by=servers.endless_error, megabytes=4),
     Row(
         "a complaint byte by byte",
         ServerError,
-        by=servers.slow_complaint,
+        by=servers.slow_error,
         on={"deadline": 1.5},
     ),
     Row(
@@ -216,7 +216,7 @@ NETWORK = [
     ),
     Row("held open after the end", OK, by=servers.held, seconds=6),
     Row("held open after the finish reason", OK, by=servers.held_after_finish, seconds=6),
-    Row("held open after a complaint", BadRequestError, by=servers.held_complaint, seconds=6),
+    Row("held open after a complaint", BadRequestError, by=servers.held_error, seconds=6),
     Row("content-encoding: br", MalformedReplyError, by=servers.brotli),
     Row("Retry-After in the year 99999999999", RateLimitError, by=servers.year_99999999999),
 ]

@@ -1,4 +1,4 @@
-"""The seeds of the fuzzers: replies, errors, lists and images as they really are."""
+"""Seeds for the fuzzers: realistic replies, errors, model lists and images."""
 
 import gzip
 import io
@@ -51,7 +51,7 @@ def _answer(prompt: str, *, streamed: bool) -> bytes:
 
 
 def _small(*, streamed: bool) -> bytes:
-    """A reply with an image, short enough to be worked on byte by byte."""
+    """A reply with an image, short enough for bytewise mutation."""
     image = '{"image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}'
     said = f'{{"content":"Hi","images":[{image}]}}'
     if not streamed:
@@ -69,7 +69,7 @@ def _pictures() -> Iterator[bytes]:
 
 
 def seeds(target: str) -> list[bytes]:
-    """What that target begins with."""
+    """The seeds of a target."""
     if target in {"stream", "reply", "packed", "json"}:
         replies = [_answer(prompt, streamed=target != "reply") for prompt in _PROMPTS]
         replies += [_small(streamed=target != "reply")]

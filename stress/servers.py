@@ -1,4 +1,4 @@
-"""Servers that misbehave in ways no mock of a gateway should know."""
+"""Servers that misbehave in ways that do not belong in a mock of the gateway."""
 
 from support import Asked, Wire, as_json, chunk, completion, picture, sse
 
@@ -12,39 +12,39 @@ BEGUN = sse(chunk("Here is an image"), chunk(None, picture()), done=False)
 
 
 def silent(_: Asked, __: Wire) -> bool:
-    """No answer, and the connection closed."""
+    """Close the connection without an answer."""
     return False
 
 
 def another_protocol(_: Asked, wire: Wire) -> bool:
-    """The listener is not a gateway."""
+    """Answer with another protocol than HTTP."""
     wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
     return False
 
 
 def closed(_: Asked, wire: Wire) -> bool:
-    """A body that ends with the connection: HTTP sees nothing wrong."""
+    """End the body by closing the connection, which HTTP considers valid."""
     wire.head("content-type: text/event-stream", "connection: close")
     wire.send(BEGUN)
     return False
 
 
 def endless_headers(_: Asked, wire: Wire) -> bool:
-    """Headers and no end of them."""
+    """Send headers endlessly."""
     wire.send(b"HTTP/1.1 200 OK\r\n")
     while True:
         wire.send(b"x-more: " + b"y" * 1000 + b"\r\n")
 
 
-def endless_complaint(_: Asked, wire: Wire) -> bool:
-    """An error whose body never ends."""
+def endless_error(_: Asked, wire: Wire) -> bool:
+    """Send an error response with an endless body."""
     wire.head(JSON, "transfer-encoding: chunked", status="500 No")
     while True:
         wire.piece(b'{"error": "' + b"no" * 10_000)
 
 
-def slow_complaint(_: Asked, wire: Wire) -> bool:
-    """An error whose body comes byte by byte."""
+def slow_error(_: Asked, wire: Wire) -> bool:
+    """Send the body of an error response byte by byte."""
     wire.head(JSON, "content-length: 1000", status="500 No")
     while not wire.is_over(0.02):
         wire.send(b" ")
@@ -52,52 +52,52 @@ def slow_complaint(_: Asked, wire: Wire) -> bool:
 
 
 def brotli(_: Asked, wire: Wire) -> None:
-    """An encoding that the request did not accept."""
+    """Use an encoding that the request did not accept."""
     wire.whole(b"\x0b\x02\x80{}\x03", JSON, "content-encoding: br")
 
 
 def year_99999999999(_: Asked, wire: Wire) -> None:
-    """A date no calendar holds."""
+    """Send a date that exceeds the range of `datetime`."""
     later = "retry-after: Mon, 01 Jan 99999999999 00:00:00 GMT"
     now = "date: Sun, 22 Nov 2026 00:00:00 GMT"
     wire.whole(as_json({"error": {"message": "Slow down"}}), JSON, later, now, status="429 No")
 
 
 def echo_in_error(_: Asked, wire: Wire) -> None:
-    """The gateway repeats the key in its complaint."""
+    """Repeat the key in an error message."""
     body = {"error": {"message": f"Wrong key {KEY}", "code": KEY}}
     wire.whole(as_json(body), JSON, status="401 No")
 
 
 def echo_in_page(_: Asked, wire: Wire) -> None:
-    """A proxy shows the request it did not understand; the quotation ends within the key."""
+    """Show the request in a proxy's error page, cut in the middle of the key."""
     wire.whole(b"<html>" + b"=" * 50 + b"Bearer " + KEY.encode() + b"</html>", HTML)
 
 
 def echo_in_id(_: Asked, wire: Wire) -> None:
-    """The key comes back as the request's id."""
+    """Return the key as the request id."""
     wire.whole(b"{}", JSON, f"x-request-id: {KEY}", status="500 No")
 
 
 def escapes_in_error(_: Asked, wire: Wire) -> None:
-    """Terminal escapes and reversed text in a complaint."""
+    """Send terminal escapes and reversed text in an error message."""
     wire.whole(as_json({"error": {"message": f"No {CLIPBOARD}"}}), JSON, status="400 No")
 
 
 def escapes_in_id(_: Asked, wire: Wire) -> None:
-    """The same in a header, which may hold all but those below space."""
+    """Send terminal escapes in a header, which excludes only ASCII control characters."""
     head = "HTTP/1.1 500 No\r\ncontent-length: 2\r\nx-request-id: a\u202e\x9b31mb\r\n\r\n{}"
     wire.send(head.encode())
 
 
 def escapes_in_type(_: Asked, wire: Wire) -> None:
-    """Content of a type that is a page of escapes."""
+    """Send a content part with terminal escapes in its type."""
     part = {"type": CLIPBOARD * 500, "text": ""}
     wire.stream(sse(chunk(delta={"content": [part]}), chunk(finish="stop")))
 
 
 def stalled(_: Asked, wire: Wire) -> bool:
-    """Text and pings for 0.8 seconds, then nothing."""
+    """Send text and pings for 0.8 seconds, then nothing."""
     wire.stream(sse(chunk("Here"), done=False), ends=False)
     for _ in range(40):
         if wire.is_over(0.02):
@@ -107,7 +107,7 @@ def stalled(_: Asked, wire: Wire) -> bool:
 
 
 def slow_headers(_: Asked, wire: Wire) -> bool:
-    """A byte of the headers at a time, for two seconds."""
+    """Send the headers byte by byte, for two seconds."""
     wire.send(b"HTTP/1.1 200 OK\r\nx-slow: ")
     for _ in range(100):
         if wire.is_over(0.02):
@@ -117,7 +117,7 @@ def slow_headers(_: Asked, wire: Wire) -> bool:
 
 
 def informing(_: Asked, wire: Wire) -> bool:
-    """Informational responses without end, in place of an answer."""
+    """Send informational responses endlessly, instead of an answer."""
     for number in range(400):
         if wire.is_over(0.02):
             return False
@@ -126,7 +126,7 @@ def informing(_: Asked, wire: Wire) -> bool:
 
 
 def held(asked: Asked, wire: Wire) -> bool:
-    """A whole reply, and then nothing more: no end of the body, no closing."""
+    """Send a complete reply, then keep the connection open without ending the body."""
     if b'"stream":true' in asked.body:
         wire.stream(BEGUN + sse(chunk(finish="stop")), ends=False)
     else:
@@ -136,15 +136,15 @@ def held(asked: Asked, wire: Wire) -> bool:
 
 
 def held_after_finish(asked: Asked, wire: Wire) -> bool:
-    """As `held`, but a stream says no `[DONE]`."""
+    """Like `held`, but a stream has no `[DONE]`."""
     if b'"stream":true' not in asked.body:
         return held(asked, wire)
     wire.stream(BEGUN + sse(chunk(finish="stop"), done=False), ends=False)
     return not wire.is_over(20)
 
 
-def held_complaint(_: Asked, wire: Wire) -> bool:
-    """An error, and then nothing more."""
+def held_error(_: Asked, wire: Wire) -> bool:
+    """Send an error, then keep the connection open."""
     wire.head(JSON, "transfer-encoding: chunked", status="400 No")
     wire.piece(as_json({"error": {"message": "Not that"}}))
     return not wire.is_over(20)

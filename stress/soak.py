@@ -1,9 +1,9 @@
-"""Ten thousand calls to one mock server, threads and tasks together, with faults and cancelling.
+"""Make ten thousand calls to one mock server, from threads and tasks, with faults and cancelling.
 
     python -m stress.soak [CALLS]
 
-After a warm-up, what the process holds is counted; at the end it is counted again. The server is
-another process, so that only the clients are weighed.
+The resources held after a warm-up are compared with those at the end. The server is another
+process, so that only the clients are measured.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ FAULTS = (
 )
 MORE_FILES = 8
 MORE_MEMORY = 16 * 1024 * 1024
-"""What may be held in the end beyond what was after the warm-up: descriptors, and bytes."""
+"""The permitted growth since the warm-up, in descriptors and bytes."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a process holds."""
+    """The resources held by a process."""
 
     files: int
     memory: int
@@ -60,7 +60,7 @@ class Held:
 
     @classmethod
     def now(cls) -> "Held":
-        """Count, after collecting what is garbage."""
+        """Count the resources after a garbage collection."""
         gc.collect()
         return cls(
             files=len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - a count of names
@@ -72,7 +72,7 @@ class Held:
 
 
 class Soak:
-    """The calls, shared out among threads and tasks."""
+    """The calls, distributed among threads and tasks."""
 
     def __init__(self, base_url: str, folder: Path) -> None:
         self.told: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class Soak:
         self._lock = threading.Lock()
 
     def in_thread(self, seed: int, calls: int) -> None:
-        """So many calls of the sync client."""
+        """Make that many calls with the sync client."""
         chance = random.Random(seed)
         with Emby(**self._settings(chance)) as emby:
             for _ in range(calls):
@@ -102,7 +102,7 @@ class Soak:
                         break
 
     async def in_task(self, seed: int, calls: int) -> None:
-        """So many calls of the async client, some of them cancelled."""
+        """Make that many calls with the async client, cancelling some of them."""
         chance = random.Random(seed)
         async with AsyncEmby(**self._settings(chance)) as emby:
             for _ in range(calls):
@@ -154,7 +154,7 @@ def _prompt(chance: random.Random) -> str:
 
 
 async def soak(base_url: str, folder: Path, calls: int) -> tuple[Counter[str], Held, Held]:
-    """Make the calls; what came of them, and what was held after the warm-up and at the end."""
+    """Make the calls; return the outcomes, and the resources held after warm-up and at the end."""
     running = Soak(base_url, folder)
     await _round(running, 0, 40)
     before = Held.now()
@@ -166,7 +166,7 @@ async def soak(base_url: str, folder: Path, calls: int) -> tuple[Counter[str], H
 
 
 async def _round(running: Soak, seed: int, batch: int) -> None:
-    """Every thread and every task makes a batch of calls, all at once, with clients of its own."""
+    """Make a batch of calls in every thread and task concurrently, each with its own client."""
     threads = [
         threading.Thread(target=running.in_thread, args=(seed + n, batch)) for n in range(THREADS)
     ]
@@ -179,7 +179,7 @@ async def _round(running: Soak, seed: int, batch: int) -> None:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """A mock server in a process of its own; its base URL."""
+    """Run a mock server in its own process, and yield its base URL."""
     command = [sys.executable, "-m", "emby_plugins.mock"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as server:
@@ -190,12 +190,12 @@ def served() -> Iterator[str]:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """Files that were begun and not ended, or whose name is not that of their bytes."""
+    """Incomplete image files, and those with a name that does not match their bytes."""
     return [p for p in folder.iterdir() if p.stem != f"emby-{Image(path=p).sha256[:16]}"]
 
 
 def main(arguments: list[str]) -> int:
-    """Soak, print the counts, and say whether anything was leaked."""
+    """Run the soak, print the counts, and return whether anything leaked."""
     calls = int(arguments[0]) if arguments else 10_000
     logging.getLogger("stamina").setLevel(logging.ERROR)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Generate docs/faults.md from the table of faults and the real result of each."""
+"""Generate docs/faults.md from the table of faults and the actual result of each."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ A row without an error is a fault that is recovered from: the reply is complete.
 
 
 def render(server: MockServer) -> str:
-    """The whole page."""
+    """The complete page."""
     parts = [HEAD]
     for title, rows in SECTIONS.items():
         parts.append(f"\n## {title}\n\n")
@@ -62,7 +62,7 @@ def _twin(error: EmbyError) -> str:
 
 
 def _shown(words: str) -> str:
-    """The words, without what differs from run to run."""
+    """The message without the parts that vary between runs."""
     words = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:...", words)
     words = re.sub(r"\(request [^)]*\)", "(request ...)", words)
     words = re.sub(r"\[Errno \d+\] ", "", words)

@@ -1,4 +1,4 @@
-"""The twelve ways to ask for one reply: three hosts, sync and async, streamed and not."""
+"""The twelve ways to request one reply: three hosts, sync and async, streamed and not."""
 
 import asyncio
 import random
@@ -28,7 +28,7 @@ PROMPT = "Generate an image of a red boat"
 
 
 class Way(NamedTuple):
-    """A host, and how it is called."""
+    """A host and the way to call it."""
 
     host: str
     is_async: bool
@@ -54,7 +54,7 @@ WAYS = [
 
 @dataclass
 class Heard:
-    """What came of a call: the text and the images, or the error."""
+    """The result of a call: text and images, or the error."""
 
     text: str = ""
     images: list[Image] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Heard:
 
     @property
     def cause(self) -> EmbyError | None:
-        """The core's error: the error itself, or what it was raised from."""
+        """The core's error, which is the error itself or its cause."""
         found = self.error
         while found is not None and not isinstance(found, EmbyError):
             found = found.__cause__
@@ -72,13 +72,13 @@ class Heard:
 
     @property
     def partial_text(self) -> str:
-        """The text that the error brings."""
+        """The partial text of the error."""
         cause = self.cause
         return cause.partial.text if cause is not None and cause.partial is not None else ""
 
     @property
     def partial_images(self) -> tuple[Image, ...]:
-        """The images that the error brings."""
+        """The partial images of the error."""
         cause = self.cause
         return cause.partial.images if cause is not None and cause.partial is not None else ()
 
@@ -89,9 +89,9 @@ def ask(
     prompt: str = PROMPT,
     images: tuple[Image, ...] = (),
 ) -> Heard:
-    """Ask that way, with those settings of a client.
+    """Call the host in that way, with the given client settings.
 
-    The key comes from the environment, so that no frame of a test holds it.
+    The key is read from the environment, so no frame of a test contains it.
     """
     heard = Heard()
     asking = _ASKING[way.host]
@@ -171,7 +171,7 @@ async def _aask_langchain(
 
 
 def _model_of(kind: type[Any], on: Mapping[str, Any]) -> Any:
-    """A model of `llm` whose client has settings that `llm` has no options for."""
+    """A model of `llm` with client settings that have no `llm` option."""
 
     class Model(kind):  # type: ignore[misc]
         def client_settings(self, *arguments: Any) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _empty() -> sqlite_utils.Database:
 
 
 def _keep(printed: str, heard: Heard) -> None:
-    """What was printed, split into the text and the images behind the paths."""
+    """Split the printed output into the text and the images at the printed paths."""
     text, pictures = list[str](), list[Image]()
     for line in printed.splitlines():
         if line.startswith("/") and Path(line).is_file():
@@ -241,7 +241,7 @@ _ASKING: dict[str, Any] = {
 
 
 class Painter(MockBackend):
-    """A mock that has painted its one picture beforehand."""
+    """A mock that always returns the same prepared picture."""
 
     def __call__(self, request: BackendRequest, _: object = None) -> MockResponse:
         """Answer one request."""
@@ -250,14 +250,14 @@ class Painter(MockBackend):
 
 @cache
 def picture() -> Image:
-    """A picture of some kilobytes, so that there is room in it for a cut."""
+    """A picture of a few kilobytes, large enough to be cut."""
     noise = random.Random(1).randbytes(60 * 40 * 3)
     return Image.from_pil(PIL.Image.frombytes("RGB", (60, 40), noise))
 
 
 @contextmanager
 def answering(row: Row, over: str, server: MockServer) -> Iterator[dict[str, Any]]:
-    """The settings of a client that meets the row's fault, while the one who commits it serves."""
+    """Run the server of the row's fault, and yield the settings of a client that meets it."""
     if row.by is not None:
         with Loopback(row.by) as stranger:
             yield {"base_url": stranger.url, **row.on}

@@ -1,4 +1,4 @@
-"""Every chat body that a test has our packages send, held against the schema of every state."""
+"""Check every chat body that the tests produce against each recorded request schema."""
 
 import re
 from typing import Any, NamedTuple
@@ -15,9 +15,9 @@ from emby_plugins._protocol.request_body import StreamedBody
 
 
 class KnownRefusal(NamedTuple):
-    """What some states refuse and is sent all the same, since the user explicitly requests it.
+    """A value that some recorded states refuse, sent because the user explicitly requested it.
 
-    `told` is what the user gets for it.
+    `told` is the resulting message to the user.
     """
 
     states: tuple[str, ...]
@@ -26,7 +26,7 @@ class KnownRefusal(NamedTuple):
     told: str
 
     def covers(self, state: str, violation: Violation) -> bool:
-        """Whether this is the one."""
+        """Whether the violation is this known refusal."""
         return (
             state in self.states
             and re.fullmatch(self.path, violation.path) is not None
@@ -67,7 +67,7 @@ KNOWN_REFUSALS = (
 
 
 class Refused(NamedTuple):
-    """A body that a state would refuse, and it is not known."""
+    """A request body that a recorded state would unexpectedly refuse."""
 
     state: str
     violation: Violation
@@ -75,7 +75,7 @@ class Refused(NamedTuple):
 
 
 class BodyCheck:
-    """Wraps the one function that makes chat bodies, and keeps what a state would refuse."""
+    """Wraps the function that builds chat bodies, and records the unexpected refusals."""
 
     def __init__(self) -> None:
         self.refused: list[Refused] = []
@@ -87,18 +87,18 @@ class BodyCheck:
         client.chat_body = request.chat_body = self.checked
 
     def take(self) -> list[Refused]:
-        """What was refused since the last time."""
+        """Return and clear the refusals recorded so far."""
         refused, self.refused = self.refused, []
         return refused
 
     def checked(self, asked: ChatRequest, limits: Limits) -> bytes | StreamedBody:
-        """The body of a request, checked."""
+        """Build the body of a request, and check it."""
         body = self.unchecked(asked, limits)
         self.look_at(msgspec.json.decode(body if isinstance(body, bytes) else b"".join(body)))
         return body
 
     def look_at(self, body: Any) -> None:
-        """Keep what the states would refuse of this body."""
+        """Record which states would refuse this body."""
         for state, schema in self.schemas.items():
             for violation in violations(body, schema):
                 if not any(known.covers(state, violation) for known in KNOWN_REFUSALS):

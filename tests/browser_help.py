@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests marked `browser`; without one they are skipped."""
+"""A headless Chromium for the tests marked `browser`, which are skipped without it."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# A browser asks its maker for much at every start, and no test may reach past this machine.
+# Chromium contacts Google's servers at startup, and tests must not leave this machine.
 _QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -22,7 +22,7 @@ _QUIET = [
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser of Playwright's, with a profile of its own."""
+    """Yield a Playwright browser with a fresh profile."""
     why = "Playwright is not installed: pip install --group browser"
     api = pytest.importorskip("playwright.sync_api", reason=why)
     found = next(filter(None, map(shutil.which, _NAMES)), None)
@@ -35,10 +35,10 @@ def chromium() -> Iterator[Any]:
 
 
 class PageErrors(list[str]):
-    """What a page should never do: raise, open a dialog, or load what it was not given."""
+    """Errors, console warnings and dialogs of a page; tests expect none."""
 
     def watch(self, page: Any) -> Any:
-        """The page, with its errors kept."""
+        """Record the errors of a page, and return the page."""
         page.on("pageerror", lambda error: self.append(f"error: {error}"))
         page.on("console", self._console)
         page.on("dialog", self._dialog)

@@ -1,4 +1,4 @@
-"""Every test: no key, address or proxy of the machine it runs on, and no waiting for retries."""
+"""Isolate every test from the machine's keys, addresses and proxies, and skip retry waits."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ settings.load_profile("emby")
 def _no_settings_from_outside(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Where no model list is stored, and no key; another for each test, as one may store a list.
+    # An empty folder per test, without stored models or keys, since a test may store a list.
     monkeypatch.setenv(
         "LLM_USER_PATH", str(tmp_path_factory.getbasetemp() / f"llm-{next(_number)}")
     )
@@ -29,19 +29,19 @@ def _no_settings_from_outside(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors, as tests of time limits wait instead of working."""
+    """One more than there are processors, since tests of time limits mostly wait."""
     return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting() -> Iterator[None]:
-    """Tries are as many as ever, but nothing is waited for between them."""
+    """Retries happen as usual, but without waiting in between."""
     with stamina.set_testing(True, attempts=10, cap=True):
         yield
 
 
 def pytest_report_header() -> str:
-    """Say which HTTP library the suite runs on."""
+    """Report which HTTP library the suite uses."""
     return f"HTTP library: {http_library.NAME}"
 
 
@@ -52,9 +52,9 @@ _bodies.install()
 
 @pytest.fixture(autouse=True)
 def _every_state_takes_every_body() -> Iterator[None]:
-    """Fails a test that had our packages make a chat body which a recorded state refuses.
+    """Fail a test in which the packages built a chat body that a recorded state refuses.
 
-    Per test, and not at the end of the session, since each worker of pytest-xdist has its own.
+    Checked per test rather than per session, since each pytest-xdist worker has its own session.
     """
     yield
     refused = _bodies.take()

@@ -1,7 +1,7 @@
-"""Choose the HTTP library that the suite runs on: `httpx`, or what EMBY_TEST_HTTP names.
+"""Select the HTTP library for the suite: `httpx`, or the one named by EMBY_TEST_HTTP.
 
 The package prefers httpx2 if it is installed, and packages of the test group install it. It is
-hidden while the package decides, and then shown again to those that need it.
+hidden while the package chooses, then restored for the packages that need it.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Image files as people have them: every format, orientation and mode, made from one picture.
+"""Real-world image files: every format, orientation and mode, generated from one picture.
 
-The picture has a color in each quarter, so that a test sees whether it arrives the right way up.
+Each quarter of the picture has its own color, which shows whether it arrives the right way up.
 """
 
 import io
@@ -27,7 +27,7 @@ _STORED = {
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file, what should be sent for it, and whether it shows colors or only gray."""
+    """A file, its expected media type when sent, and whether it is grayscale."""
 
     name: str
     make: Callable[[], bytes]
@@ -38,12 +38,12 @@ class ImageFile:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether the bytes are sent as they are."""
+        """Whether the bytes are sent unchanged."""
         return not self.sent
 
 
 def quarters(size: tuple[int, int] = SIZE) -> PIL.Image.Image:
-    """The picture."""
+    """The test picture, with one color per quarter."""
     image = PIL.Image.new("RGB", size)
     width, height = size[0] // 2, size[1] // 2
     for (column, row), color in COLORS.items():
@@ -53,7 +53,7 @@ def quarters(size: tuple[int, int] = SIZE) -> PIL.Image.Image:
 
 
 def assert_upright(image: PIL.Image.Image, *, gray: bool = False, tolerance: int = 40) -> None:
-    """Each quarter of a decoded image has its color, or its brightness."""
+    """Check that each quarter of a decoded image has its color, or its brightness."""
     shown = image.convert("RGB")
     for (column, row), color in COLORS.items():
         at = (shown.width * (1 + 2 * column) // 4, shown.height * (1 + 2 * row) // 4)
@@ -66,7 +66,7 @@ def assert_upright(image: PIL.Image.Image, *, gray: bool = False, tolerance: int
 
 
 def assert_sent(file: "ImageFile", data: bytes, sent: bytes) -> None:
-    """What the wire carries: the bytes of the file, or an accepted type, upright, without place."""
+    """Check that the sent bytes are unchanged, or an accepted type, upright, without location."""
     if file.is_untouched:
         assert sent == data, file.name
         return
@@ -78,7 +78,7 @@ def assert_sent(file: "ImageFile", data: bytes, sent: bytes) -> None:
 
 
 def camera_exif(orientation: int = 1) -> bytes:
-    """EXIF data as a phone writes it: the camera, the time, the place, a serial number."""
+    """EXIF data as written by a phone: camera, time, location and serial number."""
     exif = PIL.Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F], exif[0x0110], exif[0x0132] = "Phone Inc.", "Phone 15", "2026:11:25 10:00:00"
@@ -88,7 +88,7 @@ def camera_exif(orientation: int = 1) -> bytes:
 
 
 def encoded(image: PIL.Image.Image, format: str, **options: Any) -> bytes:  # noqa: A002
-    """The image as a file. HEIC is written by pillow-heif, which is not registered in Pillow."""
+    """Encode an image. HEIC uses pillow-heif directly, which is not registered in Pillow."""
     out = io.BytesIO()
     if format == "HEIF":
         from pillow_heif.as_plugin import _save_heif
@@ -101,7 +101,7 @@ def encoded(image: PIL.Image.Image, format: str, **options: Any) -> bytes:  # no
 
 
 def photo(format: str, orientation: int = 1, **options: Any) -> bytes:  # noqa: A002
-    """The picture as a phone stores it, turned by `orientation`, with EXIF data."""
+    """The test picture as stored by a phone: rotated by `orientation`, with EXIF data."""
     image = quarters()
     if orientation != 1:
         image = image.transpose(_STORED[orientation])
@@ -197,7 +197,7 @@ def _files() -> Iterator[ImageFile]:
 
 
 def heic(orientation: int = 1) -> bytes:
-    """A phone's HEIC. The container rotates the picture, and the EXIF data repeats it."""
+    """A phone's HEIC photo, rotated by the container and again by the EXIF data."""
     return photo("HEIF", orientation)
 
 

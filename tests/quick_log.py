@@ -1,4 +1,4 @@
-"""Imported, it makes the logs.db of `llm` by a copy: the migrations take longer than most tests."""
+"""Speed up the `logs.db` of `llm`: copy a migrated database, since migrations are slow."""
 
 import sqlite3
 from functools import cache
@@ -25,5 +25,5 @@ def migrate(db: Any) -> None:
     _migrate(db)  # type: ignore[no-untyped-call]
 
 
-# Before anything imports it by name.
+# Must run before any module imports `migrate` by name.
 migrations.migrate = migrate

@@ -1,4 +1,4 @@
-"""What the tests share: real photographs, replies as on the wire, backends, servers."""
+"""Shared test helpers: real photographs, replies as sent by gateways, backends and servers."""
 
 import asyncio
 import base64
@@ -34,7 +34,7 @@ from emby_plugins import (
 )
 
 MODES = ("sync", "sync-stream", "async", "async-stream")
-"""The four ways to ask for the same reply."""
+"""The four ways to request the same reply."""
 
 STREAM = {"content-type": "text/event-stream"}
 JSON = {"content-type": "application/json"}
@@ -49,15 +49,15 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 def interruptible(module: str, *words: object) -> list[str]:
-    """The command that runs a module so that Ctrl-C reaches it.
+    """Build a command that runs a module such that Ctrl-C reaches it.
 
-    A child inherits that the signal is ignored, as after `trap '' INT` and in background jobs.
+    A child process inherits an ignored signal, such as after `trap '' INT` or in background jobs.
     """
     return [sys.executable, "-c", _INTERRUPTIBLE, module, *map(str, words)]
 
 
 def photo(name: str) -> Path:
-    """A real photograph out of scikit-image's wheel, such as `rocket.jpg`; it is not imported."""
+    """A real photograph from scikit-image's wheel, such as `rocket.jpg`, without importing it."""
     found = importlib.util.find_spec("skimage")
     assert found is not None
     assert found.submodule_search_locations
@@ -65,7 +65,7 @@ def photo(name: str) -> Path:
 
 
 def picture(colour: str = "red", size: tuple[int, int] = (3, 2), format: str = "PNG") -> bytes:  # noqa: A002
-    """The bytes of a small picture of one colour."""
+    """The bytes of a small picture of a single colour."""
     out = io.BytesIO()
     PIL.Image.new("RGB", size, colour).save(out, format=format)
     return out.getvalue()
@@ -77,13 +77,13 @@ def data_url(data: bytes, media_type: str = "image/png") -> str:
 
 
 def image_item(data: bytes | str) -> dict[str, Any]:
-    """An entry of `images`: of bytes, or of a URL as it is."""
+    """An entry of `images`, from bytes or a URL."""
     url = data if isinstance(data, str) else data_url(data)
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def completion(text: str | None = "Hello.", *images: bytes | str, **top: Any) -> dict[str, Any]:
-    """A whole reply, not streamed."""
+    """A complete reply, not streamed."""
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if images:
         message["images"] = [image_item(image) for image in images]
@@ -98,7 +98,7 @@ def chunk(
     delta: Mapping[str, Any] | None = None,
     **top: Any,
 ) -> dict[str, Any]:
-    """A chunk of a streamed reply; `delta` joins text and images, `top` the chunk."""
+    """A chunk of a streamed reply; `delta` is merged with text and images, `top` with the chunk."""
     said: dict[str, Any] = {} if text is None else {"content": text}
     if images:
         said["images"] = [image_item(image) for image in images]
@@ -107,20 +107,20 @@ def chunk(
 
 
 def sse(*chunks: object, done: bool = True) -> bytes:
-    """A stream of those chunks: bytes are sent as they are, all else as a frame of JSON."""
+    """An event stream: bytes are sent unchanged, everything else as a JSON frame."""
     frames = [c if isinstance(c, bytes) else b"data: " + as_json(c) + b"\n\n" for c in chunks]
     return b"".join(frames) + (b"data: [DONE]\n\n" if done else b"")
 
 
 def as_json(value: object) -> bytes:
-    """A value as JSON."""
+    """Encode a value as JSON."""
     return json.dumps(value).encode()
 
 
 def answer(
     value: object = None, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> BackendResponse:
-    """A response of JSON; bytes are a stream of events."""
+    """A JSON response; bytes become an event stream."""
     if isinstance(value, bytes):
         return BackendResponse(status, STREAM | dict(headers or {}), iter([value]))
     body = as_json(completion() if value is None else value)
@@ -128,7 +128,7 @@ def answer(
 
 
 def as_asked(whole: object, stream: bytes) -> Callable[[BackendRequest], BackendResponse]:
-    """A backend's function: answers with `stream` if a stream is requested, else `whole`."""
+    """A backend function that returns `stream` for streaming requests, else `whole`."""
 
     def by(request: BackendRequest) -> BackendResponse:
         return answer(stream if json.loads(request.body).get("stream") else whole)
@@ -137,9 +137,9 @@ def as_asked(whole: object, stream: bytes) -> Callable[[BackendRequest], Backend
 
 
 class ScriptedBackend:
-    """A plugin and its backend, for `test:`: keeps every request, answers by list or function.
+    """A backend plugin for `test:` that records requests and answers from a list or function.
 
-    The last answer of the list is given again and again.
+    The last answer of the list is repeated.
     """
 
     def __init__(
@@ -161,23 +161,23 @@ class ScriptedBackend:
 
     @hookimpl
     def emby_backend(self, url: str) -> Callable[[BackendRequest], BackendResponse] | None:
-        """The object itself, for `test:`."""
+        """Return this object as the backend of `test:`."""
         return self if url == "test:" else None
 
     @property
     def body(self) -> Any:
-        """The JSON of the last request."""
+        """The JSON body of the last request."""
         return json.loads(self.requests[-1].body)
 
     @property
     def on(self) -> dict[str, Any]:
-        """What a client is made with to ask this backend."""
+        """Client settings that select this backend."""
         return {"base_url": "test:", "plugins": [self]}
 
 
 @dataclass
 class Asker:
-    """Asks in one of the four `MODES`; `events` and `partials` are what the last stream gave."""
+    """Calls the client in one of the four `MODES`, and records the events of the last stream."""
 
     mode: str
     events: list[StreamEvent] = field(default_factory=list)
@@ -188,7 +188,7 @@ class Asker:
         return self.mode.endswith("stream")
 
     def __call__(self, prompt: Any, *, on: Mapping[str, Any], **options: Any) -> ChatReply:
-        """The reply, from a client made with `on` and closed again."""
+        """Return the reply, from a client created with `on` and closed afterwards."""
         self.events = []
         if self.mode.startswith("async"):
             return asyncio.run(self._ask_async(prompt, on, options))
@@ -212,7 +212,7 @@ class Asker:
                 return self._checked(stream.reply)
 
     def _checked(self, reply: ChatReply) -> ChatReply:
-        """The reply, after seeing that the events told all of it and nothing else."""
+        """Return the reply, after checking that the events add up to exactly that reply."""
         told = self.events
         assert "".join(e.text for e in told if isinstance(e, TextDelta)) == reply.text
         assert "".join(e.text for e in told if isinstance(e, ReasoningDelta)) == reply.reasoning
@@ -224,7 +224,7 @@ class Asker:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came over a socket; header names are lower case."""
+    """A request received over a socket; header names are in lower case."""
 
     method: str
     path: str
@@ -233,18 +233,18 @@ class Asked:
 
 
 class Wire:
-    """A server's end of one connection, for answering well or badly."""
+    """The server side of a connection, for valid and invalid responses."""
 
     def __init__(self, connection: socket.socket, stop: threading.Event) -> None:
         self._connection = connection
         self._stop = stop
 
     def is_over(self, seconds: float = 5.0) -> bool:
-        """Wait so long for the end of the test, and say whether it has come."""
+        """Wait for the end of the test for at most `seconds`, and return whether it ended."""
         return self._stop.wait(seconds)
 
     def send(self, data: bytes) -> None:
-        """Send these bytes as they are."""
+        """Send bytes unchanged."""
         self._connection.sendall(data)
 
     def head(self, *headers: str, status: str = "200 OK") -> None:
@@ -252,12 +252,12 @@ class Wire:
         self.send("\r\n".join((f"HTTP/1.1 {status}", *headers, "", "")).encode())
 
     def whole(self, body: bytes, *headers: str, status: str = "200 OK") -> None:
-        """Send a whole response."""
+        """Send a complete response."""
         self.head(f"content-length: {len(body)}", *headers, status=status)
         self.send(body)
 
     def stream(self, *pieces: bytes, ends: bool = True) -> None:
-        """Send a chunked stream of events, to its end or not."""
+        """Send a chunked stream of events, and end it unless `ends` is false."""
         self.head("content-type: text/event-stream", "transfer-encoding: chunked")
         for piece in pieces:
             self.piece(piece)
@@ -265,17 +265,17 @@ class Wire:
             self.send(b"0\r\n\r\n")
 
     def piece(self, data: bytes) -> None:
-        """Send one piece of a chunked body."""
+        """Send one chunk of a chunked body."""
         self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
     def reset(self) -> None:
-        """Break the connection, as a crashed machine does."""
+        """Reset the connection, as after a crash."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._connection.close()
 
 
 class Loopback:
-    """A server on 127.0.0.1 that answers by `by(asked, wire)`; `False` ends the connection.
+    """A server on 127.0.0.1 that answers with `by(received, wire)`; `False` closes the connection.
 
     A handler with nothing to send waits for `wire.is_over()`.
     """
@@ -335,10 +335,10 @@ def _requests(file: Iterable[bytes] | Any) -> Iterator[Asked]:
 
 
 def pairwise_cases(**values: Iterable[Any]) -> list[dict[str, Any]]:
-    """Few combinations, in which each pair of values of two parameters occurs at least once.
+    """A small set of combinations that covers each pair of values of any two parameters.
 
-    Each case starts from a pair that is still missing, and takes for the other parameters the
-    values that complete the most missing pairs.
+    Each case starts from a missing pair, and takes for the other parameters the values that
+    complete the most missing pairs.
     """
     names = {name: list(given) for name, given in values.items()}
 

@@ -1,4 +1,4 @@
-"""What OpenTelemetry's SDK was told, kept in memory."""
+"""In-memory OpenTelemetry exporters for the tests."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from emby_plugins import EmbyTelemetry
 
 
 class Telemetry:
-    """The plugin, and what it reported."""
+    """The telemetry plugin, with its spans and metrics kept in memory."""
 
     def __init__(self) -> None:
         self._exporter, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
@@ -23,22 +23,22 @@ class Telemetry:
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
-        """The spans that have ended, in that order."""
+        """The finished spans, in order of completion."""
         return self._exporter.get_finished_spans()
 
     @property
     def span(self) -> ReadableSpan:
-        """The only one."""
+        """The only finished span."""
         (span,) = self.spans
         return span
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """Those of the only span."""
+        """The attributes of the only finished span."""
         return dict(self.span.attributes or {})
 
     def points(self) -> dict[str, list[Any]]:
-        """The points of each metric."""
+        """The data points of each metric."""
         data = self._reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
         return {

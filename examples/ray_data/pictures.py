@@ -33,7 +33,7 @@ QUESTION = "What is shown in this image?"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif"}
 
 Item = dict[str, str]
-"""What to ask: a `key`, a `prompt`, a `model`, and the `path` of a picture, or none."""
+"""A request: a `key`, a `prompt`, a `model`, and the `path` of a picture, or none."""
 
 
 class Store:
@@ -49,7 +49,7 @@ class Store:
         return self._file("results", key).exists()
 
     def keep(self, record: BatchRecord) -> bool:
-        """Whether it is an answer. Its pictures are there already: they were saved first."""
+        """Store a record, and return whether it is an answer. Its pictures were saved before."""
         key = record["key"]
         if record["error"]:
             known = self.read("failures", key) or {}
@@ -77,7 +77,7 @@ class Store:
 
 
 def put(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whenever the power goes."""
+    """Write a file atomically, so that a power failure leaves it complete or absent."""
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=".", suffix=".tmp", delete=False
     ) as file:
@@ -92,7 +92,7 @@ def question(item: Item) -> BatchItem:
 
 
 def to_item(prompt: str, model: str, path: Path | None = None) -> Item:
-    """With its key: the digest of the prompt, the model and the picture's bytes."""
+    """An item with its key, the digest of the prompt, the model and the picture's bytes."""
     asked = BatchItem(prompt, str(path.resolve()) if path else "", model)
     key = asked.key(Image(path=path) if path else None)
     return {"key": key, "prompt": prompt, "model": model, "path": asked.input}
@@ -111,15 +111,15 @@ def prompts_to_paint(file: Path, model: str) -> Iterator[Item]:
 
 
 def missing(items: Iterable[Item], store: Store) -> list[Item]:
-    """What has no answer yet, each question once."""
+    """The items without an answer, without duplicates."""
     return [*{item["key"]: item for item in items if not store.has(item["key"])}.values()]
 
 
 class Asker:
-    """An actor: one client, and as many questions at once as a batch has.
+    """An actor with one client, which sends the requests of a batch concurrently.
 
-    The client is made in the worker, since it can't be pickled. It retries by itself after a 429
-    or a broken connection; if a worker dies, Ray gives its batch to another one.
+    The client is created in the worker, since it can't be pickled. It retries after a 429 or a
+    broken connection; if a worker dies, Ray gives its batch to another one.
     """
 
     def __init__(self, folder: str, base_url: str | None, max_retries: int) -> None:
@@ -133,7 +133,7 @@ class Asker:
         yield {"key": [item["key"] for item in items], "ok": went_well}
 
     async def ask(self, item: Item) -> bool:
-        """Whether the answer is there; an error of the gateway is noted and stops nobody else."""
+        """Whether there is an answer; a gateway error is recorded and affects no other item."""
         if self._store.has(item["key"]):
             return True
         asked = question(item)
@@ -145,7 +145,7 @@ class Asker:
 
 
 def ask_all(items: list[Item], arguments: argparse.Namespace) -> None:
-    """Send what is missing through a pool of actors."""
+    """Send the missing requests through a pool of actors."""
     import ray
 
     ray.init(address=arguments.address, log_to_driver=False)
@@ -168,7 +168,7 @@ def ask_all(items: list[Item], arguments: argparse.Namespace) -> None:
 
 
 def summary(items: Iterable[Item], store: Store) -> int:
-    """Write `results.jsonl`, a line for each input in its order, and count what is not there."""
+    """Write `results.jsonl`, with a line per input in order, and count the missing answers."""
     items = list(items)
     found = [(item, store.read("results", item["key"])) for item in items]
     answered = ({**record, "input": item["path"]} for item, record in found if record)

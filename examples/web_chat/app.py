@@ -1,7 +1,7 @@
-"""A chat with pictures in the browser: the Python twin of the route on Emby's page.
+"""A browser chat with pictures, the Python equivalent of the route on Emby's page.
 
-`POST /api/chat` takes the conversation and streams the reply as lines of JSON: text as it comes,
-then images, then what it used. The server keeps nothing but one client; the key stays in it.
+`POST /api/chat` takes the conversation and streams the reply as lines of JSON: text as it arrives,
+then images, then the usage. The server has no state but one client, and the key never leaves it.
 
     python examples/web_chat/app.py                 # http://127.0.0.1:8765, on the mock
     EMBY_API_KEY=... python examples/web_chat/app.py
@@ -51,7 +51,7 @@ MAX_TEXT = 100_000
 
 
 class Turn(msgspec.Struct):
-    """One message as the page sends it; `images` are data URLs."""
+    """One message as sent by the page; `images` are data URLs."""
 
     role: Literal["user", "assistant"]
     text: Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
@@ -59,7 +59,7 @@ class Turn(msgspec.Struct):
 
 
 class Conversation(msgspec.Struct):
-    """What `POST /api/chat` takes: the whole conversation, each time."""
+    """The body of `POST /api/chat`: the complete conversation, every time."""
 
     model: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     messages: Annotated[list[Turn], msgspec.Meta(min_length=1, max_length=MAX_MESSAGES)]
@@ -74,7 +74,7 @@ def base_url() -> str | None:
 def create_app(
     client: AsyncEmby | None = None, hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
 ) -> Starlette:
-    """The application. `hosts` are the names it answers to, so that no other page can pose."""
+    """Create the application. Only `hosts` are accepted as host names, to prevent DNS rebinding."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -99,12 +99,12 @@ def create_app(
 
 
 async def page(_: Request) -> Response:
-    """The page."""
+    """Serve the page."""
     return FileResponse(HERE / "index.html")
 
 
 async def asset(request: Request) -> Response:
-    """The page's script, style and icon, and no other file."""
+    """Serve the page's script, style and icon, and no other file."""
     name = request.path_params["name"]
     if name not in {"chat.js", "store.js", "chat.css", "icon.svg"}:
         raise HTTPException(404, "There is nothing here.")
@@ -112,22 +112,22 @@ async def asset(request: Request) -> Response:
 
 
 async def about(request: Request) -> Response:
-    """Which gateway answers, and which of its models make pictures."""
+    """Return the gateway, and its models that generate images."""
     emby: AsyncEmby = request.app.state.emby
     is_mock = emby.base_url == "mock:"
     default = "emby-mock" if is_mock else DEFAULT_MODEL
     try:
         models = [card.id for card in await emby.models() if card.image_output is not False]
     except EmbyError:
-        models = []  # the gateway's complaint comes with the first message
+        models = []  # the gateway's error is shown with the first message
     names = [default, *(name for name in models if name != default)]
     return JSONResponse({"gateway": emby.base_url, "mock": is_mock, "models": names})
 
 
 async def chat(request: Request) -> Response:
-    """Stream the reply to a conversation, as lines of JSON.
+    """Stream the reply to a conversation as lines of JSON.
 
-    A request that can't be used is a 4xx; what goes wrong later is a line of the stream.
+    An invalid request is a 4xx; later errors are a line of the stream.
     """
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         # A page of another origin can't send this type without a CORS preflight.
@@ -136,7 +136,7 @@ async def chat(request: Request) -> Response:
     messages = [read_message(turn) for turn in conversation.messages]
     lines = reply_lines(request.app.state.emby, conversation.model, messages)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    # When the browser goes away, Starlette cancels the generator, and so the gateway's stream.
+    # When the browser disconnects, Starlette cancels the generator, and so the gateway's stream.
     return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
 
@@ -164,7 +164,7 @@ def read_conversation(body: bytes) -> Conversation:
 
 
 def read_message(turn: Turn) -> ChatMessage:
-    """A message of Emby's, its pictures decoded and looked at. Raises `HTTPException`."""
+    """Convert a message, decoding and checking its pictures. Raises `HTTPException`."""
     try:
         images = [Image.from_data_url(url) for url in turn.images]
     except InvalidImageError as error:
@@ -179,7 +179,7 @@ def read_message(turn: Turn) -> ChatMessage:
 async def reply_lines(
     emby: AsyncEmby, model: str, messages: list[ChatMessage]
 ) -> AsyncIterator[bytes]:
-    """Each event of the reply as a line of JSON, as it comes; an error is the last one."""
+    """Each event of the reply as a line of JSON, as it arrives; an error is the last line."""
     try:
         async with emby.stream(messages, model=model) as stream:
             async for event in stream:
@@ -193,7 +193,7 @@ async def reply_lines(
 
 
 def tell(event: StreamEvent) -> dict[str, Any] | None:
-    """What the page is told of one event."""
+    """The page's representation of an event, if any."""
     match event:
         case TextDelta(text):
             return {"type": "text", "text": text}
@@ -210,7 +210,7 @@ def tell(event: StreamEvent) -> dict[str, Any] | None:
 
 
 def tell_image(image: Image) -> dict[str, Any]:
-    """An image as a data URL with its size; for other than the four kinds, only its type."""
+    """An image as a data URL with its size; for unsupported types, a notice with the type."""
     if image.content is None:
         return {"type": "address", "url": image.url}
     if image.media_type not in SHOWN:
@@ -223,13 +223,13 @@ def tell_image(image: Image) -> dict[str, Any]:
 
 
 async def refuse(_: Request, error: Exception) -> Response:
-    """An error as JSON, as the page reads it."""
+    """Return an error as JSON, as expected by the page."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, status_code=error.status_code)
 
 
 class SafeHeaders:
-    """Tells the browser to load and run nothing but what is served here."""
+    """Sets headers that allow the browser to load and run only files from this server."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -254,7 +254,7 @@ class SafeHeaders:
 
 
 def main() -> None:
-    """Serve it, on this machine only unless another host is given, and print the address."""
+    """Serve the chat, on this machine only unless another host is given, and print the address."""
     parser = argparse.ArgumentParser(description="A chat with pictures in the browser")
     parser.add_argument("--host", default="127.0.0.1", help="listen elsewhere at your own risk")
     parser.add_argument("--port", default=8765, type=int)

@@ -23,7 +23,7 @@ from walk_pages import walk_all
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("emby_plugins", "llm_emby", "langchain_emby")
-# The suite reads cassettes, examples and its own settings; not what is only in the repository.
+# The suite reads cassettes, examples and its own settings, but no other repository files.
 NEEDED = ("tests", "cassettes", "docs", "examples", "pyproject.toml", "README.md")
 SUITE = ("core", "mock", "llm", "langchain", "cassettes")
 
@@ -56,7 +56,7 @@ with Emby(base_url="mock:", plugins=[EmbyTelemetry()]) as emby:
 
 @dataclass(frozen=True)
 class Case:
-    """An extra, what is run with it, and the modules that must not be there."""
+    """An extra, the programs to run with it, and the modules that must be absent."""
 
     extra: str
     scripts: tuple[str, ...]
@@ -88,7 +88,7 @@ CASES = (
 
 
 class Environment:
-    """A clean virtual environment, and a folder in which its programs run."""
+    """A clean virtual environment and a working folder for its programs."""
 
     def __init__(self, folder: Path) -> None:
         venv.create(folder / "venv", with_pip=True)
@@ -102,7 +102,7 @@ class Environment:
             if name in kept or name.startswith(("PIP_", "SSL_"))
         }
         self._variables |= {"LLM_USER_PATH": str(folder / "llm"), "PYTHONUTF8": "1"}
-        self._variables["PIP_NO_COMPILE"] = "1"  # half the time of an installation
+        self._variables["PIP_NO_COMPILE"] = "1"  # halves the installation time
 
     def run(self, program: str, *arguments: str, timeout: float = 300) -> None:
         """Run a program of the environment. Raises `CalledProcessError` when it fails."""
@@ -117,14 +117,14 @@ class Environment:
         )
 
     def install(self, *arguments: str) -> None:
-        """Install with a pip that knows dependency groups."""
+        """Install with a pip that supports dependency groups."""
         pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         self.run("python", *pip, "pip>=25.1")
         self.run("python", *pip, *arguments, timeout=900)
 
 
 def check(case: Case, wheel: Path, folder: Path) -> None:
-    """One extra in an environment of its own."""
+    """Test one extra in its own environment."""
     environment = Environment(folder)
     environment.install(f"{wheel}[{case.extra}]" if case.extra else str(wheel))
     for name in case.absent:
@@ -137,7 +137,7 @@ def check(case: Case, wheel: Path, folder: Path) -> None:
 
 
 def make_programs(folder: Path, wanted: list[str]) -> Path:
-    """The programs of a new environment in which this is installed."""
+    """Install `wanted` in a new environment, and return the folder of its programs."""
     environment = Environment(folder)
     if wanted:
         environment.install(*wanted)
@@ -145,7 +145,7 @@ def make_programs(folder: Path, wanted: list[str]) -> Path:
 
 
 def run_suite(wheel: Path, folder: Path) -> None:
-    """The tests of the packages on the installed wheel."""
+    """Run the packages' test suite against the installed wheel."""
     environment = Environment(folder)
     environment.install(
         f"{wheel}[heic,httpx2,langchain,llm,otel,preview]",
@@ -162,7 +162,7 @@ def run_suite(wheel: Path, folder: Path) -> None:
 
 
 def main() -> int:
-    """Check every extra, the documentation and the suite. Fails on the first that does not work."""
+    """Check every extra, the documentation and the suite, stopping at the first failure."""
     (wheel,) = (ROOT / "dist").glob("*.whl")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
@@ -170,7 +170,7 @@ def main() -> int:
             for case in CASES:
                 print(f"--- {wheel.name}[{case.extra}]", flush=True)
                 check(case, wheel, Path(base, case.extra or "core"))
-        if os.name == "posix":  # the pages' commands are those of a Unix shell
+        if os.name == "posix":  # the documentation's commands are for a Unix shell
             print(f"--- the documentation on {wheel.name}", flush=True)
             walk_all(wheel, Path(base, "pages"), make_programs)
         if sys.argv[1:] != ["pages"]:

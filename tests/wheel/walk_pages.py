@@ -1,8 +1,9 @@
-"""Follows the documentation as a reader of the wheel does: every command, in an empty folder.
+"""Run the commands of the documentation as a reader would, from an empty folder.
 
-Each page that says what to install gets an environment with that alone; the others have what the
-tutorial installs. Commands run in a real shell, Python as `tests/docs/pages.py` runs it, and what
-a terminal shows on a page is compared with what is printed. The gateway is the mock.
+Each page with install commands gets an environment with only those packages; the others share one
+with the tutorial's packages. Commands run in a real shell and Python through
+`tests/docs/pages.py`; output shown on a page is compared with the real output. The gateway is the
+mock.
 """
 
 import os
@@ -26,15 +27,15 @@ RUNNER = ROOT / "tests" / "docs" / "pages.py"
 LEFT_OUT = {"changelog.md", "security.md"}
 INSTALL = re.compile(r"^(?:llm|pip|uv tool) install ")
 INLINE_INSTALL = re.compile(r"`(pip install [^`]+)`")
-# What runs until it is stopped. Its address is printed, and answers.
+# Commands that run until stopped; each prints an address, which must answer.
 SERVERS = ("python -m emby_plugins.mock", "llm emby mock", "python examples/", "jupyter lab")
 TYPED = {"llm keys set": b"a-key\n", "llm chat": b"exit\n"}
-# Names of the reader's own folder on the pages.
+# User folders in the documentation's examples.
 FOLDERS = re.compile(r"/Users/you|/srv/art")
 
 
 class Reader:
-    """A reader at a terminal: a folder, an environment, and the variables that were exported."""
+    """A reader at a terminal, with a folder, an environment and exported variables."""
 
     def __init__(self, programs: Path, folder: Path, wheel: Path) -> None:
         folder.mkdir(parents=True)
@@ -59,24 +60,24 @@ class Reader:
         self._servers: list[subprocess.Popen[bytes]] = []
 
     def export(self, command: str) -> None:
-        """Set a variable for what follows; a key of the reader's own is any word."""
+        """Set a variable for later commands; the API key gets a dummy value."""
         name, _, value = shlex.split(command)[1].partition("=")
         self.variables[name] = "a-key" if name == "EMBY_API_KEY" else value
 
     def run(self, command: str, *, gateway: str | None = "mock:") -> str:
-        """What the command prints. Raises `AssertionError` if its status is not 0."""
+        """Run a command and return its output. Raises `AssertionError` if it fails."""
         done = self._shell(command, gateway)
         assert done.returncode == 0, f"$ {command}\n{done.stdout.decode()}"
         return done.stdout.decode()
 
     def check_session(self, command: str, shown: str) -> None:
-        """Run what a page shows in a terminal. Raises `AssertionError` if something else comes."""
+        """Run a command. Raises `AssertionError` if its output differs from `shown`."""
         printed = self._shell(command, None).stdout.decode().strip()
         expected = FOLDERS.sub(str(self.folder), shown)
         assert printed == expected, f"$ {command}\n{printed}\n--- but the page shows\n{expected}"
 
     def serve(self, command: str) -> None:
-        """Start a server, and open the address it prints."""
+        """Start a server and open the address it prints."""
         log = self.folder.parent / "server.log"
         options = " --no-browser --allow-root" if command.startswith("jupyter") else ""
         with log.open("wb") as output:
@@ -121,7 +122,7 @@ class Reader:
 
 
 def pages() -> list[Path]:
-    """The README and what users read of the site, if there is something to type on it."""
+    """The README and the user documentation, limited to pages with commands or Python."""
     found = sorted((ROOT / "docs").rglob("*.md"))
     site = [page for page in found if page.name not in LEFT_OUT and page.parent.name != "reference"]
     return [page for page in (ROOT / "README.md", *site) if any(steps(page)) or python_of(page)]
@@ -133,14 +134,14 @@ def python_of(page: Path) -> list[Block]:
 
 
 def installs(page: Path) -> list[str]:
-    """The commands of a page that install something, those between its sentences included."""
+    """The install commands of a page, including inline ones."""
     typed = [command for block in blocks(page, "sh") for command in block.commands()]
     inline = INLINE_INSTALL.findall(page.read_text("utf-8"))
     return [command for command in (*typed, *inline) if INSTALL.match(command)]
 
 
 def steps(page: Path) -> Iterator[tuple[str, str | None]]:
-    """The commands of a page in order, and what is shown of each, if a terminal is shown."""
+    """The commands of a page in order, each with its expected output, if shown."""
     for block in blocks(page, "sh", "text"):
         if block.language == "sh":
             yield from ((command, None) for command in block.commands())
@@ -149,13 +150,13 @@ def steps(page: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def walk(page: Path, reader: Reader) -> None:
-    """Do all that a page says. Raises `AssertionError` or `CalledProcessError`."""
+    """Run all commands and Python of a page. Raises `AssertionError` or `CalledProcessError`."""
     for command in installs(page):
         if shutil.which(command.split()[0], path=reader.variables["PATH"]):
             reader.run(command)
     for command, shown in steps(page):
         if INSTALL.match(command) or "^C" in (shown or ""):
-            continue  # done above; nobody can type Ctrl-C here
+            continue  # installed above, or needs Ctrl-C
         if command.startswith("export "):
             reader.export(command)
         elif command.startswith("cd "):
@@ -171,7 +172,7 @@ def walk(page: Path, reader: Reader) -> None:
 
 
 def start(page: Path, tutorial: str) -> list[str]:
-    """What is there before a page is read: nothing, if it begins with what to install."""
+    """The packages to install first: none if the page starts with an install command."""
     typed = [command for command, _ in steps(page) if INSTALL.match(command)]
     if typed and typed[0].startswith("llm "):
         return ["llm"]
@@ -179,9 +180,9 @@ def start(page: Path, tutorial: str) -> list[str]:
 
 
 def walk_all(wheel: Path, base: Path, make_programs: Callable[[Path, list[str]], Path]) -> None:
-    """Walk through all pages; `make_programs(folder, wanted)` makes an environment with pip.
+    """Run all pages, each in an environment made by `make_programs(folder, wanted)`.
 
-    Prints each failure. Raises `AssertionError` with the names of the pages that failed.
+    Prints each failure. Raises `AssertionError` with the names of the failed pages.
     """
     tutorial = f"{wheel}[llm,langchain]"
     shared = make_programs(base / "shared", [tutorial])
