@@ -197,7 +197,7 @@ def _files() -> Iterator[ImageFile]:
 
 
 def heic(orientation: int = 1) -> bytes:
-    """A phone's HEIC photo, rotated by the container and again by the EXIF data."""
+    """A phone's HEIC photo, with its rotation in both the container and the EXIF data."""
     return photo("HEIF", orientation)
 
 

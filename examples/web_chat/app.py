@@ -1,7 +1,8 @@
 """A browser chat with pictures, the Python equivalent of the route on Emby's page.
 
 `POST /api/chat` takes the conversation and streams the reply as lines of JSON: text as it arrives,
-then images, then the usage. The server has no state but one client, and the key never leaves it.
+then images, then the usage. The server has no state but one client, and the browser never sees
+the key.
 
     python examples/web_chat/app.py                 # http://127.0.0.1:8765, on the mock
     EMBY_API_KEY=... python examples/web_chat/app.py
