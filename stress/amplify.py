@@ -192,8 +192,8 @@ def taken(
         finally:
             os._exit(status)
     os.close(out)
-    with os.fdopen(into) as told:
-        grown = told.read()
+    with os.fdopen(into) as result:
+        grown = result.read()
     os.waitpid(child, 0)
     assert grown, "the work failed"
     return int(grown)

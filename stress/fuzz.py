@@ -57,9 +57,9 @@ def images(data: bytes) -> None:
     ]
     body, headers = _laid_out(layout, made)
     places = [0, *sorted(cut * len(body) // 255 for cut in cuts), len(body)]
-    outcome, told = _read([body[a:b] for a, b in pairwise(places)], headers)
+    outcome, parsed = _read([body[a:b] for a, b in pairwise(places)], headers)
     assert outcome == ""
-    assert [image.content for image in told.images] == made
+    assert [image.content for image in parsed.images] == made
 
 
 def packed(data: bytes) -> None:
@@ -177,18 +177,18 @@ def _pieces(body: bytes, cuts: list[int]) -> list[bytes]:
 
 def _read(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Outcome:
     reader = ReplyReader(headers, limits=LIMITS, model="m", prompt="p")
-    said = list[object]()
+    events = list[object]()
     try:
         with reader.error_context():
             for piece in pieces:
-                said += reader.feed(piece)
+                events += reader.feed(piece)
                 if reader.is_done:
                     break
-            said += reader.close()
+            events += reader.close()
     except EmbyError as error:
         _is_sound(error)
         return type(error).__name__, reader.reply
-    assert repr(said)
+    assert repr(events)
     return "", reader.reply
 
 

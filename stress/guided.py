@@ -71,8 +71,8 @@ def run(seconds: int, names: list[str]) -> tuple[int, list[str]]:
     return cases, failures
 
 
-def _counted(told: str) -> int:
-    found = [line.split()[-1] for line in told.splitlines() if "number_of_executed_units" in line]
+def _counted(output: str) -> int:
+    found = [line.split()[-1] for line in output.splitlines() if "number_of_executed_units" in line]
     return int(found[-1]) if found else 0
 
 

@@ -12,7 +12,7 @@ _MAY_HOLD_IT = {
 }
 
 
-def told(error: BaseException, *, variables: bool = True) -> str:
+def revealed(error: BaseException, *, variables: bool = True) -> str:
     """Everything an error can reveal: message, pickle and traceback, optionally with variables.
 
     Variables hold data from the gateway, where an echoed key can't be hidden.

@@ -37,14 +37,14 @@ WORDS = (
 
 
 def _answer(prompt: str, *, streamed: bool) -> bytes:
-    asked = {
+    fields = {
         "model": "qwen2.5-vision",
         "messages": [{"role": "user", "content": prompt}],
         "stream": streamed,
         "tools": [_TOOL] if "weather" in prompt else None,
         "image_config": {"aspect_ratio": "1:1"},
     }
-    body = json.dumps({name: value for name, value in asked.items() if value}).encode()
+    body = json.dumps({name: value for name, value in fields.items() if value}).encode()
     headers = {"content-type": "application/json"}
     request = BackendRequest("POST", "/chat/completions", headers, body)
     return b"".join(MockBackend()(request).body)

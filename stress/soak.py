@@ -75,7 +75,7 @@ class Soak:
     """The calls, distributed among threads and tasks."""
 
     def __init__(self, base_url: str, folder: Path) -> None:
-        self.told: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._on = {"base_url": base_url, "max_retries": 1, "timeout": 20, "deadline": 60}
         self._folder = folder
         self._lock = threading.Lock()
@@ -98,7 +98,7 @@ class Soak:
             with emby.stream(_prompt(chance), model=MODEL) as stream:
                 for number, _ in enumerate(stream):
                     if how > 0.9 and number == 1:
-                        self.told["left"] += 1
+                        self.counts["left"] += 1
                         break
 
     async def in_task(self, seed: int, calls: int) -> None:
@@ -125,14 +125,14 @@ class Soak:
                 async for _ in stream:
                     number += 1
                     if how > 0.9 and number == 2:
-                        self.told["left"] += 1
+                        self.counts["left"] += 1
                         break
 
     def _settings(self, chance: random.Random) -> dict[str, object]:
         fault = chance.choice(FAULTS)
-        told = {"metadata": {"mock_fault": fault}} if fault else {}
+        given = {"metadata": {"mock_fault": fault}} if fault else {}
         kept = {"image_folder": self._folder} if chance.random() < 0.5 else {}
-        return {**self._on, **told, **kept}
+        return {**self._on, **given, **kept}
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -144,13 +144,13 @@ class Soak:
         except asyncio.CancelledError:
             outcome = "cancelled"
         with self._lock:
-            self.told[outcome] += 1
-            self.told["calls"] += 1
+            self.counts[outcome] += 1
+            self.counts["calls"] += 1
 
 
 def _prompt(chance: random.Random) -> str:
-    asked = "Generate an image of a boat" if chance.random() < 0.05 else "Hello"
-    return f"{asked} {chance.randrange(8)}"
+    prompt = "Generate an image of a boat" if chance.random() < 0.05 else "Hello"
+    return f"{prompt} {chance.randrange(8)}"
 
 
 async def soak(base_url: str, folder: Path, calls: int) -> tuple[Counter[str], Held, Held]:
@@ -159,10 +159,10 @@ async def soak(base_url: str, folder: Path, calls: int) -> tuple[Counter[str], H
     await _round(running, 0, 40)
     before = Held.now()
     batch, seed = 50, 1
-    while running.told["calls"] < calls:
+    while running.counts["calls"] < calls:
         await _round(running, seed, batch)
         seed += THREADS + TASKS
-    return running.told, before, Held.now()
+    return running.counts, before, Held.now()
 
 
 async def _round(running: Soak, seed: int, batch: int) -> None:
@@ -200,9 +200,9 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("stamina").setLevel(logging.ERROR)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name, served() as base_url:
-        told, before, after = asyncio.run(soak(base_url, Path(name), calls))
+        counts, before, after = asyncio.run(soak(base_url, Path(name), calls))
         halves, kept = unfinished(Path(name)), len(list(Path(name).iterdir()))
-    for outcome, count in told.most_common():
+    for outcome, count in counts.most_common():
         print(f"  {outcome:24} {count:>7,}")
     grown = (after.memory - before.memory) / 1024**2
     print(f"  descriptors {before.files} -> {after.files}, threads {before.threads} -> ", end="")
@@ -214,7 +214,7 @@ def main(arguments: list[str]) -> int:
         or after.threads > before.threads
         or after.tasks > before.tasks
     )
-    print(f"soak: {told['calls']:,} calls, {time.monotonic() - began:.0f} s")
+    print(f"soak: {counts['calls']:,} calls, {time.monotonic() - began:.0f} s")
     return bool(is_leaky or halves)
 
 

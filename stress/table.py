@@ -7,7 +7,7 @@ from emby_plugins import EmbyError
 from emby_plugins.mock import MockServer
 from langchain_emby._errors import to_langchain_error
 from stress.rows import SECTIONS, Row
-from stress.ways import Way, answering, ask
+from stress.ways import Way, answering, call
 
 HEAD = """# Faults and what you see
 
@@ -50,7 +50,7 @@ def _line(row: Row, server: MockServer) -> str:
 
 def _error(row: Row, over: str, server: MockServer, *, streamed: bool) -> EmbyError:
     with answering(row, over, server) as on:
-        cause = ask(Way("core", is_async=False, streamed=streamed), on).cause
+        cause = call(Way("core", is_async=False, streamed=streamed), on).cause
     assert cause is not None, row.name
     return cause
 

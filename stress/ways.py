@@ -53,13 +53,13 @@ WAYS = [
 
 
 @dataclass
-class Heard:
+class Outcome:
     """The result of a call: text and images, or the error."""
 
     text: str = ""
     images: list[Image] = field(default_factory=list)
     error: BaseException | None = None
-    said: list[Any] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
     logged: str = ""
 
     @property
@@ -83,54 +83,54 @@ class Heard:
         return cause.partial.images if cause is not None and cause.partial is not None else ()
 
 
-def ask(
+def call(
     way: Way,
     on: Mapping[str, Any],
     prompt: str = PROMPT,
     images: tuple[Image, ...] = (),
-) -> Heard:
+) -> Outcome:
     """Call the host in that way, with the given client settings.
 
     The key is read from the environment, so no frame of a test contains it.
     """
-    heard = Heard()
-    asking = _ASKING[way.host]
+    outcome = Outcome()
+    functions = _FUNCTIONS[way.host]
     try:
         if way.is_async:
-            asyncio.run(asking[1](way, on, prompt, images, heard))
+            asyncio.run(functions[1](way, on, prompt, images, outcome))
         else:
-            asking[0](way, on, prompt, images, heard)
+            functions[0](way, on, prompt, images, outcome)
     except (EmbyError, llm.ModelError) as error:
-        heard.error = error
-    return heard
+        outcome.error = error
+    return outcome
 
 
-def _ask_core(way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard) -> None:
+def _call_core(way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome) -> None:
     with Emby(**on) as emby:
         if way.streamed:
             with emby.stream(prompt, model=MODEL, images=images) as stream:
                 for event in stream:
-                    heard.said.append(event)
+                    outcome.values.append(event)
                 reply = stream.reply
         else:
             reply = emby.chat(prompt, model=MODEL, images=images)
-    heard.said.append(reply)
-    heard.text, heard.images = reply.text, list(reply.images)
+    outcome.values.append(reply)
+    outcome.text, outcome.images = reply.text, list(reply.images)
 
 
-async def _aask_core(
-    way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard
+async def _acall_core(
+    way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome
 ) -> None:
     async with AsyncEmby(**on) as emby:
         if way.streamed:
             async with emby.stream(prompt, model=MODEL, images=images) as stream:
                 async for event in stream:
-                    heard.said.append(event)
+                    outcome.values.append(event)
                 reply = stream.reply
         else:
             reply = await emby.chat(prompt, model=MODEL, images=images)
-    heard.said.append(reply)
-    heard.text, heard.images = reply.text, list(reply.images)
+    outcome.values.append(reply)
+    outcome.text, outcome.images = reply.text, list(reply.images)
 
 
 def _chat_emby(on: Mapping[str, Any]) -> ChatEmby:
@@ -142,32 +142,34 @@ def _human(prompt: str, images: tuple[Image, ...]) -> list[HumanMessage]:
     return [HumanMessage([prompt, *map(image_block, images)] if images else prompt)]
 
 
-def _take(message: AIMessage | None, heard: Heard) -> None:
+def _take(message: AIMessage | None, outcome: Outcome) -> None:
     assert message is not None
-    heard.said.append(message)
-    heard.text, heard.images = str(message.text), images_of(message)
+    outcome.values.append(message)
+    outcome.text, outcome.images = str(message.text), images_of(message)
 
 
-def _ask_langchain(way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard) -> None:
-    chat, full = _chat_emby(on), None
-    if not way.streamed:
-        _take(chat.invoke(_human(prompt, images)), heard)
-        return
-    for chunk in chat.stream(_human(prompt, images)):
-        full = chunk if full is None else full + chunk
-    _take(full, heard)
-
-
-async def _aask_langchain(
-    way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard
+def _call_langchain(
+    way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome
 ) -> None:
     chat, full = _chat_emby(on), None
     if not way.streamed:
-        _take(await chat.ainvoke(_human(prompt, images)), heard)
+        _take(chat.invoke(_human(prompt, images)), outcome)
+        return
+    for chunk in chat.stream(_human(prompt, images)):
+        full = chunk if full is None else full + chunk
+    _take(full, outcome)
+
+
+async def _acall_langchain(
+    way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome
+) -> None:
+    chat, full = _chat_emby(on), None
+    if not way.streamed:
+        _take(await chat.ainvoke(_human(prompt, images)), outcome)
         return
     async for chunk in chat.astream(_human(prompt, images)):
         full = chunk if full is None else full + chunk
-    _take(full, heard)
+    _take(full, outcome)
 
 
 def _model_of(kind: type[Any], on: Mapping[str, Any]) -> Any:
@@ -185,31 +187,31 @@ def _attachments(images: tuple[Image, ...]) -> list[llm.Attachment]:
     return [llm.Attachment(type=image.media_type, content=image.data) for image in images]
 
 
-def _ask_llm(way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard) -> None:
+def _call_llm(way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome) -> None:
     model = _model_of(EmbyModel, on)
     response = model.prompt(prompt, attachments=_attachments(images), stream=way.streamed)
     for chunk in response:
-        heard.said.append(chunk)
-    _keep(response.text(), heard)
-    _log(response, heard)
+        outcome.values.append(chunk)
+    _keep(response.text(), outcome)
+    _log(response, outcome)
 
 
-async def _aask_llm(
-    way: Way, on: Any, prompt: str, images: tuple[Image, ...], heard: Heard
+async def _acall_llm(
+    way: Way, on: Any, prompt: str, images: tuple[Image, ...], outcome: Outcome
 ) -> None:
     model = _model_of(AsyncEmbyModel, on)
     response = model.prompt(prompt, attachments=_attachments(images), stream=way.streamed)
     async for chunk in response:
-        heard.said.append(chunk)
-    _keep(await response.text(), heard)
-    _log(await response.to_sync_response(), heard)
+        outcome.values.append(chunk)
+    _keep(await response.text(), outcome)
+    _log(await response.to_sync_response(), outcome)
 
 
-def _log(response: Any, heard: Heard) -> None:
+def _log(response: Any, outcome: Outcome) -> None:
     database = sqlite_utils.Database(memory=True)
     _empty().conn.backup(database.conn)
     response.log_to_db(database)
-    heard.logged = "\n".join(database.conn.iterdump())
+    outcome.logged = "\n".join(database.conn.iterdump())
     database.close()
 
 
@@ -220,7 +222,7 @@ def _empty() -> sqlite_utils.Database:
     return database
 
 
-def _keep(printed: str, heard: Heard) -> None:
+def _keep(printed: str, outcome: Outcome) -> None:
     """Split the printed output into the text and the images at the printed paths."""
     text, pictures = list[str](), list[Image]()
     for line in printed.splitlines():
@@ -230,13 +232,13 @@ def _keep(printed: str, heard: Heard) -> None:
             pictures.append(Image.from_url(line))
         else:
             text.append(line)
-    heard.text, heard.images = "\n".join(text), pictures
+    outcome.text, outcome.images = "\n".join(text), pictures
 
 
-_ASKING: dict[str, Any] = {
-    "core": (_ask_core, _aask_core),
-    "llm": (_ask_llm, _aask_llm),
-    "langchain": (_ask_langchain, _aask_langchain),
+_FUNCTIONS: dict[str, Any] = {
+    "core": (_call_core, _acall_core),
+    "llm": (_call_llm, _acall_llm),
+    "langchain": (_call_langchain, _acall_langchain),
 }
 
 

@@ -176,7 +176,7 @@ class ScriptedBackend:
 
 
 @dataclass
-class Asker:
+class ChatCaller:
     """Calls the client in one of the four `MODES`, and records the events of the last stream."""
 
     mode: str
@@ -223,7 +223,7 @@ class Asker:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A request received over a socket; header names are in lower case."""
 
     method: str
@@ -280,8 +280,8 @@ class Loopback:
     A handler with nothing to send waits for `wire.is_over()`.
     """
 
-    def __init__(self, by: Callable[[Asked, Wire], bool | None]) -> None:
-        self.requests: list[Asked] = []
+    def __init__(self, by: Callable[[ReceivedRequest, Wire], bool | None]) -> None:
+        self.requests: list[ReceivedRequest] = []
         self.connections = 0
         self._stop = threading.Event()
         self._open: set[socket.socket] = set()
@@ -292,9 +292,9 @@ class Loopback:
                 outer.connections += 1
                 outer._open.add(self.connection)
                 with suppress(OSError, ValueError):
-                    for asked in _requests(self.rfile):
-                        outer.requests.append(asked)
-                        if by(asked, Wire(self.connection, outer._stop)) is False:
+                    for received in _requests(self.rfile):
+                        outer.requests.append(received)
+                        if by(received, Wire(self.connection, outer._stop)) is False:
                             break
                 outer._open.discard(self.connection)
 
@@ -323,7 +323,7 @@ class Loopback:
         self._thread.join()
 
 
-def _requests(file: Iterable[bytes] | Any) -> Iterator[Asked]:
+def _requests(file: Iterable[bytes] | Any) -> Iterator[ReceivedRequest]:
     while line := file.readline():
         method, path, _ = line.decode().split(" ", 2)
         headers = {}
@@ -331,7 +331,7 @@ def _requests(file: Iterable[bytes] | Any) -> Iterator[Asked]:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         body = file.read(int(headers.get("content-length", 0)))
-        yield Asked(method, path, headers, body)
+        yield ReceivedRequest(method, path, headers, body)
 
 
 def pairwise_cases(**values: Iterable[Any]) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ def missing(items: Iterable[Item], store: Store) -> list[Item]:
     return [*{item["key"]: item for item in items if not store.has(item["key"])}.values()]
 
 
-class Asker:
+class Worker:
     """An actor with one client, which sends the requests of a batch concurrently.
 
     The client is created in the worker, since it can't be pickled. It retries after a 429 or a
@@ -129,10 +129,10 @@ class Asker:
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, list[Any]]]:
         rows = zip(*batch.values(), strict=True)
         items = [dict(zip(batch, map(str, row), strict=True)) for row in rows]
-        went_well = await asyncio.gather(*map(self.ask, items))
-        yield {"key": [item["key"] for item in items], "ok": went_well}
+        sent = await asyncio.gather(*map(self.send, items))
+        yield {"key": [item["key"] for item in items], "ok": sent}
 
-    async def ask(self, item: Item) -> bool:
+    async def send(self, item: Item) -> bool:
         """Whether there is an answer; a gateway error is recorded and affects no other item."""
         if self._store.has(item["key"]):
             return True
@@ -144,14 +144,14 @@ class Asker:
         return self._store.keep(await run_batch_item(self._emby, asked, image, self._store.save))
 
 
-def ask_all(items: list[Item], arguments: argparse.Namespace) -> None:
+def send_all(items: list[Item], arguments: argparse.Namespace) -> None:
     """Send the missing requests through a pool of actors."""
     import ray
 
     ray.init(address=arguments.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     asked = ray.data.from_items(items).map_batches(
-        Asker,
+        Worker,
         fn_constructor_args=(str(arguments.out.resolve()), arguments.base_url, arguments.retries),
         batch_size=arguments.at_once,
         concurrency=arguments.actors,
@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
     todo = missing(items, store)
     print(f"{len(items)} in all, {len(items) - len(todo)} done before or the same.", flush=True)
     if todo:
-        ask_all(todo, arguments)
+        send_all(todo, arguments)
     left = summary(items, store)
     print(f"{len(items) - left} answered, {left} left: run again to ask for those.", flush=True)
     return int(left > 0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cassette_help import CASSETTES, USED, Gateway, Recording, Scrubber
 from pytest_recording.plugin import get_default_cassette_name
-from support import Asker
+from support import ChatCaller
 
 _MODE = re.compile(r"\b(?:sync|async)(?:-stream)?-?|-(?:sync|async)(?:-stream)?\b")
 
@@ -29,15 +29,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(params=["sync", "async"])
-def ask(request: pytest.FixtureRequest) -> Asker:
+def call_chat(request: pytest.FixtureRequest) -> ChatCaller:
     """Makes a chat call, not streamed."""
-    return Asker(request.param)
+    return ChatCaller(request.param)
 
 
 @pytest.fixture(params=["sync-stream", "async-stream"])
-def ask_stream(request: pytest.FixtureRequest) -> Asker:
+def call_stream(request: pytest.FixtureRequest) -> ChatCaller:
     """Makes a streamed chat call."""
-    return Asker(request.param)
+    return ChatCaller(request.param)
 
 
 @pytest.fixture

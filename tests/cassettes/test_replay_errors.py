@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from cassette_help import KEY, RED, Gateway
-from support import Asker
+from support import ChatCaller
 
 from emby_plugins import (
     APIError,
@@ -77,18 +77,18 @@ def refusal(emby: Emby) -> APIError:
     return caught.value
 
 
-def test_a_wrong_key(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_a_wrong_key(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """A wrong key is a 401 that raises AuthenticationError."""
     with pytest.raises(AuthenticationError) as caught:
-        ask("Hello", on={**gateway(profile), "api_key": "no-such-key"})
+        call_chat("Hello", on={**gateway(profile), "api_key": "no-such-key"})
     assert caught.value.status == 401
     assert KEY not in str(caught.value)
 
 
-def test_an_unknown_model(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_an_unknown_model(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """An unknown model raises ModelNotFoundError."""
     with pytest.raises(ModelNotFoundError):
-        ask("Hello", on=gateway(profile), model="no-such-model")
+        call_chat("Hello", on=gateway(profile), model="no-such-model")
 
 
 def test_a_body_that_fails_the_schema(gateway: Gateway, profile: str) -> None:
@@ -121,51 +121,51 @@ def test_an_unknown_route(gateway: Gateway, profile: str) -> None:
     assert isinstance(error, NotFoundError)
 
 
-def test_a_bad_image(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_a_bad_image(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """A bad image is `invalid_image_input` as documented, or the provider's 400."""
     # The head of a PNG without the rest.
     broken = Image.from_bytes((RED.content or b"")[:40])
     with pytest.raises(
         UnreadableInputImageError if profile == "emby" else BadRequestError
     ) as caught:
-        ask("What is this?", on=gateway(profile), images=[broken])
+        call_chat("What is this?", on=gateway(profile), images=[broken])
     assert caught.value.status == 400
 
 
-def test_an_image_for_a_model_without_vision(ask: Asker, gateway: Gateway) -> None:
+def test_an_image_for_a_model_without_vision(call_chat: ChatCaller, gateway: Gateway) -> None:
     """The provider's 400 for an image, sent as a 500, raises BadRequestError."""
     on = gateway("emby", None)
     with pytest.raises(BadRequestError, match="has no vision"):
-        ask(Message.user("What is this?", RED), on=on, model="emby-mock-text")
+        call_chat(Message.user("What is this?", RED), on=on, model="emby-mock-text")
 
 
-def test_each_status(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_each_status(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """Each status raises its error."""
     on = gateway(profile, *(Fault(status=status) for status in STATUSES)) | {"max_retries": 0}
     for status, kind in STATUSES.items():
         with pytest.raises(kind) as caught:
-            ask(f"Fail with {status}", on=on)
+            call_chat(f"Fail with {status}", on=on)
         assert (type(caught.value), caught.value.status) == (kind, status)
 
 
-def test_a_failing_provider(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_a_failing_provider(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """A provider's 429 raises RateLimitError, even if it is sent as a 500."""
     on = gateway(profile, Fault(upstream=429)) | {"max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
-        ask("Hello", on=on)
+        call_chat("Hello", on=on)
     assert caught.value.status == 429
 
 
-def test_too_many_requests(ask: Asker, gateway: Gateway, profile: str) -> None:
+def test_too_many_requests(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
     """After a 429 with `Retry-After` the request is retried."""
     faults = (Fault(status=429, retry_after=1), None)
-    reply = ask("Hello again", on=gateway(profile, *faults))
+    reply = call_chat("Hello again", on=gateway(profile, *faults))
     assert reply.text
 
 
-def test_retry_after(ask: Asker, gateway: Gateway) -> None:
+def test_retry_after(call_chat: ChatCaller, gateway: Gateway) -> None:
     """The error has the seconds of `Retry-After`."""
     on = gateway("emby", Fault(status=429, retry_after=7)) | {"max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
-        ask("Hello", on=on)
+        call_chat("Hello", on=on)
     assert caught.value.retry_after == 7

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from cassette_help import BLUE, RED, Gateway
-from support import Asker
+from support import ChatCaller
 
 from emby_plugins import (
     EmbyError,
@@ -33,10 +33,10 @@ CLOCK = Tool(
 WISH = "Make two variations of this image"
 
 
-def kinds(ask: Asker) -> list[type]:
+def kinds(call_chat: ChatCaller) -> list[type]:
     """Return the types of the events, without consecutive repetitions."""
     told: list[type] = []
-    for event in ask.events:
+    for event in call_chat.events:
         if not told or told[-1] is not type(event):
             told.append(type(event))
     return told
@@ -50,65 +50,69 @@ def wire(vcr: Any) -> str:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_text(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+def test_text(vcr: Any, call_stream: ChatCaller, gateway: Gateway, profile: str) -> None:
     """Text is streamed, with usage in the place of each profile."""
-    reply = ask_stream("Hello", on=gateway(profile))
-    assert kinds(ask_stream) == [TextDelta, Finished]
+    reply = call_stream("Hello", on=gateway(profile))
+    assert kinds(call_stream) == [TextDelta, Finished]
     assert reply.usage
     assert reply.finish_reason == "stop"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_chunk_per_image(vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+def test_a_chunk_per_image(
+    vcr: Any, call_stream: ChatCaller, gateway: Gateway, profile: str
+) -> None:
     """Text is streamed before the images (Image Generation, Streaming Support)."""
-    reply = ask_stream(WISH, on=gateway(profile), images=[RED])
-    assert kinds(ask_stream) == [TextDelta, ImageReceived, Finished]
+    reply = call_stream(WISH, on=gateway(profile), images=[RED])
+    assert kinds(call_stream) == [TextDelta, ImageReceived, Finished]
     assert len(reply.images) == 2
 
 
 @pytest.mark.parametrize(("profile", "chunks"), [("emby", 2), ("2025-12", 2), ("2026-08", 1)])
 def test_an_image_only_model(
-    vcr: Any, ask_stream: Asker, gateway: Gateway, profile: str, chunks: int
+    vcr: Any, call_stream: ChatCaller, gateway: Gateway, profile: str, chunks: int
 ) -> None:
     """An image-only model sends all images in one chunk, or one per chunk."""
     on = gateway(profile, None)
-    reply = ask_stream(WISH, on=on, images=[BLUE], model="emby-mock-image")
+    reply = call_stream(WISH, on=on, images=[BLUE], model="emby-mock-image")
     assert len(reply.images) == 2
     if vcr.responses:
         assert wire(vcr).count('"images"') == chunks
 
 
-def test_reasoning(ask_stream: Asker, gateway: Gateway) -> None:
+def test_reasoning(call_stream: ChatCaller, gateway: Gateway) -> None:
     """Reasoning is streamed before the text."""
-    reply = ask_stream("How many legs has a dog?", on=gateway(), reasoning_effort="high")
-    assert kinds(ask_stream) == [ReasoningDelta, TextDelta, Finished]
+    reply = call_stream("How many legs has a dog?", on=gateway(), reasoning_effort="high")
+    assert kinds(call_stream) == [ReasoningDelta, TextDelta, Finished]
     assert reply.usage
     assert reply.usage.reasoning_tokens > 0
 
 
-def test_a_tool_call(ask_stream: Asker, gateway: Gateway) -> None:
+def test_a_tool_call(call_stream: ChatCaller, gateway: Gateway) -> None:
     """A tool call is streamed in pieces."""
     prompt = "What time is it in Europe/Amsterdam?"
-    reply = ask_stream(prompt, on=gateway(), tools=[CLOCK], tool_choice="get_time")
-    assert ToolCallDelta in kinds(ask_stream)
+    reply = call_stream(prompt, on=gateway(), tools=[CLOCK], tool_choice="get_time")
+    assert ToolCallDelta in kinds(call_stream)
     assert [call.name for call in reply.tool_calls] == ["get_time"]
     assert reply.tool_calls[0].args.keys() <= {"zone"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_an_error_midway(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+def test_an_error_midway(call_stream: ChatCaller, gateway: Gateway, profile: str) -> None:
     """An error event after some content, under status 200, raises ServerError with the text."""
     with pytest.raises(ServerError) as caught:
-        ask_stream("Hello there", on=gateway(profile, Fault(error=True)))
+        call_stream("Hello there", on=gateway(profile, Fault(error=True)))
     assert caught.value.partial
     assert caught.value.partial.text
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, profile: str) -> None:
+def test_a_provider_that_fails_at_once(
+    call_stream: ChatCaller, gateway: Gateway, profile: str
+) -> None:
     """A provider's 429 as an error event under status 200 raises RateLimitError."""
     with pytest.raises(RateLimitError) as caught:
-        ask_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)) | {"max_retries": 0})
+        call_stream("Hello", on=gateway(profile, Fault(upstream=429, times=9)) | {"max_retries": 0})
     assert caught.value.status == 429
 
 
@@ -122,22 +126,22 @@ def test_a_provider_that_fails_at_once(ask_stream: Asker, gateway: Gateway, prof
     ],
 )
 def test_broken_streams(
-    ask_stream: Asker, gateway: Gateway, fault: Fault, error: type[EmbyError]
+    call_stream: ChatCaller, gateway: Gateway, fault: Fault, error: type[EmbyError]
 ) -> None:
     """A truncated or malformed stream raises an error."""
     with pytest.raises(error):
-        ask_stream("Hello there", on=gateway("emby", fault))
+        call_stream("Hello there", on=gateway("emby", fault))
 
 
 @pytest.mark.parametrize("fault", [Fault(no_done=True), Fault(double_done=True)], ids=["no", "two"])
-def test_odd_ends(ask_stream: Asker, gateway: Gateway, fault: Fault) -> None:
+def test_odd_ends(call_stream: ChatCaller, gateway: Gateway, fault: Fault) -> None:
     """`[DONE]` may be missing or repeated."""
-    assert ask_stream("Hello there", on=gateway("emby", fault)).text
+    assert call_stream("Hello there", on=gateway("emby", fault)).text
 
 
-def test_keep_alives(vcr: Any, ask_stream: Asker, gateway: Gateway) -> None:
+def test_keep_alives(vcr: Any, call_stream: ChatCaller, gateway: Gateway) -> None:
     """Comments with one newline and no blank line are ignored."""
-    reply = ask_stream("Hello", on=gateway("2026-08", Fault(delay=40)))
+    reply = call_stream("Hello", on=gateway("2026-08", Fault(delay=40)))
     assert reply.text
     if vcr.responses:
         assert ": ping\n" in wire(vcr)

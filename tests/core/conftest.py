@@ -5,13 +5,13 @@ from pathlib import Path
 
 import certifi
 import pytest
-from support import MODES, Asker
+from support import MODES, ChatCaller
 
 
 @pytest.fixture(params=MODES)
-def ask(request: pytest.FixtureRequest) -> Asker:
+def call_chat(request: pytest.FixtureRequest) -> ChatCaller:
     """Makes a chat call sync or async, streamed or not."""
-    return Asker(request.param)
+    return ChatCaller(request.param)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support import (
-    Asker,
+    ChatCaller,
     Loopback,
     ScriptedBackend,
     Wire,
@@ -83,14 +83,14 @@ def image_record(data: bytes) -> ImageRecord:
     return ImageRecord("image/png", len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_a_call_is_recorded(ask: Asker) -> None:
+def test_a_call_is_recorded(call_chat: ChatCaller) -> None:
     """The records at the start and the end of a call are the same in all four modes."""
     observer, on = observed(ScriptedBackend(by=BOTH))
     images = [Image.from_bytes(BLUE), Image.from_url("https://a.example/b.png")]
-    reply = ask("Look", on=on, images=images, model="m", temperature=0.5)
+    reply = call_chat("Look", on=on, images=images, model="m", temperature=0.5)
     started, finished = observer.both()
     assert (started.operation, started.model, started.base_url) == ("chat", "m", "test:")
-    assert started.stream is ask.is_stream
+    assert started.stream is call_chat.is_stream
     assert started.parameters == {"temperature": 0.5}
     assert started.images_in == (image_record(BLUE), ImageRecord())
     assert (started.seconds, started.usage, started.is_complete) == (0.0, None, False)
@@ -105,7 +105,7 @@ def test_a_call_is_recorded(ask: Asker) -> None:
 
 
 def test_no_image_is_hashed_for_plugins_that_read_no_record(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A plugin that names only the reply has it, and nothing is made for it but that."""
 
@@ -117,14 +117,14 @@ def test_no_image_is_hashed_for_plugins_that_read_no_record(
     heard: list[str] = []
     monkeypatch.setattr(CallRecord, "started", None)
     on = {"base_url": "test:", "plugins": [ScriptedBackend(by=BOTH), Listener()]}
-    reply = ask("Look", on=on, images=[Image.from_bytes(BLUE)], model="m")
+    reply = call_chat("Look", on=on, images=[Image.from_bytes(BLUE)], model="m")
     assert heard == [reply.text]
 
 
-def test_a_record_has_no_content(ask: Asker) -> None:
+def test_a_record_has_no_content(call_chat: ChatCaller) -> None:
     """A record contains no part of prompt or reply; a hook gets those by its parameter names."""
     observer, on = observed(ScriptedBackend(by=BOTH))
-    reply = ask("A secret question", on=on)
+    reply = call_chat("A secret question", on=on)
     assert "secret" not in repr(observer.records)
     assert "fox" not in repr(observer.records)
     ((request, received),) = observer.contents
@@ -132,42 +132,44 @@ def test_a_record_has_no_content(ask: Asker) -> None:
     assert (request.prompt, received) == ("A secret question", reply)
 
 
-def test_a_failed_call_is_recorded(ask: Asker) -> None:
+def test_a_failed_call_is_recorded(call_chat: ChatCaller) -> None:
     """The record of a failed call has the error's class, its status and the number of retries."""
     observer, on = observed(ScriptedBackend(answer({"error": {"message": "Busy"}}, status=503)))
     with pytest.raises(EmbyError):
-        ask("Hi", on=on | {"max_retries": 2})
+        call_chat("Hi", on=on | {"max_retries": 2})
     _, finished = observer.both()
     assert (finished.error_type, finished.status, finished.retries) == ("ServerError", 503, 2)
     assert (finished.is_complete, finished.seconds_to_first_byte) == (False, None)
 
 
-def test_a_call_that_succeeds_after_a_retry_is_recorded_as_success(ask: Asker) -> None:
+def test_a_call_that_succeeds_after_a_retry_is_recorded_as_success(call_chat: ChatCaller) -> None:
     """A call that succeeds after a retry is recorded as one successful call with one retry."""
     busy = answer({"error": {"message": "Busy"}}, status=503)
-    good = answer(sse(chunk("Hi", finish="stop"))) if ask.is_stream else answer(completion("Hi"))
+    good = (
+        answer(sse(chunk("Hi", finish="stop"))) if call_chat.is_stream else answer(completion("Hi"))
+    )
     observer, on = observed(ScriptedBackend(busy, good))
-    ask("Hi", on=on)
+    call_chat("Hi", on=on)
     _, finished = observer.both()
     assert (finished.error_type, finished.retries, finished.is_complete) == (None, 1, True)
 
 
-def test_what_arrived_before_an_error_is_recorded(ask: Asker) -> None:
+def test_what_arrived_before_an_error_is_recorded(call_chat: ChatCaller) -> None:
     """Images that arrived before an error are recorded."""
     cut = sse(chunk("Look:", delta={"images": [image_item(RED)]}), done=False)
     observer, on = observed(ScriptedBackend(cut))
     with pytest.raises(EmbyError):
-        ask("Hi", on=on)
+        call_chat("Hi", on=on)
     _, finished = observer.both()
     assert finished.images_out == (image_record(RED),)
     assert (finished.error_type, finished.is_complete) == ("TruncatedReplyError", False)
 
 
-def test_an_error_before_anything_is_sent_is_recorded(ask: Asker) -> None:
+def test_an_error_before_anything_is_sent_is_recorded(call_chat: ChatCaller) -> None:
     """An error before anything is sent, such as a missing key, is recorded."""
     observer = Observer()
     with pytest.raises(EmbyError):
-        ask("Hi", on={"base_url": "https://gateway.example/v1", "plugins": [observer]})
+        call_chat("Hi", on={"base_url": "https://gateway.example/v1", "plugins": [observer]})
     assert observer.both()[1].error_type == "MissingKeyError"
 
 
@@ -259,7 +261,7 @@ def test_each_call_for_several_images_runs_in_the_callers_context() -> None:
 
 
 def test_a_failing_plugin_affects_nothing_else(
-    ask: Asker, caplog: pytest.LogCaptureFixture
+    call_chat: ChatCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A plugin that raises is logged, and neither the call nor the next plugin is affected."""
 
@@ -274,23 +276,25 @@ def test_a_failing_plugin_affects_nothing_else(
 
     observer, on = observed(ScriptedBackend(by=BOTH))
     on["plugins"].append(Faulty())
-    assert ask("Hi", on=on).text == "A fox."
+    assert call_chat("Hi", on=on).text == "A fox."
     assert len(observer.records) == 2
     assert "at the start" in caplog.text
     assert "at the end" in caplog.text
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 
 
-def test_nothing_is_recorded_without_observers(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_recorded_without_observers(
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a plugin that implements the hooks, no record is created and no image is hashed."""
 
     def started(*_: object) -> None:
         raise AssertionError("a record was made")
 
     monkeypatch.setattr(CallRecord, "started", started)
-    assert ask("Hi", on=ScriptedBackend(by=BOTH).on, images=[Image.from_bytes(BLUE)]).images
+    assert call_chat("Hi", on=ScriptedBackend(by=BOTH).on, images=[Image.from_bytes(BLUE)]).images
     with pytest.raises(AssertionError):
-        ask("Hi", on=observed(ScriptedBackend(by=BOTH))[1])
+        call_chat("Hi", on=observed(ScriptedBackend(by=BOTH))[1])
 
 
 def test_the_base_url_is_recorded_without_the_key() -> None:

@@ -13,9 +13,9 @@ import numpy
 import PIL.Image
 import pytest
 from support import (
-    Asked,
-    Asker,
+    ChatCaller,
     Loopback,
+    ReceivedRequest,
     ScriptedBackend,
     Wire,
     answer,
@@ -102,41 +102,41 @@ def test_every_keyword_is_in_a_table() -> None:
     assert known == {*IN_BODY, *IN_HEADERS, *NOWHERE, *ELSEWHERE}
 
 
-def test_each_keyword_is_sent_in_its_place(ask: Asker) -> None:
+def test_each_keyword_is_sent_in_its_place(call_chat: ChatCaller) -> None:
     """Each keyword is sent in the body, in a header or not at all, and a plain call has none of
     them.
     """
     backend = ScriptedBackend(by=reply_to)
     on = {**backend.on, "api_key": KEY}
-    ask("Hi", on=on)
+    call_chat("Hi", on=on)
     plain, plain_headers = backend.body, set(backend.requests[-1].headers)
     assert set(plain) - {"stream"} == {"model", "messages"}
     for name, (given, sent) in IN_BODY.items():
-        ask("Hi", on=on, **{name: given})
+        call_chat("Hi", on=on, **{name: given})
         assert backend.body == {**plain, name: sent}
         assert set(backend.requests[-1].headers) == plain_headers
     for name, (given, headers) in IN_HEADERS.items():
-        ask("Hi", on=on, **{name: given})
+        call_chat("Hi", on=on, **{name: given})
         assert backend.requests[-1].headers.items() >= headers.items()
         assert set(backend.requests[-1].headers) == plain_headers | set(headers)
         assert set(backend.body) == set(plain)
-    ask("Hi", on=on, **NOWHERE)
+    call_chat("Hi", on=on, **NOWHERE)
     assert backend.body == plain
     assert set(backend.requests[-1].headers) == plain_headers
     assert not [request for request in backend.requests if KEY.encode() in request.body]
 
 
-def test_headers_of_a_call_extend_those_of_the_client(ask: Asker) -> None:
+def test_headers_of_a_call_extend_those_of_the_client(call_chat: ChatCaller) -> None:
     """Headers and metadata of a call extend the client's for this call only; None changes
     nothing.
     """
     backend = ScriptedBackend(by=reply_to)
     on = {**backend.on, "headers": {"X-A": "1", "User-Agent": "me"}, "metadata": {"team": "a"}}
-    ask("Hi", on=on, headers={"x-a": "2"}, metadata={"run": "b"}, source=None, timeout=None)
+    call_chat("Hi", on=on, headers={"x-a": "2"}, metadata={"run": "b"}, source=None, timeout=None)
     sent = backend.requests[-1].headers
     assert (sent["x-a"], sent["user-agent"]) == ("2", "me")
     assert (sent["x-emby-team"], sent["x-emby-run"]) == ("a", "b")
-    ask("Hi", on=on)
+    call_chat("Hi", on=on)
     assert backend.requests[-1].headers["x-a"] == "1"
     assert "x-emby-run" not in backend.requests[-1].headers
 
@@ -152,31 +152,31 @@ def test_headers_of_a_call_extend_those_of_the_client(ask: Asker) -> None:
         ("x-evil\r\n", "not a valid header name"),
     ],
 )
-def test_a_forbidden_header_is_refused(ask: Asker, name: str, message: str) -> None:
+def test_a_forbidden_header_is_refused(call_chat: ChatCaller, name: str, message: str) -> None:
     """Forbidden and invalid header names are refused, without showing the value, which may be a
     key.
     """
     backend = ScriptedBackend(by=reply_to)
     for on, options in ((backend.on, {"headers": {name: KEY}}), ({"headers": {name: KEY}}, {})):
         with pytest.raises(ConfigurationError, match=message) as caught:
-            ask("Hi", on={**backend.on, **on}, **options)
+            call_chat("Hi", on={**backend.on, **on}, **options)
         assert KEY not in str(caught.value)
     with pytest.raises(ConfigurationError, match="can't be sent"):
-        ask("Hi", on=backend.on, headers={"x-a": "a\r\nb: c"})
+        call_chat("Hi", on=backend.on, headers={"x-a": "a\r\nb: c"})
     assert backend.requests == []
 
 
 @pytest.mark.parametrize("name", ["api_key", "OPENAI-API-KEY", "Authorization", "extra_headers"])
-def test_extra_body_refuses_keys(ask: Asker, name: str) -> None:
+def test_extra_body_refuses_keys(call_chat: ChatCaller, name: str) -> None:
     """`extra_body` refuses names under which other packages take keys or headers, and sends
     others.
     """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"extra_body can't carry .* Pass") as caught:
-        ask("Hi", on=backend.on, extra_body={name: KEY})
+        call_chat("Hi", on=backend.on, extra_body={name: KEY})
     assert KEY not in str(caught.value)
     assert backend.requests == []
-    ask("Hi", on=backend.on, extra_body={"web_search": True})
+    call_chat("Hi", on=backend.on, extra_body={"web_search": True})
     assert backend.body["web_search"] is True
 
 
@@ -195,11 +195,11 @@ UNKNOWN = {
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_keyword_suggests_the_nearest(ask: Asker, name: str) -> None:
+def test_an_unknown_keyword_suggests_the_nearest(call_chat: ChatCaller, name: str) -> None:
     """An unknown keyword raises a TypeError that suggests the nearest valid one."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(TypeError) as caught:
-        ask("Hi", on=backend.on, **{name: 1})
+        call_chat("Hi", on=backend.on, **{name: 1})
     assert f"unknown option {name!r}" in str(caught.value)
     assert UNKNOWN[name] in str(caught.value)
     assert backend.requests == []
@@ -218,41 +218,41 @@ def test_unknown_options_of_models_and_copies() -> None:
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0}, {"deadline": "5"}, {"max_retries": -1}])
-def test_impossible_settings_of_a_call_are_refused(ask: Asker, options: Any) -> None:
+def test_impossible_settings_of_a_call_are_refused(call_chat: ChatCaller, options: Any) -> None:
     """Invalid timeouts, deadlines and retry counts of a call are refused before anything is
     sent.
     """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(ConfigurationError, match="seconds above 0"):
-        ask("Hi", on=backend.on, **options)
+        call_chat("Hi", on=backend.on, **options)
     assert backend.requests == []
 
 
 @pytest.mark.parametrize("options", [{"n": 2}, {"extra_body": {"n": 3}}, {"n": 0}])
-def test_several_replies_of_one_call_are_refused(ask: Asker, options: Any) -> None:
+def test_several_replies_of_one_call_are_refused(call_chat: ChatCaller, options: Any) -> None:
     """`n` of a chat is refused, with a hint on how to get several replies."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"emby\.image\(prompt, n="):
-        ask("Hi", on=backend.on, **options)
+        call_chat("Hi", on=backend.on, **options)
     assert backend.requests == []
 
 
-def test_max_retries_of_a_call(ask: Asker) -> None:
+def test_max_retries_of_a_call(call_chat: ChatCaller) -> None:
     """`max_retries` of a call overrides that of the client."""
     backend = ScriptedBackend(*(answer({}, status=503) for _ in range(1)))
     with pytest.raises(EmbyError):
-        ask("Hi", on=backend.on, max_retries=0)
+        call_chat("Hi", on=backend.on, max_retries=0)
     assert len(backend.requests) == 1
 
 
 # ---- calls at once
 
 
-def slow_and_fast(asked: Asked, wire: Wire) -> None:
+def slow_and_fast(received: ReceivedRequest, wire: Wire) -> None:
     """Answer at once, except for the calls that are marked as slow."""
-    if asked.headers["x-kind"] == "slow":
+    if received.headers["x-kind"] == "slow":
         wire.is_over(2)
-    wire.whole(as_json(completion(asked.headers["x-emby-n"])))
+    wire.whole(as_json(completion(received.headers["x-emby-n"])))
 
 
 def test_calls_of_one_client_at_once_do_not_mix() -> None:
@@ -290,8 +290,8 @@ def test_a_copy_shares_connections() -> None:
     unchanged.
     """
 
-    def by(asked: Asked, wire: Wire) -> None:
-        wire.whole(as_json(completion(asked.headers.get("x-a", "none"))))
+    def by(received: ReceivedRequest, wire: Wire) -> None:
+        wire.whole(as_json(completion(received.headers.get("x-a", "none"))))
 
     with Loopback(by) as server, Emby(KEY, server.url) as emby:
         copy = emby.with_options(headers={"x-a": "1"}, max_retries=0)
@@ -307,11 +307,11 @@ def test_a_copy_shares_connections() -> None:
 # ---- what comes back
 
 
-def test_the_headers_of_a_reply(ask: Asker) -> None:
+def test_the_headers_of_a_reply(call_chat: ChatCaller) -> None:
     """The headers of a reply have lower-case names, and the key in their values is redacted."""
     sent = {"X-Request-Id": "r-1", "x-echo": KEY}
     backend = ScriptedBackend(by=lambda _: answer(sse(chunk("Hi", finish="stop")), headers=sent))
-    headers = ask("Hi", on={**backend.on, "api_key": KEY}).headers
+    headers = call_chat("Hi", on={**backend.on, "api_key": KEY}).headers
     assert headers["x-request-id"] == "r-1"
     assert headers["x-echo"] == "[key]"
 
@@ -326,15 +326,15 @@ def test_the_headers_of_a_reply(ask: Asker) -> None:
     ],
 )
 def test_a_cached_reply_is_marked(
-    ask: Asker, headers: dict[str, str], metadata: dict[str, bool], cached: bool
+    call_chat: ChatCaller, headers: dict[str, str], metadata: dict[str, bool], cached: bool
 ) -> None:
     """`ChatReply.cached` is true if a header or the metadata reports a cache hit."""
     body = sse(chunk("Hi", finish="stop", metadata=metadata))
     backend = ScriptedBackend(by=lambda _: answer(body, headers=headers))
-    assert ask("Hi", on=backend.on).cached is cached
+    assert call_chat("Hi", on=backend.on).cached is cached
 
 
-def test_the_json_of_a_reply_is_kept_on_request(ask: Asker) -> None:
+def test_the_json_of_a_reply_is_kept_on_request(call_chat: ChatCaller) -> None:
     """`keep_raw=True` keeps the JSON of a reply without image data; by default nothing is kept."""
     large = picture("red", (64, 64))
     backend = ScriptedBackend(
@@ -343,13 +343,13 @@ def test_the_json_of_a_reply_is_kept_on_request(ask: Asker) -> None:
             sse(chunk("Hi", odd={"a": 1}), chunk("", large, finish="stop")),
         )
     )
-    reply = ask("Hi", on=backend.on, keep_raw=True)
-    raw = reply.raw[0] if ask.is_stream else reply.raw
-    assert isinstance(reply.raw, list) == ask.is_stream
+    reply = call_chat("Hi", on=backend.on, keep_raw=True)
+    raw = reply.raw[0] if call_chat.is_stream else reply.raw
+    assert isinstance(reply.raw, list) == call_chat.is_stream
     assert raw["odd"] == {"a": 1}
     assert data_url(large).partition(",")[2] not in json.dumps(reply.raw)
     assert reply.image.data == large
-    assert ask("Hi", on=backend.on).raw is None
+    assert call_chat("Hi", on=backend.on).raw is None
 
 
 # ---- stop sequences
@@ -371,7 +371,9 @@ PIECES = ["One, t", "wo. EN", "D three", " END"]
         ([], "One, two. END three END", None),
     ],
 )
-def test_text_ends_before_a_stop_sequence(ask: Asker, stop: Any, text: str, met: Any) -> None:
+def test_text_ends_before_a_stop_sequence(
+    call_chat: ChatCaller, stop: Any, text: str, met: Any
+) -> None:
     """Text ends before a stop sequence, also if gateways ignore it; later images and usage are
     kept.
     """
@@ -382,50 +384,50 @@ def test_text_ends_before_a_stop_sequence(ask: Asker, stop: Any, text: str, met:
             sse(*map(chunk, PIECES), chunk("", picture(), finish="length"), {"usage": usage}),
         )
     )
-    reply = ask("Hi", on=backend.on, stop=stop)
+    reply = call_chat("Hi", on=backend.on, stop=stop)
     assert (reply.text, reply.stop_sequence) == (text, met)
     assert len(reply.images) == 1
     assert reply.usage
     assert reply.usage.completion_tokens == 5000
     assert backend.body.get("stop") == ([stop] if isinstance(stop, str) else stop or None)
-    if met and ask.is_stream:
+    if met and call_chat.is_stream:
         assert reply.finish_reason == "stop"
 
 
 def test_text_after_a_stop_sequence_is_not_mistaken_for_an_image(
-    ask: Asker, caplog: pytest.LogCaptureFixture
+    call_chat: ChatCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The tokens of text after a stop sequence are not mistaken for those of a missing image."""
     body = sse(chunk("One END" + "x" * 900, finish="stop", usage={"completion_tokens": 900}))
     backend = ScriptedBackend(by=lambda _: answer(body))
-    assert ask("Hi", on=backend.on, stop="END").notice == ""
+    assert call_chat("Hi", on=backend.on, stop="END").notice == ""
     assert not caplog.records or "billed" not in caplog.text
 
 
-def test_text_held_back_is_kept_in_an_error(ask: Asker) -> None:
+def test_text_held_back_is_kept_in_an_error(call_chat: ChatCaller) -> None:
     """Text held back as the possible beginning of a stop sequence is kept in an error's
     `partial`.
     """
     backend = ScriptedBackend(by=lambda _: answer(sse(chunk("One EN"), done=False)))
     with pytest.raises(EmbyError) as caught:
-        ask("Hi", on=backend.on, stop="END")
+        call_chat("Hi", on=backend.on, stop="END")
     assert caught.value.partial is not None
     assert caught.value.partial.text == "One EN"
 
 
 @pytest.mark.parametrize("stop", ["", [""], [5], 5])
-def test_an_invalid_stop_sequence_is_refused(ask: Asker, stop: Any) -> None:
+def test_an_invalid_stop_sequence_is_refused(call_chat: ChatCaller, stop: Any) -> None:
     """An empty or non-string stop sequence is refused."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=r"stop is"):
-        ask("Hi", on=backend.on, stop=stop)
+        call_chat("Hi", on=backend.on, stop=stop)
     assert backend.requests == []
 
 
 # ---- prompts and images
 
 
-def test_a_history_takes_strings_messages_replies_and_dicts(ask: Asker) -> None:
+def test_a_history_takes_strings_messages_replies_and_dicts(call_chat: ChatCaller) -> None:
     """A history of strings, messages, replies or OpenAI's dicts gives the same request."""
     backend = ScriptedBackend(by=reply_to)
     call = {"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -438,7 +440,7 @@ def test_a_history_takes_strings_messages_replies_and_dicts(ask: Asker) -> None:
         {"role": "assistant", "content": "Here", "images": [image_item(picture("blue"))]},
         {"role": "user", "content": [{"type": "text", "text": "And?"}, photo]},
     ]
-    ask(dicts, on=backend.on)
+    call_chat(dicts, on=backend.on)
     sent = backend.body["messages"]
     blue = Image(picture("blue"))
     same = [
@@ -449,19 +451,19 @@ def test_a_history_takes_strings_messages_replies_and_dicts(ask: Asker) -> None:
         ChatReply("Here", images=(blue,)),
         Message.user("And?", *Message.user(PHOTO).content),
     ]
-    ask(same, on=backend.on)
+    call_chat(same, on=backend.on)
     again = backend.body["messages"]
     assert sent[-1]["content"][-1]["image_url"].pop("detail") == "low"
     assert again == sent
     assert [m["role"] for m in sent] == ["system", "user", "assistant", "tool", "assistant", "user"]
 
 
-def test_a_system_prompt(ask: Asker) -> None:
+def test_a_system_prompt(call_chat: ChatCaller) -> None:
     """A system prompt is sent first, merged with the system message of the history."""
     backend = ScriptedBackend(by=reply_to)
-    ask("Hi", on=backend.on, system="Be brief.")
+    call_chat("Hi", on=backend.on, system="Be brief.")
     assert backend.body["messages"][0] == {"role": "system", "content": "Be brief."}
-    ask([Message.system("Be kind."), "Hi"], on=backend.on, system="Be brief.")
+    call_chat([Message.system("Be kind."), "Hi"], on=backend.on, system="Be brief.")
     assert [m["role"] for m in backend.body["messages"]] == ["system", "user"]
     assert backend.body["messages"][0]["content"] == "Be brief.\nBe kind."
 
@@ -493,12 +495,12 @@ WRONG_IMAGES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("way", WRONG_IMAGES)
-def test_an_invalid_image_suggests_the_right_call(ask: Asker, way: str) -> None:
+def test_an_invalid_image_suggests_the_right_call(call_chat: ChatCaller, way: str) -> None:
     """A value of the wrong type in `images` raises an error that quotes the right call."""
     backend = ScriptedBackend(by=reply_to)
     given, expected = WRONG_IMAGES[way]
     with pytest.raises(RequestError) as caught:
-        ask("What is it?", on=backend.on, images=given)
+        call_chat("What is it?", on=backend.on, images=given)
     assert expected in str(caught.value)
     assert backend.requests == []
 
@@ -519,11 +521,13 @@ def test_an_invalid_image_suggests_the_right_call(ask: Asker, way: str) -> None:
         (None, "The prompt is None"),
     ],
 )
-def test_an_invalid_prompt_suggests_the_right_call(ask: Asker, prompt: Any, expected: str) -> None:
+def test_an_invalid_prompt_suggests_the_right_call(
+    call_chat: ChatCaller, prompt: Any, expected: str
+) -> None:
     """An invalid prompt raises an error that quotes the right call, and nothing is sent."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises((RequestError, InvalidImageError)) as caught:
-        ask(prompt, on=backend.on)
+        call_chat(prompt, on=backend.on)
     assert expected in str(caught.value)
     assert backend.requests == []
 
@@ -537,12 +541,12 @@ def test_an_invalid_prompt_suggests_the_right_call(ask: Asker, prompt: Any, expe
     ],
 )
 def test_options_of_a_wrong_type_suggest_the_right_one(
-    ask: Asker, options: Any, expected: str
+    call_chat: ChatCaller, options: Any, expected: str
 ) -> None:
     """Options in the form of other packages raise an error that names the right type."""
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(RequestError, match=expected):
-        ask("Hi", on=backend.on, **options)
+        call_chat("Hi", on=backend.on, **options)
     assert backend.requests == []
 
 
@@ -550,14 +554,14 @@ def test_options_of_a_wrong_type_suggest_the_right_one(
     ("key", "near"), [("aspect_ration", "aspect_ratio"), ("size", "image_size"), ("zz", "valid")]
 )
 def test_a_misspelt_key_of_image_config_suggests_the_nearest(
-    ask: Asker, key: str, near: str
+    call_chat: ChatCaller, key: str, near: str
 ) -> None:
     """A misspelt key of `image_config`, which gateways would ignore, suggests the nearest valid
     one.
     """
     backend = ScriptedBackend(by=reply_to)
     with pytest.raises(TypeError, match=rf"unknown key {key!r} in image_config; .*{near}"):
-        ask("Hi", on=backend.on, image_config={key: "1K"})
+        call_chat("Hi", on=backend.on, image_config={key: "1K"})
     assert backend.requests == []
 
 
@@ -693,19 +697,19 @@ def test_a_missing_image_quotes_the_reply(mode: str) -> None:
     assert len(backend.requests) == 1
 
 
-def test_a_fresh_chat_varies_the_last_text_of_the_user(ask: Asker) -> None:
+def test_a_fresh_chat_varies_the_last_text_of_the_user(call_chat: ChatCaller) -> None:
     """A fresh chat varies the last text of the user, differently in each call, and nothing else."""
     backend = ScriptedBackend(by=reply_to)
     history = ["A fox", Message.assistant("Here"), Message.user("Bigger", PHOTO)]
     for _ in range(2):
-        ask(history, on=backend.on, fresh=True)
+        call_chat(history, on=backend.on, fresh=True)
     first, second = (json.loads(request.body)["messages"] for request in backend.requests)
     assert first[:2] == second[:2]
     assert first[2] != second[2]
     assert first[2]["content"][0]["text"].strip() == "Bigger"
     assert first[2]["content"][1:] == second[2]["content"][1:]
     with suppress(EmbyError):
-        ask([Message.user(PHOTO)], on=backend.on, fresh=True)
+        call_chat([Message.user(PHOTO)], on=backend.on, fresh=True)
     assert len(backend.body["messages"][0]["content"]) == 1
 
 

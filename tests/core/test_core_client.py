@@ -12,9 +12,9 @@ import httpx
 import pluggy
 import pytest
 from support import (
-    Asked,
-    Asker,
+    ChatCaller,
     Loopback,
+    ReceivedRequest,
     ScriptedBackend,
     Wire,
     answer,
@@ -49,12 +49,12 @@ CLIENTS = pytest.mark.parametrize("client", [Emby, AsyncEmby])
 # ---- key and address
 
 
-def test_no_key_sends_nothing(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_key_sends_nothing(call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key nothing is sent, and the error explains how to set one or use the mock."""
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("looked a host up"))
     for on in ({}, {"base_url": "https://api.emby.dev/v1", "api_key": "  "}):
         with pytest.raises(MissingKeyError) as caught:
-            ask("Hi", on=on)
+            call_chat("Hi", on=on)
         assert "EMBY_API_KEY" in caught.value.hint
         assert "mock:" in caught.value.hint
 
@@ -158,10 +158,10 @@ def test_settings_out_of_range_are_refused(client: Any, settings: dict[str, floa
         client(base_url="mock:", **settings)
 
 
-def test_an_address_httpx_can_not_use_is_a_typed_error(ask: Asker) -> None:
+def test_an_address_httpx_can_not_use_is_a_typed_error(call_chat: ChatCaller) -> None:
     """An address that httpx can't use raises a ConfigurationError."""
     with pytest.raises(ConfigurationError, match="can't be used"):
-        ask("Hi", on={"api_key": KEY, "base_url": "https://\u2603\u200d.example/v1"})
+        call_chat("Hi", on={"api_key": KEY, "base_url": "https://\u2603\u200d.example/v1"})
 
 
 # ---- secrets
@@ -218,13 +218,13 @@ def test_a_key_under_the_wrong_name_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "test", "gateway"])
-def test_a_short_key_is_not_redacted(ask: Asker, key: str) -> None:
+def test_a_short_key_is_not_redacted(call_chat: ChatCaller, key: str) -> None:
     """A key of fewer than eight characters is not redacted, so that messages stay readable."""
     message = "At a test gateway: test-key1 is not what a test takes."
     for given, expected in ((key, message), ("test-key1", message.replace("test-key1", "[key]"))):
         backend = ScriptedBackend(answer({"error": {"message": message}}, status=400))
         with pytest.raises(EmbyError) as caught:
-            ask("Hi", on={**backend.on, "api_key": given})
+            call_chat("Hi", on={**backend.on, "api_key": given})
         assert caught.value.message == expected
 
 
@@ -234,7 +234,7 @@ def told(error: BaseException) -> str:
     return "".join(shown.format())
 
 
-BROKEN: dict[str, Callable[[Asked, Wire], bool | None]] = {
+BROKEN: dict[str, Callable[[ReceivedRequest, Wire], bool | None]] = {
     "refused": lambda _, wire: wire.whole(as_json({"error": {"message": KEY}}), status="401 No"),
     "malformed": lambda _, wire: wire.whole(b"[]", "content-type: application/json"),
     "cut": lambda _, wire: wire.stream(sse(chunk("Hi"), done=False), ends=False) or False,
@@ -249,7 +249,9 @@ BROKEN: dict[str, Callable[[Asked, Wire], bool | None]] = {
 
 
 @pytest.mark.parametrize("way", BROKEN)
-def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_failure_shows_the_key(
+    call_chat: ChatCaller, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The key is not in the error, in a traceback with local variables or in a debug log."""
     given = {"api_key": KEY}
     caplog.set_level(logging.DEBUG)
@@ -258,7 +260,7 @@ def test_no_failure_shows_the_key(ask: Asker, way: str, caplog: pytest.LogCaptur
     with Loopback(BROKEN[way]) as server:
         on = {"base_url": server.url, "max_retries": 0} | given
         with pytest.raises(EmbyError) as caught:
-            ask("Hi", on=on)
+            call_chat("Hi", on=on)
         assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     mine = {frame.name for frame in traceback.extract_tb(caught.value.__traceback__)}
     assert mine & {"_send", "_open", "feed", "_events", "_async_events"}
@@ -282,12 +284,12 @@ def without_frames_of(error: BaseException, file: str) -> BaseException:
     return error.with_traceback(kept)
 
 
-def test_a_connection_refused_shows_no_key(ask: Asker) -> None:
+def test_a_connection_refused_shows_no_key(call_chat: ChatCaller) -> None:
     """The key is not in the traceback of a refused connection, whose frames hold the request."""
     with Loopback(lambda *_: None) as server:
         url = server.url
     with pytest.raises(EmbyError) as caught:
-        ask("Hi", on={"api_key": KEY, "base_url": url, "max_retries": 0})
+        call_chat("Hi", on={"api_key": KEY, "base_url": url, "max_retries": 0})
     assert KEY not in told(without_frames_of(caught.value, __file__))
 
 
@@ -397,10 +399,10 @@ def test_every_field_of_a_model() -> None:
 @CLIENTS
 def test_deprecated_models_can_be_left_out(client: Any) -> None:
     """`exclude_deprecated` is sent as a query that all recorded states accept."""
-    asked: list[str] = []
+    received: list[str] = []
 
     def gateway(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.raw_path.decode())
+        received.append(request.url.raw_path.decode())
         return httpx.Response(200, json={"data": []})
 
     transport = httpx.MockTransport(gateway)
@@ -412,7 +414,7 @@ def test_deprecated_models_can_be_left_out(client: Any) -> None:
         else:
             http = httpx.AsyncClient(transport=transport)
             asyncio.run(AsyncEmby(**settings, http_client=http).models(exclude_deprecated=wanted))
-    assert asked == ["/v1/models?exclude_deprecated=true", "/v1/models"]
+    assert received == ["/v1/models?exclude_deprecated=true", "/v1/models"]
 
 
 # ---- plugins
@@ -435,12 +437,12 @@ def backend_of(text: str) -> Named:
     return Named(emby_backend=emby_backend)
 
 
-def test_the_backend_of_the_plugin_registered_last_is_used(ask: Asker) -> None:
+def test_the_backend_of_the_plugin_registered_last_is_used(call_chat: ChatCaller) -> None:
     """The plugin registered last provides the backend, unless it declines."""
     on = {"base_url": "test:", "plugins": [backend_of("first"), backend_of("last")]}
-    assert ask("Hi", on=on).text == "last"
+    assert call_chat("Hi", on=on).text == "last"
     declines = Named(emby_backend=lambda url: None)
-    assert ask("Hi", on=on | {"plugins": [backend_of("first"), declines]}).text == "first"
+    assert call_chat("Hi", on=on | {"plugins": [backend_of("first"), declines]}).text == "first"
 
 
 @CLIENTS
@@ -507,7 +509,7 @@ def test_known_models_are_joined_and_the_last_registered_wins(
 
 
 def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
-    ask: Asker, caplog: pytest.LogCaptureFixture
+    call_chat: ChatCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Plugins are asked for a hint before the core, the last registered first; failures are
     logged.
@@ -525,7 +527,7 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     plugins = [backend, mine, Named(emby_error_hint=looks), Named(emby_error_hint=raises)]
     on = {"base_url": "test:", "plugins": plugins, "max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
-        ask("Hi", on=on)
+        call_chat("Hi", on=on)
     assert caught.value.hint == "Ask Ann."
     assert "broken hint" in caplog.text
     ((error, known),) = seen
@@ -533,15 +535,15 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
     assert all(card in known for card in DOCUMENTED_MODELS)
 
 
-def test_a_plugin_hint_replaces_the_core_hint(ask: Asker) -> None:
+def test_a_plugin_hint_replaces_the_core_hint(call_chat: ChatCaller) -> None:
     """A plugin's hint replaces the core's unless it is empty."""
     on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
     with pytest.raises(MissingKeyError, match=r"Ask Ann\."):
-        ask("Hi", on=on)
+        call_chat("Hi", on=on)
     for nothing in (None, ""):
         on = {"plugins": [Named(emby_error_hint=lambda error, nothing=nothing: nothing)]}
         with pytest.raises(MissingKeyError, match="EMBY_API_KEY"):
-            ask("Hi", on=on)
+            call_chat("Hi", on=on)
 
 
 class Wrapper:
@@ -568,7 +570,7 @@ class OldWrapper:
         outcome.force_result(f"Old: {outcome.get_result()}")
 
 
-def test_wrappers_may_change_the_results(ask: Asker) -> None:
+def test_wrappers_may_change_the_results(call_chat: ChatCaller) -> None:
     """Wrappers of either form receive the results of the hooks and may change them."""
     backend = ScriptedBackend(answer({}, status=401))
     mine = Named(emby_error_hint=lambda error: "Ask Ann.")
@@ -577,7 +579,7 @@ def test_wrappers_may_change_the_results(ask: Asker) -> None:
         (OldWrapper(), "Old: Ask Ann."),
     ):
         with pytest.raises(EmbyError) as caught:
-            ask("Hi", on={**backend.on, "plugins": [backend, mine, plugin]})
+            call_chat("Hi", on={**backend.on, "plugins": [backend, mine, plugin]})
         assert caught.value.hint == hint
 
 
@@ -590,7 +592,9 @@ class FailsFirst:
         yield  # makes the function a wrapper
 
 
-def test_a_faulty_wrapper_changes_nothing(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_faulty_wrapper_changes_nothing(
+    call_chat: ChatCaller, caplog: pytest.LogCaptureFixture
+) -> None:
     """A failing wrapper is logged and changes neither the error, its hint nor the models."""
 
     def fails(told: object) -> None:
@@ -600,10 +604,10 @@ def test_a_faulty_wrapper_changes_nothing(ask: Asker, caplog: pytest.LogCaptureF
     mine = Named(emby_error_hint=lambda error: "Ask Ann.")
     for wrapper in (Wrapper(fails), FailsFirst()):
         with pytest.raises(EmbyError) as caught:
-            ask("Hi", on={**backend.on, "plugins": [backend, mine, wrapper]})
+            call_chat("Hi", on={**backend.on, "plugins": [backend, mine, wrapper]})
         assert caught.value.hint == "Ask Ann."
     with pytest.raises(EmbyError) as caught:
-        ask("Hi", on={**backend.on, "plugins": [backend, Wrapper(lambda told: 5)]})
+        call_chat("Hi", on={**backend.on, "plugins": [backend, Wrapper(lambda told: 5)]})
     assert "emby_error_hint of the plugin 'Wrapper' failed: RuntimeError('broken after')" in (
         caplog.text
     )
@@ -676,10 +680,10 @@ async def test_a_given_async_http_client_is_used_and_left_open() -> None:
 
 def test_a_given_http_client_follows_no_redirects() -> None:
     """Redirects are refused even if the given client follows them."""
-    asked = []
+    received = []
 
     def redirects(request: httpx.Request) -> httpx.Response:
-        asked.append(request.url.host)
+        received.append(request.url.host)
         return httpx.Response(307, headers={"location": "https://evil.example/"})
 
     transport = httpx.MockTransport(redirects)
@@ -688,7 +692,7 @@ def test_a_given_http_client_follows_no_redirects() -> None:
         pytest.raises(EmbyError, match="Redirects are not followed"),
     ):
         Emby(KEY, http_client=http).chat("Hi")
-    assert asked == ["api.emby.dev"]
+    assert received == ["api.emby.dev"]
 
 
 @CLIENTS

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support import Asker, ScriptedBackend, answer, as_asked, chunk, completion, picture, sse
+from support import ChatCaller, ScriptedBackend, answer, as_asked, chunk, completion, picture, sse
 
 from emby_plugins import (
     AsyncEmby,
@@ -93,16 +93,18 @@ def backend(**top: Any) -> ScriptedBackend:
         ({"model": "unheard-of"}, "unheard-of", None),
     ],
 )
-def test_a_reply_has_an_estimate(ask: Asker, top: Any, asked: str, cost: float | None) -> None:
+def test_a_reply_has_an_estimate(
+    call_chat: ChatCaller, top: Any, asked: str, cost: float | None
+) -> None:
     """The estimate uses the prices of the model that answered, or else of the requested one."""
     on = {"base_url": "test:", "plugins": [backend(**top), Known()]}
-    usage = ask("Hi", on=on, model=asked).usage
+    usage = call_chat("Hi", on=on, model=asked).usage
     assert usage is not None
     assert usage.cost == (cost and pytest.approx(cost))
     assert usage.cost_is_estimate is (cost is not None)
 
 
-def test_images_that_were_sent_are_counted(ask: Asker) -> None:
+def test_images_that_were_sent_are_counted(call_chat: ChatCaller) -> None:
     """The estimate counts the images of the whole conversation."""
 
     class Priced:
@@ -112,7 +114,7 @@ def test_images_that_were_sent_are_counted(ask: Asker) -> None:
 
     images = [Image.from_bytes(picture("red")), Image.from_url("https://a.example/b.png")]
     on = {"base_url": "test:", "plugins": [backend(), Priced()]}
-    usage = ask("Hi", on=on, model="m", images=images).usage
+    usage = call_chat("Hi", on=on, model="m", images=images).usage
     assert usage is not None
     assert usage.cost == pytest.approx(1.00036)
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from core_help import RED, Read, read, whole
 from recordings.recordings import STATES, recording
-from support import MODES, Asker, ScriptedBackend, as_asked, chunk, completion, sse
+from support import MODES, ChatCaller, ScriptedBackend, as_asked, chunk, completion, sse
 
 from emby_plugins import ChatReply, Image, MissingImageError, ToolCall, Usage
 
@@ -142,7 +142,7 @@ def test_a_dropped_image_is_logged_and_the_text_is_kept(
     whole_reply = completion("Here is your image:", *images, usage=USAGE)
     backend = ScriptedBackend(by=as_asked(whole_reply, stream))
     with caplog.at_level(logging.WARNING, "emby_plugins"):
-        reply = Asker(mode)("Draw", on=backend.on)
+        reply = ChatCaller(mode)("Draw", on=backend.on)
     assert reply.text == "Here is your image:"
     assert reply.streamed is mode.endswith("stream")
     told = [

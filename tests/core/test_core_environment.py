@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import Asked, Asker, Loopback, Wire, as_json, completion
+from support import ChatCaller, Loopback, ReceivedRequest, Wire, as_json, completion
 
 from emby_plugins import ConfigurationError, EmbyConnectionError, _environment as environment
 from emby_plugins._environment import find_proxy
@@ -28,7 +28,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     _certificates.cache_clear()
 
 
-def well(_: Asked, wire: Wire) -> None:
+def well(_: ReceivedRequest, wire: Wire) -> None:
     """A valid answer."""
     wire.whole(as_json(completion("Hi.")), "content-type: application/json")
 
@@ -39,13 +39,13 @@ def well(_: Asked, wire: Wire) -> None:
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_loopback_never_uses_a_proxy(
-    ask: Asker, variable: str, host: str, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, variable: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A loopback address is never contacted through a proxy, which would see the key."""
     with Loopback(well) as proxy, Loopback(well) as gateway:
         monkeypatch.setenv(variable, proxy.url.removesuffix("/v1"))
         url = gateway.url.replace("127.0.0.1", host)
-        assert ask("Hi", on={"base_url": url, "api_key": KEY}).text == "Hi."
+        assert call_chat("Hi", on={"base_url": url, "api_key": KEY}).text == "Hi."
         assert (proxy.connections, gateway.connections) == (0, 1)
 
 
@@ -58,20 +58,20 @@ def test_every_loopback_address_is_direct(url: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_given_client_does_not_take_loopback_through_a_proxy(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A given client that would use a proxy for loopback is refused before it connects."""
     with Loopback(well) as proxy, Loopback(well) as gateway:
         monkeypatch.setenv("HTTP_PROXY", proxy.url.removesuffix("/v1"))
-        new: Any = httpx.AsyncClient if ask.mode.startswith("async") else httpx.Client
+        new: Any = httpx.AsyncClient if call_chat.mode.startswith("async") else httpx.Client
         on = {"base_url": gateway.url, "api_key": KEY}
         with pytest.raises(ConfigurationError, match="NO_PROXY"):
-            ask("Hi", on={**on, "http_client": new()})
+            call_chat("Hi", on={**on, "http_client": new()})
         assert (proxy.connections, gateway.connections) == (0, 0)
         unkept = httpx.Limits(max_keepalive_connections=0)
         for settings in ({"trust_env": False}, {"transport": None, "mounts": {"http://": None}}):
             direct = new(limits=unkept, **settings)
-            assert ask("Hi", on={**on, "http_client": direct}).text == "Hi."
+            assert call_chat("Hi", on={**on, "http_client": direct}).text == "Hi."
         assert proxy.connections == 0
 
 
@@ -102,13 +102,13 @@ def test_hosts_that_are_excepted(no_proxy: str, monkeypatch: pytest.MonkeyPatch)
     "no_proxy", ["[::1]", "::1,[fe80::1]:80", "fe80::/10,10.0.0.0/8", "[broken"]
 )
 def test_ipv6_in_no_proxy_causes_no_error(
-    ask: Asker, no_proxy: str, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, no_proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """IPv6 entries of `NO_PROXY` that httpx can't read cause no error."""
     monkeypatch.setenv("NO_PROXY", no_proxy)
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     with Loopback(well) as gateway:
-        assert ask("Hi", on={"base_url": gateway.url}).text == "Hi."
+        assert call_chat("Hi", on={"base_url": gateway.url}).text == "Hi."
     assert find_proxy("https://gateway.example") is not None
 
 
@@ -139,13 +139,13 @@ def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.Monk
     ],
 )
 def test_a_proxy_that_can_not_be_used_is_named(
-    ask: Asker, variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unusable proxy raises an error with its variable's name and without its credentials."""
     monkeypatch.setattr(environment, "find_spec", lambda _: None)
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=variable) as caught:
-        ask("Hi", on={"base_url": AWAY, "api_key": KEY})
+        call_chat("Hi", on={"base_url": AWAY, "api_key": KEY})
     assert told in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -157,7 +157,7 @@ def refusing(status: str) -> Any:
 
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden"])
 def test_a_refusal_is_reported_as_the_proxys(
-    ask: Asker, status: str, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal by a proxy is reported as the proxy's, with its address and without its
     credentials.
@@ -166,12 +166,13 @@ def test_a_refusal_is_reported_as_the_proxys(
         address = proxy.url.removesuffix("/v1").removeprefix("http://")
         monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{address}")
         with pytest.raises(EmbyConnectionError) as caught:
-            ask("Hi", on={"base_url": AWAY, "api_key": KEY})
-    (asked,) = proxy.requests
+            call_chat("Hi", on={"base_url": AWAY, "api_key": KEY})
+    (received,) = proxy.requests
     assert (
-        asked.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"me:hunter2").decode()
+        received.headers["proxy-authorization"]
+        == "Basic " + base64.b64encode(b"me:hunter2").decode()
     )
-    assert "authorization" not in asked.headers
+    assert "authorization" not in received.headers
     words = str(caught.value)
     assert f"The proxy http://{address} (HTTPS_PROXY) refused the connection: {status}." in words
     assert ("password" in words) == status.startswith("407")
@@ -179,11 +180,13 @@ def test_a_refusal_is_reported_as_the_proxys(
     assert "gateway" not in words
 
 
-def test_an_unreachable_proxy_is_named(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_named(
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unreachable proxy raises an error with its address and variable in message and hint."""
     monkeypatch.setenv("HTTPS_PROXY", PROXY)
     with pytest.raises(EmbyConnectionError) as caught:
-        ask("Hi", on={"base_url": AWAY, "api_key": KEY, "max_retries": 0})
+        call_chat("Hi", on={"base_url": AWAY, "api_key": KEY, "max_retries": 0})
     assert "through the proxy http://127.0.0.1:9 (HTTPS_PROXY) failed" in caught.value.message
     assert "HTTPS_PROXY" in caught.value.hint
     assert "hunter2" not in str(caught.value)
@@ -221,12 +224,12 @@ def empty(tmp_path: Path) -> str:
     ],
 )
 def test_certificates_that_can_not_be_read_are_named(
-    ask: Asker, variable: str, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, variable: str, make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unreadable certificates raise an error with the variable's name, except for loopback."""
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv(variable, make(tmp_path))
     with pytest.raises(ConfigurationError, match=f"certificates in {variable} can't be read"):
-        ask("Hi", on={"base_url": AWAY, "api_key": KEY})
+        call_chat("Hi", on={"base_url": AWAY, "api_key": KEY})
     with Loopback(well) as gateway:
-        assert ask("Hi", on={"base_url": gateway.url, "api_key": KEY}).text == "Hi."
+        assert call_chat("Hi", on={"base_url": gateway.url, "api_key": KEY}).text == "Hi."

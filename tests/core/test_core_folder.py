@@ -54,14 +54,14 @@ def _async(folder: Path) -> ChatReply:
     return asyncio.run(_whole(folder))
 
 
-@pytest.mark.parametrize("ask", [_sync, _streamed, _async])
+@pytest.mark.parametrize("call_chat", [_sync, _streamed, _async])
 def test_images_are_files_with_the_same_bytes(
-    ask: Callable[[Path], ChatReply], tmp_path: Path
+    call_chat: Callable[[Path], ChatReply], tmp_path: Path
 ) -> None:
     """Each image is a file named by its digest, equal to the one returned in memory."""
     with Emby(base_url="mock:") as emby:
         expected = emby.chat(PROMPT).images
-    images = ask(tmp_path / "made").images
+    images = call_chat(tmp_path / "made").images
     assert images == expected
     assert [image.content for image in images] == [None, None]
     names = [f"emby-{image.sha256[:16]}.png" for image in expected]
@@ -303,14 +303,14 @@ def test_an_unreadable_disk_is_a_typed_error(
 
 FULL = """
 import resource, sys
-from support import MODES, Asker
+from support import MODES, ChatCaller
 from emby_plugins import Emby
 folder, prompt = sys.argv[1:]
 whole = Emby(base_url="mock:").chat(prompt).images
 # As a full disk, to every file of this process.
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 for mode in MODES:
-    images = Asker(mode)(prompt, on={"base_url": "mock:", "image_folder": folder}).images
+    images = ChatCaller(mode)(prompt, on={"base_url": "mock:", "image_folder": folder}).images
     assert [image.path for image in images] == [None, None]
     assert images == whole
 """

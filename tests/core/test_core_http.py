@@ -35,7 +35,7 @@ def library(request: pytest.FixtureRequest) -> Any:
     return request.param
 
 
-async def ask(library: Any, handler: Handler, *, stream: bool, is_async: bool) -> str:
+async def call_chat(library: Any, handler: Handler, *, stream: bool, is_async: bool) -> str:
     """Return the text of a reply, using this library's client with a handler as its network."""
     settings: dict[str, Any] = {"api_key": "a-key-of-tests", "base_url": "https://emby.test/v1"}
     settings["max_retries"] = 0
@@ -79,7 +79,7 @@ async def test_a_given_client_of_either_library_sends_the_call(
         content = EVENTS if stream else REPLY
         return library.Response(200, headers={"content-type": kind}, content=content)
 
-    assert await ask(library, answer, stream=stream, is_async=is_async) == "Hello"
+    assert await call_chat(library, answer, stream=stream, is_async=is_async) == "Hello"
     assert [request.url.path for request in sent] == ["/v1/chat/completions"]
     assert sent[0].headers["authorization"] == "Bearer a-key-of-tests"
 
@@ -110,7 +110,7 @@ async def test_exceptions_of_either_library_become_ours(
         raise getattr(library, name)("broken", request=request)
 
     with pytest.raises(expected) as raised:
-        await ask(library, fail, stream=stream, is_async=is_async)
+        await call_chat(library, fail, stream=stream, is_async=is_async)
     assert getattr(raised.value, "is_retryable", None) is retryable
 
 
@@ -131,14 +131,14 @@ async def test_a_cut_body_of_either_library_is_a_truncated_reply(
 
     headers = {"content-type": "text/event-stream"}
     with pytest.raises(TruncatedReplyError):
-        await ask(
+        await call_chat(
             library,
             lambda _: library.Response(200, headers=headers, stream=Cut()),
             stream=stream,
             is_async=is_async,
         )
     with pytest.raises(RateLimitError):
-        await ask(library, lambda _: library.Response(429), stream=stream, is_async=is_async)
+        await call_chat(library, lambda _: library.Response(429), stream=stream, is_async=is_async)
 
 
 @pytest.mark.parametrize("client", [httpx.AsyncClient(), httpx2.AsyncClient(), "no client"])

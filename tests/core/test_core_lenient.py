@@ -12,7 +12,7 @@ from core_help import FINISH, Read, failed, good, message, whole
 from support import (
     JSON,
     STREAM,
-    Asker,
+    ChatCaller,
     ScriptedBackend,
     as_asked,
     as_json,
@@ -360,14 +360,14 @@ def test_an_error_beside_content_keeps_it() -> None:
 # ---- through a client
 
 
-def test_unreadable_entries_are_saved_by_a_client(ask: Asker, tmp_path: Path) -> None:
+def test_unreadable_entries_are_saved_by_a_client(call_chat: ChatCaller, tmp_path: Path) -> None:
     """With `image_folder`, the error names the file with the unreadable entries and keeps the
     image.
     """
     fields = {"content": "Here:", "images": [5, image_item(IMAGE), {"b64_json": B64 + "!"}]}
     backend = ScriptedBackend(by=as_asked(message(**fields), sse(chunk(delta=fields), FINISH)))
     with pytest.raises(MalformedReplyError) as caught:
-        ask("Hi", on={**backend.on, "image_folder": tmp_path})
+        call_chat("Hi", on={**backend.on, "image_folder": tmp_path})
     partial = caught.value.partial
     assert partial is not None
     assert (partial.text, partial.finish_reason, partial.image.data) == ("Here:", "stop", IMAGE)
@@ -377,12 +377,14 @@ def test_unreadable_entries_are_saved_by_a_client(ask: Asker, tmp_path: Path) ->
     assert str(kept) in str(caught.value)
 
 
-def test_an_image_is_read_in_any_spelling_through_a_client(ask: Asker, tmp_path: Path) -> None:
+def test_an_image_is_read_in_any_spelling_through_a_client(
+    call_chat: ChatCaller, tmp_path: Path
+) -> None:
     """With `image_folder`, an image in any spelling is a file with the exact bytes."""
     for name in ("unpadded", "anthropic", "bare-base64", "percent-encoded"):
         fields = {"image": SPELLINGS[name]}
         backend = ScriptedBackend(by=as_asked(message(**fields), sse(chunk(delta=fields), FINISH)))
-        reply = ask("Hi", on={**backend.on, "image_folder": tmp_path})
+        reply = call_chat("Hi", on={**backend.on, "image_folder": tmp_path})
         assert reply.image.path is not None
         assert reply.image.path.read_bytes() == IMAGE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import Asked, Loopback, Wire, as_json, chunk, completion, sse
+from support import Loopback, ReceivedRequest, Wire, as_json, chunk, completion, sse
 
 from emby_plugins import AsyncEmby, ConfigurationError, DeadlineExceededError, Emby, EmbyError
 from emby_plugins._deadlines import TimeLimits
@@ -57,8 +57,8 @@ class Crowd:
         self._now = self.most = 0
         self.order: list[str] = []
 
-    def __call__(self, asked: Asked, wire: Wire) -> None:
-        prompt = asked.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
+    def __call__(self, received: ReceivedRequest, wire: Wire) -> None:
+        prompt = received.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -91,11 +91,11 @@ def test_calls_are_sent_in_order() -> None:
 def test_failed_calls_release_their_slot(run: Run) -> None:
     """A refused, truncated or unreachable call does not block the next one."""
 
-    def by(asked: Asked, wire: Wire) -> bool | None:
-        if b"cut" in asked.body:
+    def by(received: ReceivedRequest, wire: Wire) -> bool | None:
+        if b"cut" in received.body:
             wire.head("content-length: 99")
             return False
-        wire.whole(b"{}", status="400 Bad Request" if b"bad" in asked.body else "401 No")
+        wire.whole(b"{}", status="400 Bad Request" if b"bad" in received.body else "401 No")
         return None
 
     with Loopback(by) as server:
@@ -112,8 +112,8 @@ def busy() -> Iterator[tuple[Loopback, threading.Event]]:
     """A gateway whose first reply does not end before the event is set."""
     go_on = threading.Event()
 
-    def by(asked: Asked, wire: Wire) -> None:
-        if b"first" in asked.body:
+    def by(received: ReceivedRequest, wire: Wire) -> None:
+        if b"first" in received.body:
             wire.head("content-type: text/event-stream", "transfer-encoding: chunked")
             wire.piece(sse(chunk("A"), done=False))
             go_on.wait(10)
@@ -160,7 +160,7 @@ async def test_tasks_wait_for_a_connection_until_their_deadline() -> None:
                 async for _ in stream:
                     pass
             assert (await emby.chat("second", deadline=5)).text == "second"
-    assert [b"left" in asked.body for asked in server.requests] == [False, False]
+    assert [b"left" in received.body for received in server.requests] == [False, False]
 
 
 def test_threads_wait_for_a_connection_until_their_deadline() -> None:

@@ -9,7 +9,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
-from support import Asked, Asker, Loopback, Wire, as_json, chunk, completion, picture, sse
+from support import (
+    ChatCaller,
+    Loopback,
+    ReceivedRequest,
+    Wire,
+    as_json,
+    chunk,
+    completion,
+    picture,
+    sse,
+)
 
 from emby_plugins import (
     APIError,
@@ -34,18 +44,20 @@ BEGUN = sse(chunk("Here:"), chunk(None, RED), done=False)
 WHOLE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
 
 
-def well(asked: Asked, wire: Wire) -> None:
+def well(received: ReceivedRequest, wire: Wire) -> None:
     """A valid answer, streamed on request."""
-    if b'"stream":true' in asked.body:
+    if b'"stream":true' in received.body:
         wire.stream(WHOLE)
     else:
         wire.whole(as_json(completion("Here:", RED)), "content-type: application/json")
 
 
-def broken(ask: Asker, by: Callable[[Asked, Wire], bool | None], **on: float) -> EmbyError:
+def broken(
+    call_chat: ChatCaller, by: Callable[[ReceivedRequest, Wire], bool | None], **on: float
+) -> EmbyError:
     """Return the error of a call to this server, after checking that it was not retried."""
     with Loopback(by) as server, pytest.raises(EmbyError) as caught:
-        ask("Hi", on={"base_url": server.url, "max_retries": 2, **on})
+        call_chat("Hi", on={"base_url": server.url, "max_retries": 2, **on})
     assert len(server.requests) == 1, "a request that may have been answered was sent again"
     return caught.value
 
@@ -58,34 +70,36 @@ def has_what_arrived(error: EmbyError) -> bool:
     )
 
 
-def test_a_good_answer(ask: Asker) -> None:
+def test_a_good_answer(call_chat: ChatCaller) -> None:
     """A call over a socket returns the text and the exact image, with one request."""
     with Loopback(well) as server:
-        reply = ask("Hi", on={"base_url": server.url, "api_key": "sk-1"}, images=[Image(RED)])
+        reply = call_chat("Hi", on={"base_url": server.url, "api_key": "sk-1"}, images=[Image(RED)])
     assert (reply.text, reply.image.data) == ("Here:", RED)
-    (asked,) = server.requests
-    assert (asked.method, asked.path) == ("POST", "/v1/chat/completions")
-    assert asked.headers["authorization"] == "Bearer sk-1"
-    assert asked.headers["accept-encoding"] == "identity"
+    (received,) = server.requests
+    assert (received.method, received.path) == ("POST", "/v1/chat/completions")
+    assert received.headers["authorization"] == "Bearer sk-1"
+    assert received.headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("size", [1, 7, 1_000])
-def test_pieces_of_any_size(ask: Asker, size: int) -> None:
+def test_pieces_of_any_size(call_chat: ChatCaller, size: int) -> None:
     """Any size of the network's chunks gives the same reply."""
     pieces = [WHOLE[at : at + size] for at in range(0, len(WHOLE), size)]
     with Loopback(lambda _, wire: wire.stream(*pieces)) as server:
-        reply = ask("Hi", on={"base_url": server.url})
+        reply = call_chat("Hi", on={"base_url": server.url})
     assert (reply.text, reply.image.data) == ("Here:", RED)
 
 
-def test_a_request_is_sent_in_one_piece(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_sent_in_one_piece(
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Head and body of a small request are sent with one system call."""
     sent: list[bytes] = []
     sync = importlib.import_module(f"{CORE.__name__}._backends.sync")
     for stream in (sync.SyncStream, asyncio.StreamWriter):
         monkeypatch.setattr(stream, "write", noting(stream.write, sent))
     with Loopback(well) as server:
-        ask("Hi", on={"base_url": server.url})
+        call_chat("Hi", on={"base_url": server.url})
     (request,) = filter(None, sent)
     assert request.startswith(b"POST /v1/chat")
     assert request.endswith(b"}")
@@ -101,7 +115,9 @@ def noting(write: Callable[..., Any], sent: list[bytes]) -> Callable[..., Any]:
     return noted
 
 
-def test_a_dropped_reply_is_freed_at_once(ask: Asker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dropped_reply_is_freed_at_once(
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A dropped reply is freed without the garbage collector."""
     readers: list[weakref.ref[ReplyReader]] = []
     original = ReplyReader.feed
@@ -114,7 +130,7 @@ def test_a_dropped_reply_is_freed_at_once(ask: Asker, monkeypatch: pytest.Monkey
     gc.disable()
     try:
         with Loopback(well) as server:
-            ask("Hi", on={"base_url": server.url})
+            call_chat("Hi", on={"base_url": server.url})
         assert readers
         assert not [kept for kept in readers if kept() is not None]
     finally:
@@ -124,88 +140,90 @@ def test_a_dropped_reply_is_freed_at_once(ask: Asker, monkeypatch: pytest.Monkey
 # ---- broken connections
 
 
-def test_a_refused_connection_is_tried_again(ask: Asker) -> None:
+def test_a_refused_connection_is_tried_again(call_chat: ChatCaller) -> None:
     """A refused connection is retried, since nothing was sent, and the error has a hint."""
     with Loopback(well) as server:
         url = server.url
     with pytest.raises(EmbyConnectionError) as caught:
-        ask("Hi", on={"base_url": url})
+        call_chat("Hi", on={"base_url": url})
     assert caught.value.is_retryable
     assert "EMBY_BASE_URL" in caught.value.hint
     assert url in caught.value.message
     assert isinstance(caught.value, ConnectionError)
 
 
-def cut_chunked(_: Asked, wire: Wire) -> bool:
+def cut_chunked(_: ReceivedRequest, wire: Wire) -> bool:
     """A chunked body without its last chunk."""
     wire.stream(BEGUN, ends=False)
     return False
 
 
-def cut_sized(_: Asked, wire: Wire) -> bool:
+def cut_sized(_: ReceivedRequest, wire: Wire) -> bool:
     """A body shorter than its content length."""
     wire.head("content-type: text/event-stream", f"content-length: {len(WHOLE)}")
     wire.send(BEGUN)
     return False
 
 
-def cut_by_closing(_: Asked, wire: Wire) -> bool:
+def cut_by_closing(_: ReceivedRequest, wire: Wire) -> bool:
     """A body that ends too early with the connection, which HTTP can't detect."""
     wire.head("content-type: text/event-stream", "connection: close")
     wire.send(BEGUN)
     return False
 
 
-def without_done(_: Asked, wire: Wire) -> None:
+def without_done(_: ReceivedRequest, wire: Wire) -> None:
     """A complete body with an incomplete reply."""
     wire.stream(BEGUN)
 
 
 @pytest.mark.parametrize("by", [cut_chunked, cut_sized, cut_by_closing, without_done])
 def test_a_truncated_stream_keeps_the_partial_reply(
-    ask: Asker, by: Callable[[Asked, Wire], bool | None]
+    call_chat: ChatCaller, by: Callable[[ReceivedRequest, Wire], bool | None]
 ) -> None:
     """A stream that ends too early in any way raises an error with the text and the image."""
-    error = broken(ask, by)
+    error = broken(call_chat, by)
     assert type(error) is TruncatedReplyError
     assert has_what_arrived(error)
 
 
-def test_a_cut_json_reply_is_truncated(ask: Asker) -> None:
+def test_a_cut_json_reply_is_truncated(call_chat: ChatCaller) -> None:
     """A JSON reply that is cut off by the end of the connection is truncated."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.head("content-type: application/json", "connection: close")
         wire.send(as_json(completion("Here:", RED))[:-20])
         return False
 
-    assert type(broken(ask, by)) is TruncatedReplyError
+    assert type(broken(call_chat, by)) is TruncatedReplyError
 
 
-def test_a_reset_connection_keeps_the_partial_reply(ask: Asker) -> None:
+def test_a_reset_connection_keeps_the_partial_reply(call_chat: ChatCaller) -> None:
     """The error of a reset connection has the text and image that arrived."""
     told = threading.Event()
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
         told.wait(5)
         wire.reset()
         return False
 
-    if not ask.is_stream:
+    if not call_chat.is_stream:
         told.set()
-        error = broken(ask, by)
+        error = broken(call_chat, by)
         # A reset may overtake the data sent before it.
         assert isinstance(error, EmbyConnectionError | TruncatedReplyError)
         return
     with Loopback(by) as server:
-        error, seen = _until_image(ask, server.url, told)
+        error, seen = _until_image(call_chat, server.url, told)
     assert seen
     assert type(error) is EmbyConnectionError
     assert has_what_arrived(error)
 
 
-def _until_image(ask: Asker, url: str, told: threading.Event) -> tuple[EmbyError, list[object]]:
+def _until_image(
+    call_chat: ChatCaller, url: str, told: threading.Event
+) -> tuple[EmbyError, list[object]]:
     """Return the error and events of a stream whose server waits until the image was received."""
     seen: list[object] = []
 
@@ -224,42 +242,42 @@ def _until_image(ask: Asker, url: str, told: threading.Event) -> tuple[EmbyError
                     told.set()
 
     with pytest.raises(EmbyError) as caught:
-        asyncio.run(async_stream()) if ask.mode.startswith("async") else sync_stream()
+        asyncio.run(async_stream()) if call_chat.mode.startswith("async") else sync_stream()
     return caught.value, seen
 
 
-def test_no_answer_at_all(ask: Asker) -> None:
+def test_no_answer_at_all(call_chat: ChatCaller) -> None:
     """A connection closed without a response is not retried, since the call may have been paid
     for.
     """
-    assert type(broken(ask, lambda *_: False)) is EmbyConnectionError
+    assert type(broken(call_chat, lambda *_: False)) is EmbyConnectionError
 
 
-def test_a_response_in_another_protocol(ask: Asker) -> None:
+def test_a_response_in_another_protocol(call_chat: ChatCaller) -> None:
     """A response in another protocol raises EmbyConnectionError."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")
         return False
 
-    assert type(broken(ask, by)) is EmbyConnectionError
+    assert type(broken(call_chat, by)) is EmbyConnectionError
 
 
-def test_an_error_that_is_cut_keeps_its_status(ask: Asker) -> None:
+def test_an_error_that_is_cut_keeps_its_status(call_chat: ChatCaller) -> None:
     """An error response with a truncated body raises the error of its status."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.head("content-type: application/json", "content-length: 900", status="401 No")
         wire.send(b'{"error": {"message": "Wro')
         return False
 
-    assert type(broken(ask, by)) is AuthenticationError
+    assert type(broken(call_chat, by)) is AuthenticationError
 
 
-def test_a_page_in_place_of_a_reply(ask: Asker) -> None:
+def test_a_page_in_place_of_a_reply(call_chat: ChatCaller) -> None:
     """An HTML page under status 200, such as a login page, is quoted in the error."""
     page = b"<html>Please sign in</html>"
-    error = broken(ask, lambda _, wire: wire.whole(page, "content-type: text/html"))
+    error = broken(call_chat, lambda _, wire: wire.whole(page, "content-type: text/html"))
     assert type(error) is MalformedReplyError
     assert "Please sign in" in error.message
 
@@ -267,9 +285,9 @@ def test_a_page_in_place_of_a_reply(ask: Asker) -> None:
 # ---- time
 
 
-def test_silence_is_a_timeout(ask: Asker) -> None:
+def test_silence_is_a_timeout(call_chat: ChatCaller) -> None:
     """No data for `timeout` seconds raises EmbyTimeoutError, and the request is not retried."""
-    error = broken(ask, silence, timeout=0.3)
+    error = broken(call_chat, silence, timeout=0.3)
     assert type(error) is EmbyTimeoutError
     assert error.message == "The gateway was silent for 0.3 seconds."
     assert "timeout=" in error.hint
@@ -277,27 +295,27 @@ def test_silence_is_a_timeout(ask: Asker) -> None:
     assert not error.is_retryable
 
 
-def silence(_: Asked, wire: Wire) -> bool:
+def silence(_: ReceivedRequest, wire: Wire) -> bool:
     """Send nothing until the test is over."""
     return not wire.is_over()
 
 
-def test_a_timeout_in_mid_stream_keeps_the_partial_reply(ask: Asker) -> None:
+def test_a_timeout_in_mid_stream_keeps_the_partial_reply(call_chat: ChatCaller) -> None:
     """The error of a timeout in mid-stream has the image that arrived."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
         return not wire.is_over()
 
-    error = broken(ask, by, timeout=0.3)
+    error = broken(call_chat, by, timeout=0.3)
     assert type(error) is EmbyTimeoutError
     assert has_what_arrived(error)
 
 
-def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
+def test_a_slow_drip_ends_at_the_deadline(call_chat: ChatCaller) -> None:
     """A stream kept alive by pings ends at the deadline, and the error has the partial reply."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
         for _ in range(150):
             if wire.is_over(0.02):
@@ -305,26 +323,28 @@ def test_a_slow_drip_ends_at_the_deadline(ask: Asker) -> None:
             wire.piece(b": ping\n")
         return False
 
-    error = broken(ask, by, deadline=0.4, timeout=0.3)
+    error = broken(call_chat, by, deadline=0.4, timeout=0.3)
     assert type(error) is DeadlineExceededError
     assert error.message == "The call took longer than 0.4 seconds."
     assert has_what_arrived(error)
 
 
-def test_the_deadline_bounds_silence_too(ask: Asker) -> None:
+def test_the_deadline_bounds_silence_too(call_chat: ChatCaller) -> None:
     """A deadline shorter than the timeout ends a silent call."""
-    error = broken(ask, silence, deadline=0.3)
+    error = broken(call_chat, silence, deadline=0.3)
     assert type(error) is DeadlineExceededError
 
 
 # ---- redirects
 
 
-def test_a_redirect_is_not_followed(ask: Asker) -> None:
+def test_a_redirect_is_not_followed(call_chat: ChatCaller) -> None:
     """A redirect is not followed, and the error suggests checking the base URL."""
     with Loopback(well) as other:
         to = f"location: {other.url}/chat/completions"
-        error = broken(ask, lambda _, wire: wire.whole(b"", to, status="307 Temporary Redirect"))
+        error = broken(
+            call_chat, lambda _, wire: wire.whole(b"", to, status="307 Temporary Redirect")
+        )
         assert other.connections == 0
     assert isinstance(error, APIError)
     assert error.status == 307
@@ -334,15 +354,15 @@ def test_a_redirect_is_not_followed(ask: Asker) -> None:
 # ---- connections
 
 
-def test_connections_are_reused(ask: Asker) -> None:
+def test_connections_are_reused(call_chat: ChatCaller) -> None:
     """The connection of a finished reply is reused, streamed or not."""
     with Loopback(well) as server:
-        if ask.mode.startswith("async"):
-            asyncio.run(_several_async(server.url, ask.is_stream))
+        if call_chat.mode.startswith("async"):
+            asyncio.run(_several_async(server.url, call_chat.is_stream))
         else:
             with Emby(base_url=server.url) as emby:
                 for _ in range(3):
-                    if ask.is_stream:
+                    if call_chat.is_stream:
                         with emby.stream("Hi") as stream:
                             list(stream)
                     else:
@@ -375,10 +395,10 @@ def test_the_connection_of_an_error_is_reused() -> None:
     assert server.connections == 1
 
 
-def endless(asked: Asked, wire: Wire) -> bool | None:
+def endless(received: ReceivedRequest, wire: Wire) -> bool | None:
     """Answer `endless` with an endless stream, and anything else normally."""
-    if b"endless" not in asked.body:
-        return well(asked, wire)
+    if b"endless" not in received.body:
+        return well(received, wire)
     wire.stream(chunk_of("a"), ends=False)
     while True:
         wire.piece(chunk_of("b"))
@@ -448,20 +468,20 @@ async def test_cancelling_leaves_the_client_usable() -> None:
 
 async def test_cancelling_a_silent_call_leaves_the_client_usable() -> None:
     """A task cancelled before the first byte releases its connection."""
-    asked = threading.Event()
+    received = threading.Event()
     over = threading.Event()
 
-    def by(request: Asked, wire: Wire) -> bool | None:
+    def by(request: ReceivedRequest, wire: Wire) -> bool | None:
         if b"silent" not in request.body:
             return well(request, wire)
-        asked.set()
+        received.set()
         over.wait(5)
         return False
 
     with Loopback(by) as server:
         async with AsyncEmby(base_url=server.url) as emby:
             task = asyncio.create_task(emby.chat("silent"))
-            await asyncio.to_thread(asked.wait, 5)
+            await asyncio.to_thread(received.wait, 5)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -472,8 +492,8 @@ async def test_cancelling_a_silent_call_leaves_the_client_usable() -> None:
 async def test_tasks_share_a_client() -> None:
     """Twenty concurrent tasks each get their own reply."""
 
-    def by(asked: Asked, wire: Wire) -> None:
-        number = asked.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
+    def by(received: ReceivedRequest, wire: Wire) -> None:
+        number = received.body.partition(b'"content":"')[2].partition(b'"')[0].decode()
         wire.stream(sse(chunk(number), chunk(finish="stop")))
 
     with Loopback(by) as server:
@@ -501,12 +521,12 @@ def test_an_async_client_survives_its_event_loops() -> None:
     with Loopback(well) as server:
         emby = AsyncEmby(base_url=server.url)
 
-        async def ask() -> str:
+        async def call_chat() -> str:
             return (await emby.chat("Hi")).text + (await emby.chat("Hi")).text
 
         for _ in range(3):
             # An unclosed socket is a ResourceWarning, which is an error here.
-            assert asyncio.run(ask()) == "Here:Here:"
+            assert asyncio.run(call_chat()) == "Here:Here:"
             gc.collect()
         assert server.connections == 3
         assert len(emby._transport._opened) <= 1
@@ -519,12 +539,12 @@ def test_an_async_client_serves_two_threads() -> None:
     with Loopback(well) as server:
         emby = AsyncEmby(base_url=server.url)
 
-        async def ask() -> None:
+        async def call_chat() -> None:
             await emby.chat("Hi")
             await asyncio.to_thread(meet.wait)
             texts.append((await emby.chat("Hi")).text)
 
-        threads = [threading.Thread(target=lambda: asyncio.run(ask())) for _ in range(2)]
+        threads = [threading.Thread(target=lambda: asyncio.run(call_chat())) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -331,11 +331,11 @@ def test_the_reply_lists_the_changes(mode: str, caplog: pytest.LogCaptureFixture
     options |= backend.on if isinstance(backend.on, dict) else {}
     if mode == "async":
 
-        async def ask() -> Any:
+        async def call_chat() -> Any:
             async with AsyncEmby("k", **options) as emby:
                 return await emby.chat("What?", images=images)
 
-        reply = asyncio.run(ask())
+        reply = asyncio.run(call_chat())
     else:
         with Emby("k", **options) as emby:
             if mode == "sync":

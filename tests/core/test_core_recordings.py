@@ -121,11 +121,13 @@ def test_the_sync_client_gives_the_same(state: str) -> None:
     with Emby(**backend.on) as emby:
         for backend.recording in chats(state):
             wanted = expected(backend.recording)
-            got = outcome(lambda: ask(emby, is_stream=backend.recording.frames is not None), wanted)
+            got = outcome(
+                lambda: call_chat(emby, is_stream=backend.recording.frames is not None), wanted
+            )
             assert got == wanted, backend.recording.id
 
 
-def ask(emby: Emby, *, is_stream: bool) -> ChatReply:
+def call_chat(emby: Emby, *, is_stream: bool) -> ChatReply:
     """Return the reply, streamed or not."""
     if not is_stream:
         return emby.chat("Hi")
@@ -173,7 +175,7 @@ def test_hints_match_their_errors(state: str) -> None:
             if not isinstance(wanted, Failure):
                 continue
             with pytest.raises(EmbyError) as caught:
-                ask(emby, is_stream=backend.recording.frames is not None)
+                call_chat(emby, is_stream=backend.recording.frames is not None)
             hint, name = caught.value.hint, wanted.kind.__name__
             assert ("EMBY_API_KEY" in hint) == (name == "AuthenticationError"), hint
             assert ("not your key" in hint) == (name == "ProviderAccountError"), hint

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import Asker, ScriptedBackend, answer, as_json, chunk, picture, sse
+from support import ChatCaller, ScriptedBackend, answer, as_json, chunk, picture, sse
 
 from emby_plugins import BackendResponse, ChatReply, EmbyError, Image, clean_lines, clean_text
 from emby_plugins._redaction import redact, redact_error
@@ -44,31 +44,33 @@ def everything(error: BaseException) -> Iterator[object]:
 
 
 @pytest.mark.parametrize("way", ECHOES)
-def test_no_error_contains_the_key(ask: Asker, way: str) -> None:
+def test_no_error_contains_the_key(call_chat: ChatCaller, way: str) -> None:
     """A key echoed by the gateway is redacted in every field and form of the error."""
     backend = ScriptedBackend(by=lambda _: ECHOES[way]())
     with pytest.raises(EmbyError) as caught:
-        ask("Hi", on={**backend.on, "api_key": KEY, "max_retries": 0})
+        call_chat("Hi", on={**backend.on, "api_key": KEY, "max_retries": 0})
     assert "sk-secret" not in "".join(map(repr, everything(caught.value)))
     assert b"sk-secret" not in pickle.dumps(caught.value)
     assert "[key]" in "".join(map(repr, everything(caught.value)))
 
 
-def test_the_key_is_not_written_to_the_folder_of_images(ask: Asker, tmp_path: Path) -> None:
+def test_the_key_is_not_written_to_the_folder_of_images(
+    call_chat: ChatCaller, tmp_path: Path
+) -> None:
     """Unreadable content saved to `image_folder` has the key redacted."""
     backend = ScriptedBackend(by=lambda _: ECHOES["unread"]())
     with pytest.raises(EmbyError, match="is kept as it was received"):
-        ask("Hi", on={**backend.on, "api_key": KEY, "image_folder": tmp_path})
+        call_chat("Hi", on={**backend.on, "api_key": KEY, "image_folder": tmp_path})
     (path,) = tmp_path.iterdir()
     assert b"[key] is yours" in path.read_bytes()
 
 
-def test_a_key_in_a_request_id_is_redacted(ask: Asker) -> None:
+def test_a_key_in_a_request_id_is_redacted(call_chat: ChatCaller) -> None:
     """A key echoed in the request id of a successful reply is redacted."""
     backend = ScriptedBackend(
         by=lambda _: answer(sse(chunk("Hi", finish="stop")), headers={"x-request-id": f"r-{KEY}"})
     )
-    assert ask("Hi", on={**backend.on, "api_key": KEY}).request_id == "r-[key]"
+    assert call_chat("Hi", on={**backend.on, "api_key": KEY}).request_id == "r-[key]"
 
 
 def test_redaction_keeps_content() -> None:

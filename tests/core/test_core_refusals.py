@@ -5,7 +5,7 @@ import logging
 from typing import Any
 
 import pytest
-from support import Asker, ScriptedBackend, answer, as_asked, chunk, completion, picture, sse
+from support import ChatCaller, ScriptedBackend, answer, as_asked, chunk, completion, picture, sse
 
 from emby_plugins import (
     APIError,
@@ -63,21 +63,23 @@ def bodies(backend: ScriptedBackend) -> list[Any]:
 # ---- sending another form
 
 
-def test_one_tool_is_named_if_required_is_refused(ask: Asker) -> None:
+def test_one_tool_is_named_if_required_is_refused(call_chat: ChatCaller) -> None:
     """If `required` is refused, a single tool is requested by name instead."""
     backend = ScriptedBackend(by=strict)
-    assert ask("Add.", on=backend.on, tools=[ADD], tool_choice="required").text == "Hello."
+    assert call_chat("Add.", on=backend.on, tools=[ADD], tool_choice="required").text == "Hello."
     first, second = bodies(backend)
     assert first["tool_choice"] == "required"
     assert second == first | {"tool_choice": {"type": "function", "function": {"name": "add"}}}
 
 
 @pytest.mark.parametrize("system", [[], [Message.system("Be brief.")]], ids=["none", "given"])
-def test_several_tools_are_sent_with_an_instruction(ask: Asker, system: list[Message]) -> None:
+def test_several_tools_are_sent_with_an_instruction(
+    call_chat: ChatCaller, system: list[Message]
+) -> None:
     """If `required` is refused, several tools are sent with `auto` and a system instruction."""
     backend = ScriptedBackend(by=strict)
     prompt = [*system, Message.user("Add.")]
-    ask(prompt, on=backend.on, tools=[ADD, DIVIDE], tool_choice="required")
+    call_chat(prompt, on=backend.on, tools=[ADD, DIVIDE], tool_choice="required")
     first, second = bodies(backend)
     assert (first["tool_choice"], second["tool_choice"]) == ("required", "auto")
     told, *rest = second["messages"]
@@ -124,11 +126,11 @@ OTHER_REFUSALS = {
 
 
 @pytest.mark.parametrize("body", OTHER_REFUSALS.values(), ids=OTHER_REFUSALS)
-def test_another_refusal_is_raised_at_once(ask: Asker, body: object) -> None:
+def test_another_refusal_is_raised_at_once(call_chat: ChatCaller, body: object) -> None:
     """Refusals for other reasons are raised without trying another form."""
     backend = ScriptedBackend(answer(body, status=400))
     with pytest.raises(BadRequestError):
-        ask("Add.", on=backend.on, tools=[ADD], tool_choice="required")
+        call_chat("Add.", on=backend.on, tools=[ADD], tool_choice="required")
     assert len(backend.requests) == 1
 
 
@@ -165,7 +167,7 @@ STREAMS = pytest.mark.parametrize("mode", ["sync-stream", "async-stream"])
 def test_a_stream_that_fails_at_once_is_retried(mode: str, first: bytes) -> None:
     """A stream that begins with a retryable error is retried like an error status."""
     backend = ScriptedBackend(first, first, GOOD)
-    assert Asker(mode)("Hi", on=backend.on).text == "Hello."
+    assert ChatCaller(mode)("Hi", on=backend.on).text == "Hello."
     assert len(backend.requests) == 3
 
 
@@ -189,7 +191,7 @@ def test_a_stream_that_may_be_paid_for_is_not_retried(
     """A stream that may have been paid for, or has a permanent error, is not retried."""
     backend = ScriptedBackend(stream, GOOD)
     with pytest.raises(kind) as caught:
-        Asker(mode)("Hi", on=backend.on)
+        ChatCaller(mode)("Hi", on=backend.on)
     assert type(caught.value) is kind
     assert len(backend.requests) == 1
 
@@ -199,7 +201,7 @@ def test_retries_of_streams_share_max_retries(mode: str) -> None:
     """Error statuses and error events share one `max_retries`."""
     backend = ScriptedBackend(answer({}, status=503), UNPAID["429"], UNPAID["429"], GOOD)
     with pytest.raises(RateLimitError):
-        Asker(mode)("Hi", on=backend.on | {"max_retries": 2})
+        ChatCaller(mode)("Hi", on=backend.on | {"max_retries": 2})
     assert len(backend.requests) == 3
 
 

@@ -10,7 +10,17 @@ import httpx2
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from support import JSON, MODES, Asked, Asker, Loopback, ScriptedBackend, Wire, as_json, completion
+from support import (
+    JSON,
+    MODES,
+    ChatCaller,
+    Loopback,
+    ReceivedRequest,
+    ScriptedBackend,
+    Wire,
+    as_json,
+    completion,
+)
 
 from emby_plugins import AsyncEmby, Emby, Image, InvalidImageError, _base_client
 from emby_plugins._base_client import chat_body
@@ -119,9 +129,9 @@ def test_a_small_request_is_one_bytes_object() -> None:
     assert isinstance(json_body([DataURL("image/png", Image.from_bytes(png(9000)))]), bytes)
 
 
-def answer(asked: Asked, wire: Wire) -> None:
+def answer(received: ReceivedRequest, wire: Wire) -> None:
     """Answer with the same reply, streamed or not."""
-    if b'"stream":true' in asked.body:
+    if b'"stream":true' in received.body:
         choices = [{"index": 0, "delta": {"content": "Seen"}, "finish_reason": "stop"}]
         wire.stream(b"data: " + as_json({"choices": choices}) + b"\n\n", b"data: [DONE]\n\n")
     else:
@@ -133,16 +143,16 @@ def test_each_attempt_sends_the_same_bytes(mode: str, tmp_path: Path) -> None:
     """A retry sends the same bytes as the first attempt, from memory and from a file."""
     data = png(2 * PIECE + 1)
 
-    def by(asked: Asked, wire: Wire) -> None:
+    def by(received: ReceivedRequest, wire: Wire) -> None:
         if len(server.requests) == 1:
             wire.whole(b"{}", status="503 Service Unavailable")
         else:
-            answer(asked, wire)
+            answer(received, wire)
 
     images = [Image.from_bytes(data), lazy(tmp_path / "a.png", data)]
     with Loopback(by) as server:
         on = {"api_key": "k", "base_url": server.url}
-        assert Asker(mode)("Look", on=on, model="m", images=images).text == "Seen"
+        assert ChatCaller(mode)("Look", on=on, model="m", images=images).text == "Seen"
     first, second = server.requests
     assert first.body == second.body
     assert "transfer-encoding" not in first.headers
@@ -159,7 +169,7 @@ def test_a_file_that_changes_between_attempts_is_not_sent(
     path, data = tmp_path / "a.png", png(2 * PIECE)
     image = lazy(path, data)
 
-    def by(_: Asked, wire: Wire) -> None:
+    def by(_: ReceivedRequest, wire: Wire) -> None:
         if change == "gone":
             path.unlink()
         elif change == "replaced":
@@ -173,7 +183,7 @@ def test_a_file_that_changes_between_attempts_is_not_sent(
     with Loopback(by) as server:
         on = {"api_key": "k", "base_url": server.url}
         with pytest.raises(InvalidImageError) as caught:
-            Asker(mode)("Look", on=on, model="m", images=[image])
+            ChatCaller(mode)("Look", on=on, model="m", images=[image])
     assert str(path) in str(caught.value)
     assert ("No such file" if change == "gone" else "has changed") in str(caught.value)
     assert all(len(r.body) < int(r.headers["content-length"]) for r in server.requests[1:])

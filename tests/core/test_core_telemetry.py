@@ -14,7 +14,7 @@ from opentelemetry.semconv.attributes import (
 )
 from opentelemetry.trace import SpanKind, StatusCode
 from support import (
-    Asker,
+    ChatCaller,
     Loopback,
     ScriptedBackend,
     answer,
@@ -55,12 +55,12 @@ def on(telemetry: Telemetry, backend: ScriptedBackend) -> dict[str, Any]:
     return {"base_url": "test:", "plugins": [backend, telemetry.plugin]}
 
 
-def test_a_call_is_a_span(ask: Asker, telemetry: Telemetry) -> None:
+def test_a_call_is_a_span(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     """A call's span has the name, kind and attributes of the conventions, and facts about its
     images.
     """
     images = [Image.from_bytes(BLUE), Image.from_url("https://a.example/b.png")]
-    ask(
+    call_chat(
         "What is it?",
         on=on(telemetry, ScriptedBackend(by=BOTH)),
         images=images,
@@ -72,7 +72,7 @@ def test_a_call_is_a_span(ask: Asker, telemetry: Telemetry) -> None:
     assert (telemetry.span.name, telemetry.span.kind) == ("chat m", SpanKind.CLIENT)
     assert telemetry.span.status.status_code is StatusCode.UNSET
     told = telemetry.attributes
-    if ask.is_stream:
+    if call_chat.is_stream:
         assert told.pop("gen_ai.request.stream") is True
         assert told.pop("gen_ai.response.time_to_first_chunk") > 0
     assert told == {
@@ -116,7 +116,7 @@ def test_every_name_is_in_the_conventions(telemetry: Telemetry) -> None:
     # Newer than this package, as the list has moved to its own repository.
     known |= {"gen_ai.request.reasoning.level"}
     options: Any = {**dict.fromkeys(names, 1), "reasoning_effort": "low"}
-    asker = Asker("sync-stream")
+    asker = ChatCaller("sync-stream")
     asker("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), **options)
     with pytest.raises(EmbyError), Emby(**on(telemetry, ScriptedBackend(busy))) as emby:
         emby.chat("Hi")
@@ -129,11 +129,11 @@ def test_every_name_is_in_the_conventions(telemetry: Telemetry) -> None:
     assert telemetry.points().keys() <= metrics
 
 
-def test_a_call_is_measured(ask: Asker, telemetry: Telemetry) -> None:
+def test_a_call_is_measured(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     """A call is measured by duration and tokens, and a stream also by the time to its first
     chunk.
     """
-    ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), model="m")
+    call_chat("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), model="m")
     points = telemetry.points()
     tokens = {p.attributes["gen_ai.token.type"]: p for p in points["gen_ai.client.token.usage"]}
     assert {kind: point.sum for kind, point in tokens.items()} == {"input": 11, "output": 7}
@@ -148,14 +148,14 @@ def test_a_call_is_measured(ask: Asker, telemetry: Telemetry) -> None:
         "gen_ai.request.model": "m",
         "gen_ai.response.model": "acme/m-1",
     }
-    assert ("gen_ai.client.operation.time_to_first_chunk" in points) is ask.is_stream
+    assert ("gen_ai.client.operation.time_to_first_chunk" in points) is call_chat.is_stream
 
 
-def test_a_failed_call_is_an_error(ask: Asker, telemetry: Telemetry) -> None:
+def test_a_failed_call_is_an_error(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     """Span and duration of a failed call have the error's class, and no tokens are counted."""
     busy = ScriptedBackend(answer({"error": {"message": "Busy"}}, status=503))
     with pytest.raises(EmbyError):
-        ask("Hi", on=on(telemetry, busy))
+        call_chat("Hi", on=on(telemetry, busy))
     assert telemetry.span.status.status_code is StatusCode.ERROR
     told = telemetry.attributes
     assert (told["error.type"], told["http.response.status_code"]) == ("ServerError", 503)
@@ -175,10 +175,10 @@ def test_a_stream_that_is_left_early_ends_its_span(telemetry: Telemetry) -> None
     assert telemetry.span.status.status_code is StatusCode.UNSET
 
 
-def test_a_span_is_a_child_of_the_callers(ask: Asker, telemetry: Telemetry) -> None:
+def test_a_span_is_a_child_of_the_callers(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     """A call's span is a child of the caller's span, which stays the current one."""
     with telemetry.tracer.start_as_current_span("caller") as caller:
-        ask("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)))
+        call_chat("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)))
     span, _ = telemetry.spans
     assert span.parent is not None
     assert span.parent.span_id == caller.get_span_context().span_id
@@ -196,9 +196,9 @@ def test_several_images_are_children_of_the_same_span(telemetry: Telemetry) -> N
     assert parents == [span.get_span_context().span_id] * 3
 
 
-def test_no_span_contains_content(ask: Asker, telemetry: Telemetry) -> None:
+def test_no_span_contains_content(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     """Neither spans nor metrics contain any text of prompt or reply."""
-    ask("A secret question", on=on(telemetry, ScriptedBackend(by=BOTH)))
+    call_chat("A secret question", on=on(telemetry, ScriptedBackend(by=BOTH)))
     shown = telemetry.span.to_json() + repr(telemetry.points())
     assert "secret" not in shown
     assert "fox" not in shown

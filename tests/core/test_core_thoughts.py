@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from core_help import FINISH, call, called, good, message, read, whole
-from support import Asker, ScriptedBackend, answer, as_asked, chunk, completion, sse
+from support import ChatCaller, ScriptedBackend, answer, as_asked, chunk, completion, sse
 
 from emby_plugins import (
     Citation,
@@ -45,30 +45,34 @@ THOUGHT_STREAM = sse(
 )
 
 
-def sent_back(ask: Asker, model: str) -> dict[str, Any]:
+def sent_back(call_chat: ChatCaller, model: str) -> dict[str, Any]:
     """Return the assistant's message of a second turn after a first one from `thinker`."""
     backend = ScriptedBackend(by=as_asked(THOUGHT, THOUGHT_STREAM))
-    first = ask("2 + 2?", on=backend.on, model="thinker", tools=[Tool("add")])
+    first = call_chat("2 + 2?", on=backend.on, model="thinker", tools=[Tool("add")])
     result = Message.tool("4", tool_call_id="call_1")
-    ask([Message.user("2 + 2?"), first.message, result], on=backend.on, model=model)
+    call_chat([Message.user("2 + 2?"), first.message, result], on=backend.on, model=model)
     sent: dict[str, Any] = json.loads(backend.requests[-1].body)["messages"][1]
     return sent
 
 
 @pytest.mark.parametrize("model", ["thinker", "emby/thinker"])
-def test_reasoning_is_sent_back_to_its_model_unchanged(ask: Asker, model: str) -> None:
+def test_reasoning_is_sent_back_to_its_model_unchanged(call_chat: ChatCaller, model: str) -> None:
     """Reasoning, its details and signatures of tool calls are sent back unchanged to their
     model.
     """
-    sent = sent_back(ask, model)
+    sent = sent_back(call_chat, model)
     assert sent["reasoning"] == "Two and two."
     assert sent["reasoning_details"] == WHOLE
     assert sent["tool_calls"] == [SIGNED]
 
 
-def test_reasoning_is_not_sent_to_another_model(ask: Asker) -> None:
+def test_reasoning_is_not_sent_to_another_model(call_chat: ChatCaller) -> None:
     """Reasoning is not sent to another model, which would refuse a foreign signature."""
-    assert sent_back(ask, "other") == {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    assert sent_back(call_chat, "other") == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [CALL],
+    }
 
 
 def details(*deltas: list[dict[str, Any]], name: str = "reasoning_details") -> Any:

@@ -11,7 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
-from support import Asked, Asker, Loopback, Wire, as_json, chunk, completion, picture, sse
+from support import (
+    ChatCaller,
+    Loopback,
+    ReceivedRequest,
+    Wire,
+    as_json,
+    chunk,
+    completion,
+    picture,
+    sse,
+)
 
 from emby_plugins import (
     APIError,
@@ -29,41 +39,41 @@ RED = picture("red")
 JSON = "content-type: application/json"
 DONE = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"))
 FINISHED = sse(chunk("Here:"), chunk(None, RED), chunk(finish="stop"), done=False)
-By = Callable[[Asked, Wire], bool | None]
+By = Callable[[ReceivedRequest, Wire], bool | None]
 
 
 class Holding:
     """A server that answers and keeps the connection open; `was_left` if the client left first."""
 
-    def __init__(self, say: Callable[[Asked, Wire], None]) -> None:
+    def __init__(self, say: Callable[[ReceivedRequest, Wire], None]) -> None:
         self.was_left = False
         self._say = say
 
-    def __call__(self, asked: Asked, wire: Wire) -> bool:
+    def __call__(self, received: ReceivedRequest, wire: Wire) -> bool:
         """Answer, and hold the connection until the test is over, or for ten seconds."""
         with contextlib.suppress(ConnectionError):
-            self._say(asked, wire)
+            self._say(received, wire)
         self.was_left = wire.is_over(10)
         return False
 
 
-def as_done(_: Asked, wire: Wire) -> None:
+def as_done(_: ReceivedRequest, wire: Wire) -> None:
     """Send a stream up to its `[DONE]`, but not to the end of the body."""
     wire.stream(DONE, ends=False)
 
 
-def as_finished(_: Asked, wire: Wire) -> None:
+def as_finished(_: ReceivedRequest, wire: Wire) -> None:
     """Send a stream up to its finish reason."""
     wire.stream(FINISHED, ends=False)
 
 
-def as_object(_: Asked, wire: Wire) -> None:
+def as_object(_: ReceivedRequest, wire: Wire) -> None:
     """Send a complete JSON reply in a chunked body that does not end."""
     wire.head(JSON, "transfer-encoding: chunked")
     wire.piece(as_json(completion("Here:", RED)))
 
 
-def as_sized_object(_: Asked, wire: Wire) -> None:
+def as_sized_object(_: ReceivedRequest, wire: Wire) -> None:
     """Send a complete JSON reply with its length."""
     wire.whole(as_json(completion("Here:", RED)), JSON)
 
@@ -74,11 +84,11 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def client_of(ask: Asker, given: bool) -> Iterator[dict[str, Any]]:
+def client_of(call_chat: ChatCaller, given: bool) -> Iterator[dict[str, Any]]:
     """Yield client settings, with or without a given HTTP client."""
     if not given:
         yield {}
-    elif ask.mode.startswith("async"):
+    elif call_chat.mode.startswith("async"):
         # Closed with its loop, so it must keep no connection alive.
         unkept = httpx.Limits(max_keepalive_connections=0)
         yield {"http_client": httpx.AsyncClient(limits=unkept)}
@@ -90,20 +100,20 @@ def client_of(ask: Asker, given: bool) -> Iterator[dict[str, Any]]:
 @pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
 @pytest.mark.parametrize("say", [as_done, as_finished, as_object, as_sized_object])
 def test_the_end_of_the_reply_is_the_end_of_the_call(
-    ask: Asker, say: Callable[[Asked, Wire], None], given: bool
+    call_chat: ChatCaller, say: Callable[[ReceivedRequest, Wire], None], given: bool
 ) -> None:
     """A call ends with its reply, even if the server keeps the connection open."""
     holding = Holding(say)
-    with Loopback(holding) as server, client_of(ask, given) as on:
-        reply = ask("Hi", on={"base_url": server.url, "timeout": 30, **on})
+    with Loopback(holding) as server, client_of(call_chat, given) as on:
+        reply = call_chat("Hi", on={"base_url": server.url, "timeout": 30, **on})
     assert (reply.text, reply.image.data) == ("Here:", RED)
     assert holding.was_left
 
 
-def test_data_after_the_end_does_not_delay_the_call(ask: Asker) -> None:
+def test_data_after_the_end_does_not_delay_the_call(call_chat: ChatCaller) -> None:
     """Pieces of an endless frame after the end of the reply do not delay the call."""
 
-    def say(_: Asked, wire: Wire) -> None:
+    def say(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(DONE, ends=False)
         for _ in range(500):
             if wire.is_over(0.02):
@@ -112,12 +122,12 @@ def test_data_after_the_end_does_not_delay_the_call(ask: Asker) -> None:
 
     holding = Holding(say)
     with Loopback(holding) as server:
-        assert ask("Hi", on={"base_url": server.url, "timeout": 30}).image.data == RED
+        assert call_chat("Hi", on={"base_url": server.url, "timeout": 30}).image.data == RED
     assert holding.was_left
 
 
 def test_a_deadline_after_the_finish_reason_returns_the_reply(
-    ask: Asker, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deadline that expires after the finish reason returns the complete reply."""
     feed, late_by = ReplyReader.feed, 0.0
@@ -131,41 +141,43 @@ def test_a_deadline_after_the_finish_reason_returns_the_reply(
     monkeypatch.setattr(deadlines, "time", clock)
     monkeypatch.setattr(ReplyReader, "feed", until_finished)
 
-    def say(_: Asked, wire: Wire) -> None:
+    def say(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(FINISHED, ends=False)
         while not wire.is_over(0.02):
             wire.piece(b": ping\n")
 
     with Loopback(Holding(say)) as server:
-        assert ask("Hi", on={"base_url": server.url, "deadline": 500}).image.data == RED
+        assert call_chat("Hi", on={"base_url": server.url, "deadline": 500}).image.data == RED
     assert late_by
 
 
 @pytest.mark.parametrize("say", [b"data: {", b'data: {"choices":[]}\n\n'])
-def test_silence_before_the_finish_reason_is_still_a_timeout(ask: Asker, say: bytes) -> None:
+def test_silence_before_the_finish_reason_is_still_a_timeout(
+    call_chat: ChatCaller, say: bytes
+) -> None:
     """Without a finish reason, silence is a timeout."""
     holding = Holding(lambda _, wire: wire.stream(say, ends=False))
     with Loopback(holding) as server, pytest.raises(EmbyTimeoutError):
-        ask("Hi", on={"base_url": server.url, "timeout": 0.4})
+        call_chat("Hi", on={"base_url": server.url, "timeout": 0.4})
 
 
-def test_an_error_body_needs_no_end_of_connection(ask: Asker) -> None:
+def test_an_error_body_needs_no_end_of_connection(call_chat: ChatCaller) -> None:
     """The body of an error is read without the end of the connection."""
 
-    def say(_: Asked, wire: Wire) -> None:
+    def say(_: ReceivedRequest, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked", status="400 Bad")
         wire.piece(as_json({"error": {"message": "Not that."}}))
 
     holding = Holding(say)
     with Loopback(holding) as server, pytest.raises(APIError, match="Not that"):
-        ask("Hi", on={"base_url": server.url, "timeout": 30})
+        call_chat("Hi", on={"base_url": server.url, "timeout": 30})
     assert holding.was_left
 
 
 def test_a_list_of_models_needs_no_end_of_body() -> None:
     """A list of models is read without the end of the body."""
 
-    def say(_: Asked, wire: Wire) -> None:
+    def say(_: ReceivedRequest, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked")
         wire.piece(as_json({"data": [{"id": "m"}]}))
 
@@ -181,7 +193,7 @@ def test_a_list_of_models_needs_no_end_of_body() -> None:
 def endlessly(piece: bytes, begun: bytes = b"", pause: float = 0.01) -> By:
     """Return a server that sends such pieces until the test is over, or for eight seconds."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.send(begun)
         until = time.monotonic() + 8
         while time.monotonic() < until and not wire.is_over(pause):
@@ -207,19 +219,19 @@ DRIPS = {
 
 
 @pytest.mark.parametrize("drip", DRIPS)
-def test_a_deadline_applies_to_slow_data(ask: Asker, drip: str) -> None:
+def test_a_deadline_applies_to_slow_data(call_chat: ChatCaller, drip: str) -> None:
     """Slow data of any kind renews the timeout, but not the deadline."""
     by: Any = DRIPS[drip]
     with Loopback(by) as server, pytest.raises(DeadlineExceededError):
-        ask("Hi", on={"base_url": server.url, "timeout": 5, "deadline": 0.3})
+        call_chat("Hi", on={"base_url": server.url, "timeout": 5, "deadline": 0.3})
     assert by.was_left
 
 
-def test_silence_after_slow_data_ends_at_the_deadline(ask: Asker) -> None:
+def test_silence_after_slow_data_ends_at_the_deadline(call_chat: ChatCaller) -> None:
     """Silence after slow data ends at the deadline, with the partial reply."""
     stalled = threading.Event()
 
-    def say(_: Asked, wire: Wire) -> None:
+    def say(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(sse(chunk("Here"), done=False), ends=False)
         wire.is_over(0.3)
         wire.piece(b": ping\n")
@@ -227,14 +239,14 @@ def test_silence_after_slow_data_ends_at_the_deadline(ask: Asker) -> None:
 
     holding = Holding(say)
     with Loopback(holding) as server, pytest.raises(DeadlineExceededError) as caught:
-        ask("Hi", on={"base_url": server.url, "timeout": 30, "deadline": 0.6})
+        call_chat("Hi", on={"base_url": server.url, "timeout": 30, "deadline": 0.6})
     assert stalled.is_set()
     assert holding.was_left
     assert caught.value.partial is not None
     assert caught.value.partial.text == "Here"
 
 
-def test_the_deadline_applies_to_sending(ask: Asker) -> None:
+def test_the_deadline_applies_to_sending(call_chat: ChatCaller) -> None:
     """The deadline applies to sending, even if the server keeps accepting data slowly."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -250,7 +262,7 @@ def test_the_deadline_applies_to_sending(ask: Asker) -> None:
         thread.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         with pytest.raises(DeadlineExceededError):
-            ask("x" * 12_000_000, on={"base_url": url, "timeout": 5, "deadline": 0.5})
+            call_chat("x" * 12_000_000, on={"base_url": url, "timeout": 5, "deadline": 0.5})
         over.set()
         thread.join()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from support import Asked, Asker, Loopback, Wire, as_json, completion, picture
+from support import ChatCaller, Loopback, ReceivedRequest, Wire, as_json, completion, picture
 
 from emby_plugins import (
     AsyncEmby,
@@ -34,7 +34,7 @@ class Encrypted(Loopback):
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
 
-    def _answer(self, asked: Asked, wire: Wire) -> None:
+    def _answer(self, received: ReceivedRequest, wire: Wire) -> None:
         wire.whole(as_json(completion("Here:", BIG)), "content-type: application/json")
 
     @property
@@ -62,31 +62,31 @@ def trusted(
 
 
 @pytest.mark.usefixtures("trusted")
-def test_a_reply_over_tls(ask: Asker, authority: trustme.CA) -> None:
+def test_a_reply_over_tls(call_chat: ChatCaller, authority: trustme.CA) -> None:
     """A request and its reply over TLS are exact, in pieces larger than a record."""
     with Encrypted(authority) as server:
         on = {"base_url": f"https://localhost:{server.port}/v1", "api_key": "sk-1"}
-        reply = ask("Hi", on=on, images=[Image(BIG)])
+        reply = call_chat("Hi", on=on, images=[Image(BIG)])
     assert (reply.text, reply.image.data) == ("Here:", BIG)
     assert server.requests[0].headers["authorization"] == "Bearer sk-1"
 
 
-def test_an_untrusted_certificate(ask: Asker, authority: trustme.CA) -> None:
+def test_an_untrusted_certificate(call_chat: ChatCaller, authority: trustme.CA) -> None:
     """With an untrusted certificate, the request and its key are not sent."""
     with Encrypted(authority) as server, pytest.raises(EmbyConnectionError, match="CERTIFICATE"):
-        ask("Hi", on={"base_url": f"https://localhost:{server.port}/v1", "max_retries": 0})
+        call_chat("Hi", on={"base_url": f"https://localhost:{server.port}/v1", "max_retries": 0})
     assert server.requests == []
 
 
 @pytest.mark.usefixtures("trusted")
 def test_through_a_proxy(
-    ask: Asker, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through a proxy, the certificate's name is checked against the gateway's."""
     tunnels: list[str] = []
 
-    def tunnel(asked: Asked, wire: Wire) -> bool:
-        tunnels.append(f"{asked.method} {asked.path}")
+    def tunnel(received: ReceivedRequest, wire: Wire) -> bool:
+        tunnels.append(f"{received.method} {received.path}")
         wire.head(status="200 OK")
         with socket.create_connection(("127.0.0.1", server.port)) as other:
             back = threading.Thread(target=_pump, args=(other, wire._connection))
@@ -99,7 +99,7 @@ def test_through_a_proxy(
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
         url = f"https://gateway.example:{server.port}/v1"
         with pytest.raises(EmbyConnectionError, match=r"[Hh]ostname mismatch"):
-            ask("Hi", on={"base_url": url, "api_key": "sk-1", "max_retries": 0})
+            call_chat("Hi", on={"base_url": url, "api_key": "sk-1", "max_retries": 0})
     assert tunnels == [f"CONNECT gateway.example:{server.port}"]
     assert server.requests == []
 
@@ -113,19 +113,19 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
         other.close()
 
 
-def test_a_peer_that_never_answers_the_handshake(ask: Asker) -> None:
+def test_a_peer_that_never_answers_the_handshake(call_chat: ChatCaller) -> None:
     """A peer that does not answer the handshake causes a timeout."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://localhost:{silent.getsockname()[1]}/v1"
         with pytest.raises(EmbyTimeoutError):
-            ask("Hi", on={"base_url": url, "api_key": "k", "timeout": 0.1, "max_retries": 0})
+            call_chat("Hi", on={"base_url": url, "api_key": "k", "timeout": 0.1, "max_retries": 0})
 
 
 async def test_a_connection_that_its_peer_closed_while_the_loop_was_busy() -> None:
     """A connection closed by its peer is not used again, even before the loop noticed."""
     closed = threading.Event()
 
-    def by(asked: Asked, wire: Wire) -> bool:
+    def by(received: ReceivedRequest, wire: Wire) -> bool:
         wire.whole(as_json(completion("Hi")), "content-type: application/json")
         wire._connection.shutdown(socket.SHUT_RDWR)
         closed.set()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from recordings.recordings import STATES
-from support import Asker
+from support import ChatCaller
 
 from emby_plugins import ChatReply, Message, Tool
 from emby_plugins.mock import PROFILES, MockBackend, activate
@@ -16,7 +16,7 @@ RUN = {"double": lambda x: 2 * x, "square": lambda x: x * x}
 BOTH = [DOUBLE, SQUARE]
 
 
-def loop(ask: Asker, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]:
+def loop(call_chat: ChatCaller, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]:
     """Call the model and its tools in turn; return the last reply and the names of the called
     tools.
 
@@ -25,7 +25,7 @@ def loop(ask: Asker, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]
     history, called = [Message.user(prompt)], []
     choice = options.pop("tool_choice", "auto")
     for _ in range(5):
-        reply = ask(history, on={"base_url": "mock:"}, tool_choice=choice, **options)
+        reply = call_chat(history, on={"base_url": "mock:"}, tool_choice=choice, **options)
         if not reply.tool_calls:
             return reply, called
         choice = "auto"
@@ -38,10 +38,10 @@ def loop(ask: Asker, prompt: str, **options: Any) -> tuple[ChatReply, list[str]]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_a_loop_with_two_tools_finishes(ask: Asker, state: str) -> None:
+def test_a_loop_with_two_tools_finishes(call_chat: ChatCaller, state: str) -> None:
     """Both tools are called, and the reply uses their results."""
     with activate(MockBackend(profile=PROFILES[state])):
-        reply, called = loop(ask, "Use double and square on 5", tools=BOTH)
+        reply, called = loop(call_chat, "Use double and square on 5", tools=BOTH)
     assert sorted(called) == ["double", "square"]
     assert "10" in reply.text
     assert "25" in reply.text
@@ -57,11 +57,11 @@ FORCED = [
 @pytest.mark.parametrize(("choice", "tools", "allowed"), FORCED, ids=["one", "several", "named"])
 @pytest.mark.parametrize("state", STATES)
 def test_a_forced_call_is_made(
-    ask: Asker, state: str, choice: str, tools: list[Tool], allowed: set[str]
+    call_chat: ChatCaller, state: str, choice: str, tools: list[Tool], allowed: set[str]
 ) -> None:
     """A forced tool call is made for any prompt, by an allowed tool."""
     with activate(MockBackend(profile=PROFILES[state])):
-        reply, called = loop(ask, "Say hello, 3 times", tools=tools, tool_choice=choice)
+        reply, called = loop(call_chat, "Say hello, 3 times", tools=tools, tool_choice=choice)
     assert called
     assert allowed.issuperset(called)
     assert reply.text

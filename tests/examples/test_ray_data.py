@@ -142,8 +142,8 @@ def test_a_failure_does_not_stop_a_batch(
     batch = {name: [each[name] for each in items] for name in items[0]}
 
     async def answered() -> list[Any]:
-        asker = pictures.Asker(str(tmp_path / "out"), "mock:", 0)
-        return [answer async for answer in asker(batch)]
+        worker = pictures.Worker(str(tmp_path / "out"), "mock:", 0)
+        return [answer async for answer in worker(batch)]
 
     (answer,) = asyncio.run(answered())
     assert answer["ok"] == [True, False, True]
@@ -165,8 +165,8 @@ class Gate(MockBackend):
         self.is_stuck, self.opened = threading.Event(), threading.Event()
         self.asked: list[tuple[Image, ...]] = []
 
-    def __call__(self, request: BackendRequest, ask: Any = None) -> Any:
-        response = super().__call__(request, ask)
+    def __call__(self, request: BackendRequest, call_chat: Any = None) -> Any:
+        response = super().__call__(request, call_chat)
         if not self._free.acquire(blocking=False) and not self.opened.is_set():
             self.is_stuck.set()
             self.opened.wait()

@@ -13,7 +13,17 @@ from typing import Any
 import pytest
 import uvicorn
 from browser_help import PageErrors, chromium
-from support import Asked, Loopback, ScriptedBackend, Wire, answer, chunk, photo, picture, sse
+from support import (
+    Loopback,
+    ReceivedRequest,
+    ScriptedBackend,
+    Wire,
+    answer,
+    chunk,
+    photo,
+    picture,
+    sse,
+)
 from web_chat_help import ask, conversation, data_url, serving, turn
 
 from emby_plugins import AsyncEmby, Image
@@ -62,7 +72,7 @@ def test_events_are_forwarded_immediately(
     """The browser gets the first text before the gateway sends the image."""
     seen = threading.Event()
 
-    def gateway(asked: Asked, wire: Wire) -> bool:
+    def gateway(asked: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(sse(chunk("First."), done=False), ends=False)
         came = seen.wait(10)
         wire.piece(sse(chunk("seen" if came else "unseen", picture()), chunk(finish="stop")))
@@ -89,7 +99,7 @@ def test_a_disconnected_browser_cancels_the_call(
     """If the page stops reading, the connection to the silent gateway is closed."""
     gone = threading.Event()
 
-    def gateway(asked: Asked, wire: Wire) -> bool:
+    def gateway(asked: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(sse(chunk("First."), done=False), ends=False)
         wire._connection.settimeout(10)
         if wire._connection.recv(1) == b"":
@@ -257,7 +267,7 @@ def test_the_key_never_leaves_the_server(
 ) -> None:
     """The gateway gets the key, and the browser never does."""
 
-    def gateway(asked: Asked, wire: Wire) -> None:
+    def gateway(asked: ReceivedRequest, wire: Wire) -> None:
         wire.whole(b'{"error":{"message":"Bad key sk-very-secret"}}', status="401 Unauthorized")
 
     with Loopback(gateway) as upstream:
@@ -374,7 +384,7 @@ def test_stop_retry_and_hostile_text(
     """
     gone = threading.Event()
 
-    def gateway(asked: Asked, wire: Wire) -> bool | None:
+    def gateway(asked: ReceivedRequest, wire: Wire) -> bool | None:
         if asked.path.endswith("/models"):
             wire.whole(b'{"data":[]}', "content-type: application/json")
             return True

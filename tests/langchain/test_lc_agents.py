@@ -45,7 +45,7 @@ def mock() -> ChatEmby:
     return ChatEmby(model="emby-mock", base_url="mock:")
 
 
-def asked(text: str) -> dict[str, Any]:
+def user_input(text: str) -> dict[str, Any]:
     """Return an agent's input."""
     return {"messages": [HumanMessage(text)]}
 
@@ -81,21 +81,23 @@ async def test_a_tool_loop(make: Any) -> None:
     """The mock calls a tool and answers from its result, with invoke, stream and ainvoke."""
     agent = make(mock(), weather)
     for state in (
-        agent.invoke(asked("What is the weather in Paris?"), LIMIT),
-        [*agent.stream(asked("What is the weather in Paris?"), LIMIT, stream_mode="values")][-1],
+        agent.invoke(user_input("What is the weather in Paris?"), LIMIT),
+        [*agent.stream(user_input("What is the weather in Paris?"), LIMIT, stream_mode="values")][
+            -1
+        ],
     ):
         kinds = [message.type for message in state["messages"]]
         assert kinds == ["human", "ai", "tool", "ai"]
         assert state["messages"][-1].text == "The tool returned: It is 21 degrees in Paris"
     agent = by_create_agent(mock(), weather)
-    state = await agent.ainvoke(asked("What is the weather in Paris?"), LIMIT)
+    state = await agent.ainvoke(user_input("What is the weather in Paris?"), LIMIT)
     assert state["messages"][-1].text == "The tool returned: It is 21 degrees in Paris"
 
 
 @MAKERS
 def test_the_mock_generates_and_describes_an_image(make: Any) -> None:
     """An agent on the mock generates an image with the tool and describes it."""
-    state = make(mock(), PAINTER).invoke(asked("Generate an image of a red fox"), LIMIT)
+    state = make(mock(), PAINTER).invoke(user_input("Generate an image of a red fox"), LIMIT)
     call, result, said = state["messages"][1:]
     drawn = painted(f"Generate an image: {call.tool_calls[0]['args']['prompt']}")
     assert images_of(result) == [drawn]
@@ -134,7 +136,7 @@ def say(body: dict[str, Any]) -> Script:
 def test_an_agent_generates_describes_and_edits_in_one_run(make: Any) -> None:
     """An agent gets the tool's exact image, and edits it by its id in the same run."""
     brain = Turns(draw, look_and_edit, say)
-    state = make(brain.chat(), PAINTER).invoke(asked("A grey fox, please."), LIMIT)
+    state = make(brain.chat(), PAINTER).invoke(user_input("A grey fox, please."), LIMIT)
     drawn = painted("Generate an image: a red fox in the snow")
     edited = painted("Edit this image: make it grayscale", drawn)
     first, look, second, said = state["messages"][2:]
@@ -156,13 +158,13 @@ def test_the_limit_stops_a_looping_agent(make: Any, limit: int | None, paid: int
     brain = Turns(*[draw] * 6, lambda _: Script("Done."), draw, lambda _: Script("Done."))
     agent = make(brain.chat(), image_tool, checkpointer=memory.InMemorySaver())
     config = {**THREAD, "recursion_limit": 30}
-    state = agent.invoke(asked("Draw."), config)
+    state = agent.invoke(user_input("Draw."), config)
     results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
     assert [result.status for result in results] == ["success"] * paid + ["error"] * (6 - paid)
     assert len(painter.requests) == paid
     if limit:
         assert "The limit of 2 calls of generate_image is reached." in results[-1].text
-    agent.invoke(asked("Another."), config)
+    agent.invoke(user_input("Another."), config)
     assert len(painter.requests) == paid + 1
 
 
@@ -175,7 +177,7 @@ def test_parallel_calls_share_the_limit() -> None:
     painter = Script("", (PNG,))
     image_tool = EmbyImageTool(base_url="script:", plugins=[painter], max_calls=2)
     brain = Turns(lambda _: Script(None, tool_calls=calls), lambda _: Script("Done."))
-    state = by_create_agent(brain.chat(), image_tool).invoke(asked("Draw three."), LIMIT)
+    state = by_create_agent(brain.chat(), image_tool).invoke(user_input("Draw three."), LIMIT)
     results = [message for message in state["messages"] if isinstance(message, ToolMessage)]
     assert [result.status for result in results] == ["success", "success", "error"]
     assert len(painter.requests) == 2
@@ -196,7 +198,7 @@ async def test_parallel_calls_share_the_budget(is_async: bool) -> None:
     agent = by_create_agent(Turns(*turns).chat(), image_tool, checkpointer=memory.InMemorySaver())
     config = {**THREAD, **LIMIT}
     for paid in (2, 4):
-        question = asked("Draw three.")
+        question = user_input("Draw three.")
         state = (
             await agent.ainvoke(question, config) if is_async else agent.invoke(question, config)
         )
@@ -257,7 +259,7 @@ def test_another_model_generates_and_edits(make: Any) -> None:
         tool_call(prompt="make it grayscale", images=[image_id(drawn)]),
         AIMessage("There."),
     )
-    state = make(brain, PAINTER).invoke(asked("A grey fox, please."), LIMIT)
+    state = make(brain, PAINTER).invoke(user_input("A grey fox, please."), LIMIT)
     results = [m for m in state["messages"] if isinstance(m, ToolMessage)]
     assert [images_of(result) for result in results] == [
         [drawn],
@@ -306,9 +308,9 @@ def test_images_survive_checkpoints(
     )
     agent = make(brain, painter, checkpointer=saver())
     with caplog.at_level(logging.WARNING):
-        agent.invoke(asked("A fox"), THREAD | LIMIT)
+        agent.invoke(user_input("A fox"), THREAD | LIMIT)
         kept = agent.get_state(THREAD).values["messages"][2]
-        state = agent.invoke(asked("In grey"), THREAD | LIMIT)
+        state = agent.invoke(user_input("In grey"), THREAD | LIMIT)
     assert images_of(kept) == [drawn]
     assert images_of(kept)[0].provenance == images_of(state["messages"][2])[0].provenance
     assert images_of(kept)[0].provenance.model == "qwen2.5-vision"
@@ -324,7 +326,7 @@ def test_the_image_model_s_text_is_not_streamed() -> None:
     """Streaming messages of a run does not include the image model's own text."""
     brain = Turns(draw, lambda _: Script("There."))
     agent = by_create_agent(brain.chat(), PAINTER)
-    stream = agent.stream(asked("A fox"), LIMIT, stream_mode="messages")
+    stream = agent.stream(user_input("A fox"), LIMIT, stream_mode="messages")
     said = "".join(message.text for message, _ in stream if message.type != "tool")
     assert said == "There."
 
@@ -338,8 +340,8 @@ async def test_structured_output_of_agents(strategy: Any, tools: list[Any]) -> N
     """Every strategy returns an instance of the class, with or without other tools."""
     agent = agents.create_agent(mock(), tools=tools, response_format=strategy)
     for state in (
-        agent.invoke(asked("What is the weather in Paris?"), LIMIT),
-        await agent.ainvoke(asked("What is the weather in Paris?"), LIMIT),
+        agent.invoke(user_input("What is the weather in Paris?"), LIMIT),
+        await agent.ainvoke(user_input("What is the weather in Paris?"), LIMIT),
     ):
         assert isinstance(state["structured_response"], Report)
         called = [call["name"] for m in state["messages"] for call in getattr(m, "tool_calls", [])]
@@ -349,7 +351,7 @@ async def test_structured_output_of_agents(strategy: Any, tools: list[Any]) -> N
 def test_without_a_strategy_the_answer_is_text() -> None:
     """Without a response format the answer is text, and the request does not ask for JSON."""
     script = Script("Fine.")
-    state = agents.create_agent(script.chat(), tools=[weather]).invoke(asked("Hi"), LIMIT)
+    state = agents.create_agent(script.chat(), tools=[weather]).invoke(user_input("Hi"), LIMIT)
     assert state["messages"][-1].text == "Fine."
     assert script.sent.keys() == {"model", "messages", "tools"}
     assert "structured_response" not in state
@@ -360,7 +362,7 @@ def test_images_of_tools_are_sent_in_a_user_message() -> None:
     brain = Turns(draw, lambda _: Script("There."))
     by_create_agent(
         brain.chat(), EmbyImageTool(base_url="script:", plugins=[Script("", (PNG,))])
-    ).invoke(asked("A fox"), LIMIT)
+    ).invoke(user_input("A fox"), LIMIT)
     *_, result, shown = brain.bodies[1]["messages"]
     assert (result["role"], result["tool_call_id"]) == ("tool", "call_1")
     assert result["content"] == f"{image_id(Image.from_bytes(PNG))}: image/png, 8 x 6 pixels"

@@ -50,7 +50,7 @@ def brain(*, streaming: bool) -> ChatEmby:
     return ChatEmby(model="qwen2.5-vision", base_url="mock:", streaming=streaming)
 
 
-def asked(text: str) -> dict[str, Any]:
+def user_input(text: str) -> dict[str, Any]:
     """Return an agent's input."""
     return {"messages": [HumanMessage(text)]}
 
@@ -65,7 +65,7 @@ def called(state: dict[str, Any]) -> list[str]:
 async def test_an_agent_with_two_tools_finishes(streaming: bool) -> None:
     """Both tools of an agent run, sync and async, and the last message uses their results."""
     agent = agents.create_agent(brain(streaming=streaming), tools=[weather, population])
-    prompt = asked("Use weather and population on 'Utrecht'")
+    prompt = user_input("Use weather and population on 'Utrecht'")
     for end in (agent.invoke(prompt, LIMIT), await agent.ainvoke(prompt, LIMIT)):
         assert sorted(called(end)) == ["population", "weather"]
         results = [m.text for m in end["messages"] if isinstance(m, ToolMessage)]
@@ -79,7 +79,7 @@ async def test_structured_output_by_tools(streaming: bool, tools: list[Any]) -> 
     """`ToolStrategy` gives an instance of the class, with and without another tool."""
     strategy = strategies.ToolStrategy(Report)
     agent = agents.create_agent(brain(streaming=streaming), tools, response_format=strategy)
-    prompt = asked("What is the weather in 'Utrecht'?")
+    prompt = user_input("What is the weather in 'Utrecht'?")
     for end in (agent.invoke(prompt, LIMIT), await agent.ainvoke(prompt, LIMIT)):
         assert isinstance(end["structured_response"], Report)
 

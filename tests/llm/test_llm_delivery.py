@@ -25,8 +25,8 @@ from llm_help import LLM, MODES, Recorder, paths
 from support import (
     JSON,
     STREAM,
-    Asked,
     Loopback,
+    ReceivedRequest,
     Wire,
     answer,
     as_json,
@@ -437,9 +437,9 @@ def test_a_large_image_is_not_held_in_memory(
 # ---- results that come one by one
 
 
-def one_at_once(asked: Asked, wire: Wire) -> None:
+def one_at_once(received: ReceivedRequest, wire: Wire) -> None:
     """Answer the job with seed 0 with an image, and all others when the test is over."""
-    if b'"seed":0' not in asked.body:
+    if b'"seed":0' not in received.body:
         wire.is_over(30)
     wire.whole(as_json(completion("", PNG)), "content-type: application/json")
 

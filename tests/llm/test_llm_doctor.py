@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from llm_help import LLM, Recorder
 from recordings.recordings import STATES, recording
-from support import Asked, Loopback, Wire
+from support import Loopback, ReceivedRequest, Wire
 
 from emby_plugins import BackendRequest, BackendResponse, http_library
 from emby_plugins._transport import _certificates
@@ -98,8 +98,8 @@ def test_an_ambiguous_answer_does_not_verify_the_key(
 ) -> None:
     """If the gateway gives the same answer to any key, the key is reported as not verified."""
 
-    def same(asked: Asked, wire: Wire) -> None:
-        if asked.method == "GET":
+    def same(received: ReceivedRequest, wire: Wire) -> None:
+        if received.method == "GET":
             wire.whole(b'{"data": [{"id": "m"}]}')
         else:
             content = body if isinstance(body, str) else json.dumps(body)

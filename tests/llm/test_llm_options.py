@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from llm_help import LLM, MODES, Recorder
-from support import Asked, Loopback, Wire, answer, as_json, completion, photo, picture
+from support import Loopback, ReceivedRequest, Wire, answer, as_json, completion, photo, picture
 
 from llm_emby._options import Options
 
@@ -116,12 +116,12 @@ def test_a_schema_excludes_json_object(run: LLM, wire: Recorder) -> None:
     assert wire.requests == []
 
 
-def silent(asked: Asked, wire: Wire) -> None:
+def silent(received: ReceivedRequest, wire: Wire) -> None:
     """Send nothing until the test is over."""
     wire.is_over(30)
 
 
-def busy(asked: Asked, wire: Wire) -> None:
+def busy(received: ReceivedRequest, wire: Wire) -> None:
     """Refuse every request temporarily."""
     wire.whole(b'{"error": {"message": "busy"}}', status="503 Service Unavailable")
 
@@ -189,7 +189,7 @@ def test_a_slow_image_arrives(run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_pat
     """A slow reply arrives with a longer timeout."""
     body = as_json(completion("", picture()))
 
-    def slow(asked: Asked, wire: Wire) -> None:
+    def slow(received: ReceivedRequest, wire: Wire) -> None:
         wire.is_over(0.6)
         wire.whole(body, "content-type: application/json")
 

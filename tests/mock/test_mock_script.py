@@ -99,11 +99,19 @@ def test_requests_are_recorded():
     with activate(backend), Emby("sesame", "mock:", metadata={"tenant_id": "acme"}) as emby:
         emby.models()
         emby.chat("What is this?", images=[RED], model="glm-vision", temperature=0.5)
-    listed, asked = backend.requests
+    listed, received = backend.requests
     assert (listed.method, listed.path, listed.body) == ("GET", "/models", None)
-    assert (asked.method, asked.path, asked.model) == ("POST", "/chat/completions", "glm-vision")
-    assert asked.headers["x-emby-tenant-id"] == "acme"
-    assert (asked.prompt, asked.images, asked.body["temperature"]) == ("What is this?", (RED,), 0.5)
+    assert (received.method, received.path, received.model) == (
+        "POST",
+        "/chat/completions",
+        "glm-vision",
+    )
+    assert received.headers["x-emby-tenant-id"] == "acme"
+    assert (received.prompt, received.images, received.body["temperature"]) == (
+        "What is this?",
+        (RED,),
+        0.5,
+    )
     assert "sesame" not in repr(backend.requests)
 
 
@@ -112,16 +120,21 @@ def test_any_request_can_be_recorded(body):
     """Invalid requests are recorded too."""
     backend = MockBackend()
     send(body, backend)
-    (asked,) = backend.requests
-    assert (asked.content, asked.model, asked.prompt, asked.images) == (body, "", "", ())
+    (received,) = backend.requests
+    assert (received.content, received.model, received.prompt, received.images) == (
+        body,
+        "",
+        "",
+        (),
+    )
 
 
 def test_images_of_a_request():
     """The record has the images of all messages in order, including URLs but no invalid ones."""
     backend = MockBackend()
     send(chat("x", flat("red"), "https://example.com/a.png", "data:image/png;base64,QUJD"), backend)
-    (asked,) = backend.requests
-    assert [image.media_type for image in asked.images] == ["image/png", None]
+    (received,) = backend.requests
+    assert [image.media_type for image in received.images] == ["image/png", None]
 
 
 def test_records_are_bounded(monkeypatch):
@@ -173,12 +186,12 @@ class Oracle:
     """A plugin with one reply."""
 
     def __init__(self, reply):
-        self.asked = []
+        self.received = []
         self._reply = reply
 
     @hookimpl
     def emby_mock_reply(self, request):
-        self.asked.append(request)
+        self.received.append(request)
         return self._reply(request)
 
 
@@ -193,8 +206,8 @@ def test_the_hook_answers_before_the_mock():
         assert emby.chat("Hello").text == "first"
     with Emby(base_url="mock:", plugins=[last]) as emby:
         assert "This is emby-mock" in emby.chat("Hello").text
-    assert len(first.asked) == 1
-    assert isinstance(last.asked[0], MockRequest)
+    assert len(first.received) == 1
+    assert isinstance(last.received[0], MockRequest)
 
 
 def test_the_script_comes_before_the_hook():
@@ -204,7 +217,7 @@ def test_the_script_comes_before_the_hook():
     backend.reply("script")
     with activate(backend), Emby(base_url="mock:", plugins=[oracle]) as emby:
         assert [emby.chat("a").text, emby.chat("b").text] == ["script", "hook"]
-    assert [request.prompt for request in oracle.asked] == ["b"]
+    assert [request.prompt for request in oracle.received] == ["b"]
 
 
 def test_the_hook_can_inject_a_fault():
@@ -239,6 +252,6 @@ def test_image_parts_of_a_history():
     backend = MockBackend()
     with activate(backend):
         ask([Message("user", (ImagePart(RED),)), Message("assistant", ()), Message.user("And?")])
-    (asked,) = backend.requests
-    assert asked.images == (RED,)
-    assert asked.prompt == "And?"
+    (received,) = backend.requests
+    assert received.images == (RED,)
+    assert received.prompt == "And?"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support import Asked, Loopback, Wire
+from support import Loopback, ReceivedRequest, Wire
 
 from emby_plugins import Emby, EmbyConnectionError
 
@@ -63,7 +63,7 @@ def shown_by_ipython(*cells: str) -> list[str]:
     return shown[1:]
 
 
-def refuse_key(_: Asked, wire: Wire) -> None:
+def refuse_key(_: ReceivedRequest, wire: Wire) -> None:
     """Refuse any key."""
     wire.whole(b'{"error":{"message":"Invalid API key"}}', status="401 Unauthorized")
 

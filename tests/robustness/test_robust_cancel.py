@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 import httpx
 import pytest
-from support import Asked, Loopback, Wire, as_json, chunk, completion, picture, sse
+from support import Loopback, ReceivedRequest, Wire, as_json, chunk, completion, picture, sse
 
 from emby_plugins import AsyncEmby, DeadlineExceededError, Emby, Image
 from langchain_emby import ChatEmby
@@ -32,9 +32,9 @@ class Stage:
         self.there = threading.Event()
         self._begun = begun
 
-    def __call__(self, asked: Asked, wire: Wire) -> bool:
+    def __call__(self, received: ReceivedRequest, wire: Wire) -> bool:
         """Answer `Hi` normally, and anything else with the beginning."""
-        if b'"Hi"' in asked.body:
+        if b'"Hi"' in received.body:
             wire.whole(as_json(completion("Hi.")), "content-type: application/json")
             return True
         if self._begun is not None:
@@ -145,7 +145,7 @@ async def test_a_pool_of_one_survives_any_number_of_cancels(
 async def test_cancels_at_every_await_leave_the_pool_whole(cancels: int) -> None:
     """Cancels after any turn of the loop return the connection to its pool."""
 
-    def busy(request: Asked, wire: Wire) -> bool:
+    def busy(request: ReceivedRequest, wire: Wire) -> bool:
         if b'"Hi"' in request.body:
             wire.whole(as_json(completion("Hi.")), "content-type: application/json")
         else:
@@ -255,7 +255,7 @@ def test_a_given_sync_client_is_late_by_one_read_at_most() -> None:
 def test_no_phase_has_more_time_than_is_left() -> None:
     """A read gets no more time than is left of the deadline."""
 
-    def by(_: Asked, wire: Wire) -> bool:
+    def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.is_over(0.8)
         wire.head("content-type: text/event-stream", "transfer-encoding: chunked")
         return not wire.is_over()
@@ -273,7 +273,7 @@ def test_no_phase_has_more_time_than_is_left() -> None:
 def test_a_forked_client_opens_its_own_connections() -> None:
     """A client in a forked process opens its own connections, and the parent's still work."""
 
-    def by(asked: Asked, wire: Wire) -> None:
+    def by(received: ReceivedRequest, wire: Wire) -> None:
         wire.whole(as_json(completion("Hi.")), "content-type: application/json")
 
     with Loopback(by) as server, Emby(base_url=server.url) as emby:
@@ -286,7 +286,7 @@ def test_a_forked_client_opens_its_own_connections() -> None:
 def test_an_async_client_and_a_chat_model_in_a_forked_process() -> None:
     """AsyncEmby and ChatEmby work in a forked process, even if a lock was held at the fork."""
 
-    def by(asked: Asked, wire: Wire) -> None:
+    def by(received: ReceivedRequest, wire: Wire) -> None:
         wire.whole(as_json(completion("Hi.")), "content-type: application/json")
 
     with Loopback(by) as server:

@@ -15,7 +15,7 @@ from support import as_json, chunk, completion, sse
 from emby_plugins import BackendRequest, BackendResponse
 from emby_plugins.mock import MockBackend, activate
 from stress import EVERYTHING
-from stress.ways import WAYS, Way, ask
+from stress.ways import WAYS, Way, call
 
 SIZE = 70_000
 IMAGE = b"\x89PNG\r\n\x1a\n" + os.urandom(SIZE - 8)
@@ -110,10 +110,10 @@ def test_a_full_disk_loses_no_image(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fill(monkeypatch, folder, step, room)
     with activate(Pieces(piece)):
-        heard = ask(way, settings)
+        outcome = call(way, settings)
     monkeypatch.undo()
-    assert heard.error is None, repr(heard.error)
-    (image,) = heard.images
+    assert outcome.error is None, repr(outcome.error)
+    (image,) = outcome.images
     assert image.data == IMAGE
     if way.host == "core":
         assert image.path is None

@@ -17,9 +17,9 @@ from langchain_core.exceptions import ModelError
 from emby_plugins import EmbyError, Image, InvalidImageError
 from emby_plugins.mock import MockServer
 from stress import EVERYTHING
-from stress.keys import KEY, told
+from stress.keys import KEY, revealed
 from stress.rows import SECTIONS, Row
-from stress.ways import WAYS, Heard, Way, answering, ask
+from stress.ways import WAYS, Outcome, Way, answering, call
 
 ROWS = list(chain.from_iterable(SECTIONS.values()))
 
@@ -44,16 +44,16 @@ def test_every_fault_in_every_way(
     caplog.set_level(logging.DEBUG)
     with answering(row, over, server) as on, bounded(row.megabytes):
         began = time.monotonic()
-        heard = ask(way, on)
+        outcome = call(way, on)
         took = time.monotonic() - began
     assert not EVERYTHING or took < row.seconds
     expected = row.expected(streamed=way.streamed)
     if expected is None:
-        is_whole(heard, row)
+        is_whole(outcome, row)
     else:
-        is_named(heard, expected, way)
-        has_arrived(heard, row, way)
-    hides_the_key(heard, caplog.text, row)
+        is_named(outcome, expected, way)
+        has_arrived(outcome, row, way)
+    hides_the_key(outcome, caplog.text, row)
 
 
 @contextmanager
@@ -72,13 +72,13 @@ def bounded(megabytes: int | None) -> Iterator[None]:
     assert peak < megabytes * 1024 * 1024
 
 
-def is_whole(heard: Heard, row: Row) -> None:
+def is_whole(outcome: Outcome, row: Row) -> None:
     """Check that the reply is complete, and that invalid images are refused when opened."""
-    assert heard.error is None, repr(heard.error)
-    assert "image" in heard.text
+    assert outcome.error is None, repr(outcome.error)
+    assert "image" in outcome.text
     wanted = 5 if "images=5" in row.name else 0 if "images=0" in row.name else 1
-    assert len(heard.images) == wanted
-    for image in heard.images:
+    assert len(outcome.images) == wanted
+    for image in outcome.images:
         if "image=" not in row.name:
             assert image.to_pil().size == image.size
         else:
@@ -86,31 +86,31 @@ def is_whole(heard: Heard, row: Row) -> None:
                 image.to_pil()
 
 
-def is_named(heard: Heard, expected: type[EmbyError], way: Way) -> None:
+def is_named(outcome: Outcome, expected: type[EmbyError], way: Way) -> None:
     """Check that the error is the expected one in our tree and in the host's."""
-    assert isinstance(heard.cause, expected), repr(heard.cause)
+    assert isinstance(outcome.cause, expected), repr(outcome.cause)
     if way.host == "llm":
-        assert isinstance(heard.error, llm.ModelError)
+        assert isinstance(outcome.error, llm.ModelError)
     else:
-        assert isinstance(heard.error, expected)
-        assert way.host == "core" or isinstance(heard.error, ModelError)
-    assert str(heard.error).strip()
-    assert str(heard.error).isprintable()
+        assert isinstance(outcome.error, expected)
+        assert way.host == "core" or isinstance(outcome.error, ModelError)
+    assert str(outcome.error).strip()
+    assert str(outcome.error).isprintable()
 
 
-def has_arrived(heard: Heard, row: Row, way: Way) -> None:
+def has_arrived(outcome: Outcome, row: Row, way: Way) -> None:
     """Check that the error has the text and the images that a stream sent before it."""
     if not way.streamed:
         return
-    assert ("text" in row.arrived) == bool(heard.partial_text)
-    assert ("image" in row.arrived) == bool(heard.partial_images)
-    assert all(isinstance(image, Image) and image.size for image in heard.partial_images)
+    assert ("text" in row.arrived) == bool(outcome.partial_text)
+    assert ("image" in row.arrived) == bool(outcome.partial_images)
+    assert all(isinstance(image, Image) and image.size for image in outcome.partial_images)
 
 
-def hides_the_key(heard: Heard, log: str, row: Row) -> None:
+def hides_the_key(outcome: Outcome, log: str, row: Row) -> None:
     """Check that the key is in no text, repr, traceback, pickle, log or database."""
-    shown = ["" if row.echoes else log, heard.logged, *map(repr, heard.said)]
-    if heard.error is not None:
-        shown.append(told(heard.error, variables=not row.echoes))
+    shown = ["" if row.echoes else log, outcome.logged, *map(repr, outcome.values)]
+    if outcome.error is not None:
+        shown.append(revealed(outcome.error, variables=not row.echoes))
     assert not any(KEY in text for text in shown)
-    assert KEY.encode() not in pickle.dumps([s for s in heard.said if not isinstance(s, str)])
+    assert KEY.encode() not in pickle.dumps([s for s in outcome.values if not isinstance(s, str)])

@@ -20,7 +20,7 @@ from emby_plugins import (
 from emby_plugins.mock import MockBackend, activate
 from stress import EVERYTHING
 from stress.pictures import STRANGE, damaged, flips, whole
-from stress.ways import WAYS, Heard, Way, ask
+from stress.ways import WAYS, Outcome, Way, call
 
 LOOK = "What is shown in this image?"
 
@@ -36,28 +36,28 @@ def in_turn(*tables: dict[str, bytes]) -> list[Any]:
     ]
 
 
-def sent(way: Way, data: bytes) -> tuple[Heard, MockBackend]:
+def sent(way: Way, data: bytes) -> tuple[Outcome, MockBackend]:
     """Send an image to the mock for a description; return the result and the backend."""
     backend = MockBackend()
     with activate(backend):
-        return ask(way, {"base_url": "mock:"}, LOOK, (Image(content=data),)), backend
+        return call(way, {"base_url": "mock:"}, LOOK, (Image(content=data),)), backend
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(whole()))
 def test_a_valid_image_is_sent_unchanged(data: bytes, way: Way) -> None:
     """An image of any mode, frames or tags is sent unchanged and described."""
-    heard, backend = sent(way, data)
-    assert heard.error is None
-    assert heard.text
+    outcome, backend = sent(way, data)
+    assert outcome.error is None
+    assert outcome.text
     assert [image.data for image in backend.requests[-1].images] == [data]
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(damaged()))
 def test_a_damaged_image_is_sent_unchanged(data: bytes, way: Way) -> None:
     """A damaged image is sent unchanged, and the gateway's refusal raises a specific error."""
-    heard, backend = sent(way, data)
+    outcome, backend = sent(way, data)
     assert [image.data for image in backend.requests[-1].images] == [data]
-    assert isinstance(heard.cause, UnreadableInputImageError)
+    assert isinstance(outcome.cause, UnreadableInputImageError)
 
 
 @pytest.mark.parametrize(("data", "way"), in_turn(STRANGE))
@@ -66,19 +66,19 @@ def test_bytes_that_are_not_an_image_are_not_sent(data: bytes, way: Way) -> None
     backend = MockBackend()
     with activate(backend):
         try:
-            heard = ask(way, {"base_url": "mock:"}, LOOK, (Image(content=data),))
+            outcome = call(way, {"base_url": "mock:"}, LOOK, (Image(content=data),))
         except (EmbyError, llm.ModelError, ValueError) as refused:
-            heard = Heard(error=refused)
-    assert heard.error is not None
+            outcome = Outcome(error=refused)
+    assert outcome.error is not None
     assert not backend.requests
 
 
-def received(way: Way, data: bytes, **on: Any) -> Heard:
+def received(way: Way, data: bytes, **on: Any) -> Outcome:
     """Return the result of a reply with this image."""
     stream = sse(chunk("Here:"), chunk(None, data), chunk(finish="stop"))
     answer = as_asked(completion("Here:", data), stream)
     with activate(_Scripted(answer)):
-        return ask(way, {"base_url": "mock:", **on})
+        return call(way, {"base_url": "mock:", **on})
 
 
 class _Scripted(MockBackend):
@@ -97,9 +97,9 @@ class _Scripted(MockBackend):
 )
 def test_a_received_image_is_kept_exactly(data: bytes, way: Way) -> None:
     """A received image is kept exactly, and opens or raises InvalidImageError."""
-    heard = received(way, data)
-    assert heard.error is None, repr(heard.error)
-    (image,) = heard.images
+    outcome = received(way, data)
+    assert outcome.error is None, repr(outcome.error)
+    (image,) = outcome.images
     assert image.data == data
     if data in whole().values():
         assert image.to_pil().size == image.size

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from foreign_help import PUPPY, user
-from support import MODES, Asker
+from support import MODES, ChatCaller
 
 from emby_plugins import (
     BadRequestError,
@@ -108,7 +108,7 @@ def test_text_and_images(
     on: dict[str, Any], painted: tuple[Image, ...], mode: str, model: str
 ) -> None:
     """In all four modes and by both providers, images are the same as without the proxy."""
-    reply = Asker(mode)(PAIR, on=on, model=model)
+    reply = ChatCaller(mode)(PAIR, on=on, model=model)
     assert reply.text == "Here are your 2 generated images:"
     assert reply.images == painted
     assert reply.finish_reason == "stop"
@@ -117,7 +117,7 @@ def test_text_and_images(
 @pytest.mark.parametrize("mode", MODES)
 def test_an_image_only_model(on: dict[str, Any], mode: str) -> None:
     """An image-only model's images arrive."""
-    reply = Asker(mode)("two photos of a cat", on=on, model="emby-mock-image")
+    reply = ChatCaller(mode)("two photos of a cat", on=on, model="emby-mock-image")
     assert len(set(reply.images)) == 2
 
 
@@ -125,21 +125,21 @@ def test_an_image_only_model(on: dict[str, Any], mode: str) -> None:
 def test_reasoning(on: dict[str, Any], mode: str) -> None:
     """Reasoning, which LiteLLM calls `reasoning_content`, is read."""
     extra = {"allowed_openai_params": ["reasoning_effort"]}
-    reply = Asker(mode)("Why?", on=on, reasoning_effort="low", extra_body=extra)
+    reply = ChatCaller(mode)("Why?", on=on, reasoning_effort="low", extra_body=extra)
     assert "low effort" in reply.reasoning
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_tools(on: dict[str, Any], mode: str) -> None:
     """Tool calls arrive."""
-    reply = Asker(mode)("What is the weather in Paris?", on=on, tools=[WEATHER])
+    reply = ChatCaller(mode)("What is the weather in Paris?", on=on, tools=[WEATHER])
     assert [call.name for call in reply.tool_calls] == ["get_weather"]
     assert reply.tool_calls[0].args.keys() == {"city"}
 
 
 def test_an_edit(on: dict[str, Any], painted: tuple[Image, ...]) -> None:
     """An image from the proxy can be sent back and edited."""
-    reply = Asker("sync")("Make it grayscale", on=on, images=[painted[0]])
+    reply = ChatCaller("sync")("Make it grayscale", on=on, images=[painted[0]])
     assert reply.image not in painted
 
 
@@ -164,18 +164,18 @@ def test_the_list_of_models(on: dict[str, Any]) -> None:
 
 def test_errors(on: dict[str, Any], behind: MockServer, painted: tuple[Image, ...]) -> None:
     """A wrong key, an unknown model, a bad image and a rate limit raise the matching errors."""
-    ask = Asker("sync")
+    call_chat = ChatCaller("sync")
     # Keys are looked up in a database, which is missing here.
     with pytest.raises(BadRequestError, match="No connected db"):
-        ask("Hello", on={**on, "api_key": "sk-another"})
+        call_chat("Hello", on={**on, "api_key": "sk-another"})
     with pytest.raises(BadRequestError):
-        ask("Hello", on=on, model="no-such-model")
+        call_chat("Hello", on=on, model="no-such-model")
     with pytest.raises(UnreadableInputImageError):
         # The head of a PNG without the rest.
-        ask("What?", on=on, images=[Image.from_bytes((painted[0].content or b"")[:40])])
+        call_chat("What?", on=on, images=[Image.from_bytes((painted[0].content or b"")[:40])])
     behind.backend.reply(fault=Fault(status=429))
     with pytest.raises(RateLimitError):
-        ask("Hello", on=on)
+        call_chat("Hello", on=on)
 
 
 def test_llm(proxy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
