@@ -103,6 +103,8 @@ class Environment:
         }
         self._variables |= {"LLM_USER_PATH": str(folder / "llm"), "PYTHONUTF8": "1"}
         self._variables["PIP_NO_COMPILE"] = "1"  # halves the installation time
+        # Dependency groups need it; older ones find no extra of a package constrained to a file.
+        self.install("pip>=25.1")
 
     def run(self, program: str, *arguments: str, timeout: float = 300) -> None:
         """Run a program of the environment. Raises `CalledProcessError` when it fails."""
@@ -117,9 +119,8 @@ class Environment:
         )
 
     def install(self, *arguments: str) -> None:
-        """Install with a pip that supports dependency groups."""
+        """Install with pip."""
         pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        self.run("python", *pip, "pip>=25.1")
         self.run("python", *pip, *arguments, timeout=900)
 
 
