@@ -1,72 +1,73 @@
 """Combine JSON schemas, and read their keywords, of which any may be malformed."""
 
-import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from emby_plugins.mock.schema_validation import JsonObject
+from emby_plugins.mock.schema_validation import Schema
 
 _LARGEST = 1e300
 _TRIES = 52
+_NUMBERS = ("min", "max", "exclusiveM", "multipleOf")
 _UNITED = ("properties", "patternProperties", "$defs", "definitions", "dependentRequired")
+_SHAPES: dict[str, type] = {
+    **dict.fromkeys((*_UNITED, "not", "contains", "propertyNames"), Mapping),
+    **dict.fromkeys(("enum", "required", "anyOf", "oneOf", "allOf", "prefixItems"), list),
+    **dict.fromkeys(("$ref", "pattern"), str),
+}
 
 
-def merge(first: JsonObject, second: JsonObject) -> JsonObject:
+def usable(schema: object) -> Schema:
+    """The keywords of a schema that have a usable value; a huge number is none."""
+    keywords = schema.items() if isinstance(schema, Mapping) else ()
+    return {key: value for key, value in keywords if _is_usable(key, value)}
+
+
+def _is_usable(key: str, value: object) -> bool:
+    if key.startswith(_NUMBERS):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and abs(value) < _LARGEST  # type: ignore[arg-type]
+    return isinstance(value, _SHAPES.get(key, object))
+
+
+def merge(first: object, second: object) -> Schema:
     """Both schemas at once: properties, requirements and bounds united, else the second wins."""
-    merged: dict[str, object] = {**first, **second}
-    for key in _UNITED:
-        a, b = first.get(key), second.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            merged[key] = {**a, **b}
-            for name in a.keys() & b.keys() if key == "properties" else ():
-                if isinstance(a[name], Mapping) and isinstance(b[name], Mapping):
-                    merged[key][name] = {"allOf": [a[name], b[name]]}  # type: ignore[index]
-    for key in first.keys() & second.keys():
-        if key.startswith(("min", "exclusiveMin")):
-            merged[key] = max(bound(first, key, 0), bound(second, key, 0))
+    a, b = usable(first), usable(second)
+    merged = {**a, **b}
+    for key in a.keys() & b.keys():
+        if key in _UNITED:
+            merged[key] = {**a[key], **b[key]}
+        elif key == "required":
+            merged[key] = [*a[key], *b[key]]
+        elif key.startswith(("min", "exclusiveMin")):
+            merged[key] = max(a[key], b[key])
         elif key.startswith(("max", "exclusiveMax")):
-            merged[key] = min(bound(first, key, math.inf), bound(second, key, math.inf))
-    required = [*list_of(first, "required"), *list_of(second, "required")]
-    return merged | ({"required": required} if required else {})
+            merged[key] = min(a[key], b[key])
+    properties = merged.get("properties", {})
+    for name in a.get("properties", {}).keys() & b.get("properties", {}).keys():
+        both = [a["properties"][name], b["properties"][name]]
+        if all(isinstance(inner, Mapping) for inner in both):
+            properties[name] = {"allOf": both}
+    return merged
 
 
-def without(schema: JsonObject, *keys: str) -> JsonObject:
+def without(schema: Schema, *keys: str) -> Schema:
     """The schema without some of its keywords."""
     return {name: value for name, value in schema.items() if name not in keys}
 
 
-def kind_of(schema: object) -> object:
-    """The type that a schema states."""
-    return schema.get("type") if isinstance(schema, Mapping) else None
-
-
-def list_of(schema: object, key: str) -> list[object]:
-    """A keyword's list; empty without one."""
-    value = schema.get(key) if isinstance(schema, Mapping) else None
-    return value if isinstance(value, list) else []
-
-
-def bound(schema: JsonObject, key: str, default: float) -> float:
-    """A keyword's number; a huge one does not count."""
-    value = schema.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return default if default < math.inf or not key.startswith("max") else _LARGEST
-    return value if abs(value) < _LARGEST else default
-
-
-def names_of(schema: JsonObject) -> Iterator[object]:
+def names_of(schema: Schema) -> Iterator[object]:
     """What tells an option from others: its title, its constants."""
     yield schema.get("title")
-    properties = schema.get("properties")
-    for inner in (schema, *(properties.values() if isinstance(properties, Mapping) else ())):
+    for inner in (schema, *schema.get("properties", {}).values()):
         if isinstance(inner, Mapping):
             yield inner.get("const")
 
 
-def unlike(values: list[object], value: object, schema: object) -> object:
+def unlike(values: list[Any], value: Any, schema: object) -> Any:
     """`value`, changed until it is not among `values`."""
-    enum = list_of(schema, "enum")
-    if enum:
-        return next((option for option in enum if option not in values), value)
+    options = usable(schema).get("enum")
+    if options:
+        return next((option for option in options if option not in values), value)
     changed = value
     for number in range(2, _TRIES):
         if changed not in values:

@@ -9,16 +9,8 @@ import re
 from collections.abc import Mapping
 
 from emby_plugins.mock.patterns import example_of
-from emby_plugins.mock.schema_algebra import (
-    bound,
-    kind_of,
-    list_of,
-    merge,
-    names_of,
-    unlike,
-    without,
-)
-from emby_plugins.mock.schema_validation import JsonObject
+from emby_plugins.mock.schema_algebra import merge, names_of, unlike, usable, without
+from emby_plugins.mock.schema_validation import JsonObject, Schema
 from emby_plugins.mock.values import Values
 
 _MAX_DEPTH = 100
@@ -64,26 +56,24 @@ class _Generator:
         if not isinstance(schema, Mapping):
             return self._values.next_string(key)
         schema = self._resolve(schema)
-        if isinstance(schema.get("not"), Mapping):
-            return self._not(schema["not"], without(schema, "not"), key, depth)
+        if "not" in schema:
+            return self._not(usable(schema["not"]), without(schema, "not"), key, depth)
         if "const" in schema:
             return schema["const"]
-        enum = list_of(schema, "enum")
-        if enum:
-            return self._option_of(enum, key)
+        if schema.get("enum"):
+            return self._option_of(schema["enum"], key)
         for keyword in ("anyOf", "oneOf"):
-            if list_of(schema, keyword):
-                option = self._choose(list_of(schema, keyword), key, depth)
+            if schema.get(keyword):
+                option = self._choose(schema[keyword], key, depth)
                 return self.value(merge(without(schema, keyword), option), key, depth + 1)
         return self._typed(schema, key, depth)
 
-    def _not(self, refused: object, schema: JsonObject, key: str, depth: int) -> object:
+    def _not(self, refused: Schema, schema: Schema, key: str, depth: int) -> object:
         """A value that is none of the values, or not of the type, that are refused."""
-        assert isinstance(refused, Mapping)
-        values = [*list_of(refused, "enum"), *([refused["const"]] if "const" in refused else [])]
+        values = [*refused.get("enum", ()), *([refused["const"]] if "const" in refused else [])]
         if not values and "type" not in schema:
             schema = {**schema, "type": [k for k in _KINDS if k != refused.get("type")]}
-        return unlike(values, self.value(schema, key, depth), schema)
+        return unlike(values, self.value(schema, key, depth + 1), schema)
 
     def _option_of(self, enum: list[object], key: str) -> object:
         """The option that was measured, or that the prompt mentions; else the first."""
@@ -93,19 +83,19 @@ class _Generator:
             return names[str(measured).lower()]
         return next((option for option in enum if self._values.mentions(option)), enum[0])
 
-    def _choose(self, options: list[object], key: str, depth: int) -> JsonObject:
+    def _choose(self, options: list[object], key: str, depth: int) -> Schema:
         """The option that the prompt names, else the first that is not null.
 
         Null at depth, or for a number nobody measured.
         """
         schemas = [self._resolve(option) for option in options if isinstance(option, Mapping)]
-        nulls = [schema for schema in schemas if kind_of(schema) == "null"]
-        others = [schema for schema in schemas if kind_of(schema) != "null"]
+        nulls = [schema for schema in schemas if schema.get("type") == "null"]
+        others = [schema for schema in schemas if schema.get("type") != "null"]
         if not self._is_generous(depth):
             # Leaves before branches: how a recursive schema comes to its end.
-            others.sort(key=lambda schema: kind_of(schema) in ("object", "array", None))
+            others.sort(key=lambda schema: schema.get("type") in ("object", "array", None))
             others = nulls + others
-        elif nulls and others and self._is_unmeasured(kind_of(others[0]), key):
+        elif nulls and others and self._is_unmeasured(others[0].get("type"), key):
             others = nulls
         else:
             others.sort(key=lambda schema: not any(map(self._values.mentions, names_of(schema))))
@@ -121,15 +111,15 @@ class _Generator:
     def _is_generous(self, depth: int) -> bool:
         return depth < _GENEROUS_DEPTH and self._left > 0
 
-    def _resolve(self, schema: JsonObject, depth: int = 0) -> JsonObject:
+    def _resolve(self, schema: object, depth: int = 0) -> Schema:
         """The schema with `$ref` followed, and `allOf` and `if` with `then` merged into it."""
+        schema = usable(schema)
         for _ in range(_MAX_REFERENCES):
             self._left -= depth > 0
-            reference, parts = schema.get("$ref"), list_of(schema, "allOf")
-            if isinstance(reference, str):
-                schema = merge(self._lookup(reference), without(schema, "$ref"))
-            elif parts or "if" in schema:
-                parts = [*parts, schema.get("if"), schema.get("then")]
+            if "$ref" in schema:
+                schema = merge(self._lookup(schema["$ref"]), without(schema, "$ref"))
+            elif schema.get("allOf") or "if" in schema:
+                parts = [*schema.get("allOf", ()), schema.get("if"), schema.get("then")]
                 schema = without(schema, "allOf", "if", "then", "else")
                 if depth < _MAX_REFERENCES and self._left > -_MAX_REQUIRED:
                     for part in (part for part in parts if isinstance(part, Mapping)):
@@ -138,8 +128,8 @@ class _Generator:
                 break
         return schema
 
-    def _lookup(self, reference: str) -> JsonObject:
-        """The target of `#/$defs/Name`; an empty schema when there is none."""
+    def _lookup(self, reference: str) -> object:
+        """The target of `#/$defs/Name`, or None."""
         here: object = self._root
         for step in filter(None, reference.removeprefix("#").split("/")):
             name = step.replace("~1", "/").replace("~0", "~")
@@ -147,9 +137,9 @@ class _Generator:
                 here = here.get(name)
             elif isinstance(here, list) and name.isdecimal() and int(name) < len(here):
                 here = here[int(name)]
-        return here if isinstance(here, Mapping) else {}
+        return here
 
-    def _typed(self, schema: JsonObject, key: str, depth: int) -> object:
+    def _typed(self, schema: Schema, key: str, depth: int) -> object:
         kind = schema.get("type")
         if isinstance(kind, list):
             kinds = [name for name in kind if name != "null"]
@@ -166,10 +156,9 @@ class _Generator:
             return measured if measured is not None else not self._values.measured
         return None if kind == "null" else self._string(schema, key)
 
-    def _object(self, schema: JsonObject, key: str, depth: int) -> dict[str, object]:
-        properties, extra = schema.get("properties"), schema.get("additionalProperties")
-        properties = properties if isinstance(properties, Mapping) else {}
-        required = [name for name in list_of(schema, "required") if isinstance(name, str)]
+    def _object(self, schema: Schema, key: str, depth: int) -> dict[str, object]:
+        properties, extra = schema.get("properties", {}), schema.get("additionalProperties")
+        required = [name for name in schema.get("required", ()) if isinstance(name, str)]
         outer = self._values.part
         part = self._values.measurement(key, lambda value: isinstance(value, Mapping))
         self._values.part = part if isinstance(part, Mapping) else outer
@@ -177,9 +166,9 @@ class _Generator:
         for name, inner in properties.items():
             if name in required or self._is_generous(depth):
                 result[name] = self._member(inner, name, depth)
-        dependent = schema.get("dependentRequired")
-        for name in [*result] if isinstance(dependent, Mapping) else ():
-            required += [other for other in list_of(dependent, name) if isinstance(other, str)]
+        for name, others in schema.get("dependentRequired", {}).items():
+            if name in result and isinstance(others, list):
+                required += [other for other in others if isinstance(other, str)]
         for name in required:
             if name not in result:
                 inner = properties.get(name, extra if isinstance(extra, Mapping) else {})
@@ -188,25 +177,24 @@ class _Generator:
         self._values.part = outer
         return result
 
-    def _add_names(self, result: dict[str, object], schema: JsonObject, depth: int) -> None:
+    def _add_names(self, result: dict[str, object], schema: Schema, depth: int) -> None:
         """Properties of any name, if they are demanded, or are all that there is."""
         inner, name_schema = schema.get("additionalProperties"), schema.get("propertyNames")
-        patterns = schema.get("patternProperties")
-        if isinstance(patterns, Mapping) and patterns:
-            pattern, inner = next(iter(patterns.items()))
+        if schema.get("patternProperties"):
+            pattern, inner = next(iter(schema["patternProperties"].items()))
             name_schema = {"pattern": pattern}
         inner = self._resolve(inner) if isinstance(inner, Mapping) else None
-        least, generous = int(bound(schema, "minProperties", 0)), self._is_generous(depth)
+        least, generous = int(schema.get("minProperties", 0)), self._is_generous(depth)
         if not schema.get("properties") and inner is not None and generous:
             least = max(least, 1)
         names: list[str] = []
-        if not isinstance(name_schema, Mapping) and least:
-            facts = _FACTS.get(str(kind_of(inner)), ())
+        if name_schema is None and least:
+            facts = _FACTS.get(str((inner or {}).get("type")), ())
             names = [n for n in facts if self._values.measurement(n, lambda _: True) is not None]
-            names = names[: int(bound(schema, "maxProperties", math.inf))]
+            names = names[: int(schema.get("maxProperties", _MAX_ITEMS))]
         for number in range(1, min(_MAX_ITEMS, max(least, len(names))) - len(result) + 1):
             name = names[number - 1] if number <= len(names) else f"key{number}"
-            if isinstance(name_schema, Mapping):
+            if name_schema is not None:
                 made = self.value({"type": "string", **name_schema}, name, depth + 1)
                 name = str(unlike([*result], made, self._resolve(name_schema)))
             result[name] = self._member(inner or {"type": "string"}, name, depth)
@@ -221,25 +209,24 @@ class _Generator:
         self._values.image = before
         return value
 
-    def _array(self, schema: JsonObject, key: str, depth: int) -> list[object]:
+    def _array(self, schema: Schema, key: str, depth: int) -> list[object]:
         items = schema.get("items", {})
-        first = items if isinstance(items, list) else list_of(schema, "prefixItems")
+        first = items if isinstance(items, list) else schema.get("prefixItems", [])
         first, items = first[:_MAX_ITEMS], {} if isinstance(items, list) else items
         items = self._resolve(items) if isinstance(items, Mapping) else items
         generous = self._is_generous(depth)
-        least, most = int(bound(schema, "minItems", 0)), bound(schema, "maxItems", math.inf)
+        least, most = int(schema.get("minItems", 0)), schema.get("maxItems", _MAX_ITEMS)
         most = min(most, len(first)) if items is False else most
         measured = self._measured_items(first or [items], key)
         if measured and (not first or len(measured) == len(first)):
             measured += measured[-1:] * (min(least, _MAX_ITEMS) - len(measured))
             return measured[: int(min(most, len(measured)))]
         count = max(least, len(first) or 1) if generous else least
-        contained = schema.get("contains")
-        if isinstance(contained, Mapping):
-            first, count = [merge(items, contained)], max(count, 1)  # type: ignore[arg-type]
+        if "contains" in schema:
+            first, count = [merge(items, schema["contains"])], max(count, 1)
         parts = self._values.measurement(key, _is_list_of_parts) or []
         assert isinstance(parts, list)
-        if generous and kind_of(items) in ("object", None):
+        if generous and usable(items).get("type") in ("object", None):
             # An item for each image, or for each part of one.
             count = max(count, len(parts) or len(self._values.measured))
         values: list[object] = []
@@ -256,7 +243,8 @@ class _Generator:
 
     def _measured_items(self, schemas: list[object], key: str) -> list[object]:
         """The items of a measured list that schemas of one kind accept."""
-        kinds, options = {*map(kind_of, schemas)}, list_of(schemas[0], "enum")
+        kinds = {str(usable(schema).get("type")) for schema in schemas}
+        options = usable(schemas[0]).get("enum")
         type_ = str if kinds == {"string"} else int if kinds <= {"integer", "number"} else ()
         found = self._values.measurement(
             key,
@@ -265,16 +253,16 @@ class _Generator:
         items = found if isinstance(found, list) else []
         return [item for item in items if item in (options or items)]
 
-    def _number(self, schema: JsonObject, key: str, *, whole: bool) -> float:
+    def _number(self, schema: Schema, key: str, *, whole: bool) -> float:
         step = 1 if whole else 0.5
-        least, most = bound(schema, "minimum", -math.inf), bound(schema, "maximum", math.inf)
-        above = bound(schema, "exclusiveMinimum", -math.inf)
-        below = bound(schema, "exclusiveMaximum", math.inf)
+        least, most = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+        above = schema.get("exclusiveMinimum", -math.inf)
+        below = schema.get("exclusiveMaximum", math.inf)
         low, high = max(least, above + step), min(most, below - step)
         if low > high:
             # The step is too large for the space between exclusive bounds: take its middle.
             low = high = (max(least, above) + min(most, below)) / 2
-        multiple = bound(schema, "multipleOf", 0)
+        multiple = schema.get("multipleOf", 0)
         measured = self._values.measurement(key, lambda value: _is_within(value, low, high, whole))
         number: float | None = measured  # type: ignore[assignment]  # `_is_within` knows
         if number is None:
@@ -287,12 +275,12 @@ class _Generator:
                 number = math.ceil(number / multiple) * multiple
         return int(number) if whole or number == int(number) else number
 
-    def _string(self, schema: JsonObject, key: str) -> str:
+    def _string(self, schema: Schema, key: str) -> str:
         pattern, name = schema.get("pattern"), str(schema.get("format"))
-        least = min(int(bound(schema, "minLength", 0)), _MAX_LENGTH)
-        most = max(0, int(bound(schema, "maxLength", _MAX_LENGTH)))
-        text = example_of(pattern, least) if isinstance(pattern, str) else None
-        if text is None and not isinstance(pattern, str):
+        least = min(int(schema.get("minLength", 0)), _MAX_LENGTH)
+        most = max(0, int(schema.get("maxLength", _MAX_LENGTH)))
+        text = None if pattern is None else example_of(pattern, least)
+        if pattern is None:
             name = "uuid" if name.startswith("uuid") else name
             text = self._values.typed(name) or _FORMATS.get(name)
         if text is None:

@@ -310,6 +310,7 @@ def test_tools_come_before_json():
             [1, 2, 3],
         ),
         ({"type": "array", "maxItems": 0}, "", []),
+        ({"type": "array", "items": {"type": ["string", "null"]}}, '"a"', ["a"]),
         ({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}]}, "", [1, 2]),
         ({"type": "string", "maxLength": 3}, "abcdef", "abc"),
         ({"type": "string", "minLength": 5}, "abc", "abc.."),
@@ -353,6 +354,8 @@ def test_recursive_schemas_end():
         {"type": "integer", "multipleOf": 1e-300, "minimum": 1e299},
         {"type": "integer", "multipleOf": -3, "minimum": 5, "maximum": 2},
         {"allOf": [{"$ref": "#"}]},
+        {"not": {"const": "a"}, "$ref": "#"},
+        {"type": "array", "items": False, "contains": {"type": "string"}},
         {"enum": [], "type": 3, "properties": 4, "required": "x", "anyOf": []},
     ],
 )
