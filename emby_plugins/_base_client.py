@@ -43,7 +43,6 @@ from emby_plugins._preparation import (
     prepare_request,
 )
 from emby_plugins._prompts import Prompt, chat_request, check_n, stop_sequences
-from emby_plugins._protocol.image_decoder import Base64Sink, MemorySink, Sink
 from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.images_request import ImagesOptions, ImagesRequest
 from emby_plugins._protocol.limits import Limits
@@ -54,10 +53,10 @@ from emby_plugins._protocol.request import chat_body, vary
 from emby_plugins._protocol.usage import with_estimated_cost
 from emby_plugins._redaction import redact, redact_error
 from emby_plugins._settings import Secret, check_address, find_base_url, find_key, require_key
-from emby_plugins._sinks import ImageFolder
+from emby_plugins._sinks import Base64Sink, ImageFolder, MemorySink, Sink
 from emby_plugins._transport import AsyncResponse, Response
 
-# 2026-08 heeds it; the others need another request (cases `cached-*`).
+# 2026-08 honors it; the others need another request (cases `cached-*`).
 _NO_CACHE: CallOptions = {"headers": {"x-no-cache": "true"}}
 
 _HTTP = TypeVar("_HTTP", bound=HTTPClient | AsyncHTTPClient)

@@ -1,7 +1,8 @@
-"""Sinks that decode generated images straight into files, without holding them in memory."""
+"""What generated images are decoded into as they arrive: memory, base64, or files."""
 
 import hashlib
 import logging
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
@@ -11,11 +12,89 @@ import pybase64
 
 from emby_plugins._errors import EmbyError
 from emby_plugins._files import check_close, commit, remove_stale_files, temporary_file, write_all
+from emby_plugins._image_sources import HEAD, Base64Source
 from emby_plugins._images import Image
 
-_HEAD = 64
+_BLOCK = 1 << 18
 
 _log = logging.getLogger(__name__)
+
+
+class Sink(ABC):
+    """Destination for the bytes of one image; `size` is how many it has."""
+
+    size = 0
+
+    @abstractmethod
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+
+    def write_base64(self, text: memoryview) -> None:
+        """Append bytes given as strict base64. Raises `ValueError`, and has then added nothing."""
+        self.write(pybase64.b64decode(text, validate=True))
+
+    @abstractmethod
+    def read_back(self) -> bytes:
+        """Return everything written."""
+
+    @abstractmethod
+    def finish(self) -> Image:
+        """Return the image."""
+
+    def discard(self) -> None:  # noqa: B027 - memory needs no cleanup
+        """Release all resources of an unfinished image."""
+
+
+class MemorySink(Sink):
+    """Collects the bytes of one image in memory."""
+
+    def __init__(self) -> None:
+        self._bytes = BytesIO()
+
+    def write(self, data: bytes) -> None:
+        self.size += self._bytes.write(data)
+
+    def read_back(self) -> bytes:
+        return self._bytes.getvalue()
+
+    def finish(self) -> Image:
+        return Image(content=self._bytes.getvalue())
+
+
+class Base64Sink(Sink):
+    """Keeps the base64 of one image, for hosts that pass it on as text.
+
+    All lengths but the last are a multiple of 3 bytes, or 4 characters.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._block = BytesIO()
+
+    def write(self, data: bytes) -> None:
+        self.write_base64(memoryview(pybase64.b64encode(data)))
+
+    def write_base64(self, text: memoryview) -> None:
+        self.size += len(pybase64.b64decode(text, validate=True))
+        if self._block.tell() + len(text) > _BLOCK:
+            self._flush()
+        self._block.write(text)
+
+    def read_back(self) -> bytes:
+        self._flush()
+        return pybase64.b64decode(self._text)
+
+    def finish(self) -> Image:
+        self._flush()
+        return Image(_source=Base64Source(self._text))
+
+    def _flush(self) -> None:
+        # CPython extends a string in place if only one local variable refers to it; joining pieces
+        # would need the memory twice. Blocks are large as it copies while it is profiled.
+        text, self._text = self._text, ""
+        text += str(self._block.getbuffer(), "ascii")
+        self._text = text
+        self._block = BytesIO()
 
 
 class ImageFolder:
@@ -33,7 +112,7 @@ class ImageFolder:
         return FileSink(self._folder)
 
 
-class FileSink:
+class FileSink(Sink):
     """Writes one image to a file in `folder`, named by its digest.
 
     The image is paid for: if the folder isn't writable or the disk is full, at any step, the image
@@ -42,7 +121,6 @@ class FileSink:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.size = 0
         self._folder = folder
         self._digest = hashlib.sha256()
         self._head = b""
@@ -65,16 +143,11 @@ class FileSink:
             self._move_to_memory(error)
             self._file.write(data)
         self._digest.update(data)
-        if len(self._head) < _HEAD:
-            self._head += data[:_HEAD]
+        if len(self._head) < HEAD:
+            self._head += data[:HEAD]
         self.size += len(data)
 
-    def write_base64(self, text: memoryview) -> None:
-        """Append bytes given as strict base64. Raises `ValueError`, and has then added nothing."""
-        self.write(pybase64.b64decode(text, validate=True))
-
     def read_back(self) -> bytes:
-        """All that was taken."""
         try:
             self._file.seek(0)
             # Only the size confirmed so far: a failed write may have added a part.

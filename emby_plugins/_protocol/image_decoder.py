@@ -9,15 +9,13 @@ result. That works because decoded strict base64 encodes to the same characters 
 import re
 import secrets
 from collections.abc import Callable
-from io import BytesIO
-from typing import Protocol
 
 import pybase64
 
 from emby_plugins._errors import ReplyTooLargeError
-from emby_plugins._image_sources import Base64Source
 from emby_plugins._images import Image
 from emby_plugins._protocol.limits import Limits
+from emby_plugins._sinks import MemorySink, Sink
 
 _MARKS = (b";base64,", b"b64_json")
 # What precedes base64. Bounded, as it may be split over the tail and the next chunk.
@@ -32,96 +30,6 @@ _HEAD = re.compile(
 _PLACEHOLDER = re.compile(rb"image-[0-9a-f]{16}-[0-9]+")
 _LOOK_BACK = 192
 _MAX_PLACEHOLDER = 256
-_BLOCK = 1 << 18
-
-
-class Sink(Protocol):
-    """Destination for the bytes of one image."""
-
-    size: int
-
-    def write(self, data: bytes) -> None:
-        """Add bytes."""
-
-    def write_base64(self, text: memoryview) -> None:
-        """Add bytes given as strict base64. Raises `ValueError`, and has then added nothing."""
-
-    def read_back(self) -> bytes:
-        """Return everything written."""
-
-    def finish(self) -> Image:
-        """Return the image."""
-
-    def discard(self) -> None:
-        """Release all resources of an unfinished image."""
-
-
-class Base64Sink:
-    """Keeps the base64 of one image, for hosts that pass it on as text."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._text = ""
-        self._block = BytesIO()
-
-    def write(self, data: bytes) -> None:
-        """Add bytes, of a length that is a multiple of 3 unless they are the last."""
-        self.write_base64(memoryview(pybase64.b64encode(data)))
-
-    def write_base64(self, text: memoryview) -> None:
-        """Add base64, of a length that is a multiple of 4. Raises `ValueError`."""
-        self.size += len(pybase64.b64decode(text, validate=True))
-        if self._block.tell() + len(text) > _BLOCK:
-            self._flush()
-        self._block.write(text)
-
-    def read_back(self) -> bytes:
-        """Return everything written, decoded."""
-        self._flush()
-        return pybase64.b64decode(self._text)
-
-    def finish(self) -> Image:
-        """Return the image."""
-        self._flush()
-        return Image(_source=Base64Source(self._text))
-
-    def discard(self) -> None:
-        """Do nothing: memory needs no cleanup."""
-
-    def _flush(self) -> None:
-        # CPython extends a string in place if only one local variable refers to it; joining pieces
-        # would need the memory twice. Blocks are large as it copies while it is profiled.
-        text, self._text = self._text, ""
-        text += str(self._block.getbuffer(), "ascii")
-        self._text = text
-        self._block = BytesIO()
-
-
-class MemorySink:
-    """Collects the bytes of one image in memory."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._bytes = BytesIO()
-
-    def write(self, data: bytes) -> None:
-        """Add bytes."""
-        self.size += self._bytes.write(data)
-
-    def write_base64(self, text: memoryview) -> None:
-        """Add base64, of a length that is a multiple of 4. Raises `ValueError`."""
-        self.write(pybase64.b64decode(text, validate=True))
-
-    def read_back(self) -> bytes:
-        """Return everything written."""
-        return self._bytes.getvalue()
-
-    def finish(self) -> Image:
-        """Return the image."""
-        return Image(content=self._bytes.getvalue())
-
-    def discard(self) -> None:
-        """Do nothing: memory needs no cleanup."""
 
 
 class ImageDecoder:

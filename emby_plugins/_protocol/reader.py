@@ -24,7 +24,7 @@ from emby_plugins._protocol.errors import (
     is_unpaid,
     request_id_in,
 )
-from emby_plugins._protocol.image_decoder import ImageDecoder, MemorySink, Sink
+from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.image_entry import HINT
 from emby_plugins._protocol.lenient import LenientReader
 from emby_plugins._protocol.limits import Limits
@@ -33,6 +33,7 @@ from emby_plugins._protocol.raw import RawJSON
 from emby_plugins._protocol.schema import parse_completion
 from emby_plugins._protocol.sse import EventDecoder, ServerSentEvent
 from emby_plugins._protocol.stop_sequences import StopFilter, cut_reply
+from emby_plugins._sinks import MemorySink, Sink
 from emby_plugins._text import clean_text
 
 _DONE = b"[DONE]"

@@ -8,9 +8,10 @@ from hypothesis import given, strategies as st
 
 from emby_plugins import EmbyError, Limits, ReplyTooLargeError
 from emby_plugins._protocol import reader as reading
-from emby_plugins._protocol.image_decoder import Base64Sink, ImageDecoder
+from emby_plugins._protocol.image_decoder import ImageDecoder
 from emby_plugins._protocol.reader import ReplyReader
 from emby_plugins._protocol.schema import parse_completion
+from emby_plugins._sinks import Base64Sink
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5E"
 PNG += "rkJggg=="
