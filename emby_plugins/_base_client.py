@@ -186,7 +186,7 @@ class BaseClient(Generic[_HTTP]):
         arguments: Mapping[str, Any],
         **reading: Any,
     ) -> Exchange:
-        """The exchange of a request, whose reply is read with the options `reading`."""
+        """The exchange of a request, with the options `reading` for its reply."""
         chat = request if isinstance(request, ChatRequest) else request.to_chat()
         new_reader = partial(
             ReplyReader,
@@ -207,7 +207,7 @@ class BaseClient(Generic[_HTTP]):
         return Exchange(settings, new_reader, request)
 
     def _choose_endpoint(self, exchange: Exchange, arguments: ChatArguments) -> None:
-        """Send an order of images to the endpoint for images, if it is wanted there and fits."""
+        """Send an order of images to the endpoint for images, if requested and possible."""
         chat = exchange.request
         assert isinstance(chat, ChatRequest)
         exchange.request = with_seed(chat, arguments.get("variant"))
@@ -323,7 +323,7 @@ class BaseClient(Generic[_HTTP]):
             raise error.keep_cause(error.cause) from None
 
     def _observed(self, exchange: Exchange) -> AbstractContextManager[None]:
-        """Tell the plugins when the call begins and ends, if any wants to know."""
+        """Notify the plugins when the call begins and ends, if any of them records calls."""
         return self._observing(exchange) if self._plugins.observe_calls else nullcontext()
 
     @contextmanager

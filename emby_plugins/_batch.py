@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class BatchRecord(TypedDict):
-    """The result of one item. `json.dumps` takes it as it is.
+    """The result of one item. `json.dumps` accepts it unchanged.
 
     `key` identifies the request and `task` what it has in common with the others of a batch.
     `images` are the files of the generated images, or their URLs. `usage` is that of `Usage` and
-    `cost` is in US dollars; both are None if the gateway does not report them. `notice` says how
-    the reply ended, if not normally. `error` is None, or has the `type`, `message` and `status` of
-    the error; `text` and `images` are then what was received before it.
+    `cost` is in US dollars; both are None if the gateway does not report them. `notice` describes
+    how the reply ended, if not normally. `error` is None, or has the `type`, `message` and `status`
+    of the error; `text` and `images` are then what was received before it.
     """
 
     input: str

@@ -1,4 +1,4 @@
-"""`CallRecord`: what plugins are told of a call, which is everything but its content."""
+"""`CallRecord`: the record of a call for plugins, which has everything but its content."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,7 +23,7 @@ class ImageRecord:
     """An image that was sent or received, without the image.
 
     `size` is in bytes and `sha256` in hexadecimal. All are None for an image that is only an
-    address, or whose file is gone.
+    address, or for a deleted file.
     """
 
     media_type: str | None = None
@@ -48,7 +48,7 @@ class CallRecord:
 
     Known when it has finished: `images_out`; `usage`, with tokens and cost, or None if the gateway
     sent none; the `response_model`, `response_id` and `request_id`; the `provider` that the
-    gateway chose; `is_cached`, whether the gateway says that the reply is from its cache;
+    gateway chose; `is_cached`, whether the gateway reports that the reply is from its cache;
     `finish_reason`; how many `retries` there were; `seconds`, and the `seconds_to_first_byte` of
     the reply's body, both from the start of the call.
 
@@ -113,7 +113,7 @@ class CallRecord:
         seconds: float,
         seconds_to_first_byte: float | None,
     ) -> Self:
-        """The record of the same call when it is over; `reply` is what arrived of it."""
+        """The record of the finished call; `reply` is what arrived of it."""
         # Once the reply is whole, an exception is the caller's own. A closed generator is how a
         # caller stops reading.
         failed = not is_complete and not isinstance(error, GeneratorExit | None)

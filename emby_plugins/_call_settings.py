@@ -45,7 +45,7 @@ class ImageArguments(ChatOptions, CallOptions, total=False):
     `chat` by default, `image` uses `auto`. `mask` marks what to change of one image, by its
     transparent pixels, and needs the endpoint for images.
 
-    `variant` tells equal orders apart, as 0, 1 and so on: it is the seed of the image, unless
+    `variant` distinguishes equal orders, as 0, 1 and so on: the seed of the image, unless
     `image_config` has one. The endpoint for images takes no seed.
     """
 
@@ -93,7 +93,7 @@ class CallSettings:
         object.__setattr__(self, "request_headers", sent)
 
     def updated(self, options: CallOptions) -> Self:
-        """The settings with what `options` says; headers and metadata are added."""
+        """The settings updated with `options`; headers and metadata are added."""
         given: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
         for name in given.keys() & {"headers", "metadata"}:
             given[name] = {**getattr(self, name), **given[name]}

@@ -139,8 +139,8 @@ def save_cards(path: Path, cards: Iterable[ModelCard]) -> None:
 def load_cards(path: Path) -> list[ModelCard]:
     """Read a list of models written by `save_cards`.
 
-    Raises `FileNotFoundError` if the file doesn't exist, and `ConfigurationError` if it is not a
-    list of models.
+    Raises `FileNotFoundError` if the file doesn't exist, and `ConfigurationError` if it does not
+    contain a list of models.
     """
     text = path.read_text(encoding="utf-8", errors="replace")
     try:

@@ -65,7 +65,7 @@ class ChatOptions(TypedDict, total=False):
     applied here, since recorded gateways drop it: see `ChatReply.stop_sequence`. `seed`, `user`,
     `service_tier`, `parallel_tool_calls` and `logprobs` are sent; gateways that do not know them
     drop them (recordings, cases `stop-and-seed`, `parallel-tool-calls-false`). `extra_body` is
-    merged into the request as it is, for what a gateway knows and this package does not.
+    merged into the request unchanged, for fields that this package does not support.
     """
 
     temperature: float | None
@@ -109,10 +109,10 @@ class Usage:
     `cached_tokens`, `cache_write_tokens`, `input_image_tokens` and `input_audio_tokens` are parts
     of `prompt_tokens`; `reasoning_tokens`, `image_tokens` and `audio_tokens` are parts of
     `completion_tokens`. `cost_details` are the parts of the cost that the gateway lists, under the
-    names of 2026-08, such as `input_cost`. Where the gateway does not say what a call cost, `cost`
-    is computed from the prices of the model, as far as they are known, and `cost_is_estimate` is
-    True. Prices are those of `Emby.models()`, if this client has called it, and of plugins
-    (`emby_models`).
+    names of 2026-08, such as `input_cost`. Where the gateway does not report the cost of a call,
+    `cost` is computed from the prices of the model, as far as they are known, and
+    `cost_is_estimate` is True. Prices are those of `Emby.models()`, if this client has called it,
+    and of plugins (`emby_models`).
     """
 
     prompt_tokens: int = 0
@@ -185,9 +185,9 @@ class ChatReply:
 
     @property
     def cached(self) -> bool:
-        """Whether the gateway says that this reply is from its cache, and so not a new one.
+        """Whether the gateway reports that this reply is from its cache, and so not a new one.
 
-        2026-08 says so, in `metadata` and in a header (case `cached-second`); 2025-11 and 2025-12
+        2026-08 reports it in `metadata` and in a header (case `cached-second`); 2025-11 and 2025-12
         give no sign of it.
         """
         is_hit = self.headers.get("x-llmgateway-cache", "").strip().upper() == "HIT"
@@ -204,12 +204,12 @@ class ChatReply:
     def notice(self) -> str:
         """What to know about how the reply ended; empty for a normal end.
 
-        Says what cut it off, that it is empty, or that a paid image did not arrive.
+        Describes what cut it off, or that the reply is empty, or that a paid image did not arrive.
         """
         return endings.notice(self)
 
     def require_images(self) -> tuple[Image, ...]:
-        """The images, at least one. Raises `MissingImageError`, which says why there is none."""
+        """The images, at least one. Raises `MissingImageError`, with the reason."""
         if not self.images:
             raise endings.image_count_error(self)
         return self.images
@@ -282,4 +282,4 @@ class Finished:
 
 
 StreamEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | ImageReceived | Finished
-"""What a stream tells; `Finished` comes last, and only when the reply is whole."""
+"""The events of a stream; `Finished` is the last one, only if the reply is complete."""

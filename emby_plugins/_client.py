@@ -64,10 +64,10 @@ class Emby(BaseClient[HTTPClient]):
             file from its first byte on, named by its digest, and `image.path` in the reply.
         keep_base64: keep generated images as the base64 they arrive in, for programs that pass it
             on: `image.base64` then costs nothing, and `image.data` decodes at each access.
-        http_client: an `httpx.Client` or `httpx2.Client`, used as it is and left open.
+        http_client: an `httpx.Client` or `httpx2.Client`, used unchanged and left open.
         image_metadata: what happens to EXIF data of input images. `reduce`: if an image has to be
             re-encoded, only the camera, the time and the exposure are kept, not the location.
-            `keep`: all of it is kept. `remove`: all of it is removed from every image.
+            `keep`: all of it stays. `remove`: every image is sent without it.
         max_connections: how many calls are on the way at once, 100 by default, or as many as the
             `http_client` has connections; further calls wait in line, within their deadline. In
             `AsyncEmby` each event loop has as many.

@@ -29,9 +29,9 @@ class BodyOver(Exception):  # noqa: N818 - it is no failure
 class TimeLimits(dict[str, float]):
     """The limits of one request, as the mapping that httpx takes for its timeouts.
 
-    `timeout` bounds a silence, `ends` (on the monotonic clock) everything; `deadline` is what an
-    error says. `is_complete` is called after `quiet` seconds without data: if it returns True,
-    the body is over, whether or not its peer says so.
+    `timeout` bounds a silence, `ends` (on the monotonic clock) everything; `deadline` is quoted in
+    errors. `is_complete` is called after `quiet` seconds without data: if it returns True, the body
+    is over, even without an end marker from its peer.
     """
 
     def __init__(self, timeout: float, deadline: float, ends: float) -> None:
@@ -75,7 +75,7 @@ class TimeLimits(dict[str, float]):
             raise BodyOver
 
     def late(self) -> DeadlineExceededError:
-        """The error that says so."""
+        """The error for the exceeded limit."""
         return DeadlineExceededError(f"The call took longer than {self._deadline:g} seconds.")
 
 
@@ -232,9 +232,9 @@ Undo = Callable[[Any], Coroutine[Any, Any, None]]
 def within(
     limits: TimeLimits, step: Coroutine[Any, Any, _T], undo: Undo | None = None
 ) -> Generator[Any, Any, _T]:
-    """What `step` comes to, if it does within its limits, and cleans up undisturbed if not.
+    """Return the result of `step` if it ends within its limits, else let it clean up undisturbed.
 
-    httpx loses a place in its pool when it is cancelled while it closes a connection, and anyio
+    httpx loses a place in its pool when cancelled while closing a connection, and anyio
     cancels a task until it ends. So the step is cancelled once at most, and only while it waits
     for a peer; `undo` is given what it came to all the same. A task of its own would do too, but
     takes longer than many a step. Raises `DeadlineExceededError` or `BodyOver`, besides what the
@@ -273,7 +273,7 @@ async def _timed(limits: TimeLimits, step: Awaitable[_T]) -> _T:
 
 
 class _Watch:
-    """A timer that renews itself: `asyncio.timeout` alone can't tell that a reply is complete.
+    """A timer that renews itself: `asyncio.timeout` alone can't know that a reply is complete.
 
     Not a closure: one that names itself is a reference cycle, and keeps the images of its reply.
     """
@@ -314,7 +314,7 @@ class _Drive(Generic[_T]):
 
     @types.coroutine
     def run(self, waits_for: Any) -> Generator[Any, Any, _T]:
-        """What the step comes to that has yielded `waits_for`: a future, or None for a turn."""
+        """The result of the step that has yielded `waits_for`: a future, or None for a turn."""
         while True:
             error: BaseException | None = None
             # `Task.uncancel` has lowered the count to what it was before: that cancel is over.

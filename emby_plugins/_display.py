@@ -1,8 +1,7 @@
 """Display replies: HTML in notebooks, plain text elsewhere, complete or while streaming.
 
-Everything a model wrote is escaped, so it is only ever text to the page: no scripts, no style
-sheets, and no URL is fetched. IPython is used if it is already running and never imported
-otherwise.
+Everything a model wrote is escaped, so the page treats it as text: no scripts, no style sheets, and
+no URL is fetched. IPython is used if already running and never imported otherwise.
 """
 
 import sys
@@ -234,7 +233,7 @@ def _shown(figure: _Figure, image: "Image", most: int) -> str:
 
 
 def _figure(image: "Image") -> _Figure:
-    """Return how to show an image: by its own bytes or, if it is large, a preview."""
+    """Return how to show an image: by its own bytes or, if large, a preview."""
     label = _text(repr(image))
     try:
         if image.media_type not in ACCEPTED_MEDIA_TYPES:

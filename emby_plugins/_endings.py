@@ -1,4 +1,4 @@
-"""How a reply ended: what its content alone doesn't tell the caller.
+"""How a reply ended: the facts that its content alone doesn't show.
 
 Pure functions behind the properties of `ChatReply`, so that all hosts report the same.
 """

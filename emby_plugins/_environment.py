@@ -1,4 +1,4 @@
-"""What the environment says of the way to the gateway: proxies and certificates."""
+"""The environment's settings for connections to the gateway: proxies and certificates."""
 
 import os
 import ssl
@@ -52,7 +52,7 @@ def proxied_scheme(url: str) -> str | None:
 def check_is_direct(url: str, event: str, info: Mapping[str, Any]) -> None:
     """Raise `ConfigurationError` before a connection is made that leads elsewhere than to `url`.
 
-    `event` and `info` are what httpcore tells a trace of.
+    `event` and `info` are from httpcore's trace.
     """
     parts = urlsplit(url)
     if event != "connection.connect_tcp.started" or (
@@ -135,6 +135,6 @@ def read_certificates(load: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
 
 
 def _check_folders(folders: str) -> None:
-    # OpenSSL reads a folder at the first connection, and reports nothing if it is empty.
+    # OpenSSL reads a folder at the first connection, and reports nothing for an empty one.
     if not [path for folder in folders.split(os.pathsep) for path in Path(folder).iterdir()]:
         raise FileNotFoundError(ENOENT, "The folder is empty")

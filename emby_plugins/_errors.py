@@ -60,7 +60,7 @@ class EmbyError(Exception):
     def cause(self) -> BaseException | None:
         """The error of another library that led to this one, such as httpx's, or None.
 
-        Tracebacks leave it out once `message` says what it was. It is not pickled.
+        Tracebacks leave it out once `message` describes it. Pickles do not contain it.
         """
         return self._cause or self.__cause__
 

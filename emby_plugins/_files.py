@@ -148,7 +148,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 class FileVersion(NamedTuple):
-    """What tells, without reading it, that a file is still the same."""
+    """Metadata that shows, without reading it, that a file is still the same."""
 
     size: int
     modified: int
@@ -238,7 +238,7 @@ def _remove_if_stale(path: Path) -> None:
 
 
 def _is_abandoned(descriptor: int, changed: float) -> bool:
-    """Whether no process is writing the file: it is not locked or, without locks, a day old."""
+    """Whether no process is writing the file: not locked or, without locks, a day old."""
     try:
         if fcntl is not None:
             # The operating system releases the lock however the process ends.

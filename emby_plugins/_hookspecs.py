@@ -1,7 +1,7 @@
 """The extension points, and nothing else. `_plugins.py` calls them.
 
-A plugin is a module or an object with functions marked `@emby_plugins.hookimpl`; it is found by
-its entry point in the group `emby`, or handed to a client as `Emby(plugins=[...])`.
+A plugin is a module or an object with functions marked `@emby_plugins.hookimpl`; plugins are found
+by their entry point in the group `emby`, or handed to a client as `Emby(plugins=[...])`.
 """
 
 from typing import TYPE_CHECKING
@@ -44,10 +44,10 @@ def emby_backend(url: str) -> "Backend | None":
 def emby_models() -> "Iterable[ModelCard]":
     """Models that are known without asking the gateway, such as private deployments.
 
-    They are added to `Emby().models()`, marked in `ModelCard.plugin`; what a card says of a model
-    that the gateway lists too completes the gateway's own. Called whenever the list is needed.
-    If two plugins name the same model, the one registered last wins. An exception costs that
-    plugin's models, with a warning in the log.
+    They are added to `Emby().models()`, marked in `ModelCard.plugin`; a card of a model that the
+    gateway lists too completes the gateway's own. Called whenever the list is needed. If two
+    plugins name the same model, the one registered last wins. An exception costs that plugin's
+    models, with a warning in the log.
 
         @hookimpl
         def emby_models():
@@ -78,7 +78,7 @@ def emby_image_filters(model: "ModelCard") -> "Iterable[ImageFilter]":
 
 @hookspec(firstresult=True)
 def emby_error_hint(error: "EmbyError", models: "list[ModelCard]") -> "str | None":
-    """A sentence that tells the user what to do about an error.
+    """A sentence with the solution to an error, for the user.
 
     Called when an error is about to reach the caller; an answer replaces the hint that the error
     has, `error.hint`. `models` are the known ones. The first result is used; plugins registered

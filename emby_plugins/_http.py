@@ -1,6 +1,6 @@
 """The HTTP library: the only module that imports one.
 
-`httpx2`, the maintained fork of `httpx`, is used if it is installed, else `httpx`. A client
+`httpx2`, the maintained fork of `httpx`, is used if installed, else `httpx`. A client
 that the user made works with either: its own library builds the requests and raises the errors.
 """
 
@@ -19,7 +19,7 @@ except ImportError:
     import httpx as _preferred  # type: ignore[no-redef]
 
 LIBRARY: Any = _preferred
-"""The library whose clients we make ourselves."""
+"""The library of the clients that this package creates."""
 CORE: Any = _core
 """What it makes connections with; its errors are those that the library understands."""
 
@@ -39,7 +39,7 @@ def http_library() -> str:
 
 
 def library_of(client: object) -> Any:
-    """Return the library that a client comes from, `httpx` or `httpx2`; ours for None.
+    """Return the library of a client, `httpx` or `httpx2`; ours for None.
 
     Also of a subclass of its client. The two share no classes, so the library that made a client
     must make what is given to it, and names the exceptions that it raises.

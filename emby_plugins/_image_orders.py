@@ -51,7 +51,7 @@ def with_seed(request: ChatRequest, variant: int | None) -> ChatRequest:
 def in_threads(
     call: Callable[..., ChatReply], orders: Iterable[ImageArguments]
 ) -> list[ChatReply | EmbyError]:
-    """What each order comes to, several at a time."""
+    """The result of each order, several at a time."""
 
     def outcome(order: ImageArguments) -> ChatReply | EmbyError:
         try:
@@ -61,7 +61,7 @@ def in_threads(
 
     pool = ThreadPoolExecutor(MAX_AT_ONCE)
     try:
-        # Each in a copy of the caller's context, which tells what the calls are a part of.
+        # Each runs in a copy of the caller's context, with the parent span of the calls.
         calls = [pool.submit(copy_context().run, outcome, order) for order in orders]
         return [call.result() for call in calls]
     finally:

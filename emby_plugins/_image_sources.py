@@ -20,7 +20,7 @@ from emby_plugins._media_types import (
 )
 
 HEAD = 64
-"""Bytes that tell the media type."""
+"""Bytes that determine the media type."""
 
 PIECE = 3 << 18
 """Bytes that are read at once: a multiple of 3, as base64 is in groups."""
@@ -64,7 +64,7 @@ class Source(ABC):
         return map(pybase64.b64encode, self.pieces(size))
 
     def pinned(self) -> "Source":
-        """The source, and if it is a file, as it is now."""
+        """The source, or the current version of its file."""
         return self
 
 

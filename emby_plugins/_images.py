@@ -79,8 +79,8 @@ class Image:
     """An image: its bytes, a file that contains them, or a URL that the gateway fetches.
 
     Created by the `from_*` methods, each for one kind of input. Images are equal if their bytes (or
-    URLs) are equal. A generated image has a `provenance`; with the client's `image_folder`, it is
-    in the file `path` instead of in memory.
+    URLs) are equal. A generated image has a `provenance`; with the client's `image_folder`, its
+    data is in the file `path` instead of in memory.
     """
 
     content: bytes | None = None
@@ -88,7 +88,7 @@ class Image:
     path: Path | None = None
     provenance: Provenance | None = field(default=None, compare=False)
     _sha256: str = field(default="", compare=False)
-    """The digest, if it is known: an image is hashed once."""
+    """The digest, if already known: an image is hashed once."""
     _source: Source | None = field(default=None, compare=False)
     """What the bytes are read from; None for a URL."""
 
@@ -112,14 +112,14 @@ class Image:
     def from_path(cls, path: str | os.PathLike[str], *, lazy: bool = False) -> Self:
         """Read an image file.
 
-        With `lazy`, only its first bytes are read now, and the rest when it is needed: a request
-        sends it piece by piece, so it is never in memory as a whole. Until then the file must
-        stay as it is; one that has changed or is gone raises `InvalidImageError`.
+        With `lazy`, only its first bytes are read now, and the rest when needed: a request sends it
+        piece by piece, without holding it all in memory. Until then the file must not change;
+        one that has changed or is gone raises `InvalidImageError`.
 
-        Besides JPEG, PNG, WebP and GIF, which Emby accepts, HEIC, AVIF, TIFF and BMP can be read;
-        a client converts them when it sends them. Raises `InvalidImageError` if the file is not
-        an image and, before reading it, if it is a folder, a pipe, a socket or a device, or has
-        more than 100 MiB.
+        Besides JPEG, PNG, WebP and GIF, which Emby accepts, HEIC, AVIF, TIFF and BMP can be read; a
+        client converts them when it sends them. Raises `InvalidImageError` if the file is not an
+        image and, before reading it, for a folder, a pipe, a socket or a device, or if it has more
+        than 100 MiB.
         """
         try:
             path = Path(path).expanduser()
@@ -199,9 +199,9 @@ class Image:
     def from_base64(cls, text: str | bytes) -> Self:
         """Create an image from base64 or a base64 data URL, as messages carry it.
 
-        White space is accepted, and so is any media type: `media_type` tells what it is. The text
-        is verified and kept; the bytes are decoded when they are read. Raises `InvalidImageError`
-        for anything but base64, and for none.
+        White space is accepted, and so is any media type: `media_type` has the detected one. The
+        text is verified and kept; the bytes are decoded when they are read. Raises
+        `InvalidImageError` for anything but base64, and for none.
         """
         if isinstance(text, bytes):
             text = text.decode("latin-1")
@@ -287,7 +287,7 @@ class Image:
         return self._bytes.base64_pieces(size)
 
     def pinned(self) -> Self:
-        """Return the same image, and if it is a file, as it is now.
+        """Return the same image, with the current version of its file.
 
         Reading it raises `InvalidImageError` once the file has changed.
         """

@@ -32,7 +32,7 @@ class Images(Generic[_R]):
         `n` is 1 to 10, `size` such as `1024x1536`, `quality` such as `high`, `background`
         `transparent`, `opaque` or `auto`, `output_format` `png`, `jpeg` or `webp`: what of it
         counts, the model decides. `fresh`, by default true, is as for `Emby.image`: no image of a
-        cache, whose key may ignore the size. The other `options` are those of `CallOptions`.
+        cache, since its key may ignore the size. The other `options` are those of `CallOptions`.
         `reply.images` are the very bytes that were sent, with their provenance; a prompt that was
         revised is in `reply.metadata`. Raises what `chat` raises, and `MissingImageError` for a
         reply without an image. OpenAI's form, as 2026-08 reads it.

@@ -7,7 +7,7 @@ ACCEPTED_MEDIA_TYPES = ("image/jpeg", "image/png", "image/webp", "image/gif")
 """What Emby accepts: Vision Support page, "Supported Image Types"."""
 
 CONVERTED_MEDIA_TYPES = ("image/heic", "image/avif", "image/tiff", "image/bmp")
-"""What is converted before it is sent; HEIC needs the extra `heic`."""
+"""The types that are converted before sending; HEIC needs the extra `heic`."""
 
 IMAGE_MEDIA_TYPES = ACCEPTED_MEDIA_TYPES + CONVERTED_MEDIA_TYPES
 """All media types that an `Image` can be sent from."""

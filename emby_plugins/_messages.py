@@ -33,7 +33,7 @@ class TextPart:
 class ImagePart:
     """An image inside a message: Vision Support page, "Content Format (Mixed Input)", image block.
 
-    `detail` tells the model how closely to look; None leaves it to the model.
+    `detail` is how closely the model should look; None leaves it to the model.
     """
 
     image: Image
@@ -69,7 +69,7 @@ class FilePart:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, filename: str, media_type: str | None = None) -> Self:
-        """A file from its bytes; without a media type it is guessed from `filename`."""
+        """A file from its bytes; the default media type is guessed from `filename`."""
         guessed = media_type or mimetypes.guess_type(filename)[0] or "application/octet-stream"
         return cls(filename=filename, media_type=guessed, data=data)
 
@@ -169,7 +169,7 @@ class Message:
 
     @classmethod
     def user(cls, *content: Content) -> Self:
-        """What the user says and shows: strings, `Image`s, parts."""
+        """The user's message: strings, `Image`s, parts."""
         return cls("user", tuple(map(as_part, content)))
 
     @classmethod

@@ -1,6 +1,6 @@
 """The models of gateways as files: one list for each base URL, shared by both hosts.
 
-They are in the folder of `llm`, whose plugin has its files there too, so that one refresh serves
+They are in the folder of `llm`, together with the files of its plugin, so that one refresh serves
 every program.
 """
 

@@ -68,7 +68,7 @@ def load_upright(opened: "PIL.Image.Image") -> "PIL.Image.Image":
 
 
 def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
-    """Apply the EXIF orientation to the pixels. Returns the image itself if it is upright."""
+    """Apply the EXIF orientation to the pixels. Returns the image itself if already upright."""
     from PIL import ImageOps
 
     if orientation(image) == 1:
@@ -81,7 +81,7 @@ def upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
 
 
 def orientation(image: "PIL.Image.Image") -> int:
-    """Return the EXIF orientation, 1 to 8; 1 (upright) if it is missing or the EXIF is damaged."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if missing or the EXIF is damaged."""
     if image.format == "TIFF":
         return 1  # Pillow rotates TIFF itself
     try:

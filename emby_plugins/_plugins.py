@@ -1,7 +1,7 @@
 """The hooks of one client, called through pluggy's own relay, wrappers included.
 
 pluggy lets one exception end the call of a hook. For the hooks that promise to survive a faulty
-plugin (`_CHECKS`), a plugin's functions are guarded when it is registered.
+plugin (`_CHECKS`), a plugin's functions are guarded at its registration.
 
 Only the list of entry points is kept for the process; each client has a manager of its own.
 """
@@ -67,7 +67,7 @@ class Plugins:
             or hook.emby_call_finished.get_hookimpls()
             or hook.emby_image_received.get_hookimpls()
         )
-        """Whether any plugin wants to be told of calls."""
+        """Whether any plugin records calls."""
         self.read_records = any(
             "record" in impl.argnames
             for caller in (hook.emby_call_started, hook.emby_call_finished)
@@ -108,13 +108,13 @@ class Plugins:
         error.hint = hint or error.hint
 
     def call_started(self, record: CallRecord | None, request: ChatRequest | None) -> None:
-        """Tell the plugins that a call begins."""
+        """Notify the plugins that a call begins."""
         self._call("emby_call_started", _nothing, record=record, request=request)
 
     def call_finished(
         self, record: CallRecord | None, request: ChatRequest | None, reply: ChatReply
     ) -> None:
-        """Tell the plugins that a call is over."""
+        """Notify the plugins that a call ended."""
         self._call("emby_call_finished", _nothing, record=record, request=request, reply=reply)
 
     def images_received(self, reply: ChatReply) -> None:
@@ -221,7 +221,7 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
 
 
 def _joined(answers: Iterable[Iterable[ModelCard]]) -> list[ModelCard]:
-    # The plugin called first comes last, so that its cards replace those of the others.
+    # The plugin called first is put last, so that its cards replace those of the others.
     cards = [card for answer in reversed(list(answers)) for card in answer]
     return list({card.id: card for card in cards}.values())
 

@@ -56,7 +56,7 @@ _log = logging.getLogger("emby_plugins")
 class OutgoingImage:
     """An image that is being prepared for a model; what an image filter receives and returns.
 
-    `pixels` is None until a filter decodes them, and while it is None the bytes of `image` are sent
+    `pixels` is None until a filter decodes them, and until then the bytes of `image` are sent
     unchanged. Otherwise they are encoded once after the last filter, within `max_bytes` and with
     `exif`. `changes` describes what was done, for the user.
     """
@@ -78,7 +78,7 @@ class OutgoingImage:
     def edit(
         self, function: "Callable[[PIL.Image.Image], PIL.Image.Image]", change: str
     ) -> "OutgoingImage":
-        """Return the image with its pixels changed by `function`; `change` says how, in words."""
+        """The image with its pixels changed by `function`, as described by `change`."""
         decoded = self.decode()
         assert decoded.pixels is not None
         pixels = function(decoded.pixels)
@@ -103,7 +103,7 @@ class ImagePreparation:
 
     `metadata` is what happens to EXIF data. `reduce`: in a re-encoded image only the camera, the
     time and the exposure are kept; location, serial numbers, owner and maker notes are removed.
-    `keep`: all of it is kept. `remove`: all metadata is removed, and an image that has any is
+    `keep`: all of it stays. `remove`: all metadata is removed, and an image that has any is
     re-encoded for it.
     """
 
@@ -160,7 +160,7 @@ class PreparedImages:
         return PreparedImage(image, sent, changes)
 
     def add(self, prepared: PreparedImage) -> None:
-        """Remember a result, unless it is of a file that may change."""
+        """Remember a result, except for a file that may change."""
         image, results = prepared.original, self._results
         key = id(image)
 
@@ -207,7 +207,7 @@ def prepare_request(
 def has_inline_images(request: ChatRequest | ImagesRequest) -> bool:
     """Whether the request has images to prepare: those that are sent as bytes.
 
-    An image with a mask is sent as it is, since the two must stay aligned pixel by pixel.
+    An image with a mask is sent unchanged, since the two must stay aligned pixel by pixel.
     """
     if isinstance(request, ImagesRequest):
         return request.mask is None and any(image.url is None for image in request.images)
@@ -215,7 +215,7 @@ def has_inline_images(request: ChatRequest | ImagesRequest) -> bool:
 
 
 def inline_image(part: Part) -> Image | None:
-    """Return the image of a part, unless it is a URL. An image given as a file counts as well."""
+    """Return the image of a part, except a URL. An image given as a file counts as well."""
     if isinstance(part, ImagePart):
         return part.image if part.image.url is None else None
     if isinstance(part, FilePart) and part.data and sniff(part.data) in IMAGE_MEDIA_TYPES:

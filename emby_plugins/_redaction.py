@@ -1,6 +1,6 @@
 """Redacting the API key: a gateway may echo it, and errors quote gateways.
 
-The one place that does so. It is called at the edge of the client; nothing below it sees a key.
+The one place that does so. Called at the edge of the client; nothing below it sees a key.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def redact(text: str, key: Secret) -> str:
 def redact_error(error: EmbyError, key: Secret) -> None:
     """Take the key out of all that an error carries, and out of the errors that caused it.
 
-    In `partial`, whose text is content, only the whole key is replaced.
+    In `partial`, with content as text, only the whole key is replaced.
     """
     if len(key) < _MIN_PREFIX:
         return
@@ -41,7 +41,7 @@ def redact_error(error: EmbyError, key: Secret) -> None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    # The links can form a cycle, when an error is raised again while it is being handled.
+    # The links can form a cycle, when an error is raised again while being handled.
     seen: set[int] = set()
     todo: list[BaseException | None] = [error]
     while todo:

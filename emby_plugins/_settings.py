@@ -102,7 +102,7 @@ def is_loopback(url: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises if it is not a port
+        _ = parts.port  # raises if not a port
     except ValueError:
         # The parser's own error could quote a password that was put in place of a port.
         hint = f"Expected something like {DEFAULT_BASE_URL}."

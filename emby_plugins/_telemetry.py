@@ -2,7 +2,7 @@
 
 The names of spans, attributes and metrics are those of OpenTelemetry's semantic conventions for
 generative AI (repository open-telemetry/semantic-conventions-genai, gen-ai-spans.md and
-gen-ai-metrics.md), whose status is still "development". What they have no name for, such as
+gen-ai-metrics.md), with the status "development". What they have no name for, such as
 images and cost, is under `emby.`.
 """
 
@@ -73,7 +73,7 @@ class EmbyTelemetry:
     @hookimpl
     def emby_call_started(self, record: CallRecord) -> None:
         """Begin the span."""
-        # It is not made the current one: a stream is read in the caller's context, which would
+        # Not made the current one: a stream is read in the caller's context, which would
         # then be ours for as long as the caller pleases.
         self._spans[record.id] = self._tracer.start_span(
             f"{record.operation} {record.model}".strip(),

@@ -2,7 +2,7 @@
 
 A terminal obeys escape sequences, and bidi characters turn the reading direction. What only
 informs (messages of errors, ids, names of models) is cleaned when it enters, with `clean_text`.
-The content of a reply is kept as received, and cleaned when it is shown, with `clean_lines`.
+The content of a reply is kept as received, and cleaned for display, with `clean_lines`.
 """
 
 import unicodedata

@@ -20,7 +20,7 @@ def render(error: BaseException) -> list[str]:
     """The lines that IPython shows for an error."""
     formatter: Any = sys.modules["IPython"].get_ipython().InteractiveTB
     own = None if formatter.mode in _ALL_FRAMES else _own_frames(error.__traceback__)
-    # The message says what the cause was; IPython would show each with all its frames.
+    # The message includes the cause; IPython would show each with all its frames.
     cause, error.__cause__ = error.__cause__, None
     try:
         if own is None:

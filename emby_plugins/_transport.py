@@ -46,7 +46,7 @@ from emby_plugins._settings import Secret, is_loopback
 
 _HTTP = TypeVar("_HTTP")
 _MOMENT = 0.1
-"""Seconds a connection is waited for after a reply's end; then it is closed, not used again."""
+"""Seconds to wait for a connection after a reply's end, before it is closed and not reused."""
 _QUIET = 2.0
 """Seconds without a byte after which a complete reply counts as ended."""
 _AFTER_END = 4
@@ -89,10 +89,10 @@ class _BaseResponse:
 
 
 class Response(_BaseResponse):
-    """A response whose body is still to be read."""
+    """A response with its body still to be read."""
 
     def chunks(self, is_complete: Callable[[], bool] = bool) -> Generator[bytes, None, None]:
-        """The body as it comes. Raises errors of our tree, `DeadlineExceededError` among them.
+        """The body as it arrives. Raises errors of our tree, `DeadlineExceededError` among them.
 
         Ends with the body, or when nothing has come for two seconds and `is_complete()` is true.
         """
@@ -200,7 +200,7 @@ class _Transport(Generic[_HTTP]):
         _transports.add(self)
 
     def _start(self) -> None:
-        """Begin without connections; in a forked child anew, as its parent goes on using them."""
+        """Begin without connections; in a forked child too, as its parent still uses them."""
         self._lock = threading.Lock()
         self._gate = self._new_gate(self._size)
         self._opened = None
@@ -214,11 +214,11 @@ class _Transport(Generic[_HTTP]):
     def _fresh(self) -> _HTTP:
         if self._backend is not None:
             return self._new(transport=InProcessTransport(self._backend))
-        # What the environment says of proxies and certificates has been read, and understood.
+        # The environment's proxies and certificates have been read, and understood.
         return self._new(transport=self._network(), trust_env=False)
 
     def _network(self) -> Any:
-        # Over plain http none are needed; a context without any would trust nobody.
+        # Over plain http none are needed; a context without any would trust no server.
         is_plain = self._url.startswith("http://")
         certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if is_plain else _certificates()
         self._proxy = find_proxy(self._url)
@@ -236,7 +236,7 @@ class _Transport(Generic[_HTTP]):
             raise ConfigurationError(msg, hint=hint) from None
 
 
-# A pool takes a network backend when it is made, but httpx lets none through to it.
+# A pool takes a network backend at its creation, but httpx passes none to it.
 def _on_limited_connections(**options: Any) -> Any:
     transport = LIBRARY.HTTPTransport(**options)
     pool: Any = transport._pool  # noqa: SLF001
@@ -358,7 +358,7 @@ class _LoopClient(NamedTuple):
 
 
 async def _until_shutdown(http: Any) -> AsyncGenerator[None, None]:
-    # Connections can't leave their loop, nor be closed once it is. A loop that ends closes the
+    # Connections can't leave their loop, nor be closed after its end. A loop that ends closes the
     # async generators it has seen, so `asyncio.run` leaves no socket open.
     try:
         yield

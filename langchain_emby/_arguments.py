@@ -1,8 +1,8 @@
 """The arguments of `ChatEmby`, of its constructor and of each call, as closed lists.
 
 `ChatEmby` and `EmbyImageTool` are pydantic models whose constructors accept more than their field
-types say (`api_key` as a string, a chat model's settings on a tool). The `TypedDict`s here tell
-type checkers; the sets tell what happens to each argument of a call.
+types say (`api_key` as a string, a chat model's settings on a tool). The `TypedDict`s here are for
+type checkers; the sets determine the handling of each argument of a call.
 """
 
 import difflib

@@ -169,7 +169,7 @@ def is_image(block: Mapping[str, Any]) -> bool:
 def decode(encoded: object, what: str) -> bytes:
     """Decode base64 or a data URL; line breaks are tolerated.
 
-    Raises `InvalidImageError`, whose message begins with `what`, for anything else.
+    Raises `InvalidImageError`, with a message that begins with `what`, for anything else.
     """
     if isinstance(encoded, bytes):  # Gemini's media blocks
         return encoded

@@ -29,7 +29,7 @@ class Budget:
         return self._spent.get(run, (0.0, False))
 
     def add(self, run: Hashable, usage: Usage | None) -> bool:
-        """Count a call. Returns False if nobody knows what it cost."""
+        """Count a call. Returns False if its cost is unknown."""
         if usage is None or usage.cost is None:
             return False
         with self._lock:

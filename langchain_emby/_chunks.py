@@ -1,7 +1,7 @@
-"""The chunks of a streamed reply, whose sum equals the message of a reply that is not streamed.
+"""The chunks of a streamed reply; their sum equals the message of a reply that is not streamed.
 
 LangChain adds a chunk of images to text as `["text", image]`. Other providers' models send such
-content as it is, and gateways refuse the bare string. It also forgets why a call is invalid.
+content unchanged, and gateways refuse the bare string. It also forgets why a call is invalid.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Images by reference: a block names a file of an image folder instead of carrying base64.
 
-A reference is the name that an image's digest gives it, such as `emby-3f9a2c1b5d6e7f80.png`. It is
-looked up in image folders only, so that no message can name another file.
+A reference is the name that an image's digest gives it, such as `emby-3f9a2c1b5d6e7f80.png`. Only
+image folders are searched, so that no message can name another file.
 """
 
 import os

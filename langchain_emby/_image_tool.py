@@ -55,7 +55,7 @@ _RAISED_ERRORS = (
     NotFoundError,
     NoSuchModelError,
 )
-# LangGraph's tag for a call whose tokens are not part of the agent's own stream.
+# LangGraph's tag for a call with tokens outside the agent's own stream.
 _CONFIG: Any = {"tags": ["nostream"], "run_name": "EmbyImageTool"}
 
 Content = list[str | dict[str, Any]]

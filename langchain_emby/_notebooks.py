@@ -1,6 +1,6 @@
 """Display messages with images in IPython: the last line of a cell shows them, not their base64.
 
-IPython is used only if it is already running. Messages without images are displayed as before.
+IPython is used only if already running. Messages without images are displayed as before.
 """
 
 import sys

@@ -44,7 +44,7 @@ def _stored(base_url: str | None) -> list[ModelCard] | None:
     try:
         path = stored_path(base_url)
     except ConfigurationError:
-        return None  # which the client raises when it is used
+        return None  # which the client raises when used
     try:
         return _load(path, path.stat().st_mtime_ns, base_url)
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def _load(path: Path, changed: int, base_url: str | None) -> list[ModelCard] | N
 
 
 class StoredPrices:
-    """A plugin of the client: the stored card of its model, whose prices estimate costs."""
+    """A plugin of the client: the stored card of its model, with prices for estimating costs."""
 
     def __init__(self, card: ModelCard) -> None:
         self._card = card

@@ -310,7 +310,7 @@ def _incomplete_calls(reply: ChatReply) -> list[str]:
         for call in invalid
     ]
     if notices:
-        # An agent ends with such a message, whose metadata few programs show.
+        # An agent ends with such a message, and few programs show its metadata.
         _logger.warning("%s", " ".join(filter(None, [reply.notice, *notices])))
     return notices
 

@@ -1,4 +1,4 @@
-"""`with_structured_output`: the schema as it is sent, and the parser of the reply.
+"""`with_structured_output`: the schema as sent, and the parser of the reply.
 
 LangChain's own conversion drops `$defs` and mistakes OpenAI's `{"name", "schema"}` for a schema;
 its parsers complete JSON that was cut off, and return None if there is none.
@@ -32,7 +32,7 @@ _MAX_QUOTED = 500
 class StructuredOutputParser(BaseTransformOutputParser[Any]):
     """Parses a reply into an instance of a pydantic class or dataclass, or else into a dict.
 
-    Reads the arguments of the call to `tool_name`, or the text as JSON if it is empty. A stream of
+    Reads the arguments of the call to `tool_name`, or the text as JSON if empty. A stream of
     dicts grows with each chunk. Raises `OutputParserException` for a reply without the call, with
     incomplete JSON, or with data that the class rejects, and LangChain's `ModelRefusalError` for a
     refusal. With `has_tools`, a reply that calls one of the other tools instead is None.
@@ -169,7 +169,7 @@ def choose_method(profile: ModelProfile | None) -> Method:
 
 
 def to_schema_tool(schema: Schema, *, strict: bool | None = None) -> dict[str, Any]:
-    """A tool in OpenAI's form whose arguments are an instance of the schema.
+    """A tool in OpenAI's form, with an instance of the schema as its arguments.
 
     Raises `ValueError` for a schema of anything but objects.
     """

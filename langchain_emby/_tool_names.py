@@ -13,7 +13,7 @@ _LONGEST = 64
 
 
 def legal_name(name: str) -> str:
-    """The name with the characters replaced that gateways refuse, and cut where it is too long."""
+    """The name with the characters replaced that gateways refuse, and cut if too long."""
     legal = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)
     return legal[:_LONGEST] or "_"
 

@@ -14,8 +14,8 @@ a hook needs is imported when it is called.
     _map_command    `llm emby map`: its arguments, checked before anything is paid for
     _map            runs the requests of `llm emby map`
     _map_file       its results: lines of JSON, from which a run is resumed
-    _map_progress   what it says while it runs
-    _status_line    how far a command is, on a terminal
+    _map_progress   its progress messages
+    _status_line    the progress of a command, on a terminal
     _model_choice   the model and the options of a command
     _generation     runs the requests of `llm emby image`
     _delivery       what `llm emby image` prints

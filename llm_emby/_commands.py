@@ -35,8 +35,8 @@ emby.add_command(map_)
 def models(vision: bool, images: bool, tools: bool, as_json: bool) -> None:
     """List the models and what they can do
 
-    Reads the saved list; 'llm emby refresh' fetches the gateway's. "?" marks a model whose
-    abilities are unknown: llm allows everything, and the gateway decides.
+    Reads the saved list; 'llm emby refresh' fetches the gateway's. "?" marks a model with unknown
+    abilities: llm allows everything, and the gateway decides.
     """
     cards = [
         card

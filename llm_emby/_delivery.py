@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from llm_emby._generation import ImageResult
 
 Form = Literal["paths", "bytes", "json"]
-"""What goes to standard output: a path per line, the bytes of one image, or facts about all."""
+"""The output to standard output: a path per line, the bytes of one image, or facts about all."""
 
 
 class Delivery:
-    """Prints results, warnings and errors as they come; on a terminal also how far it is.
+    """Prints results, warnings and errors as they come; on a terminal also the progress.
 
     `show` are called with each image before its path is printed, which is thus the last thing on
     the screen.
@@ -69,7 +69,7 @@ class Delivery:
             self._status.say(f"{self._done} of {self._count} requests succeeded.")
 
     def tick(self) -> None:
-        """Show how far it is, on a terminal."""
+        """Show the progress on a terminal."""
         seconds = int(time.monotonic() - self._start)
         done = f" {self._done} of {self._count}" if self._count > 1 else ""
         self._status.show(f"Generating{done}, {seconds} s")

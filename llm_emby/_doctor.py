@@ -180,7 +180,7 @@ def _round_trip(base_url: str, key: Key) -> Iterator[Check]:
     else:
         if base_url.startswith("https:"):
             yield Check("certificates", True, _certificates())
-        # Says nothing about the key: anyone gets the list of models (case models-bad-key).
+        # Does not test the key: anyone gets the list of models (case models-bad-key).
         yield Check("gateway", True, f"answers and lists {count} model{'s' * (count != 1)}")
     yield _verify(base_url, key)
 

@@ -42,7 +42,7 @@ FATAL_ERRORS = (
 """Every further request would fail in the same way."""
 
 SIGNALED = 128
-"""Added to the number of a signal, it is the exit status of a command that the signal ended."""
+"""The exit status of a command ended by a signal, less the signal's number."""
 
 INTERRUPTED = SIGNALED + signal.SIGINT
 """The exit status after Ctrl-C."""

@@ -40,7 +40,7 @@ class ImageJob:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """An image of a reply: its file or URL, and the response that it is part of."""
+    """An image of a reply: its file or URL, and the response that contains it."""
 
     metadata: dict[str, Any]
     response: llm.AsyncResponse
@@ -77,7 +77,7 @@ class ImageResult:
                 size = image.byte_size
                 width, height = image.size
         except InvalidImageError:
-            # Damaged, or of a type that is not decoded; it is saved anyway.
+            # Damaged, or of a type that is not decoded; saved anyway.
             pass
         return {"width": width, "height": height, "bytes": size}
 

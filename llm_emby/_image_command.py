@@ -129,7 +129,7 @@ def image(
 
 
 def _viewers(count: int, *, preview: bool, open_: bool) -> list[Callable[[Path, Image], object]]:
-    """What shows each image once it is delivered."""
+    """Functions that show each delivered image."""
     viewers: list[Callable[[Path, Image], object]] = []
     if preview:
         viewers.append(_Preview(count))

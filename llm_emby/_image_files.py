@@ -42,8 +42,8 @@ class UnsavedImageError(llm.ModelError, click.ClickException):
 def image_drafts(target: str | None) -> Iterator[Path]:
     """The folder for images while they arrive, so that they are not held in memory.
 
-    Without a target it is the images folder, and they stay there. Otherwise it is a new one beside
-    the target, where the saver only has to rename them; it is removed in the end. Nothing is
+    Without a target, they stay in the images folder. Otherwise they are in a new folder beside the
+    target, where the saver only has to rename them; the folder is removed in the end. Nothing is
     created before an image arrives.
     """
     place = _place(target)
@@ -85,7 +85,7 @@ class ImageSaver:
     def save(self, image: Image) -> Path:
         """Save an image and return its path.
 
-        If the location can't be written, another one is used and a warning says why, because the
+        If the location can't be written, another one is used, with a warning, because the
         image has been paid for. Raises `UnsavedImageError` if every location fails.
         """
         if self._target is None and image.path is not None:
@@ -151,8 +151,8 @@ def numbered_names(place: Path) -> Iterator[Path]:
 def printable_path(path: Path) -> str:
     """Return the path of an image as text for `llm` to print and log.
 
-    Bytes that are not valid text are escaped. If standard output can't encode the path, it is
-    printed to stderr as well, because `llm --no-stream` fails with such an output.
+    Bytes that are not valid text are escaped. A path that standard output can't encode is printed
+    to stderr as well, because `llm --no-stream` fails with such an output.
     """
     text = _as_text(path)
     try:

@@ -104,7 +104,7 @@ def _chat_options(prompt: llm.Prompt, system: str | None) -> dict[str, Any]:
 
 
 def _expand(given: str) -> Iterator[str]:
-    """A file or a URL as it is, and of a folder its images. Raises `click.ClickException`."""
+    """A file or a URL itself, and the images of a folder. Raises `click.ClickException`."""
     if given.startswith(("https://", "http://")):
         yield given
         return

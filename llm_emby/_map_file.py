@@ -64,7 +64,7 @@ class MapFile:
         return self._by_key.get(key)
 
     def add(self, record: BatchRecord) -> None:
-        """Write a result. If the file does not take it, it is rescued and `OSError` is raised."""
+        """Write a result. If writing fails, the line is rescued and `OSError` is raised."""
         self._keep(record)
         line = _line(record)
         size = os.fstat(self._file.fileno()).st_size

@@ -1,4 +1,4 @@
-"""What `llm emby map` says while it runs: how far it is, and the time left; on standard error."""
+"""The progress of `llm emby map` and the time left, on standard error."""
 
 import time
 
@@ -40,7 +40,7 @@ class Progress:
         self.tick()
 
     def tick(self) -> None:
-        """Show how far it is, if that was not just done."""
+        """Show the progress, unless just shown."""
         now = time.monotonic()
         if now - self._shown >= (_REDRAW if self._status.is_shown else _REPEAT):
             self._shown = now

@@ -15,7 +15,7 @@ from llm_emby._server_tools import WebSearch
 
 PREFIX = "emby/"
 # llm detects types with puremagic, which takes HEIC for MP4 and has its own name for BMP. What the
-# file really contains is checked when it is read.
+# file really contains is checked when read.
 _IMAGES = frozenset(IMAGE_MEDIA_TYPES) | {"image/heif", "image/x-ms-bmp", "video/mp4"}
 _SOUNDS = (
     "aac",
@@ -122,7 +122,7 @@ class EmbyModel(_Shared, llm.KeyModel):
         conversation: llm.Conversation | None,  # noqa: ARG002 - prompt.messages has it all
         key: str | None,
     ) -> Iterator[StreamEvent]:
-        """Run a prompt, and yield what comes back. Raises `llm.ModelError`."""
+        """Run a prompt, and yield its reply. Raises `llm.ModelError`."""
         from emby_plugins import Emby
         from llm_emby._errors import translate_errors
         from llm_emby._image_files import image_drafts

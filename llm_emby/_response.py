@@ -30,7 +30,7 @@ from llm_emby._image_files import ImageSaver, UnsavedImageError, is_file_name
 from llm_emby._options import Options
 
 # How a reply ended, and that a folder did not take an image, is printed below. Without a handler
-# Python would print the core's log line, which says the same. Other warnings stay visible.
+# Python would print the core's log line, which has the same text. Other warnings stay visible.
 for name in ("_endings", "_sinks"):
     logging.getLogger(f"emby_plugins.{name}").addHandler(logging.NullHandler())
 
@@ -65,7 +65,7 @@ class ResponseWriter:
         self.is_command = _command() in {_PROMPT, _CHAT}
         """Whether `llm` runs a prompt of the user; the other commands end in their own ways."""
         self.is_chat = _command() == _CHAT
-        self._open_image: int | None = None  # the part of the image whose path ends the output
+        self._open_image: int | None = None  # the image part with the path at the end of the output
 
     def events(self, event: Event) -> Iterator[StreamEvent]:
         """Convert an event; the last one also sets the usage and the like of the response.
@@ -99,7 +99,7 @@ class ResponseWriter:
                 self._raise_unsaved()
 
     def _thoughts(self, reply: ChatReply) -> Iterator[StreamEvent]:
-        """The reasoning that goes back to the model, stored with the reasoning part."""
+        """The reasoning to send back to the model, stored with the reasoning part."""
         if reply.thoughts is not None:
             at = self._reasoning_part or self._part(ReasoningDelta)
             stored = {"emby": {"reasoning": reply.thoughts.to_dict()}}
@@ -108,7 +108,7 @@ class ResponseWriter:
     def _end_image(self) -> Iterator[StreamEvent]:
         """End the line of an image's path before text follows.
 
-        The line break is part of the image, whose text is never sent back, so that the next turn
+        The line break is part of the image's text, which is never sent back, so that the next turn
         sends exactly the model's text.
         """
         if self._open_image is not None:
@@ -253,7 +253,7 @@ class ResponseWriter:
             self._warn(reply.notice)
 
     def postpone(self) -> None:
-        """Send nothing: in `llm chat`, an image without words goes with the next message.
+        """Send nothing: in `llm chat`, an image without words is sent with the next message.
 
         `!fragment emby-image:PATH` is a turn of its own there, and would be charged.
         """

@@ -28,8 +28,8 @@ _LEAST_SHOWN = 0.000001
 class Sum:
     """What the calls of a group amount to.
 
-    `cost` is in US dollars, None if it is known of no call; `cost_is_estimate` tells whether an
-    estimate is among them, and `calls_without_cost` how many calls are missing from it.
+    `cost` is in US dollars, None if no call has a known cost; `cost_is_estimate` is true if any of
+    them is estimated, and `calls_without_cost` how many calls are missing from it.
     """
 
     calls: int = 0

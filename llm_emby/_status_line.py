@@ -40,7 +40,7 @@ class StatusLine:
 
 
 async def tick_every_second(tick: Callable[[], object]) -> None:
-    """Show that time goes by, until it is canceled."""
+    """Show the elapsed time, until canceled."""
     while True:
         await asyncio.sleep(1)
         tick()

@@ -4,8 +4,8 @@ Streamed and unstreamed replies share this accumulator: an unstreamed message is
 delta, so both give the same result. Images have no index on the wire, so they are appended, never
 merged. Usage arrives in several chunks that complement each other.
 
-Unreadable content doesn't stop the reply: it is kept in `unread` and recorded as a `problem`, which
-the reader raises at the end. Only an exceeded limit raises immediately.
+Unreadable content doesn't stop the reply: its value is kept in `unread` and recorded as a
+`problem`, which the reader raises at the end. Only an exceeded limit raises immediately.
 """
 
 from collections.abc import Callable, Iterator
@@ -206,7 +206,7 @@ class ReplyAccumulator:
                 yield self._received(image)
 
     def show_halves(self) -> Iterator[StreamEvent]:
-        """Add U+FFFD for each half of a surrogate pair whose other half never came."""
+        """Add U+FFFD for each half of a surrogate pair without its other half."""
         if rest := self._reasoning.finish():
             yield ReasoningDelta(rest)
         refused = self._refusal.finish()
@@ -255,7 +255,7 @@ class ReplyAccumulator:
             self._usage = amended(self._usage or {}, counts)
 
     def note_metadata(self, metadata: bytes) -> None:
-        """Set the gateway's metadata, if it is a small object."""
+        """Set the gateway's metadata, ignoring anything but a small object."""
         values = parse_small(metadata)
         if isinstance(values, dict):
             self._metadata = values
@@ -270,7 +270,7 @@ class ReplyAccumulator:
             self._created = _whole(created)
 
     def note_fingerprint(self, fingerprint: object) -> None:
-        """Set the system fingerprint, if it is a string."""
+        """Set the system fingerprint, ignoring anything but a string."""
         if isinstance(fingerprint, str):
             self._fingerprint = fingerprint
 

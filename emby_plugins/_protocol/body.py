@@ -25,7 +25,7 @@ class Inflater:
     """Decompresses an unrequested Content-Encoding, up to `most` bytes, in pieces of 256 KiB.
 
     Stacked encodings are refused: two kilobytes of nested gzip hold a gigabyte. A body that is
-    not compressed, whatever its header says, is left as it is.
+    not compressed, whatever its header says, is left unchanged.
     """
 
     def __init__(self, encoding: str, most: int) -> None:

@@ -75,7 +75,7 @@ _MODEL = re.compile(
     r"|^provider \S+ (not found|does not support model )",
     re.IGNORECASE,
 )
-# 2026-08 (edit-plain-http, edit-data-url-without-comma), and what providers say of images that
+# 2026-08 (edit-plain-http, edit-data-url-without-comma), and providers' messages about images that
 # the gateway passed on unseen (edit-bad-base64). Emby's pages have a type for it.
 _IMAGE = re.compile(
     r"\b(failed|unable|could not|cannot|can't)( to)? (process|decode|fetch|download|load|read)"
@@ -239,7 +239,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _message(fields: Mapping[str, Any], error: object) -> tuple[str, str]:
-    """What the gateway says, and the path of what it refused, or an empty one."""
+    """The gateway's message, and the path of what it refused, or an empty one."""
     message = fields.get("message")
     issues = fields.get("issues")
     if issues is None and fields.get("name") == "ZodError" and isinstance(message, str):

@@ -1,6 +1,6 @@
 """Decode base64 images while the body streams in, without buffering the encoded text.
 
-The value of `"image_url"`, of the `"url"` in it or of `"b64_json"` goes piece by piece into a
+The value of `"image_url"`, of the `"url"` in it or of `"b64_json"` is fed piece by piece to a
 base64 decoder, and a short placeholder takes its place in the JSON, which stays small regardless of
 the image size. Anything unusual is restored to the original text and parsed as JSON, with the same
 result. That works because decoded strict base64 encodes to the same characters again.
@@ -56,7 +56,7 @@ class ImageDecoder:
         """Decode a chunk; return its JSON, with placeholders in place of images."""
         if not (self._decoding or self._tail or _MARKS[0] in chunk or _MARKS[1] in chunk):
             # The common case, a few words of text: no image starts in this chunk. A line break ends
-            # an event, so what comes before it can't be the start of an image.
+            # an event, so the text before it can't be the start of an image.
             self._tail = b"" if chunk.endswith(b"\n") else chunk[-_LOOK_BACK:]
             return chunk
         out: list[bytes] = []
@@ -174,7 +174,7 @@ class _Base64:
         self._limits.check("image", self._sink.size)
 
     def finish(self) -> Image:
-        """Return the image. Raises `ValueError` if it is empty or the base64 is incomplete."""
+        """Return the image. Raises `ValueError` for an empty image or incomplete base64."""
         if self._rest or not self._sink.size:
             raise ValueError("empty or incomplete base64")
         return self._sink.finish()

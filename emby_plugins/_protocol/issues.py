@@ -1,7 +1,7 @@
-"""A gateway's schema refusal (a `ZodError`), told as path and reason.
+"""A gateway's schema refusal (a `ZodError`), reported as path and reason.
 
-The reason is often nested: the outer issue says "Invalid input", and each form that the schema
-would have taken says below it what it missed (2025-11: tool-round-content-null, file-part,
+The reason is often nested: the outer issue is "Invalid input", and below it each form that the
+schema would have taken has its own issues (2025-11: tool-round-content-null, file-part,
 look-detail-enormous). Only the form that was meant is worth telling.
 """
 
@@ -31,7 +31,7 @@ def summarize(issues: list[object]) -> tuple[str, str]:
 
 
 def _leaves(issue: Mapping[str, Any], depth: int) -> list[Mapping[str, Any]]:
-    """The issues that say why: the issue itself, or those of the form that came closest."""
+    """The issues with the reason: the issue itself, or those of the form that came closest."""
     forms = list(_forms(issue))
     if not forms or not depth:
         return [issue]
@@ -40,7 +40,7 @@ def _leaves(issue: Mapping[str, Any], depth: int) -> list[Mapping[str, Any]]:
     if meant:
         closest = min(meant, key=len)
         return [leaf for inner in closest for leaf in _leaves(inner, depth - 1)]
-    # None of them was meant: what is told is what each of them begins with.
+    # None of them was meant: report what each of them begins with.
     heads = [inner for form in forms for inner in form if _is_other_form(inner, own)]
     deepest = max(len(_keys(head)) for head in heads)
     return [head for head in heads if len(_keys(head)) == deepest]

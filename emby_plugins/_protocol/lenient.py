@@ -34,9 +34,9 @@ _LARGE = 1 << 20
 class LenientReader:
     """Reads one JSON document into an accumulator.
 
-    With `images_for`, a prompt, it is a response of the images endpoint, with images in `data`.
-    After `read`, `is_cut` and `is_broken` are True for a truncated document and for one that is
-    not valid JSON; `error` is its error object, or None.
+    With `images_for`, a prompt, the document is a response of the images endpoint, with images in
+    `data`. After `read`, `is_cut` and `is_broken` are True for a truncated document and for one
+    that is not valid JSON; `error` is its error object, or None.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class Limits:
     one decoded image, and `text` to the text, reasoning and tool calls of a reply together: a
     character counts as one byte, or as four in a piece that is not ASCII. `entries` applies to all
     lists of a reply together (tool calls, parts, choices), not counting the first entry of each,
-    and to events of an undocumented form: each takes time, however small it is. Fields that only
+    and to events of an undocumented form: each takes time, even a small one. Fields that only
     inform are left out beyond 64 KiB each, and citations beyond a thousand.
     """
 

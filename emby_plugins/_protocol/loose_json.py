@@ -94,7 +94,7 @@ class Document:
         # `find` is much faster than a regular expression, and a large reply is mostly one string.
         data = self.data
         while (end := data.find(b'"', at)) >= 0:
-            # A quote is escaped if an odd number of backslashes comes before it.
+            # A quote is escaped if an odd number of backslashes precedes it.
             start = end
             while data[start - 1] == 0x5C:
                 start -= 1
@@ -105,7 +105,8 @@ class Document:
         return -1
 
     def _end_of_container(self, at: int) -> int:
-        # A counter instead of a stack takes no memory; a wrong bracket is found when it is read.
+        # A counter instead of a stack takes no memory; a wrong bracket is found when the value is
+        # read.
         depth, at = 1, at + 1
         while at >= 0:
             for found in _STRUCTURE.finditer(self.data, at):
@@ -146,7 +147,7 @@ class Value:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is null, false, 0, or an empty string, list or object."""
+        """Whether the value is null, false, 0, or an empty string, list or object."""
         return self.kind in "nf0" or self._ends_at_once()
 
     def _ends_at_once(self) -> bool:
@@ -262,13 +263,13 @@ class Value:
             self._document.is_broken = True
 
     def plain(self) -> Any:
-        """Return the value as Python objects; None if it is invalid or over `SMALL` bytes."""
+        """Return the value as Python objects; None if invalid or over `SMALL` bytes."""
         end = self._document.end_of(self.start)
         return parse_small(self._document.data[self.start : end]) if end >= 0 else None
 
 
 def parse_small(raw: bytes, most: int = SMALL) -> Any:
-    """Parse JSON into Python objects. Returns None if it is invalid or over `most` bytes."""
+    """Parse JSON into Python objects. Returns None if invalid or over `most` bytes."""
     if len(raw) > most:
         return None
     try:

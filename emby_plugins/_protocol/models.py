@@ -38,7 +38,7 @@ def parse_models(body: bytes) -> list[ModelCard]:
     document = Document(body)
     entries = document.root.members("data").get("data")
     if entries is None or entries.kind != "[":
-        parse_json(body)  # raises if it is not JSON at all
+        parse_json(body)  # raises if not JSON at all
         hint = "Is the base URL that of an OpenAI-compatible API?"
         raise MalformedReplyError("The model list has no data array.", hint=hint)
     cards: list[ModelCard] = []

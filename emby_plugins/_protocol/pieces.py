@@ -31,7 +31,7 @@ class Pieces(list[str]):
         return piece
 
     def finish(self) -> str:
-        """Add U+FFFD for a half whose other half never came; return it, or an empty string."""
+        """Add U+FFFD for an unpaired half of a surrogate pair; return it, or an empty string."""
         if not self._half:
             return ""
         self._half = ""

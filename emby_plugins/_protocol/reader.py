@@ -215,16 +215,16 @@ class ReplyReader:
         """Whether the request may be sent again after this error, since nothing can have been paid.
 
         Every state answers 200 and an error event when a provider refuses a stream
-        (upstream-503-stream): as the first thing that came, it is as good as an error status.
+        (upstream-503-stream): as the first event, it equals an error status.
         """
         return not self._has_begun and isinstance(error, APIError) and is_unpaid(error)
 
     def _begin(self, data: bytes) -> bytes:
-        """Keep the body, or what of it does not yet tell what it is; return the stream's bytes."""
+        """Keep the body, or a start too short to identify it; return the stream's bytes."""
         self._body += data
         if self._is_json:
             return b""
-        # White space tells nothing and may go on for long, so it is dropped rather than kept.
+        # White space identifies nothing and may be long, so drop it rather than keep it.
         del self._body[: len(self._body) - len(self._body.lstrip())]
         is_stream = _is_stream(bytes(self._body[:16]), self._media_type)
         if is_stream is None:

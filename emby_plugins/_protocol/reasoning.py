@@ -1,7 +1,7 @@
 """Collect a reply's reasoning: its text, and the fields that only its model can read.
 
 The opaque fields of a stream come in pieces. The pieces of `reasoning_details` are merged by type
-and index, as OpenRouter's clients do (AI SDK, `ChatOpenRouter`); everything else is kept as it is.
+and index, as OpenRouter's clients do (AI SDK, `ChatOpenRouter`); everything else is kept unchanged.
 """
 
 import json
@@ -92,8 +92,8 @@ class _Entry:
 def sendable_fields(reasoning: Reasoning, *, is_tool_round: bool) -> dict[str, Any]:
     """The fields of a message that carries this reasoning.
 
-    Plain text goes back only in a round of tools: models like DeepSeek's demand it there and ignore
-    it elsewhere. Null, which the 2026-08 schema refuses in `reasoning_details`, is left out.
+    Plain text is sent back only in a round of tools: models like DeepSeek's demand it there and
+    ignore it elsewhere. Null, which the 2026-08 schema refuses in `reasoning_details`, is left out.
     """
     fields: dict[str, Any] = {}
     for name, value in reasoning.fields.items():
@@ -113,7 +113,7 @@ def _parse(raw: bytes) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        # Takes half of a surrogate pair, whose other half comes in the next piece.
+        # Takes half of a surrogate pair, with the other half in the next piece.
         return json.loads(raw, parse_constant=_refuse) if b"\\ud" in raw.lower() else None
     except (ValueError, RecursionError):
         return None

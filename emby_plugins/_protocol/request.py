@@ -155,7 +155,7 @@ def _checked_name(name: str, value: object) -> str:
 def _move_images_to_user_messages(messages: Iterable[Message]) -> Iterator[Message]:
     """The messages, with images moved out of assistant and tool messages.
 
-    They are prepended to the next user message. If the assistant comes first or nothing follows,
+    They are prepended to the next user message. If the assistant is first or nothing follows,
     a user message is added for them. One that the user shows again there is not sent twice.
     """
     moved: list[Part] = []

@@ -1,6 +1,6 @@
-"""The body of a request with images, encoded while it is sent.
+"""The body of a request with images, encoded while being sent.
 
-It is the JSON with the base64 of each image left out, and between its parts the base64, made piece
+The JSON has the base64 of each image left out, and between its parts the base64, made piece
 by piece. So a request takes the memory of one piece, however many images it has. Its length is
 known beforehand, and each attempt iterates anew over the same bytes.
 """
@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import msgspec
 
 PIECE = 384 * 1024
-"""Bytes of an image that are encoded at once: a multiple of 3, so no padding comes in between."""
+"""Bytes of an image that are encoded at once: a multiple of 3, which avoids padding in between."""
 
-# JSON never contains this byte: in strings it is escaped.
+# JSON never contains this byte: strings escape it.
 _MARK = b"\0"
 
 
@@ -70,7 +70,7 @@ class Plain:
 
 
 class StreamedBody:
-    """A body that is made while it is sent: `len()` bytes, by each iteration again.
+    """A body that is made while being sent: `len()` bytes, by each iteration again.
 
     An iteration raises `InvalidImageError` if the file of an image has changed or is gone; what
     it has yielded until then is too short for the length, so no server takes it for a request.
@@ -95,7 +95,7 @@ class StreamedBody:
 
 
 def body_of(parts: Iterable[bytes | Base64 | Plain]) -> bytes | StreamedBody:
-    """A body of these parts: bytes if it is small, as then one write is faster than several."""
+    """A body of these parts: bytes if small, as then one write is faster than several."""
     body = StreamedBody(parts)
     return body if len(body) > PIECE else b"".join(body)
 
@@ -111,7 +111,7 @@ def json_body(value: Any) -> bytes | StreamedBody:
         if not isinstance(found, DataURL):
             raise TypeError(f"Encoding objects of type {type(found).__name__} is unsupported")
         sources.append(found.source)
-        # Base64 needs no escaping, so it can be put into the JSON as it is.
+        # Base64 needs no escaping, so it can be put into the JSON unchanged.
         head = msgspec.json.encode(f"data:{found.media_type};base64,")
         return msgspec.Raw(b"".join((head[:-1], _MARK, b'"')))
 

@@ -118,7 +118,7 @@ _completion = msgspec.json.Decoder(Completion)
 
 
 def parse_completion(data: bytes) -> Completion | None:
-    """Parse a reply or a chunk. Returns None if it is large or deviates from the documentation."""
+    """Parse a reply or a chunk. Returns None for a large or undocumented one."""
     if len(data) > _LARGEST:
         return None
     try:

@@ -39,7 +39,7 @@ class StopFilter:
         self._has_stopped = False
 
     def apply(self, events: Iterable[StreamEvent]) -> Iterator[StreamEvent]:
-        """The events, without the text that comes after a stop sequence."""
+        """The events, without the text after a stop sequence."""
         for event in events:
             if type(event) is TextDelta:  # a refusal is never cut
                 text = self._feed(event.text)

@@ -89,7 +89,7 @@ class ToolCalls:
         """Return the index that the fragment's own fields lead to.
 
         The fragment's own index counts, unless it has a name and another id than the call at that
-        index: then it is a new call, since some gateways give all calls index 0. A fragment
+        index: that is a new call, since some gateways give all calls index 0. A fragment
         without an index belongs to the call with its id. Otherwise a named one starts a new call
         and an unnamed one continues the last.
         """

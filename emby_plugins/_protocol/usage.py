@@ -106,10 +106,10 @@ def _count(counts: dict[str, Any], name: str) -> int:
 def with_estimated_cost(usage: Usage, pricing: Mapping[str, str], images: int = 0) -> Usage:
     """Usage with its cost by a model's prices, if the gateway gave none.
 
-    `pricing` is that of a `ModelCard`; `images` is how many were sent, which some models charge
-    for apiece (`image`). Generated images are part of `completion_tokens`. Usage stays as it is
-    if a price per token is missing, or all are 0: gateways list 0 for models that they route to
-    others, such as `auto` (recordings, case `models`).
+    `pricing` is that of a `ModelCard`; `images` is how many were sent, which some models charge for
+    apiece (`image`). Generated images are part of `completion_tokens`. Usage is unchanged if a
+    price per token is missing, or all are 0: gateways list 0 for models that they route to others,
+    such as `auto` (recordings, case `models`).
     """
     prompt, completion = _price(pricing, "prompt"), _price(pricing, "completion")
     request, image = _price(pricing, "request") or 0, _price(pricing, "image") or 0

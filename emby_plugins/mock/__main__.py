@@ -87,7 +87,7 @@ def _say(text: str) -> None:
         sys.stdout.write(f"{text}\n")
         sys.stdout.flush()
     except BrokenPipeError:
-        # Nobody reads it any more. Python would flush once again at the end, and complain.
+        # Its reader is gone. Python would flush once again at the end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -73,7 +73,7 @@ def apply_to_frames(frames: Iterator[bytes], fault: Fault) -> Iterator[bytes]:
     first = next(frames)
     yield from _filled(first, fault)
     if _EMPTY in first:
-        # The fault comes after the first content.
+        # The fault occurs after the first content.
         first = next(frames)
         yield from _filled(first, fault)
     if fault.garbage:

@@ -113,8 +113,8 @@ class MockBackend:
     ) -> None:
         """Script the reply to the next request to a model; see `MockReply`.
 
-        Any model name is accepted then, and images are not opened. With nothing but a `fault`, it
-        is applied to the mock's own reply, `fault.times` times.
+        Any model name is accepted then, and images are not opened. A `fault` alone is applied to
+        the mock's own reply, `fault.times` times.
         """
         reply = MockReply(
             text, tuple(images), tuple(tool_calls), reasoning, finish_reason, fault,
@@ -222,8 +222,8 @@ class MockBackend:
             raise ApiError(401, "Unauthorized: Invalid API token")
 
     def _reply(self, chat: ChatRequest, route: Route, call: _Call) -> "tuple[Reply, bool]":
-        """The reply with the fault applied to its content, and whether it is from the cache."""
-        # Pillow comes with it; a process that never chats never imports it.
+        """The reply with the fault applied to its content, and whether the cache had it."""
+        # It imports Pillow; a process that never chats never imports it.
         from emby_plugins.mock import respond
 
         if call.fault.failure and not call.fault.error:

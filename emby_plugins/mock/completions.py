@@ -1,7 +1,7 @@
 """Serialize a reply as JSON bodies and server-sent events, by profile and provider.
 
-Image generation page, Response Format and Streaming Support; otherwise the recordings, whose cases
-are named next to each odd form.
+Image generation page, Response Format and Streaming Support; otherwise the recordings, with their
+cases named next to each odd form.
 """
 
 import re
@@ -47,12 +47,12 @@ class Envelope:
 
     @property
     def is_google(self) -> bool:
-        """Whether the provider is Google, whose protocol the gateway translates."""
+        """Whether the provider is Google, with a protocol that the gateway translates."""
         return self.route.model.speaks == "google"
 
     @property
     def is_marked(self) -> bool:
-        """Whether it is a cached reply and marked as one."""
+        """Whether the reply is cached and marked as such."""
         return self.is_cached and self.profile.marks_cache
 
     def head(self, kind: str, model: str) -> JsonDict:

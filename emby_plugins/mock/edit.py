@@ -75,7 +75,7 @@ def _blur(image: Image.Image) -> Image.Image:
 def _relief(image: Image.Image) -> Image.Image:
     """The picture lit from one side, as if raised: what the mock makes of "3D style"."""
     soft = ImageOps.grayscale(image).filter(ImageFilter.GaussianBlur(1))
-    # Embossed, a flat area is 128, and hard light leaves it as it is.
+    # Embossed, a flat area is 128, and hard light does not change it.
     stronger = [min(255, max(0, level * 2 - 128)) for level in range(256)]
     light = soft.filter(ImageFilter.EMBOSS).point(stronger)
     return ImageChops.hard_light(image, light.convert("RGB"))
@@ -120,7 +120,7 @@ def _resize(image: Image.Image, match: re.Match[str]) -> Image.Image:
     width, height = (round(side * factor) for side in image.size)
     if exact:
         width, height = int(exact[1]), int(exact[2])
-    # Never past the limit, unless the picture is already larger: then it stays as it is.
+    # Never past the limit, unless the picture is already larger: then the size is unchanged.
     limit = max(_MAX_SIDE, *image.size)
     size = (min(limit, max(1, width)), min(limit, max(1, height)))
     return image.resize(size, Image.Resampling.LANCZOS)

@@ -87,7 +87,7 @@ def failure_events(
 def broken_stream(
     profile: Profile, ending: Ending, final: JsonDict, uncosted: JsonDict, *, has_content: bool
 ) -> Iterator[Event]:
-    """The end of a stream whose provider gave up in its middle.
+    """The end of a stream with a provider that failed in the middle.
 
     The older gateways swallow it, and may send one more chunk after `[DONE]` (cases mid-stream-*).
     """

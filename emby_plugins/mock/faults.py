@@ -1,4 +1,4 @@
-"""`Fault`: what goes wrong with a response, and the request header that selects it.
+"""`Fault`: a fault of a response, and the request header that selects it.
 
     X-Emby-Mock-Fault: status=429; retry-after=2; times=1
     X-Emby-Mock-Fault: cut=300; pause=0.5
@@ -28,7 +28,7 @@ _Printable = Annotated[str, Meta(pattern=r"\A[ -~]*\Z")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong with one reply. Fields combine; with none set, nothing changes.
+    """A fault of one reply. Fields combine; with none set, nothing changes.
 
     Instead of the reply: `status` (200-599) with an optional `message`, `location` and
     `retry_after` (seconds); `empty`, no body. From the provider behind the gateway: `upstream`, its

@@ -98,7 +98,7 @@ class Opener:
         """The picture in a file's bytes."""
         if len(data) > MAX_BYTES:
             raise InputImageError(f"{len(data)} bytes, the limit is {MAX_BYTES}", where)
-        # The core opens more, and converts it before it is sent.
+        # The core opens more, and converts it before sending.
         if sniff(data) not in ACCEPTED_MEDIA_TYPES:
             raise InputImageError("not a PNG, JPEG, WebP or GIF", where)
         try:

@@ -55,7 +55,7 @@ def wants_image(text: str) -> bool:
 
 
 def is_question(text: str) -> bool:
-    """Whether a prompt with images wants them described; otherwise it is an instruction to edit.
+    """Whether a prompt with images wants them described; otherwise they are to be edited.
 
     A polite request for a change (`Could you blur this?`) is an instruction.
     """

@@ -61,7 +61,7 @@ def _schema_in_prompts(request: ChatRequest, values: Values) -> JsonObject:
 
 
 def _value_of(key: str, values: Values) -> JsonObject:
-    """Measured as it is, else a string."""
+    """Measured unchanged, else a string."""
     measured = values.measurement(key, lambda _: True)
     return {"type": "string"} if measured is None else {"const": measured}
 

@@ -176,7 +176,7 @@ def _load_resized(name: str, side: int) -> tuple[Image.Image, Image.Image, Image
     """A sprite at a size: its fixed colors, the weight of a given color, and its mask."""
     halves = _load(name)
     if side * 4 > halves[0].width * 3:
-        # Its edges are hard, which shows when it is hardly shrunk.
+        # Its edges are hard, which shows in a large picture.
         halves = [half.filter(ImageFilter.GaussianBlur(0.9)) for half in halves]
     base, weight = (
         half.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=1.5).convert("RGBA")

@@ -85,7 +85,7 @@ def find_model(requested: str, profile: Profile, *, scripted: bool) -> Route:
     """The model of `name` or `provider/name`. Raises ApiError if the gateway has none.
 
     An unknown provider is found later (`check_provider`), as it may be a custom one. For a
-    `scripted` reply, the profile `emby` accepts any name: nobody knows all of Emby's.
+    `scripted` reply, the profile `emby` accepts any name: not all of Emby's are known.
     """
     name = requested.removeprefix("emby/") if profile.is_emby else requested
     models = models_of(profile.name)

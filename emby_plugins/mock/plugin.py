@@ -18,7 +18,7 @@ _active: "list[MockBackend]" = []
 
 @contextmanager
 def activate(backend: "MockBackend") -> "Iterator[MockBackend]":
-    """Serve `mock:` with this backend while it is open, in all threads and event loops.
+    """Serve `mock:` with this backend while open, in all threads and event loops.
 
     Clients made before use it too. Of several, the one opened last is used.
     """

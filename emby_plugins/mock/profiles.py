@@ -29,7 +29,7 @@ class Profile:
     Replies: `streams_provider_model`, the provider's name of it in chunks; `fills_empty_text`
     beside images; `image_safety`, the finish reason of an image refused; `details_usage` and
     `streams_metadata` in the last chunk; `cost`; `max_streamed_image` in characters of base64,
-    beyond which it is dropped in silence; `ping`, the seconds between keep-alive comments.
+    beyond which the image is silently dropped; `ping`, the seconds between keep-alive comments.
 
     `marks_cache` marks a cached reply and lets `x-no-cache` bypass the cache. With
     `has_images_endpoint`, /images/generations and /images/edits exist. The rest is about models.

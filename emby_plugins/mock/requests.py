@@ -95,7 +95,7 @@ class ImageConfig(msgspec.Struct, frozen=True):
 
     @property
     def ratio(self) -> float | None:
-        """Width by height, None if it is the model's choice."""
+        """Width by height, None for the model's choice."""
         match = _ASPECT_RATIO.fullmatch(self.aspect_ratio)
         ratio = int(match[1]) / int(match[2]) if match else 0
         return ratio if 1 / _STEEPEST <= ratio <= _STEEPEST else None

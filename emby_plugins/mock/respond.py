@@ -44,8 +44,8 @@ _ASKS_FOR_MODELS = re.compile(r"\b(?:what|which|list)\b[^.?!]{0,40}\bmodels\b", 
 class Reply:
     """The content of a reply. `reported_usage` is what a scripted provider reports instead.
 
-    The mock's token is a word between spaces; images have fixed prices. `plan` goes into
-    the reasoning.
+    The mock's token is a word between spaces; images have fixed prices. `plan` is added to the
+    reasoning.
     """
 
     text: str | None = None
@@ -84,10 +84,10 @@ class _Turn:
 def respond(request: ChatRequest, route: Route, digest: str, *, documented: bool) -> Reply:
     """The reply to a request; `digest` names its tool calls.
 
-    Raises ProviderFailure for what the provider refuses; with `documented`, a bad image
-    stays the InputImageError that it is.
+    Raises ProviderFailure for what the provider refuses; with `documented`, a bad image remains an
+    InputImageError.
     """
-    # The gateways let every image pass: it is the provider that refuses it.
+    # The gateways let every image pass: the provider refuses it.
     if _is_own(route) and not route.model.vision and any(map(_is_image, request.parts)):
         raise ProviderFailure.of(400, f"Model {route.model.id!r} has no vision")
     try:
@@ -165,7 +165,7 @@ def _is_own(route: Route) -> bool:
 def _read_turn(request: ChatRequest, route: Route) -> _Turn:
     """Open every image, and keep those that matter.
 
-    One bad image fails a request; a lenient model goes on as long as one image opens
+    One bad image fails a request; a lenient model continues as long as one image opens
     (Vision Support page, "Per-model Handling").
     """
     messages = request.messages
@@ -216,7 +216,7 @@ def _open(
 
 
 def _is_result(message: Message) -> bool:
-    """Whether it is a tool's; its images may follow in a user message without text."""
+    """Whether a tool sent it; its images may follow in a user message without text."""
     return message.role in _TOOL_ROLES or (message.role == "user" and not message.text.strip())
 
 
@@ -248,7 +248,7 @@ def _decide(request: ChatRequest, route: Route, turn: _Turn, digest: str) -> Rep
 
 
 def _with_search(reply: Reply, turn: _Turn) -> Reply:
-    """The reply with a page that nobody searched for, and a citation of it."""
+    """The reply with a page that was not searched for, and a citation of it."""
     before = f"{reply.text} " if reply.text else ""
     found = f'A search for "{_quoted(turn.text)}" found a page of the mock.'
     page = {"url": "https://example.com/emby-mock", "title": "A page of the mock"}

@@ -45,7 +45,7 @@ def response(
 
 
 def outside(method: str, path: str) -> MockResponse:
-    """The response outside /v1: a base URL without it is a mistake that must show."""
+    """The response outside /v1: a base URL that lacks it must cause an error."""
     if (method, path) == ("GET", "/"):
         return response(200, _HEALTH, JSON)
     return response(404, b"404 Not Found", TEXT)

@@ -86,7 +86,7 @@ class _Generator:
     def _choose(self, options: list[object], key: str, depth: int) -> Schema:
         """The option that the prompt names, else the first that is not null.
 
-        Null at depth, or for a number nobody measured.
+        Null at depth, or for a number that was not measured.
         """
         schemas = [self._resolve(option) for option in options if isinstance(option, Mapping)]
         nulls = [schema for schema in schemas if schema.get("type") == "null"]

@@ -19,7 +19,7 @@ Issue = dict[str, object]
 Schema = dict[str, Any]
 
 _MISSING = object()
-# Zod picks an option of a union whose only issues are of these kinds as the one that was meant.
+# Zod picks an option of a union with only issues of these kinds as the one that was meant.
 _REFINEMENTS = ("too_small", "too_big", "invalid_string", "custom")
 _BOUNDS = (
     ("exclusiveMinimum", "too_small", "minimum", "greater than"),
@@ -39,7 +39,7 @@ def request_schema(name: str) -> Schema:
 
 
 def validate(body: object, schema: Schema) -> list[Issue]:
-    """Everything that is wrong with a body; empty when it is accepted."""
+    """Everything that is wrong with a body; empty when accepted."""
     return list(_Validator(schema.get("$defs", {})).check(body, schema, ()))
 
 

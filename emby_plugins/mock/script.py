@@ -30,7 +30,7 @@ class MockReply:
     is an image refused, which the gateway states report differently. `refusal` and `annotations`
     are passed on in OpenAI's form, as are other `fields` of the message, such as
     `reasoning_details`. `usage` is what the provider reports, an empty one for nothing.
-    `fault` is what goes wrong with the reply: `MockReply(fault=Fault(status=429))` is an error.
+    `fault` is a fault of the reply: `MockReply(fault=Fault(status=429))` is an error.
     """
 
     text: str | None = None

@@ -17,7 +17,7 @@ from emby_plugins.mock.backend import MAX_BODY, MockBackend
 from emby_plugins.mock.responses import MockResponse, outside
 
 LINGER = 2.0
-"""How many seconds a stopping server waits for the replies it is sending."""
+"""How many seconds a stopping server waits for the replies being sent."""
 
 _IDLE = 300.0
 _PIECE = 1 << 20
@@ -29,7 +29,7 @@ _log = logging.getLogger("emby_plugins.mock")
 
 
 class MockServer:
-    """Serves a mock backend at `base_url` while it is open as a context manager.
+    """Serves a mock backend at `base_url` while open as a context manager.
 
     `host` must be a loopback address; `port` 0 takes a free one. `log` receives a line for each
     request: method, path, model, status, milliseconds and bytes, never the key or the content.

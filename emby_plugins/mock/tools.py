@@ -1,7 +1,7 @@
 """Which tools to call, and with which arguments.
 
 The rule for `tool_choice: "auto"`. Every tool is called that the last user text names (its name,
-with `_` and `-` read as spaces). If none, the first whose name's words all occur in the text. If
+with `_` and `-` read as spaces). If none, the first with all words of its name in the text. If
 none, the tool that shares most main words with it: at least one of its name, or two of its
 description; main words have three letters or more and are not verbs that every tool has (`get`,
 `make`, `find`); ties go to the tool given first. A tool is called once for each value when it takes

@@ -22,7 +22,7 @@ from llm_emby import _image_files as image_files
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")
 _OUR_NAME = re.compile(r"emby-([0-9a-f]{16})\.\w+")
 _MAX_PROMPT = 4000
-# Tells images apart; the name of a file holds no more of the digest.
+# Distinguishes images; the name of a file holds no more of the digest.
 _DIGEST_PREFIX = 16
 
 
@@ -294,7 +294,7 @@ def _with_unlogged(logged: list[GeneratedImage], folder: Path) -> list[Generated
 
 
 def as_date(text: object) -> datetime | None:
-    """A time of the log, in UTC if it says no zone; None for anything else."""
+    """A time of the log, in UTC by default; None for anything else."""
     try:
         date = datetime.fromisoformat(str(text))
     except ValueError:

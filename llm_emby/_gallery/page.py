@@ -1,6 +1,6 @@
 """Renders the page: HTML with the data of all images, which its script displays as one scrolls.
 
-Everything from outside goes through `_text` into the HTML, or through `clean_lines` into the data,
+All outside data passes through `_text` into the HTML, or through `clean_lines` into the data,
 of which the script makes text and never HTML.
 """
 

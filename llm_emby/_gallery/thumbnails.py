@@ -24,7 +24,7 @@ _DAMAGED = "The file can't be displayed"
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small image, or None; `problem` says what is wrong with the image's file.
+    """A small image, or None; `problem` describes what is wrong with the image's file.
 
     `image` is a file, or in memory if the folder of thumbnails can't be written.
     """
