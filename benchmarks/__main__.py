@@ -1,26 +1,35 @@
-"""`make bench`: measure all clients, print the figures, write the table and the plot.
+"""`make bench`: measure everything side by side, print the figures, write table and plot.
 
-`make bench-quick` measures the most relevant jobs in under a minute, for use while developing.
+`make bench-quick` measures what is worth watching while one works, in under a minute.
 """
 
 import argparse
 import json
+import math
+import os
+import select
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks import report
 from benchmarks.jobs import JOBS, Job, Row
 
 OUTPUT = Path("docs/performance")
+LIMIT = 180
+"""Seconds that a client may take once; then it is stopped, and its row tells so."""
+ENOUGH = 12
+"""Seconds after which a client is measured no further at a job: its own noise is small then."""
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Run the stub gateway in its own process, and yield its base URL."""
+    """The stub gateway, in a process of its own; its base URL."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -29,27 +38,34 @@ def server() -> Iterator[str]:
 
 
 class Worker:
-    """One client at one job, in its own process."""
+    """One client at one job, in a process of its own."""
 
     def __init__(self, client: str, base: str, job: Job) -> None:
         stream = "stream" if job.stream else "whole"
         command = [sys.executable, "-m", "benchmarks.measure", client, base, job.model, stream]
         pipe = subprocess.PIPE
         self.client = client
+        self.rows: list[Row] = []
+        self.is_late = False
+        self._spent = 0.0
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
         )
-        self.is_ready = self._read() == "ready"
+        self._is_ready = self._read() == "ready"
 
-    def once(self) -> Row | None:
-        """Measure once; return None if the client failed."""
+    def once(self) -> None:
+        """Measure once more, unless the client failed or has taken long enough."""
+        if not self._is_ready or self._spent > ENOUGH:
+            return
         assert self._process.stdin is not None
+        started = time.monotonic()
         try:
             self._process.stdin.write("\n")
             self._process.stdin.flush()
-            return Row(**json.loads(self._read()))
+            self.rows.append(Row(**json.loads(self._read())))
         except (ValueError, OSError):
-            return None
+            self._is_ready = False
+        self._spent += time.monotonic() - started
 
     def close(self) -> None:
         """End the process."""
@@ -57,13 +73,16 @@ class Worker:
         self._process.communicate()
 
     def _read(self) -> str:
+        # It answers with one line at a time, so none is left in a buffer.
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], LIMIT)[0]:
+            self.is_late = True
+            return ""
         return self._process.stdout.readline().strip()
 
 
 def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str], Row]:
-    """The medians of every client at a job, in interleaved rounds so that noise affects all."""
-    found: dict[str, list[Row]] = {}
+    """The medians of every client at a job, their rounds interleaved so that noise meets all."""
     clients = [client for client in job.clients if not (is_quick and _is_peer(client))]
     with ExitStack() as stack:
         workers = [Worker(client, base, job) for client in clients]
@@ -71,20 +90,23 @@ def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str],
             stack.callback(worker.close)
         for _ in range((job.rounds // 2 if is_quick else job.rounds) + 1):
             for worker in workers:
-                row = worker.once() if worker.is_ready else None
-                if row is not None:
-                    found.setdefault(worker.client, []).append(row)
-    return {(job.name, client): _median(rows) for client, rows in found.items()}
+                worker.once()
+    rows = {(job.name, worker.client): _summary(worker) for worker in workers}
+    return {key: row for key, row in rows.items() if row is not None}
 
 
 def _is_peer(client: str) -> bool:
     return any(name in client for name in ("openai", "openrouter"))
 
 
-def _median(rows: list[Row]) -> Row:
+def _summary(worker: Worker) -> Row | None:
+    if worker.is_late:
+        return Row(math.inf, math.inf, 0, 0)
+    if not worker.rows:
+        return None
     # The first round still loads and compiles; its memory is the truest, for no allocator has
     # kept anything back yet.
-    later = rows[1:]
+    rows, later = worker.rows, worker.rows[1:] or worker.rows
     # Replies that are missing in any round are missing.
     return Row(
         seconds=statistics.median(row.seconds for row in later),
@@ -95,14 +117,15 @@ def _median(rows: list[Row]) -> Row:
 
 
 def main() -> None:
-    """Run the jobs, print the results, and write them if requested."""
+    """Run, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", help="only the jobs whose name holds this")
     parser.add_argument("--quick", action="store_true", help="the main jobs, without peers")
     parser.add_argument("--write", action="store_true", help="write the table and the plot")
     arguments = parser.parse_args()
     rows: dict[tuple[str, str], Row] = {}
-    with server() as base:
+    with server() as base, TemporaryDirectory(prefix="emby-bench-") as folder:
+        os.environ["TMPDIR"] = folder  # of the workers: gigabytes, which would be left behind
         for job in JOBS:
             if (arguments.job or "") not in job.name or (arguments.quick and not job.is_quick):
                 continue

@@ -27,6 +27,10 @@ def _peak(job: str, client: str) -> Callable[[Rows], float]:
     return lambda rows: rows[job, client].peak / MEGABYTE
 
 
+def _seconds(job: str, client: str) -> Callable[[Rows], float]:
+    return lambda rows: rows[job, client].seconds
+
+
 def _arrived(job: str, client: str) -> Callable[[Rows], float]:
     return lambda rows: rows[job, client].arrived / MEGABYTE
 
@@ -95,6 +99,8 @@ def _images_out() -> Iterator[Figure]:
         for client, way in ways.items():
             yield _ratio(job, client, _cpu(job, "httpx_sends"), f"{way} / naive httpx", 0.15)
             yield Figure(f"{job}: {way}: peak memory", 4, "MB", _peak(job, client))
+    history = _peak("ten 5 MB images sent", "emby_sends_history")
+    yield Figure("ten 5 MB images sent, in ten turns: peak memory", 4, "MB", history)
     job = "photo of 12 megapixels"
     by_hand = _cpu(job, "pillow_photo")
     yield _ratio(job, "emby_photo", by_hand, "shrunk to 2 / Pillow by hand", 1.2)
@@ -104,9 +110,11 @@ def _images_out() -> Iterator[Figure]:
 
 
 def _many() -> Iterator[Figure]:
-    for calls, job in ((1000, "1,000 calls at once"), (5000, "5,000 calls at once")):
-        for client, way in (("emby_gather", "gather"), ("chat_emby_abatch", "ChatEmby.abatch")):
-            yield Figure(f"{job}: {way}, CPU a call", 3, "ms", _cpu(job, client, calls))
+    few, many = "1,000 calls at once", "5,000 calls at once"
+    for client, way in (("emby_gather", "gather"), ("chat_emby_abatch", "ChatEmby.abatch")):
+        of_few, of_many = _cpu(few, client, 1000), _cpu(many, client, 5000)
+        yield Figure(f"{few}: {way}, CPU a call", 3, "ms", of_few)
+        yield Figure(f"{many}: {way}, CPU a call", 3, "ms", of_many)
     job = "100 streams at once"
     yield _ratio(job, "emby_gather", _cpu(job, "httpx_gather"), "core / bare httpx", 1.0)
     job = "1,000 streams at once"
@@ -134,6 +142,7 @@ def _programs() -> Iterator[Figure]:
     job = "gallery of 20,000"
     yield Figure(f"{job}: page", 5, "MB", _arrived(job, "llm_gallery"))
     yield Figure(f"{job}: memory", 250, "MB", _peak(job, "llm_gallery"))
+    yield Figure(f"{job}: first look", 1, "s", _seconds(job, "gallery_in_chromium"))
     client = "chat_emby_checkpoints_by_reference"
     ten, twenty = (_arrived(f"{n} turns with a 5 MB image", client) for n in (10, 20))
     yield Figure("10 turns with a 5 MB image, by reference: on disk", 60, "MB", ten)

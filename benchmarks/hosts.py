@@ -1,12 +1,12 @@
-"""Complete programs and the data hosts store: processes of `llm`, checkpoints and galleries.
+"""Whole programs, and what hosts keep: processes of `llm`, checkpoints, galleries.
 
-Processes are measured by the CPU time and peak memory of the child. Returns bytes, on disk or of
-images.
+Of processes, `peaks` has the memory. Returns bytes: on disk, or of images.
 """
 
 # ruff: noqa: D103 - the names say it
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +18,9 @@ from typing import Any
 from benchmarks.peers import KEY, Work
 from benchmarks.server import picture
 
+peaks: list[int] = []
+"""The peak memory of each process that was run."""
+
 
 def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="emby-bench-"))
@@ -28,11 +31,15 @@ def _run(arguments: list[str], **environment: str) -> None:
     command, environment = [sys.executable, *arguments], {**os.environ, **own}
     # llm reads what is piped into it, and would wait for the end of ours.
     nothing = subprocess.DEVNULL
-    subprocess.run(command, env=environment, stdin=nothing, capture_output=True, check=True)
+    process = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert not process.returncode, command
+    peaks.append(usage.ru_maxrss * 1024)
 
 
 class _LLM:
-    """`llm` with its own folder, in which both plugins have the model."""
+    """`llm` with a folder of its own, in which both plugins know the model."""
 
     def __init__(self, base: str, model: str) -> None:
         self.folder = _folder()
@@ -73,7 +80,7 @@ def llm_openai_process(base: str, model: str, stream: bool) -> Work:
 
 
 def llm_conversation(base: str, model: str, stream: bool) -> Work:
-    """`llm -c` in a conversation with two-megabyte images; the model's name has their number."""
+    """`llm -c` in a conversation with as many images of two megabytes as the model says."""
     llm, number = _LLM(base, model), int(model.rpartition("-")[2])
     for first in range(0, number, 5):
         paths = [llm.folder / f"{variant}.png" for variant in range(first, first + 5)]
@@ -126,7 +133,7 @@ def openai_cold(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_clients(base: str, model: str, stream: bool) -> Work:
-    """Create 1,000 clients, use one in ten once and drop them, with the garbage collector off."""
+    """A thousand clients that are made, used once in ten and dropped, without the collector."""
     import gc
 
     from emby_plugins import Emby
@@ -152,7 +159,7 @@ def chat_emby_checkpoints_by_reference(base: str, model: str, stream: bool) -> W
 
 
 def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work:
-    """Turns of a graph that generate an image each, stored in SQLite; returns bytes on disk."""
+    """Turns of a graph that generate an image each, kept by SQLite; returns bytes on disk."""
     from langchain_emby import ChatEmby
 
     kind, size, turns, *_ = [*model.split("-"), "0"]
@@ -179,21 +186,40 @@ def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work
 
 
 def llm_gallery(base: str, model: str, stream: bool) -> Work:
-    """Build the gallery of as many images as the model's name has; returns the page's size."""
-    number = int(model.rpartition("-")[2])
+    """The page of as many images as the model says, for the first time; returns its bytes."""
     llm = _LLM(base, "short-0")
     llm("-m", "emby/short-0", "Hi")
-    _log_images(llm.folder, number)
+    _log_images(llm.folder, int(model.rpartition("-")[2]))
 
     def run() -> int:
         llm("emby", "gallery")
-        return (llm.folder / "emby" / "gallery.html").stat().st_size
+        page = llm.folder / "emby" / "gallery.html"
+        Path(tempfile.gettempdir(), "gallery").symlink_to(page)
+        return page.stat().st_size
+
+    return run
+
+
+def gallery_in_chromium(base: str, model: str, stream: bool) -> Work:
+    """That page, until its first thumbnail is on the screen."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    flags = ["--no-sandbox", "--disable-gpu"]
+    browser = sync_playwright().start().chromium.launch(executable_path=program, args=flags)
+
+    def run() -> int:
+        page = browser.new_page()
+        page.goto(Path(tempfile.gettempdir(), "gallery").resolve().as_uri(), wait_until="commit")
+        page.wait_for_function("[...document.images].some(image => image.naturalWidth)")
+        page.close()
+        return 0
 
     return run
 
 
 def _log_images(folder: Path, number: int) -> None:
-    """Log small images in the format of `llm`."""
+    """Log small images as `llm` would have."""
     import hashlib
     import json
 

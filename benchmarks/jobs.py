@@ -36,7 +36,9 @@ _SENDERS = (
     "emby_async_sends_path",
     "chat_emby_sends",
     "llm_emby_sends",
+    "chat_nothing_sends",
     "chat_openai_sends",
+    "openai_sends",
 )
 
 _TEXT = (
@@ -125,7 +127,7 @@ _IMAGES_IN = (
 
 _IMAGES_OUT = (
     Job("one 20 MB image sent", "short-20-1", _SENDERS, 5, is_quick=True),
-    Job("ten 5 MB images sent", "short-5-10", _SENDERS, 3),
+    Job("ten 5 MB images sent", "short-5-10", (*_SENDERS, "emby_sends_history"), 3),
     Job(
         "photo of 12 megapixels",
         "photo-0",
@@ -161,7 +163,7 @@ _MANY = (
     Job(
         "1,000 streams at once",
         "deltas-20-1000",
-        ("httpx_gather", "httpx2_gather", "emby_gather", "emby_aiohttp_gather", "aiohttp_gather"),
+        ("httpx2_gather", "emby_gather", "emby_aiohttp_gather", "aiohttp_gather"),
         1,
         stream=True,
     ),
@@ -185,14 +187,14 @@ _PROGRAMS = (
     Job("1,000 clients", "short-0", ("emby_clients",), 2),
     Job("`llm -c`, no image", "short-0", ("llm_conversation",), 2),
     Job("`llm -c`, 40 images", "short-40", ("llm_conversation",), 2),
-    Job("gallery of 20,000", "gallery-20000", ("llm_gallery",), 1),
+    Job("gallery of 20,000", "gallery-20000", ("llm_gallery", "gallery_in_chromium"), 1),
     Job(
         "10 turns with a 5 MB image",
         "image-5-10",
         ("chat_emby_checkpoints", "chat_emby_checkpoints_by_reference"),
-        1,
+        0,
     ),
-    Job("20 turns with a 5 MB image", "image-5-20", ("chat_emby_checkpoints_by_reference",), 1),
+    Job("20 turns with a 5 MB image", "image-5-20", ("chat_emby_checkpoints_by_reference",), 0),
 )
 
 JOBS = (*_TEXT, *_IMAGES_IN, *_IMAGES_OUT, *_MANY, *_PROGRAMS)

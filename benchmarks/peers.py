@@ -1,7 +1,7 @@
-"""The measured work: one short function per client and kind of work.
+"""What is measured: one short function per client and kind of work.
 
-Each is created by its factory, which is not measured, and then called repeatedly. It returns the
-number of image bytes that reached its user, so that losing them can't look fast.
+Each is made once by its factory, which is not measured, and then called again and again. It
+returns the number of bytes of images that reached its user, so that losing them can't look fast.
 """
 
 # ruff: noqa: D103 - the names say it, and there are two dozen
@@ -66,7 +66,7 @@ def emby_core(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_core_unobserved(base: str, model: str, stream: bool) -> Work:
-    """The core without its check for telemetry, to measure the overhead of disabled telemetry."""
+    """The core without the one check on which telemetry hangs: what is left of it when off."""
     from contextlib import nullcontext
 
     from emby_plugins._base_client import BaseClient
@@ -76,7 +76,7 @@ def emby_core_unobserved(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_core_telemetry(base: str, model: str, stream: bool) -> Work:
-    """The core with telemetry, using the no-op tracer."""
+    """The core with telemetry, into the tracer that does nothing."""
     from emby_plugins import Emby
     from emby_plugins._telemetry import EmbyTelemetry
 
@@ -149,20 +149,18 @@ def chat_emby(base: str, model: str, stream: bool) -> Work:
 
 
 def chat_emby_to_bytes(base: str, model: str, stream: bool) -> Work:
-    """Like `chat_emby`, plus decoding the image's bytes."""
+    """As `chat_emby`, and then the bytes of the image."""
     from langchain_emby import ChatEmby, images_of
 
     chat = ChatEmby(model=model, base_url=base, api_key=KEY)
     return lambda: sum(len(image.data) for image in images_of(chat.invoke("Hi")))
 
 
-def chat_nothing(base: str, model: str, stream: bool) -> Work:
-    """A chat model that only yields deltas, to measure the overhead of LangChain itself."""
+def nothing_model(texts: list[str]) -> object:
+    """A chat model that does nothing but yield its deltas: what LangChain itself costs."""
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-
-    texts = [f"word{i} " for i in range(int(model.partition("-")[2]))]
 
     class Nothing(BaseChatModel):
         @property
@@ -176,7 +174,12 @@ def chat_nothing(base: str, model: str, stream: bool) -> Work:
             for text in texts:
                 yield ChatGenerationChunk(message=AIMessageChunk(content=text))
 
-    return _langchain(Nothing(), stream)
+    return Nothing()
+
+
+def chat_nothing(base: str, model: str, stream: bool) -> Work:
+    texts = [f"word{i} " for i in range(int(model.partition("-")[2]))]
+    return _langchain(nothing_model(texts), stream)
 
 
 def chat_openai(base: str, model: str, stream: bool) -> Work:

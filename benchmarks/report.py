@@ -1,5 +1,6 @@
 """Report the measurements as tables, promised figures and a plot."""
 
+import math
 import os
 import platform
 import statistics
@@ -75,6 +76,8 @@ def _rows(rows: Rows) -> Iterator[str]:
         if job in with_images:
             arrived = f"{row.arrived / MEGABYTE:.0f} MB" if row.arrived else "**lost**"
         times = f"{1000 * row.seconds:.1f} | {1000 * row.cpu:.1f}"
+        if math.isinf(row.seconds):
+            times = "stopped | "
         yield f"| {job} | `{client}` | {times} | {row.peak / MEGABYTE:.0f} | {arrived} |"
 
 
@@ -91,6 +94,7 @@ def plot(rows: Rows, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     with_images = _with_images(rows)
+    rows = {key: row for key, row in rows.items() if math.isfinite(row.seconds)}
     jobs = [job for job in JOBS if len(job.clients) > 3 and (job.name, job.clients[0]) in rows]
     figure, axes = plt.subplots(len(jobs), 1, figsize=(8, 2.6 * len(jobs)), layout="constrained")
     for axis, job in zip(axes, jobs, strict=True):

@@ -36,6 +36,11 @@ def _data_url(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
+def _messages(paths: list[Path]) -> list[Any]:
+    images = [{"type": "image_url", "image_url": {"url": _data_url(path)}} for path in paths]
+    return [{"role": "user", "content": [{"type": "text", "text": "Hi"}, *images]}]
+
+
 def httpx_sends(base: str, model: str, stream: bool) -> Work:
     """Handwritten code: read, encode, and let httpx serialize the JSON."""
     import httpx
@@ -44,9 +49,7 @@ def httpx_sends(base: str, model: str, stream: bool) -> Work:
     paths = _files(model)
 
     def run() -> int:
-        images = [{"type": "image_url", "image_url": {"url": _data_url(path)}} for path in paths]
-        content = [{"type": "text", "text": "Hi"}, *images]
-        body = {"model": model, "messages": [{"role": "user", "content": content}]}
+        body = {"model": model, "messages": _messages(paths)}
         client.post(f"{base}/chat/completions", json=body).raise_for_status()
         return _size(model)
 
@@ -101,6 +104,42 @@ def emby_async_sends_path(base: str, model: str, stream: bool) -> Work:
         return _size(model)
 
     return lambda: runner.run(call())
+
+
+def emby_sends_history(base: str, model: str, stream: bool) -> Work:
+    """The images one by one, each in a turn of a conversation that has been answered."""
+    from emby_plugins import Emby, Image, Message
+
+    emby, paths = Emby(KEY, base), _files(model)
+
+    def run() -> int:
+        images = [Image.from_path(path, lazy=True) for path in paths]
+        turns = [(Message.user("Hi", image), Message.assistant("Hello.")) for image in images]
+        emby.chat([*(message for turn in turns for message in turn), "And now?"], model=model)
+        return _size(model)
+
+    return run
+
+
+def openai_sends(base: str, model: str, stream: bool) -> Work:
+    import openai
+
+    client, paths = openai.OpenAI(api_key=KEY, base_url=base), _files(model)
+
+    def run() -> int:
+        client.chat.completions.create(model=model, messages=_messages(paths))  # type: ignore
+        return _size(model)
+
+    return run
+
+
+def chat_nothing_sends(base: str, model: str, stream: bool) -> Work:
+    """To a chat model that does nothing: what LangChain itself costs."""
+    from langchain_core.messages import HumanMessage
+
+    from benchmarks.peers import nothing_model
+
+    return _langchain(nothing_model([]), model, HumanMessage)
 
 
 def chat_emby_sends(base: str, model: str, stream: bool) -> Work:

@@ -3,12 +3,16 @@
 
 httpcore's default uses anyio, which serves other event loops too. `AsyncEmby` needs
 asyncio only, and without the layer between a short call takes a third less CPU time.
+
+httpcore's pool goes through all its connections for each call, twice, which is most of what a call
+takes when there are a hundred. `AsyncConnections` takes the one that was used last.
 """
 
 import asyncio
 import select
 import ssl
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -24,6 +28,86 @@ _NAMES = {
     "socket": "socket",
     "ssl_object": "ssl_object",
 }
+
+
+class AsyncConnections:
+    """In place of one of httpcore's pools, whose settings and ways to connect it uses.
+
+    It does not count: no more calls come at once than a gate lets through. HTTP/1.1 only, and for
+    one event loop. `core` is the module of the pool.
+    """
+
+    def __init__(self, pool: Any, core: Any) -> None:
+        self._pool = pool
+        self._core = core
+        pool._network_backend = AsyncioBackend(core)  # noqa: SLF001 - no way through httpx to it
+        self._open: set[Any] = set()
+        self._idle: deque[Any] = deque()
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """The response to a request, whose connection is used again once it is closed."""
+        connection = await self._idle_for(request.url.origin)
+        if connection is None:
+            connection = self._pool.create_connection(request.url.origin)
+            self._open.add(connection)
+        try:
+            response = await connection.handle_async_request(request)
+        except BaseException:
+            await self._close(connection)
+            raise
+        return self._core.Response(
+            response.status,
+            headers=response.headers,
+            content=_Body(response.stream, connection, self),
+            extensions=response.extensions,
+        )
+
+    async def take_back(self, connection: Any) -> None:
+        """Keep a connection for the next call, unless it is closed; close those kept too long."""
+        if connection.is_available():
+            self._idle.append(connection)
+        else:
+            self._open.discard(connection)
+        while len(self._idle) > 1 and self._idle[0].has_expired():
+            await self._close(self._idle.popleft())
+
+    async def aclose(self) -> None:
+        """Close all connections, those in use too."""
+        self._idle.clear()
+        while self._open:
+            await self._open.pop().aclose()
+
+    async def _idle_for(self, origin: Any) -> Any:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.can_handle_request(origin) and not connection.has_expired():
+                return connection
+            await self._close(connection)
+        return None
+
+    async def _close(self, connection: Any) -> None:
+        self._open.discard(connection)
+        await connection.aclose()
+
+
+class _Body:
+    """The body of a response, which gives its connection back when it is closed."""
+
+    def __init__(self, stream: Any, connection: Any, owner: AsyncConnections) -> None:
+        self._stream = stream
+        self._connection = connection
+        self._owner: AsyncConnections | None = owner
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
+
+    async def aclose(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            try:
+                await self._stream.aclose()
+            finally:
+                await owner.take_back(self._connection)
 
 
 class AsyncioBackend:

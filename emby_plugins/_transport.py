@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from emby_plugins._asyncio_network import AsyncioBackend
+from emby_plugins._asyncio_network import AsyncConnections
 from emby_plugins._call import Bearer, Call
 from emby_plugins._deadlines import (
     BodyOver,
@@ -246,7 +246,7 @@ def _on_limited_connections(**options: Any) -> Any:
 
 def _on_asyncio_connections(**options: Any) -> Any:
     transport = LIBRARY.AsyncHTTPTransport(**options)
-    transport._pool._network_backend = AsyncioBackend(CORE)  # noqa: SLF001
+    transport._pool = AsyncConnections(transport._pool, CORE)  # noqa: SLF001
     return transport
 
 
