@@ -66,7 +66,7 @@ class TimeLimits(dict[str, float]):
 
     def check(self) -> None:
         """Raise `DeadlineExceededError` when the time is up."""
-        if self.left <= 0:
+        if time.monotonic() >= self.ends:
             raise self.late()
 
     def check_quiet(self) -> None:

@@ -100,17 +100,25 @@ class Response(_BaseResponse):
         # read already, and takes longer a chunk.
         pieces = iter(self._response.stream)
         network = self._response.extensions.get("network_stream")
-        is_blind = not isinstance(network, DeadlineStream)
+        if not isinstance(network, DeadlineStream):
+            pieces = self._ended(pieces, network, is_complete)
         with self._reading(is_complete):
-            while True:
-                is_watched = is_blind and is_complete()
-                with ended_within(self._limits.quiet, network) if is_watched else nullcontext():
-                    chunk = next(pieces, None)
-                if chunk is None:
-                    break
+            for chunk in pieces:
                 yield chunk
                 self._limits.check()
             self._is_read = True
+
+    def _ended(
+        self, pieces: Iterator[bytes], network: Any, is_complete: Callable[[], bool]
+    ) -> Iterator[bytes]:
+        """The same pieces, of a connection that knows no limits itself."""
+        while True:
+            watch = ended_within(self._limits.quiet, network) if is_complete() else nullcontext()
+            with watch:
+                piece = next(pieces, None)
+            if piece is None:
+                break
+            yield piece
 
     def finish(self, chunks: Iterator[bytes]) -> None:
         """Read what is left of `chunks`, for a moment, so that the connection is used again."""
