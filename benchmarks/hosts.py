@@ -3,7 +3,7 @@
 Of processes, `peaks` has the memory. Returns bytes: on disk, or of images.
 """
 
-# ruff: noqa: D103 - the names say it
+# ruff: noqa: D103 - the names are clear
 
 import os
 import shutil

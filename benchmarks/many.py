@@ -3,7 +3,7 @@
 Each function returns the number of complete replies, so that losing some can't look fast.
 """
 
-# ruff: noqa: D103 - the names say it
+# ruff: noqa: D103 - the names are clear
 
 import asyncio
 import json

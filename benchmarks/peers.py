@@ -4,7 +4,7 @@ Each is made once by its factory, which is not measured, and then called again a
 returns the number of bytes of images that reached its user, so that losing them can't look fast.
 """
 
-# ruff: noqa: D103 - the names say it, and there are two dozen
+# ruff: noqa: D103 - the names are clear, and there are two dozen
 
 import base64
 import json

@@ -3,7 +3,7 @@
 Returns the number of image bytes sent.
 """
 
-# ruff: noqa: D103 - the names say it
+# ruff: noqa: D103 - the names are clear
 
 import asyncio
 import base64
@@ -225,7 +225,7 @@ def pillow_photo(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_photo(base: str, model: str, stream: bool) -> Work:
-    """A photo for a model that takes 2 megapixels, so it is decoded, shrunk and encoded."""
+    """A photo that is decoded, shrunk and encoded for a model that takes 2 megapixels."""
     return _prepared(2_000_000)
 
 

@@ -40,7 +40,7 @@ def stream(data: bytes) -> None:
 
 
 def reply(data: bytes) -> None:
-    """A reply that is not streamed gives the same result whether it is split or whole."""
+    """A reply that is not streamed gives the same result split and whole."""
     cuts, body = _cuts(data)
     _same_however_split(body, cuts, JSON)
 

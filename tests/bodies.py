@@ -17,13 +17,13 @@ from emby_plugins._protocol.request_body import StreamedBody
 class KnownRefusal(NamedTuple):
     """A value that some recorded states refuse, sent because the user explicitly requested it.
 
-    `told` is the resulting message to the user.
+    `message` is shown to the user as a result.
     """
 
     states: tuple[str, ...]
     path: str
     value: str | None
-    told: str
+    message: str
 
     def covers(self, state: str, violation: Violation) -> bool:
         """Whether the violation is this known refusal."""

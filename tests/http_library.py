@@ -1,7 +1,7 @@
 """Select the HTTP library for the suite: `httpx`, or the one named by EMBY_TEST_HTTP.
 
-The package prefers httpx2 if it is installed, and packages of the test group install it. It is
-hidden while the package chooses, then restored for the packages that need it.
+The package prefers httpx2 if it is installed, and packages of the test group install it. This
+module hides it while the package chooses, then restores it for the packages that need it.
 """
 
 import os

@@ -142,7 +142,7 @@ async def chat(request: Request) -> Response:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, refused as soon as it is too large."""
+    """The body, refused as soon as too large."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

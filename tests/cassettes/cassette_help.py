@@ -21,7 +21,7 @@ REAL = "real"
 """The folder within it for recordings of a real gateway, ignored by git."""
 
 KEY = "k-of-the-cassettes"
-"""The key that the mock requires while it is recorded."""
+"""The key that the mock requires during recording."""
 
 USED = pytest.StashKey[dict[str, set[str]]]()
 """The cassettes that tests use, by module, for the collected modules."""
@@ -75,7 +75,7 @@ class Recording:
 class Gateway:
     """Gives a test the settings of its clients: an address and a key.
 
-    When replaying, the address is unused. When recording the mock, it is that of a server.
+    When replaying, the address is unused. When recording the mock, the address is that of a server.
     """
 
     def __init__(self, recording: Recording | None, open_servers: ExitStack) -> None:

@@ -149,7 +149,7 @@ def test_each_status(call_chat: ChatCaller, gateway: Gateway, profile: str) -> N
 
 
 def test_a_failing_provider(call_chat: ChatCaller, gateway: Gateway, profile: str) -> None:
-    """A provider's 429 raises RateLimitError, even if it is sent as a 500."""
+    """A provider's 429 raises RateLimitError, even if sent as a 500."""
     on = gateway(profile, Fault(upstream=429)) | {"max_retries": 0}
     with pytest.raises(RateLimitError) as caught:
         call_chat("Hello", on=on)

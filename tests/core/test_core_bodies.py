@@ -75,7 +75,7 @@ def test_the_fallback_for_required_is_logged(caplog: pytest.LogCaptureFixture) -
     backend = ScriptedBackend(refusal, answer(completion()))
     with Emby(**backend.on) as emby, caplog.at_level(logging.INFO, "emby_plugins"):
         emby.chat("Hi", tools=[Tool("a"), Tool("b")], tool_choice="required")
-    assert REQUIRED.told in caplog.messages
+    assert REQUIRED.message in caplog.messages
 
 
 def test_a_refused_file_has_a_hint() -> None:
@@ -85,7 +85,7 @@ def test_a_refused_file_has_a_hint() -> None:
     pdf = FilePart.from_bytes(b"%PDF-1.7", filename="a.pdf")
     with Emby(**backend.on) as emby, pytest.raises(BadRequestError) as caught:
         emby.chat(Message.user("Read it.", pdf))
-    assert str(caught.value).endswith(FILE.told)
+    assert str(caught.value).endswith(FILE.message)
 
 
 @pytest.mark.parametrize("state", ["2025-11", "2025-12"])
@@ -98,7 +98,7 @@ def test_refused_audio_and_server_tools_have_a_hint(state: str) -> None:
     ):
         with pytest.raises(BadRequestError) as caught:
             emby.chat(Message.user("What is this?", sound))
-        assert str(caught.value).endswith(AUDIO.told)
+        assert str(caught.value).endswith(AUDIO.message)
         with pytest.raises(BadRequestError) as caught:
             emby.chat("News?", tools=[ServerTool("web_search")])
         assert str(caught.value).endswith(NO_WEB_SEARCH)

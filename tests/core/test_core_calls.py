@@ -1,4 +1,4 @@
-"""Keywords of a call: the place of each in the request, and the validation before it is sent."""
+"""Keywords of a call: the place of each in the request, and the validation before sending."""
 
 import asyncio
 import io
@@ -304,7 +304,7 @@ def test_a_copy_shares_connections() -> None:
         assert repr(copy) == repr(emby)
 
 
-# ---- what comes back
+# ---- replies
 
 
 def test_the_headers_of_a_reply(call_chat: ChatCaller) -> None:

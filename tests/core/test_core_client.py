@@ -285,7 +285,7 @@ def without_frames_of(error: BaseException, file: str) -> BaseException:
 
 
 def test_a_connection_refused_shows_no_key(call_chat: ChatCaller) -> None:
-    """The key is not in the traceback of a refused connection, whose frames hold the request."""
+    """The key is not in the traceback of a refused connection, despite frames with the request."""
     with Loopback(lambda *_: None) as server:
         url = server.url
     with pytest.raises(EmbyError) as caught:
@@ -508,7 +508,7 @@ def test_known_models_are_joined_and_the_last_registered_wins(
     assert "broken plugin" in caplog.text
 
 
-def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
+def test_a_plugin_hint_replaces_the_built_in_one(
     call_chat: ChatCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Plugins are asked for a hint before the core, the last registered first; failures are
@@ -536,7 +536,7 @@ def test_a_hint_of_a_plugin_comes_before_the_built_in_one(
 
 
 def test_a_plugin_hint_replaces_the_core_hint(call_chat: ChatCaller) -> None:
-    """A plugin's hint replaces the core's unless it is empty."""
+    """A plugin's nonempty hint replaces the core's."""
     on = {"plugins": [Named(emby_error_hint=lambda error: "Ask Ann.")]}
     with pytest.raises(MissingKeyError, match=r"Ask Ann\."):
         call_chat("Hi", on=on)

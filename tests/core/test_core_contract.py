@@ -255,7 +255,7 @@ def test_the_events_of_a_stream_come_in_order() -> None:
     assert call_chat.events[:3] == [TextDelta("a"), TextDelta("b"), ToolCallDelta(0, "t", "f", "")]
 
 
-# ---- what goes wrong
+# ---- errors
 
 
 def failure(

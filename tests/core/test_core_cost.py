@@ -58,7 +58,7 @@ def test_unknown_prices_give_no_estimate(pricing: dict[str, str]) -> None:
 
 
 def test_the_gateways_cost_is_kept() -> None:
-    """A cost that the gateway reports is kept, even if it is 0."""
+    """A cost that the gateway reports is kept, even 0."""
     for cost in (0.0, 1.5):
         said = Usage(prompt_tokens=1, cost=cost)
         assert with_estimated_cost(said, TOKENS) is said

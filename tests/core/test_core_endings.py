@@ -181,7 +181,7 @@ def replayed(state: str, case: str) -> ChatReply:
 
 @pytest.mark.parametrize("case", NO_IMAGE)
 @pytest.mark.parametrize("state", STATES)
-def test_a_recorded_reply_without_an_image_says_why(state: str, case: str) -> None:
+def test_a_recorded_reply_without_an_image_has_a_notice(state: str, case: str) -> None:
     """Each recorded reply without an image raises an error with its known reason."""
     with pytest.raises(MissingImageError) as caught:
         replayed(state, case).require_images()

@@ -56,7 +56,7 @@ def test_what_is_not_a_file_is_not_opened(
 def test_a_pipe_that_takes_the_place_of_a_file_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A path is checked again after it is opened, so that a pipe in its place does not hang."""
+    """A path is checked again after opening, so that a pipe in its place does not hang."""
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     status = path.stat()

@@ -374,7 +374,7 @@ def test_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
 def test_a_temporary_file_removed_early_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A temporary file removed by another process before it is locked is created again."""
+    """A temporary file removed by another process before locking is created again."""
     real, times = files.fcntl.flock, iter([True, False])
 
     def swept_first(file: Any, how: int) -> None:

@@ -1,4 +1,4 @@
-"""`Image`: how it is created, saved and shown, and what it refuses."""
+"""`Image`: creating, saving and showing one, and what is refused."""
 
 import base64
 import copy
@@ -307,7 +307,7 @@ def test_what_pillow_can_not_write_is_a_typed_error() -> None:
 
 
 def png_of(width: int, height: int) -> bytes:
-    """Return a tiny PNG whose header claims this size."""
+    """Return a tiny PNG with this size in its header."""
 
     def part(kind: bytes, data: bytes) -> bytes:
         check = zlib.crc32(kind + data)
@@ -332,7 +332,7 @@ def test_a_pixel_bomb_is_refused_by_its_header(side: int) -> None:
 @pytest.mark.parametrize("name", ["rocket.jpg", "chelsea.png", "coffee.png"])
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.7, 0.99])
 def test_a_truncated_photograph_is_damaged(name: str, share: float) -> None:
-    """A truncated photograph raises InvalidImageError when it is opened."""
+    """A truncated photograph raises InvalidImageError when opened."""
     data = photo(name).read_bytes()
     cut = Image.from_bytes(data[: int(len(data) * share)])
     with pytest.raises(InvalidImageError, match=r"damaged|can't be opened"):

@@ -76,7 +76,7 @@ WAYS = ("stream", "whole")
 
 
 def told(way: str, **fields: Any) -> Read:
-    """Read a reply whose only message has these fields."""
+    """Read a reply with a single message that has these fields."""
     if way == "whole":
         return whole(message(**fields))
     return Read(sse(chunk(delta=fields), FINISH))

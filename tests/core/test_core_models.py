@@ -94,7 +94,7 @@ TOOLS = {"supported_parameters": ["temperature", "tools"]}
 def test_capabilities_are_true_false_or_unknown(
     entry: dict[str, Any], ability: str, answer: bool | None
 ) -> None:
-    """A capability is true if one provider has it, and unknown if it is not listed.
+    """A capability is true if one provider has it, and unknown if not listed.
 
     Gateways list the parameter `tools` for models without tools.
     """

@@ -219,7 +219,7 @@ def test_a_truncated_file_of_an_accepted_type_is_sent_unchanged() -> None:
 
 
 def test_suffixes_are_ignored(tmp_path: Path) -> None:
-    """The bytes of a file, not its suffix, determine whether it is converted."""
+    """The bytes of a file, not its suffix, determine whether to convert it."""
     (tmp_path / "photo.jpg").write_bytes(heic())
     (tmp_path / "photo.heic").write_bytes(photo("JPEG"))
     assert Image.from_path(tmp_path / "photo.jpg").media_type == "image/heic"

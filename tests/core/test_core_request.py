@@ -187,7 +187,7 @@ def test_other_formats_are_refused_with_a_hint(kind: str) -> None:
 
 
 def test_a_multipage_photograph_in_tiff_is_refused() -> None:
-    """A real TIFF file is refused before it is sent."""
+    """A real TIFF file is refused before sending."""
     with pytest.raises(InvalidImageError, match="image/tiff"):
         body("?", Image.from_path(photo("multipage.tif")))
 

@@ -115,8 +115,8 @@ def test_a_streamed_form_is_the_same_form(data: bytes, piece: int) -> None:
     assert whole.count(PNG + data + b"\r\n--" + boundary) == 2
 
 
-def test_base64_of_a_message_is_sent_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was verified when it was given, so it is neither decoded nor encoded again."""
+def test_base64_of_a_message_is_sent_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was verified when given, so there is no need to decode or encode it again."""
     image = Image.from_base64(Image.from_bytes(png(2 * PIECE + 1)).base64)
     expected = plain(DataURL("image/png", image))
     monkeypatch.delattr(Image, "pieces")
@@ -190,7 +190,7 @@ def test_a_file_that_changes_between_attempts_is_not_sent(
 
 
 def test_a_file_that_changes_while_it_is_sent_raises(tmp_path: Path) -> None:
-    """A file that changes while it is sent raises before the promised length has been sent."""
+    """A file that changes while being sent raises before the promised length has been sent."""
     path, data = tmp_path / "a.png", png(3 * PIECE)
     body = json_body(DataURL("image/png", lazy(path, data)))
     assert isinstance(body, StreamedBody)

@@ -84,7 +84,7 @@ def test_any_stream_cut_anywhere_gives_the_events_of_the_oracle(
 
 @pytest.mark.parametrize("cut", range(4))
 def test_a_byte_order_mark_is_dropped(cut: int) -> None:
-    """A byte order mark at the start is dropped, even if it is split, and a later one is kept."""
+    """A byte order mark at the start is dropped, even if split, and a later one is kept."""
     stream = b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n"
     assert [event.data for event in decode(stream[:cut], stream[cut:])] == [
         b"a",
@@ -112,7 +112,7 @@ def test_the_type_of_an_event_is_reset() -> None:
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
 def test_close_returns_an_unterminated_event(end: bytes) -> None:
-    """Closing the decoder returns an event whose blank line is missing."""
+    """Closing the decoder returns an event without its blank line."""
     decoder = EventDecoder(1_000)
     assert decoder.feed(b"data: a\n\nevent: done\ndata: b" + end) == [ServerSentEvent(b"a")]
     assert decoder.close() == [ServerSentEvent(b"b", "done")]

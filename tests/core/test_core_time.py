@@ -279,7 +279,7 @@ def limits(seconds: float = 30, **more: Any) -> TimeLimits:
 
 
 class Closing:
-    """A step that takes several turns of the event loop to close after it is cancelled."""
+    """A step that takes several turns of the event loop to close after its cancellation."""
 
     def __init__(self) -> None:
         self.cancels = 0

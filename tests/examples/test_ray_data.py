@@ -1,4 +1,4 @@
-"""`examples/ray_data`: the results of a run, and runs on a small Ray if it is installed."""
+"""`examples/ray_data`: the results of a run, and runs on a small Ray if installed."""
 
 import asyncio
 import contextlib
@@ -157,7 +157,7 @@ def test_a_failure_does_not_stop_a_batch(
 
 
 class Gate(MockBackend):
-    """Answers this many requests, and blocks all others until it is opened."""
+    """Answers this many requests, and blocks all others until opened."""
 
     def __init__(self, free: int) -> None:
         super().__init__()

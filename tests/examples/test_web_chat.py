@@ -166,7 +166,7 @@ def test_a_bad_request_is_refused_before_anything_is_sent(
     assert backend.requests == []
 
 
-def test_too_large_a_request_is_refused_while_it_comes(
+def test_too_large_a_request_is_refused_before_its_end(
     serve: Callable[..., Any], web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body over the limit is a 413, regardless of its claimed length."""

@@ -31,7 +31,7 @@ def dropping() -> Script:
 def test_the_end_of_a_reply_is_in_its_metadata(
     way: Callable[[ChatEmby], AIMessage], finish: str, version: str
 ) -> None:
-    """The metadata has the finish reason, and a notice unless it is normal, in every mode."""
+    """The metadata has the finish reason, and a notice unless normal, in every mode."""
     known = way(Script("Par", finish=finish).chat(output_version=version)).response_metadata
     assert known["finish_reason"] == finish
     assert (finish in known.get("notice", "")) is (finish != "stop")

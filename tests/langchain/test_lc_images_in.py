@@ -313,9 +313,7 @@ def test_unsupported_content_raises(
     role: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Unsupported content raises, except in an assistant's message, where it is dropped and
-    logged.
-    """
+    """Unsupported content raises, but is dropped and logged in an assistant's message."""
     script = Script("Fine.")
     content = [{"type": "text", "text": "Well."}, block]
     if role == "assistant" and error is RequestError:

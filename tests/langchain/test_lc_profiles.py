@@ -67,7 +67,7 @@ def test_a_newer_list_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broken_list_causes_a_warning() -> None:
-    """An unreadable list causes a warning and no profile, until it is refreshed."""
+    """An unreadable list causes a warning and no profile, until the next refresh."""
     stored_path(GATEWAY).parent.mkdir()
     stored_path(GATEWAY).write_text("{")
     with pytest.warns(UserWarning, match="llm emby refresh"):

@@ -268,7 +268,7 @@ def test_a_failing_output_loses_no_image(
     with Delivery(form, 1) as delivery:
         delivery.deliver(result(path))
     if output is not None:
-        output.when = "never"  # flushed once more when it is deleted
+        output.when = "never"  # flushed once more when deleted
     monkeypatch.undo()
     assert delivery.has_failed
     told = capsys.readouterr().err
@@ -323,7 +323,7 @@ def test_an_image_that_can_not_be_saved_keeps_the_others(
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If one image can't be saved, the others of the reply are, even if it is truncated."""
+    """If one image can't be saved, the others of the reply are, even if the reply is truncated."""
     big, small = (picture(size=(size, size)) for size in (900, 3))
     monkeypatch.setattr(image_files.ImageSaver, "_save_at", _only_small)
     monkeypatch.setattr(tempfile, "tempdir", str(user_path.parent))

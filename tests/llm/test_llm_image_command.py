@@ -52,7 +52,7 @@ def test_the_default_model(
     default: str | None,
     used: str,
 ) -> None:
-    """The default model of `llm models default` is used if it is Emby's and may generate images."""
+    """The default model of `llm models default` is used if Emby's and able to generate images."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     if default:
         (user_path / "default_model.txt").write_text(default)

@@ -42,7 +42,7 @@ def inputs(out: Path) -> list[str]:
 
 
 class Gate(MockBackend):
-    """Answers this many requests, and blocks all others until it is opened."""
+    """Answers this many requests, and blocks all others until opened."""
 
     def __init__(self, free: int) -> None:
         super().__init__()

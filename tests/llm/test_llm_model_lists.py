@@ -144,7 +144,7 @@ def test_each_base_url_has_its_own_list(
 
 
 def test_a_list_of_an_older_version_is_used(run: LLM, user_path: Path) -> None:
-    """A list saved by an older version is used as Emby's, unless it is the mock's."""
+    """A list saved by an older version is used as Emby's, except for the mock's."""
     path = user_path / "emby" / "models.json"
     path.parent.mkdir()
     path.write_text('{"models": [{"id": "old", "tools": true}, {"id": "qwen2.5-vl"}]}')

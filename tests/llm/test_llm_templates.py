@@ -46,7 +46,7 @@ def test_an_edit_without_text_is_refused(run: LLM, wire: Recorder) -> None:
 def test_the_model(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, default: str, used: str
 ) -> None:
-    """A template uses the default model if it is Emby's."""
+    """A template uses the default model if provided by Emby."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     run("models", "default", default)
     run("-t", "emby:describe", *ROCKET)

@@ -135,7 +135,7 @@ def test_json_that_is_not_an_object(body):
 
 
 def test_body_too_large():
-    """A body over 100 MB is refused before it is parsed."""
+    """A body over 100 MB is refused before parsing."""
     response = send(b" " * 100_000_001)
     assert response.status == 413
 

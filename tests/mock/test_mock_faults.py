@@ -277,7 +277,7 @@ def test_odd_images():
 
 
 def test_our_client_on_odd_images():
-    """Our client keeps an image URL, and refuses a pixel bomb when it is opened."""
+    """Our client keeps an image URL, and refuses to open a pixel bomb."""
     backend = MockBackend(faults=[Fault(image="https"), Fault(image="bomb")])
     with activate(backend), Emby(base_url="mock:") as emby:
         assert emby.chat(PUPPY).image.url == "https://example.com/emby-mock.png"

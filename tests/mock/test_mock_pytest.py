@@ -131,7 +131,7 @@ async def test_async_clients_are_blocked_too(emby_mock):
 
 
 def test_clients_made_before_are_blocked_too():
-    """The fixture blocks the requests of existing clients, and only while it is active."""
+    """The fixture blocks the requests of existing clients, and only while active."""
     emby = Emby(**ELSEWHERE)
     with block_network(), pytest.raises(BlockedNetworkError):
         emby.models()

@@ -210,7 +210,7 @@ def test_the_hook_answers_before_the_mock():
     assert isinstance(last.received[0], MockRequest)
 
 
-def test_the_script_comes_before_the_hook():
+def test_the_script_precedes_the_hook():
     """A scripted reply takes precedence over a plugin's, which is not called."""
     oracle = Oracle(lambda request: MockReply("hook"))
     backend = MockBackend()
