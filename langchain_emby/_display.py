@@ -133,7 +133,8 @@ def to_reply(message: BaseMessage) -> ChatReply:
             total_tokens=usage["total_tokens"],
             reasoning_tokens=usage.get("output_token_details", {}).get("reasoning") or 0,
             image_tokens=image_tokens(usage),
-            cost=metadata.get("cost"),
+            # LangChain marks a reply from its cache this way.
+            cost=0 if usage.get("total_cost") == 0 else metadata.get("cost"),
             cost_is_estimate=metadata.get("cost_is_estimate", False),
         ),
         finish_reason=metadata.get("finish_reason"),

@@ -14,7 +14,8 @@ from langchain_emby._blocks import (
     is_image,
 )
 from langchain_emby._image_files import ImageDir
-from langchain_emby._request import answered_invalid_calls
+from langchain_emby._request import text_beside
+from langchain_emby._tool_calls import sendable_calls
 
 
 def hand_over(messages: Iterable[BaseMessage], *, image_dir: ImageDir = None) -> list[BaseMessage]:
@@ -34,13 +35,14 @@ def hand_over(messages: Iterable[BaseMessage], *, image_dir: ImageDir = None) ->
 def _plain(message: BaseMessage, answered: set[str]) -> BaseMessage:
     if not isinstance(message, AIMessage):
         return message
-    text = message.text or str(message.additional_kwargs.get("refusal") or _refusal(message))
+    text = message.text or text_beside(message) or _refusal(message)
+    valid, invalid = sendable_calls(message, answered)
     images = image_blocks(message)
     content: list[Any] = [*([{"type": "text", "text": text}] if text else []), *images]
     return AIMessage(
         content=content if images else text,
-        tool_calls=message.tool_calls,
-        invalid_tool_calls=answered_invalid_calls(message, answered),
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
         usage_metadata=message.usage_metadata,
         id=message.id,
         name=message.name,

@@ -6,10 +6,8 @@ replies, which any model may have made, all that has no place here stays behind,
 it is not such a record.
 """
 
-import json
 import logging
 import mimetypes
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Literal, cast
@@ -19,7 +17,6 @@ from langchain_core.messages import (
     BaseMessage,
     ChatMessage,
     HumanMessage,
-    InvalidToolCall,
     SystemMessage,
     ToolMessage,
 )
@@ -32,11 +29,11 @@ from emby_plugins import (
     Reasoning,
     RequestError,
     TextPart,
-    ToolCall,
 )
 from langchain_emby._blocks import block_image, decode, image_blocks, is_image
 from langchain_emby._image_files import is_reference
 from langchain_emby._response import THOUGHTS
+from langchain_emby._tool_calls import answered_ids, sent_calls, tool_results
 
 _logger = logging.getLogger("langchain_emby")
 
@@ -62,7 +59,7 @@ _OMITTED_BLOCKS = {
     *("code_execution_result", "tool_reference", "function_call_signature", "fallback"),
     *("reasoning_content", "advisor_tool_result", "program", "program_output", "additional_tools"),
 }
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_TEXT_TYPES = {"text", "input_text", "output_text"}
 _ROLES = {
     "user": "user",
     "human": "user",
@@ -80,25 +77,8 @@ def to_core(messages: Sequence[BaseMessage], image_dir: str | None = None) -> li
     `InvalidImageError` for an image that does not decode.
     """
     read = partial(_read_image, image_dir)
-    answered = {id_ for message in messages for id_ in _answered(message)}
+    answered = {id_ for message in messages for id_ in answered_ids(message)}
     return [core for message in messages for core in _message(message, read, answered)]
-
-
-def _answered(message: BaseMessage) -> Iterator[str]:
-    """The ids of the calls that a message answers."""
-    if isinstance(message, ToolMessage):
-        yield message.tool_call_id
-    elif isinstance(message, HumanMessage):
-        yield from (str(result.get("tool_use_id")) for result in _results(message.content))
-
-
-def answered_invalid_calls(message: AIMessage, answered: Set[str]) -> list[InvalidToolCall]:
-    """The invalid calls that a message answers: gateways need each call together with its answer.
-
-    LangChain runs no invalid call, so most of them have none.
-    """
-    valid = {call["id"] for call in message.tool_calls}
-    return [call for call in message.invalid_tool_calls if (call["id"] or "") in answered - valid]
 
 
 def with_media_types(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -143,10 +123,12 @@ def _message(message: BaseMessage, read: ReadImage, answered: Set[str]) -> Itera
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)
     elif isinstance(message, AIMessage):
         thoughts = Reasoning.from_dict(message.additional_kwargs.get(THOUGHTS))
-        parts, calls = tuple(_whole_reply(message, read)), tuple(_calls(message, answered))
+        parts, calls = tuple(_whole_reply(message, read)), tuple(sent_calls(message, answered))
         yield Message("assistant", parts, calls, name=name, reasoning=thoughts)
     elif isinstance(message, SystemMessage):
-        yield Message("system", tuple(_parts(content, read)), name=name)
+        # Agents without a system prompt have an empty one, which some providers refuse.
+        if parts := tuple(_parts(content, read)):
+            yield Message("system", parts, name=name)
     elif isinstance(message, HumanMessage):
         yield from _human(content, name, read)
     elif isinstance(message, ChatMessage) and message.role.lower() in _ROLES:
@@ -167,10 +149,15 @@ def _whole_reply(message: AIMessage, read: ReadImage) -> Iterator[Part]:
     parts = (*_reply_parts(message.content, read), *_reply_parts(images, read))
     yield from parts
     if not any(isinstance(part, TextPart) for part in parts):
-        audio = message.additional_kwargs.get("audio")
-        transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
-        text = message.additional_kwargs.get("refusal") or transcript
-        yield from _parts(text if isinstance(text, str) else "", read)
+        yield from _parts(text_beside(message), read)
+
+
+def text_beside(message: AIMessage) -> str:
+    """What a reply without text says all the same: its refusal, or the transcript of its audio."""
+    audio = message.additional_kwargs.get("audio")
+    transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
+    text = message.additional_kwargs.get("refusal") or transcript
+    return text if isinstance(text, str) else ""
 
 
 def _human(
@@ -178,7 +165,7 @@ def _human(
 ) -> Iterator[Message]:
     """A user message; tool results, which Anthropic nests in it, become messages before it."""
     blocks = [content] if isinstance(content, str) else content
-    results = _results(content)
+    results = tool_results(content)
     for result in results:
         inner = result.get("content") or ""
         yield Message(
@@ -187,42 +174,6 @@ def _human(
     rest = [block for block in blocks if block not in results] if results else blocks
     if rest or not results:
         yield Message("user", tuple(_parts(rest, read)), name=name)
-
-
-def _results(content: str | list[str | dict[Any, Any]]) -> list[dict[Any, Any]]:
-    blocks = [] if isinstance(content, str) else content
-    return [b for b in blocks if isinstance(b, dict) and b.get("type") == "tool_result"]
-
-
-def _calls(message: AIMessage, answered: Set[str]) -> Iterator[ToolCall]:
-    for call in message.tool_calls:
-        arguments = _dump(call["args"])
-        yield ToolCall(call["id"] or "", call["name"], arguments)
-    for invalid in answered_invalid_calls(message, answered):
-        yield ToolCall(invalid["id"] or "", invalid["name"] or "", invalid["args"] or "{}")
-    known = {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}
-    for block in message.content:
-        in_content = _call_in(block) if isinstance(block, dict) else None
-        if in_content is not None and in_content.id not in known:
-            yield in_content
-
-
-def _dump(arguments: object) -> str:
-    text = json.dumps(arguments, ensure_ascii=False)
-    # Half of a surrogate pair can only be sent as an escape.
-    return text if text.isascii() or not _SURROGATES.search(text) else json.dumps(arguments)
-
-
-def _call_in(block: Mapping[str, Any]) -> ToolCall | None:
-    """The tool call of a content block of Anthropic's or of OpenAI's Responses API."""
-    if block.get("type") in {"tool_use", "tool_call"}:
-        arguments = _dump(block.get("input") or block.get("args") or {})
-        return ToolCall(str(block.get("id") or ""), str(block.get("name") or ""), arguments)
-    if block.get("type") == "function_call":
-        call_id = str(block.get("call_id") or block.get("id") or "")
-        arguments = str(block.get("arguments") or "{}")
-        return ToolCall(call_id, str(block.get("name") or ""), arguments)
-    return None
 
 
 def _parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> Iterator[Part]:
@@ -235,7 +186,7 @@ def _parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> It
 
 def _reply_parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage) -> Iterator[Part]:
     """The parts of a reply: what another provider alone can read must not end the conversation."""
-    for block in [content] if isinstance(content, str) else content:
+    for block in [content] if isinstance(content, str) else _join_texts(content):
         try:
             yield from tuple(_parts([block], read))
         except RequestError as error:
@@ -244,9 +195,26 @@ def _reply_parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage)
             _logger.warning("A part of an earlier reply is not sent on. %s", error.message)
 
 
+def _join_texts(content: Iterable[str | dict[Any, Any]]) -> list[str | dict[Any, Any]]:
+    """The blocks of a reply, whose neighboring texts are pieces of one: Anthropic cites each."""
+    joined: list[str | dict[Any, Any]] = []
+    for block in content:
+        text = block if isinstance(block, str) else _bare_text(block)
+        if text is not None and joined and isinstance(joined[-1], str):
+            joined[-1] += text
+        else:
+            joined.append(block if text is None else text)
+    return joined
+
+
+def _bare_text(block: Mapping[str, Any]) -> str | None:
+    is_text = block.get("type") in _TEXT_TYPES and _cache_control(block) is None
+    return str(block.get("text") or "") if is_text else None
+
+
 def _part(block: Mapping[str, Any], read: ReadImage) -> Iterator[Part]:
     kind = block.get("type")
-    if kind in {"text", "input_text", "output_text"} or (kind is None and "text" in block):
+    if kind in _TEXT_TYPES or (kind is None and "text" in block):
         if block.get("text"):
             yield TextPart(str(block["text"]), cache_control=_cache_control(block))
     elif is_image(block):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -222,6 +223,16 @@ def test_a_budget_counts_estimates_and_failures(
     store_models([ModelCard("qwen2.5-vision", pricing=prices)], "script:")
     assert image_tool.invoke(call).status == "error"
     assert "is spent (an estimated $0.001 so far)" in image_tool.invoke(call).text
+    assert len(painter.requests) == 1
+
+
+def test_a_reply_from_the_cache_costs_nothing() -> None:
+    """LangChain's cache repeats the cost that was paid once."""
+    painter = Script("", (PNG,))
+    image_tool = EmbyImageTool(chat=painter.chat(cache=InMemoryCache()), max_cost=0.3)
+    call = {**tool_call(prompt="a").tool_calls[0], "type": "tool_call"}
+    call["args"]["messages"] = [HumanMessage("Draw.")]
+    assert [image_tool.invoke(call).status for _ in range(3)] == ["success"] * 3
     assert len(painter.requests) == 1
 
 

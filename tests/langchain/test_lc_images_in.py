@@ -418,6 +418,29 @@ def test_tool_calls_are_sent_back_with_their_results() -> None:
     assert (second["tool_call_id"], second["content"]) == ("2", "That was no JSON.")
 
 
+@pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
+def test_an_empty_system_prompt_is_left_out(content: Any) -> None:
+    """Agents without a prompt have one, and some providers refuse empty text."""
+    script = Script("Fine.")
+    script.chat().invoke([SystemMessage(content), HumanMessage("Hi")])
+    assert script.sent["messages"] == [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sent"),
+    [
+        (["Here is", {"type": "text", "text": " a dog."}], "Here is a dog."),
+        ([{"type": "text", "text": t} for t in ("A dog", " barks", ".")], "A dog barks."),
+        (["I look.", {"type": "server_tool_use"}, "A dog."], "I look.\nA dog."),
+    ],
+)
+def test_neighboring_texts_of_a_reply_are_one(blocks: list[Any], sent: str) -> None:
+    """Anthropic begins a block at each citation, and Gemini's chunks leave bare strings."""
+    script = Script("Fine.")
+    script.chat().invoke(["Hi", AIMessage(blocks), "And?"])
+    assert script.sent["messages"][1]["content"] == sent
+
+
 def test_anthropic_tool_results_become_tool_messages() -> None:
     """Calls and results in Anthropic's content blocks are sent as messages."""
     script = Script("Fine.")
