@@ -35,6 +35,11 @@ class Source(ABC):
     is_fixed: bool = True
     """Whether the bytes stay the same, or can't be read any more."""
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, *_: object) -> dict[str, object]:
+        """Let pydantic describe an image: its source is in no JSON."""
+        return {}
+
     @property
     @abstractmethod
     def byte_size(self) -> int:
