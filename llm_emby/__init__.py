@@ -15,7 +15,7 @@ a hook needs is imported when it is called.
     _map            runs the requests of `llm emby map`
     _map_file       its results: lines of JSON, from which a run is resumed
     _map_progress   its progress messages
-    _status_line    the progress of a command, on a terminal
+    _status_line    the progress of a command, on a terminal; its colors
     _model_choice   the model and the options of a command
     _generation     runs the requests of `llm emby image`
     _delivery       what `llm emby image` prints
@@ -50,7 +50,7 @@ def register_commands(cli: click.Group) -> None:
 
 _EXAMPLES = """\b
 Three things to try, the first without a key:
-  llm emby image "a lighthouse at dusk" -m emby-mock --preview
+  llm emby image "a lighthouse at dusk" -m emby-mock
   llm -m emby/qwen2.5-vision "What is shown here?" -a photo.jpg
   llm emby doctor
 """

@@ -13,6 +13,7 @@ from llm_emby._image_command import image
 from llm_emby._keys import find_key
 from llm_emby._map_command import map_
 from llm_emby._models import llm_name
+from llm_emby._status_line import color_wish
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -95,9 +96,10 @@ def refresh(key: str | None) -> None:
 @click.option("--tools", is_flag=True, help="Calls tools")
 @click.option("--schema", is_flag=True, help="Follows a JSON schema")
 def add(model_id: str, vision: bool, images: bool, tools: bool, schema: bool) -> None:
-    """Add a model that is not in the gateway's list, such as a custom provider's
+    """Add a model that the gateway does not list
 
-    State all of its abilities: otherwise llm refuses images, tools and schemas for it.
+    Such as a custom provider's. State all of its abilities: otherwise llm refuses images, tools
+    and schemas for it.
 
     \b
         llm emby add mycompany/custom-gpt-4 --vision
@@ -168,10 +170,11 @@ def spend(since: "datetime | None", by: str, as_json: bool) -> None:
 @emby.command()
 @click.option("--key", help="API key to use")
 def doctor(key: str | None) -> None:
-    """Check the key, the gateway and the files, and show how to fix problems
+    """Check the key, the gateway and the files
 
-    "ok" is fine, "!!" is a problem and "??" could not be checked. The exit status is 1 if there
-    is a problem. Nothing is charged: the key is checked with a model that does not exist.
+    Shows how to fix each problem. "ok" is fine, "!!" is a problem and "??" could not be checked.
+    The exit status is 1 if there is a problem. Nothing is charged: the key is checked with a
+    model that does not exist.
     """
     from llm_emby._doctor import run_checks
 
@@ -180,7 +183,8 @@ def doctor(key: str | None) -> None:
     for check in run_checks(key):
         ok = ok and check.ok is not False
         mark, color = marks[check.ok]
-        click.echo(f"{click.style(mark, fg=color)}  {check.name}: {check.detail}")
+        line = f"{click.style(mark, fg=color)}  {check.name}: {check.detail}"
+        click.echo(line, color=color_wish())
     if not ok:
         sys.exit(1)
 

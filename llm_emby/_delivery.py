@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from emby_plugins import Image, InvalidImageError
-from llm_emby._image_files import interruption
+from llm_emby._image_files import interruption, reason
 from llm_emby._status_line import StatusLine
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ class Delivery:
             self.warn(f"The reply has more than one image. This one is saved at {path}.")
         elif self._form == "bytes":
             self._bytes(Image(path=path), f"The image is saved at {path}.")
-        self.tick()
         if digest in self._digests:
             self.warn(f"{path} has the same bytes as {self._digests[digest]}.")
         self._digests.setdefault(digest, path)
@@ -123,16 +122,20 @@ class Delivery:
         self.has_failed = True
         self._status.say(f"Error: {message}")
 
-    def fail(self, message: str) -> None:
-        """Record a request that failed. The same error is printed once."""
-        if message not in self._failures:
+    def fail(self, message: str, request_id: str | None = None) -> None:
+        """Record a request that failed. The same error of other requests is printed once."""
+        same = message.replace(request_id, "") if request_id else message
+        if same not in self._failures:
             self.error(message)
-        self._failures.append(message)
+        self._failures.append(same)
 
     def advance(self) -> None:
-        """Count a request that brought an image."""
+        """Count a request that brought an image.
+
+        The next tick shows it: behind a pipe, as in `| tee`, the path is still on its way to the
+        screen, and would be written into the line.
+        """
         self._done += 1
-        self.tick()
 
     def _line(self, text: str, where: str) -> None:
         try:
@@ -164,7 +167,7 @@ class Delivery:
                 self.has_failed = self._is_pipe_closed = True
                 _discard_stdout()
             except (OSError, ValueError) as error:
-                self._output_error = str(getattr(error, "strerror", None) or error)
+                self._output_error = reason(error)
                 _discard_stdout()
         if self._output_error:
             self.error(f"Standard output can't be written: {self._output_error}. {where}")

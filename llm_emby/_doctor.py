@@ -29,6 +29,7 @@ from emby_plugins import (
 )
 from llm_emby import _model_list as model_list
 from llm_emby._errors import Hints, shell_message
+from llm_emby._image_files import reason
 from llm_emby._keys import find_key, key_source, keys_path
 
 _PROBE_MODEL = "nosuchprovider/doctor"
@@ -100,7 +101,7 @@ def _images(path: Path) -> Check:
         probe.unlink()
     except OSError as error:
         hint = "use -o output to save images elsewhere"
-        return Check("images", False, f"{path} can't be written: {error.strerror}; {hint}")
+        return Check("images", False, f"{path} can't be written: {reason(error)}; {hint}")
     # The names of unfinished files begin with a dot.
     count = sum(1 for file in path.iterdir() if not file.name.startswith("."))
     return Check("images", True, f"{count} in {path}")

@@ -3,8 +3,10 @@
 import asyncio
 import re
 import signal
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from types import FrameType
 
 import click
 import llm
@@ -44,11 +46,43 @@ FATAL_ERRORS = (
 SIGNALED = 128
 """The exit status of a command ended by a signal, less the signal's number."""
 
-INTERRUPTED = SIGNALED + signal.SIGINT
-"""The exit status after Ctrl-C."""
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_received = [int(signal.SIGINT)]
 
 # A hint for a program, such as "Increase timeout=" or "Message.user() takes them".
 _PYTHON = re.compile(r"\w\(|[a-z]=|\berror\.")
+
+
+@contextmanager
+def ending_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, so that what has arrived is kept.
+
+    `timeout` sends them, and a terminal that is closed. Handlers of others are left alone.
+    """
+    handled = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        handled = []
+    for number in handled:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def interrupted_status() -> int:
+    """The exit status after Ctrl-C, or the signal that came instead."""
+    return SIGNALED + _received[-1]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    on_ctrl_c = signal.getsignal(signal.SIGINT)  # asyncio has one of its own
+    if callable(on_ctrl_c):
+        on_ctrl_c(number, frame)
+    else:  # Ctrl-C is ignored in background jobs
+        raise KeyboardInterrupt
 
 
 class Hints:
@@ -111,11 +145,12 @@ def translate_errors(writer: ResponseWriter) -> Iterator[None]:
     been paid for.
     """
     try:
-        yield
+        with ending_signals() if writer.is_command else nullcontext():
+            yield
     except (KeyboardInterrupt, asyncio.CancelledError):
         writer.interrupt()
         if writer.is_command:
-            raise SystemExit(INTERRUPTED) from None
+            raise SystemExit(interrupted_status()) from None
         raise
     except GeneratorExit:  # Ctrl-C or a closed pipe, while llm was printing
         writer.interrupt(is_silent=True)

@@ -122,7 +122,7 @@ class _Run:
                 self._delivery.unsaved(error.image, str(error))
             except llm.ModelError as error:
                 self._is_hopeless = self._is_hopeless or isinstance(error.__cause__, FATAL_ERRORS)
-                self._delivery.fail(str(error))
+                self._delivery.fail(str(error), getattr(error.__cause__, "request_id", None))
             except Exception as error:  # noqa: BLE001 - the others have been paid for
                 self._delivery.fail(f"{type(error).__name__}: {error}")
 

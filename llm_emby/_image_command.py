@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from io import StringIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import llm
 
 from emby_plugins import Image, InvalidImageError
 from llm_emby._delivery import Delivery, Form
-from llm_emby._errors import INTERRUPTED
+from llm_emby._errors import ending_signals, interrupted_status
 from llm_emby._generation import ImageJob, generate_images
-from llm_emby._image_files import is_file_name, numbered_names
+from llm_emby._image_files import full_path, is_file_name, is_taken, numbered_names, reason
 from llm_emby._model_choice import (
     TIMEOUT,
     find_model,
@@ -25,6 +25,9 @@ from llm_emby._model_choice import (
     validated_options,
 )
 from llm_emby._request import read_attachment
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command()
@@ -141,22 +144,21 @@ def _viewers(count: int, *, preview: bool, open_: bool) -> list[Callable[[Path, 
 def _generate(job: ImageJob, delivery: Delivery) -> None:
     """Run the job, and exit with a status other than 0 if an image is missing."""
     try:
-        generate_images(job, delivery)
+        with ending_signals():
+            generate_images(job, delivery)
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        sys.exit(interrupted_status())
     if delivery.has_failed:
         sys.exit(1)
 
 
 def _read_prompt(prompt: str | None, *, stdin_is_image: bool) -> str:
-    if prompt not in {None, "-"}:
-        assert prompt is not None
-        return prompt
-    if stdin_is_image or (prompt is None and sys.stdin.isatty()):
+    is_piped = prompt in {None, "-"}
+    if is_piped and (stdin_is_image or sys.stdin is None or (not prompt and sys.stdin.isatty())):
         raise click.UsageError("Missing argument 'PROMPT'.")
-    text = sys.stdin.read().strip()
-    if not text:
-        raise click.UsageError("The prompt on standard input is empty.")
+    text = sys.stdin.read().strip() if prompt is None or is_piped else prompt
+    if not text.strip():
+        raise click.UsageError(f"The prompt{' on standard input' if is_piped else ''} is empty.")
     return text
 
 
@@ -180,21 +182,21 @@ def _check_output(out: str | None, count: int, *, as_json: bool) -> None:
 
 def _check_files(output: str, count: int, *, overwrite: bool) -> None:
     """Check that the files can be written. Raises `click.ClickException`."""
-    target = Path(output).expanduser().absolute()
+    target = full_path(output)
     is_file = is_file_name(target)
     names = list(islice(numbered_names(target), count)) if is_file else []
-    taken = next((name for name in names if name.exists()), None)
+    folder = target.parent if is_file else target
+    try:
+        taken = next(filter(is_taken, names), None)
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK) else "Permission denied"
+    except OSError as error:
+        taken, problem = None, reason(error)
+    if problem:
+        raise click.ClickException(f"Images can't be saved as {str(target)!r}: {problem}.")
     if taken is not None and not overwrite:
         msg = f"{str(taken)!r} already exists. Replace it with --force, or choose another --out."
         raise click.ClickException(msg)
-    folder = target.parent if is_file else target
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        reason = "" if os.access(folder, os.W_OK) else "Permission denied"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    if reason:
-        raise click.ClickException(f"Images can't be saved in {str(folder)!r}: {reason}.")
 
 
 class _Preview:
@@ -207,11 +209,11 @@ class _Preview:
         try:
             from rich.console import Console
 
-            self._render = _renderer()
+            self._console = Console(stderr=True)
+            self._render = _renderer(self._console)
         except ImportError:
             msg = "--preview needs an extra: pip install 'emby-plugins[preview]'"
             raise click.ClickException(msg) from None
-        self._console = Console(stderr=True)
         lines = self._console.height
         self._height = max(4, lines // 2 - 1 if count > 1 else lines - 3)
 
@@ -221,13 +223,17 @@ class _Preview:
             self._console.print(drawn, height=self._height)
 
 
-def _renderer() -> Any:  # the package types its choice as object
+def _renderer(console: "Console") -> Any:  # the package types its choice as object
     with _terminal_on_stderr():
         from textual_image import renderable
 
     # Its own choice is for a terminal that it could ask, or plain characters without one.
     is_unasked = sys.stderr.isatty() and not sys.stdin.isatty()
-    return renderable.HalfcellImage if is_unasked else renderable.Image
+    chosen = renderable.HalfcellImage if is_unasked else renderable.Image
+    has_color = console.color_system is not None and not console.no_color
+    # Half cells are nothing but color.
+    is_blank = chosen is renderable.HalfcellImage and not has_color
+    return renderable.UnicodeImage if is_blank else chosen
 
 
 @contextmanager

@@ -97,8 +97,7 @@ class ImageSaver:
                 place = location()
                 path = self._save_at(image, place)
             except (OSError, ValueError, RuntimeError) as error:
-                reason = str(getattr(error, "strerror", None) or error)
-                failed.append(f"{place}: {reason}" if place else reason)
+                failed.append(f"{place}: {reason(error)}" if place else reason(error))
             else:
                 if failed:
                     reasons = "; ".join(failed)
@@ -138,7 +137,34 @@ class ImageSaver:
 
 def is_file_name(place: Path) -> bool:
     """Whether images are saved as this file, and not in it as a folder."""
-    return bool(place.suffix) and not place.is_dir()
+    return bool(place.suffix) and not os.path.isdir(place)  # noqa: PTH112 - it never raises
+
+
+def is_taken(place: Path) -> bool:
+    """Whether there is something of that name, be it a link that leads nowhere.
+
+    Raises `OSError` if there can't be a file of that name.
+    """
+    try:
+        place.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def full_path(given: str) -> Path:
+    """The absolute path, with `~` expanded. Raises `click.ClickException` if that is impossible."""
+    try:
+        return Path(given).expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        raise click.ClickException(f"{given!r} is not a usable path: {reason(error)}") from None
+
+
+def reason(error: Exception) -> str:
+    """Why a file can't be read or written."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "A part of the path is a file, not a folder"
+    return str(getattr(error, "strerror", None) or error)
 
 
 def numbered_names(place: Path) -> Iterator[Path]:

@@ -1,7 +1,6 @@
 """Runs the requests of `llm emby map`, several at a time."""
 
 import asyncio
-import os
 import signal
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from emby_plugins import (
     run_batch_item,
 )
 from llm_emby._errors import FATAL_ERRORS, shell_message
-from llm_emby._image_files import ImageSaver, UnsavedImageError, interruption
+from llm_emby._image_files import ImageSaver, UnsavedImageError, interruption, reason
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
 from llm_emby._status_line import tick_every_second
@@ -169,7 +168,7 @@ class MapRun:
             self._file.add(record)
         except OSError as failure:
             self.is_stopped = True
-            self._progress.fail(f"{str(self._file.path)!r} can't be written: {failure.strerror}.")
+            self._progress.fail(f"{str(self._file.path)!r} can't be written: {reason(failure)}.")
         self._progress.advance(record, is_new=is_new)
 
     def _concerns_all(self, error: str) -> bool:
@@ -198,5 +197,4 @@ class MapRun:
         try:
             self._file.arrange(self._job.inputs)
         except OSError as error:
-            reason = error.strerror or os.fspath(self._file.path)
-            self._progress.say(f"Warning: The lines are not in order: {reason}.")
+            self._progress.say(f"Warning: The lines are not in order: {reason(error)}.")

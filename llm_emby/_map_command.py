@@ -1,5 +1,6 @@
 """`llm emby map`: its arguments become a job, checked before anything is paid for."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import llm
 
 from emby_plugins import BatchItem
 from llm_emby._errors import SIGNALED
+from llm_emby._image_files import full_path, reason
 from llm_emby._map import MapJob, MapRun
 from llm_emby._map_file import MapFile
 from llm_emby._map_progress import Progress
@@ -30,7 +32,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif"
 @click.command("map")
 @click.argument("prompt")
 @click.argument("inputs", nargs=-1, required=True, metavar="FILE|FOLDER|URL...")
-@click.option("--out", required=True, type=Path, metavar="FILE", help="File for the results")
+@click.option("--out", required=True, metavar="FILE", help="File for the results")
 @click.option("-m", "--model", "model_id", help="Model to use, with or without emby/")
 @click.option("-s", "--system", help="System prompt")
 @model_options
@@ -43,7 +45,7 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".heic", ".heif", ".avif"
 def map_(
     prompt: str,
     inputs: tuple[str, ...],
-    out: Path,
+    out: str,
     model_id: str | None,
     system: str | None,
     options: tuple[tuple[str, str], ...],
@@ -62,6 +64,10 @@ def map_(
         llm emby map "Describe it" photos/*.jpg --out captions.jsonl
         llm emby map "Make it a watercolor" photos --out art.jsonl --limit 3
     """  # noqa: D301 - click wants the control character
+    if out in {"", "-"}:
+        raise click.UsageError("--out needs the name of a file, from which a run is continued.")
+    if not prompt.strip():
+        raise click.UsageError("The prompt is empty.")
     model = find_model(model_id, "reads_images")
     if model.reads_images is False:
         raise click.ClickException(f"{model.model_id} does not accept images.")
@@ -69,8 +75,8 @@ def map_(
     chosen = validated_options(model, {"timeout": TIMEOUT}, given)
     asked = _prompt(model, prompt, system, chosen)
     names = tuple(dict.fromkeys(name for given in inputs for name in _expand(given)))
-    out = out.expanduser().absolute()
-    folder = out.with_name(f"{out.stem}-images")
+    target = full_path(out)
+    folder = target.with_name(f"{target.stem}-images")
     client = model.client_settings(asked, model.get_key(key), folder)
     item = BatchItem(
         prompt,
@@ -79,10 +85,10 @@ def map_(
         options=_chat_options(asked, system),
     )
     progress = Progress(len(names))
-    with MapFile(out, item.task) as file:
+    with MapFile(target, item.task) as file:
         run = MapRun(MapJob(item, names, jobs, limit, client), file, progress)
         run.run()
-    progress.finish(out.name, len(names) - progress.done)
+    progress.finish(target.name, len(names) - progress.done)
     if run.signal:
         sys.exit(SIGNALED + run.signal)
     if run.is_stopped or progress.failed:
@@ -108,13 +114,17 @@ def _expand(given: str) -> Iterator[str]:
     if given.startswith(("https://", "http://")):
         yield given
         return
-    path = Path(given).expanduser()
-    if not path.exists():
+    path = os.path.expanduser(given)  # noqa: PTH111 - it never raises, and neither does exists()
+    if not os.path.exists(path):  # noqa: PTH110
         raise click.ClickException(f"{given!r} does not exist.")
-    if not path.is_dir():
-        yield str(path)
+    if not Path(path).is_dir():
+        yield str(Path(path))
         return
-    images = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
+    try:
+        files = sorted(Path(path).iterdir())
+    except OSError as error:
+        raise click.ClickException(f"{given!r} can't be read: {reason(error)}.") from None
+    images = [file for file in files if file.suffix.lower() in _SUFFIXES]
     if not images:
         raise click.ClickException(f"The folder {given!r} has no images.")
     yield from map(str, images)

@@ -17,6 +17,7 @@ import click
 
 from emby_plugins import BatchRecord
 from llm_emby import _model_list as model_list
+from llm_emby._image_files import reason
 
 try:
     import fcntl
@@ -36,16 +37,15 @@ class MapFile:
         self.rescued: Path | None = None
         """Where the results are that this file did not take."""
         self._by_key: dict[str, BatchRecord] = {}
-        if path.exists() and not path.is_file():
-            raise click.ClickException(
-                f"{str(path)!r} is not a regular file. Choose another --out."
-            )
         try:
+            if path.exists() and not path.is_file():
+                msg = f"{str(path)!r} is not a regular file. Choose another --out."
+                raise click.ClickException(msg)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: BinaryIO = path.open("a+b", buffering=0)
         except OSError as error:
-            reason = error.strerror or error
-            raise click.ClickException(f"{str(path)!r} can't be written: {reason}.") from None
+            msg = f"{str(path)!r} can't be written: {reason(error)}."
+            raise click.ClickException(msg) from None
         try:
             self._lock()
             self._read(task)
@@ -57,6 +57,9 @@ class MapFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self.records and not self._file.seek(0, os.SEEK_END):
+            with suppress(OSError):
+                self.path.unlink()  # while it is locked
         self._file.close()
 
     def answer(self, key: str) -> BatchRecord | None:
@@ -80,6 +83,8 @@ class MapFile:
         """Put the lines into the order of `inputs`, before those of earlier runs. `OSError`."""
         ordered = dict.fromkeys([*inputs, *self.records])
         lines = [_line(self.records[name]) for name in ordered if name in self.records]
+        if not lines:
+            return
         descriptor, temporary = tempfile.mkstemp(prefix=".emby-map-", dir=self.path.parent)
         try:
             with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -101,7 +106,10 @@ class MapFile:
         try:
             if fcntl is not None:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+                # A run that ended just now has replaced the file that was opened here.
+                if not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                    raise BlockingIOError  # noqa: TRY301 - as if it still ran
+        except (BlockingIOError, FileNotFoundError):
             msg = f"Another 'llm emby map' is writing {str(self.path)!r}. Wait until it has ended."
             raise click.ClickException(msg) from None
         except OSError:

@@ -66,7 +66,8 @@ class Progress:
         failed = f", {self.failed} failed" if self.failed else ""
         rest = f", {left} left" if left else ""
         cost = self._cost_text()
-        self.say(f"{self.done - self.failed} of {self._total} in {out}{failed}{rest}{cost}.")
+        place = f"in {out}" if self.done else "done"
+        self.say(f"{self.done - self.failed} of {self._total} {place}{failed}{rest}{cost}.")
 
     def _cost_text(self) -> str:
         if not self._cost:

@@ -74,17 +74,5 @@ def validated_options(
     try:
         return {name: value for name, value in model.Options(**options) if value is not None}
     except ValidationError as error:
-        names = model.Options.model_fields
-        lines = []
-        for name in options.keys() - names.keys():
-            near = get_close_matches(name, names, n=1)
-            hint = (
-                f"Did you mean {near[0]}?"
-                if near
-                else f"See 'llm models --options -m {model.model_id}'."
-            )
-            lines.append(f"There is no option {name!r}. {hint}")
-        known = [found for found in error.errors() if found["type"] != "extra_forbidden"]
-        if known:
-            lines.append(render_errors(known))  # type: ignore[no-untyped-call]
-        raise click.ClickException("\n".join(lines)) from None
+        text = render_errors(error.errors())  # type: ignore[no-untyped-call]
+        raise click.ClickException(text) from None

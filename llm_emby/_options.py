@@ -7,7 +7,8 @@ import json
 from typing import Any, Literal
 
 import llm
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 class Options(llm.Options):
@@ -99,6 +100,20 @@ class Options(llm.Options):
         default=None,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _suggest(cls, values: Any) -> Any:
+        """Refuse unknown names, as llm's class does, but with a suggestion."""
+        unknown = (
+            [] if not isinstance(values, dict) else [n for n in values if n not in cls.model_fields]
+        )
+        if unknown:
+            details = [
+                InitErrorDetails(type=_misspelt(n, cls), loc=(n,), input=None) for n in unknown
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, details)
+        return values
+
     @field_validator("metadata", "extra", mode="before")
     @classmethod
     def _parse_object(cls, value: object) -> object:
@@ -108,24 +123,22 @@ class Options(llm.Options):
         try:
             return json.loads(value)
         except ValueError:
-            raise ValueError('Expected a JSON object, such as {"name": "value"}') from None
+            raise PydanticCustomError(
+                "value_error", 'Expected a JSON object, such as {"name": "value"}'
+            ) from None
 
     @field_validator("stop", mode="before")
     @classmethod
     def _parse_stop(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        try:
-            found = json.loads(value)
-        except ValueError:
-            found = None
-        return found if isinstance(found, list) else [value]
-
-    @field_validator("stop")
-    @classmethod
-    def _check_stop(cls, value: list[str] | None) -> list[str] | None:
-        if value is not None and not all(value):
-            raise ValueError("A stop sequence can't be empty")
+        if isinstance(value, str):
+            try:
+                found = json.loads(value)
+            except ValueError:
+                found = None
+            value = found if isinstance(found, list) else [value]
+        # llm can't print the errors that pydantic has for an item.
+        if isinstance(value, list) and not all(isinstance(item, str) and item for item in value):
+            raise PydanticCustomError("value_error", "A stop sequence is text, and not empty")
         return value
 
     @field_validator("header", mode="before")
@@ -135,5 +148,13 @@ class Options(llm.Options):
             return value
         pairs = [line.partition(":") for line in value.splitlines() if line.strip()]
         if not all(name.strip() and colon for name, colon, _ in pairs):
-            raise ValueError('Expected "Name: value"')
+            raise PydanticCustomError("value_error", 'Expected "Name: value"')
         return {name.strip(): text.strip() for name, _, text in pairs}
+
+
+def _misspelt(name: str, options: type[Options]) -> PydanticCustomError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, options.model_fields, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "See 'llm models --options -m MODEL'."
+    return PydanticCustomError("extra_forbidden", "There is no such option. {hint}", {"hint": hint})

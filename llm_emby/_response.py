@@ -1,6 +1,7 @@
 """From Emby's replies to `llm`'s events, streamed or not."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -26,7 +27,14 @@ from emby_plugins import (
     hookimpl,
 )
 from llm_emby import _image_files as image_files
-from llm_emby._image_files import ImageSaver, UnsavedImageError, is_file_name
+from llm_emby._image_files import (
+    ImageSaver,
+    UnsavedImageError,
+    full_path,
+    is_file_name,
+    is_taken,
+    reason,
+)
 from llm_emby._options import Options
 
 # How a reply ended, and that a folder did not take an image, is printed below. Without a handler
@@ -264,8 +272,13 @@ class ResponseWriter:
         """Raise `RequestError` if the requested file exists, before anything is paid for."""
         if not self.requires_image() or self.target is None or _command() == _IMAGE:
             return
-        path = Path(self.target).expanduser()
-        if is_file_name(path) and path.exists() and not self._overwrites:
+        path = full_path(self.target)
+        try:
+            taken = is_file_name(path) and is_taken(path)
+        except OSError as error:
+            msg = f"Images can't be saved as {self.target!r}: {reason(error)}."
+            raise RequestError(msg) from None
+        if taken and not self._overwrites:
             msg = f"{self.target!r} already exists."
             raise RequestError(msg, hint="Replace it with -o overwrite true, or choose another.")
 
@@ -289,13 +302,21 @@ class ResponseWriter:
         self._say(f"Warning: {notice.replace('without streaming', _UNSTREAMED)}")
 
     def _say(self, line: str) -> None:
-        if self._is_mid_line and sys.stdout.isatty():
+        if self._is_mid_line and _shares_output():
             click.echo("", err=True)
         click.echo(line, err=True)
 
 
 def _known(citation: Citation) -> dict[str, Any]:
     return {name: value for name, value in asdict(citation).items() if value not in {None, ""}}
+
+
+def _shares_output() -> bool:
+    """Whether standard error goes where standard output goes: to a terminal, or with `2>&1`."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _command() -> str | None:

@@ -1,4 +1,4 @@
-"""A line on standard error that shows how far a command is, and is removed in the end."""
+"""What a terminal shows: a line with how far a command is, removed in the end; and colors."""
 
 import asyncio
 import os
@@ -44,6 +44,13 @@ async def tick_every_second(tick: Callable[[], object]) -> None:
     while True:
         await asyncio.sleep(1)
         tick()
+
+
+def color_wish() -> bool | None:
+    """What the user wants of colors, by the common variables; None leaves it to the terminal."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
 
 
 def _columns() -> int:

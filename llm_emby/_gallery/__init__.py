@@ -5,6 +5,7 @@ thumbnails  makes them once, and keeps them as files
 page        puts the page together, from page.html, page.css and page.js
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from llm_emby import _model_list as model_list
 from llm_emby._gallery.log import read_images
 from llm_emby._gallery.page import GENERATOR, render
 from llm_emby._gallery.thumbnails import make_thumbnails
+from llm_emby._image_files import full_path, reason
 
 
 def make_gallery(out: str | None) -> Path:
@@ -37,23 +39,25 @@ def make_gallery(out: str | None) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         replace_file(target, render(found, small, target.parent))
     except OSError as error:
-        reason = error.strerror or error
-        raise click.ClickException(f"Could not write the gallery to {target}: {reason}.") from None
+        msg = f"Could not write the gallery to {target}: {reason(error)}."
+        raise click.ClickException(msg) from None
     return target
 
 
 def _target(out: str | None) -> Path:
-    target = Path(out).expanduser() if out else model_list.folder() / "gallery.html"
-    if target.is_dir():
+    target = full_path(out) if out else model_list.folder() / "gallery.html"
+    if os.path.isdir(target):  # noqa: PTH112 - it never raises
         target /= "gallery.html"
-    if target.exists() and not _is_gallery(target):
+    if os.path.lexists(target) and not _is_gallery(target):
         msg = f"{target} already exists and is not a gallery. Choose another --out."
         raise click.ClickException(msg)
-    return target.absolute()
+    return target
 
 
 def _is_gallery(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return False  # a named pipe would never end
         with path.open("rb") as file:
             head = file.read(4096)
     except OSError:

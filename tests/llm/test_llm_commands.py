@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -124,9 +125,10 @@ def test_images_are_logged_and_can_be_continued(
 
 
 def test_the_group_shows_examples(run: LLM) -> None:
-    """`llm emby` alone lists the commands and three examples to copy."""
+    """`llm emby` alone lists the commands and three examples that need no extra."""
     output = run("emby").output
-    assert 'llm emby image "a lighthouse at dusk" -m emby-mock --preview\n' in output
+    assert 'llm emby image "a lighthouse at dusk" -m emby-mock\n' in output
+    assert not re.search(r"\w\.\.\.$", output, re.MULTILINE)  # a summary that was cut
     assert "Commands:" in output
 
 
@@ -147,13 +149,17 @@ def test_open(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stdin", ["terminal", "pipe"])
+@pytest.mark.parametrize("stdin", ["terminal", "pipe", "colorless"])
 def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
-    """If stderr is a terminal, the preview is drawn there, regardless of stdout and stdin."""
+    """If stderr is a terminal, the preview is drawn there, regardless of stdout and stdin.
+
+    Half blocks are blank without colors, so with `NO_COLOR` it is drawn in shades of gray.
+    """
     with terminal() as (slave, read):
         done = subprocess.run(
             [sys.executable, "-m", "llm", "emby", "image", "-m", "emby-mock-image", "--preview"]
             + (["a fox"] if stdin == "terminal" else []),
+            env=os.environ | {"TERM": "xterm", "NO_COLOR": "1" if stdin == "colorless" else ""},
             stdin=slave if stdin == "terminal" else None,
             input=None if stdin == "terminal" else b"a fox",
             stdout=subprocess.PIPE,
@@ -164,7 +170,10 @@ def test_the_preview_is_drawn_on_stderr(stdin: str) -> None:
         screen = read()
     assert done.returncode == 0, screen
     assert Path(done.stdout.decode().strip()).is_file()
-    assert screen.count("\N{LOWER HALF BLOCK}") + screen.count("\N{UPPER HALF BLOCK}") > 100
+    blocks = screen.count("\N{LOWER HALF BLOCK}") + screen.count("\N{UPPER HALF BLOCK}")
+    shades = screen.count("\N{MEDIUM SHADE}") + screen.count("\N{DARK SHADE}")
+    assert (shades if stdin == "colorless" else blocks) > 100
+    assert min(shades, blocks) == 0
     # The terminal has 40 lines.
     assert 10 < screen.count("\n") < 40
 

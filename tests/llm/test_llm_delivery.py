@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -445,13 +446,17 @@ def one_at_once(received: ReceivedRequest, wire: Wire) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_lists_the_saved_images(user_path: Path) -> None:
-    """An interrupted command lists the saved images, and paths were printed as they arrived."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_lists_the_saved_images(number: signal.Signals, tmp_path: Path) -> None:
+    """An interrupted command lists the saved images, and paths were printed as they arrived.
+
+    Other signals that end a process do the same, and no hidden folder is left.
+    """
     with Loopback(one_at_once) as server:
         settings = {"EMBY_BASE_URL": server.url, "EMBY_API_KEY": "sk-0123456789"}
         pipe = subprocess.PIPE
         with subprocess.Popen(
-            interruptible("llm", "emby", "image", "a fox", "-n", "2"),
+            interruptible("llm", "emby", "image", "a fox", "-n", "2", "--out", tmp_path / "made"),
             env={**os.environ, **settings},
             stdout=pipe,
             stderr=pipe,
@@ -459,13 +464,55 @@ def test_ctrl_c_lists_the_saved_images(user_path: Path) -> None:
         ) as process:
             assert process.stdout is not None
             first = process.stdout.readline()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, told = process.communicate(timeout=20)
-    (path,) = (user_path / "emby" / "images").iterdir()
+    (path,) = (tmp_path / "made").iterdir()
     assert path.read_bytes() == PNG
     assert first == f"{path}\n"
     assert told == f"Interrupted. 1 image was saved:\n  {path}\n"
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [(), ("--async",)])
+def test_a_signal_in_a_prompt_keeps_what_has_arrived(mode: tuple[str, ...], tmp_path: Path) -> None:
+    """A prompt that SIGTERM ends saves the image that arrived, and leaves no hidden folder."""
+
+    def first_of_two(_: ReceivedRequest, wire: Wire) -> None:
+        whole = as_json(completion("", PNG, OTHER))
+        wire.head("content-type: application/json")
+        wire.send(whole[:-80])
+        wire.is_over(30)
+
+    with Loopback(first_of_two) as server:
+        settings = {"EMBY_BASE_URL": server.url, "EMBY_API_KEY": "sk-0123456789"}
+        command = ("-m", "emby/qwen2.5-vision", "Draw", "-o", "output", tmp_path / "fox.png", *mode)
+        with subprocess.Popen(
+            interruptible("llm", *command), env={**os.environ, **settings}, stderr=subprocess.PIPE
+        ) as process:
+            for _ in range(400):
+                if list(tmp_path.glob(".emby-*/*.png")):
+                    break
+                threading.Event().wait(0.05)
+            process.send_signal(signal.SIGTERM)
+            _, told = process.communicate(timeout=20)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "llm"] == ["fox.png"]
+    assert (tmp_path / "fox.png").read_bytes() == PNG
+    assert told.decode() == f"Interrupted. 1 image was saved:\n  {tmp_path / 'fox.png'}\n"
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_path_behind_a_pipe_has_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The progress is not shown right after a path, which `| tee` may print later."""
+    with Delivery("paths", 2) as delivery:
+        monkeypatch.setattr(delivery._status, "is_shown", True)
+        delivery.deliver(result(tmp_path / "a.png"))
+        delivery.advance()
+        assert "Generating" not in capsys.readouterr().err
+        delivery.tick()
+        assert "Generating 1 of 2" in capsys.readouterr().err
 
 
 def test_interrupted_json_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

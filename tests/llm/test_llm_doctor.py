@@ -226,6 +226,18 @@ def test_proxies_are_reported(
     assert "pass@" not in output
 
 
+@pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])
+def test_colors_follow_the_common_variables(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """`FORCE_COLOR` colors a pipe, and `NO_COLOR` overrides it."""
+    monkeypatch.setenv("EMBY_BASE_URL", "mock:")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv(variable, "1")
+    assert ("\x1b[32mok\x1b[" in run("emby", "doctor").output) is (variable == "FORCE_COLOR")
+
+
 def test_files_are_reported(run: LLM, user_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The age and source of the model list and the number of images are printed."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from llm_help import LLM, Recorder, paths, terminal
 from support import answer, chunk, completion, photo, picture, sse
@@ -67,7 +68,8 @@ def test_a_typo_gets_a_suggestion(run: LLM) -> None:
     assert "Did you mean qwen2.5-vision?" in result.output
     result = run("emby", "image", "a fox", *MOCK, "-o", "aspect_ration", "1:1")
     assert result.exit_code == 1
-    assert "Did you mean aspect_ratio?" in result.output
+    assert "aspect_ration\n  There is no such option. Did you mean aspect_ratio?" in result.output
+    assert run("a fox", *MOCK, "-o", "aspect_ration", "1:1").output == result.output
 
 
 # ---- options
@@ -125,6 +127,7 @@ def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
     ("words", "text", "said"),
     [
         ([], "", "The prompt on standard input is empty."),
+        ([" "], "x", "The prompt is empty."),
         (["-a", "-"], "x", "Missing argument 'PROMPT'."),
         (["edit it", "-a", "-"], "x", "Standard input is not an image."),
     ],
@@ -167,7 +170,40 @@ def test_an_unwritable_folder_is_refused_before_sending(
     (tmp_path / "file").touch()
     result = run("emby", "image", "a fox", *MOCK, "--out", tmp_path / "file" / "fox.png")
     assert result.exit_code == 1
-    assert "Images can't be saved in" in result.output
+    assert "fox.png': A part of the path is a file, not a folder." in result.output
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/a.png", "n" * 300 + ".png", "link.png"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("emby", "image", "a fox", *MOCK, "--out"),
+        ("Draw a fox", *MOCK, "-o", "output"),
+        ("emby", "map", "What?", "fox.png", *MOCK, "--out"),
+        ("emby", "gallery", "--out"),
+    ],
+    ids=["image", "prompt", "map", "gallery"],
+)
+def test_a_name_that_can_not_be_used_is_refused_before_paying(
+    run: LLM,
+    wire: Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    name: str,
+) -> None:
+    """An unknown home, a name that is too long and a dangling link are errors of one line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fox.png").write_bytes(picture())
+    (tmp_path / "link.png").symlink_to("gone/link.png")
+    if "map" in words and name == "link.png":
+        pytest.skip("links are followed there")
+    result = run(*words, name)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert result.output.count("\n") == 1
+    assert name in result.output
     assert wire.requests == []
 
 
@@ -195,18 +231,22 @@ def test_a_missing_key_is_reported_once(run: LLM) -> None:
     assert last == "0 of 8 requests succeeded."
 
 
-def refusing(status: int, message: str) -> BackendResponse:
+def refusing(status: int, message: str, request_id: str = "one") -> BackendResponse:
     """Return an error response."""
     body = json.dumps({"error": {"message": message}}).encode()
-    return BackendResponse(status, {"content-type": "application/json"}, iter([body]))
+    headers = {"content-type": "application/json", "x-request-id": request_id}
+    return BackendResponse(status, headers, iter([body]))
 
 
 @pytest.mark.parametrize(("status", "sent"), [(401, 8), (500, 20)])
 def test_a_refused_key_stops_further_requests(
     run: LLM, wire: Recorder, status: int, sent: int
 ) -> None:
-    """After a refused key no further request is sent, but other errors stop nothing."""
-    wire.answer = lambda _: refusing(status, "No")
+    """After a refused key no further request is sent, but other errors stop nothing.
+
+    An error is printed once, though each response has a request id of its own.
+    """
+    wire.answer = lambda _: refusing(status, "No", f"request-{len(wire.requests)}")
     result = run("emby", "image", "a fox", *MOCK, "-n", "20")
     assert len(wire.requests) <= sent
     assert result.stderr.count("Error: ") == 1
@@ -316,6 +356,19 @@ def test_a_wrong_key_is_reported_with_its_source(
         assert f"The key came from {said[source]}" in result.output
         assert "Check EMBY_API_KEY" not in result.output
         assert "secret" not in result.output
+
+
+def test_without_standard_input_a_prompt_is_needed(
+    run: LLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If standard input is closed, `sys.stdin` is None and the prompt must be an argument."""
+    from llm_emby._image_command import _read_prompt
+
+    monkeypatch.setattr(sys, "stdin", None)
+    assert _read_prompt("a fox", stdin_is_image=False) == "a fox"
+    for prompt in (None, "-"):
+        with pytest.raises(click.UsageError, match="Missing argument 'PROMPT'"):
+            _read_prompt(prompt, stdin_is_image=False)
 
 
 @pytest.mark.slow

@@ -10,12 +10,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from llm_help import LLM, Recorder
 from support import photo
 
 from emby_plugins import BackendRequest, BackendResponse, BatchItem, ChatReply, batch_record
 from emby_plugins.mock import Fault, MockBackend, MockServer
+from llm_emby._map_file import MapFile
 
 NAMES = ("camera.png", "chelsea.png", "coffee.png", "coins.png", "moon.png", "rocket.jpg")
 MOCK = ("-m", "emby-mock")
@@ -239,7 +241,8 @@ def test_an_error_that_affects_all_requests_stops_the_run(
     result = run("emby", "map", "Describe it", photos, *words)
     assert result.exit_code == 1
     assert result.stderr.count(message) == 1
-    assert lines(tmp_path / "o.jsonl") == []
+    assert "o.jsonl" not in result.stderr
+    assert not (tmp_path / "o.jsonl").exists()
 
 
 def test_a_full_disk_loses_nothing(
@@ -274,6 +277,22 @@ def test_a_full_disk_loses_nothing(
     assert inputs(out) == sorted(NAMES)
 
 
+def test_a_replaced_results_file_is_not_written(tmp_path: Path) -> None:
+    """A file that another run replaced after it was opened is refused, as results would be lost."""
+    out = tmp_path / "out.jsonl"
+    out.touch()
+
+    class Slow(type(out)):  # type: ignore[misc]
+        def open(self, *arguments: Any, **more: Any) -> Any:
+            file = super().open(*arguments, **more)
+            (tmp_path / "new").touch()
+            (tmp_path / "new").replace(out)
+            return file
+
+    with pytest.raises(click.ClickException, match="Another 'llm emby map' is writing"):
+        MapFile(Slow(out), "task")
+
+
 # ---- validation before sending
 
 
@@ -300,6 +319,10 @@ def test_a_file_with_other_contents_is_refused(
         (("photos", "-o", "temprature", "1"), "Did you mean temperature?"),
         (("photos", "-m", "emby-mock-text"), "emby-mock-text does not accept images."),
         (("photos", "--out", "/dev/null"), "is not a regular file"),
+        (("photos", "--out", "-"), "--out needs the name of a file"),
+        (("photos", "--out", ""), "--out needs the name of a file"),
+        (("",), "'' does not exist."),
+        (("n" * 300,), "does not exist."),
     ],
 )
 def test_mistakes_send_no_request(
@@ -313,6 +336,6 @@ def test_mistakes_send_no_request(
     """Invalid arguments cause a one-sentence error and no request."""
     monkeypatch.chdir(photos.parent)
     result = run("emby", "map", "Describe it", *MOCK, "--out", "o.jsonl", *words)
-    assert result.exit_code == 1
+    assert result.exit_code in {1, 2}
     assert message in result.stderr
     assert wire.requests == []

@@ -84,7 +84,9 @@ def test_the_detail_of_images(run: LLM, wire: Recorder, mode: tuple[str, ...]) -
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
-        ("stop", '[""]', "can't be empty"),
+        ("stop", '[""]', "A stop sequence is text, and not empty"),
+        ("stop", '["a", 1]', "A stop sequence is text, and not empty"),
+        ("sede", "1", "Did you mean seed?"),
         ("header", "no colon", 'Expected "Name: value"'),
         ("extra", "{", "Expected a JSON object"),
         ("metadata", "x", "Expected a JSON object"),

@@ -309,7 +309,8 @@ def test_an_unwritable_target_has_a_fallback(
     """If the target can't be written, the image is saved elsewhere and both are reported."""
     blocked = tmp_path / "file"
     blocked.touch()
-    result = run("-m", "emby-mock", "Draw a boat", "-o", "output", blocked / "sub" / "boat.png")
+    run("models", "options", "set", "emby-mock", "output", blocked / "sub" / "boat.png")
+    result = run("-m", "emby-mock", "Draw a boat")
     assert result.exit_code == 0, result.output
     assert "Warning: Could not save the image to" in result.stderr
     (path,) = paths(result.stdout)

@@ -242,6 +242,8 @@ def test_out_takes_a_folder_or_a_file(
     assert result.exit_code == 1
     assert "already exists and is not a gallery" in result.output
     assert diary.read_text() == "mine"
+    os.mkfifo(tmp_path / "pipe")  # which would never end
+    assert "is not a gallery" in run("emby", "gallery", "--out", tmp_path / "pipe").output
 
 
 def test_open_opens_the_page(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
