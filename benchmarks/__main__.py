@@ -47,10 +47,14 @@ class Worker:
         self.client = client
         self.rows: list[Row] = []
         self.is_late = False
+        self._is_ready = False
         self._spent = 0.0
         self._process = subprocess.Popen(
             command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
         )
+
+    def wait(self) -> None:
+        """Wait until the client is made. Several are made at once, as importing takes long."""
         self._is_ready = self._read() == "ready"
 
     def once(self) -> None:
@@ -88,6 +92,8 @@ def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str],
         workers = [Worker(client, base, job) for client in clients]
         for worker in workers:
             stack.callback(worker.close)
+        for worker in workers:
+            worker.wait()
         for _ in range((job.rounds // 2 if is_quick else job.rounds) + 1):
             for worker in workers:
                 worker.once()

@@ -21,6 +21,9 @@ from benchmarks.server import picture
 peaks: list[int] = []
 """The peak memory of each process that was run."""
 
+_PAGE = Path(tempfile.gettempdir()) / "gallery.txt"
+"""Has the address of the gallery, for the browser, which is in another process."""
+
 
 def _folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="emby-bench-"))
@@ -194,7 +197,7 @@ def llm_gallery(base: str, model: str, stream: bool) -> Work:
     def run() -> int:
         llm("emby", "gallery")
         page = llm.folder / "emby" / "gallery.html"
-        Path(tempfile.gettempdir(), "gallery").symlink_to(page)
+        _PAGE.write_text(page.as_uri())
         return page.stat().st_size
 
     return run
@@ -210,7 +213,7 @@ def gallery_in_chromium(base: str, model: str, stream: bool) -> Work:
 
     def run() -> int:
         page = browser.new_page()
-        page.goto(Path(tempfile.gettempdir(), "gallery").resolve().as_uri(), wait_until="commit")
+        page.goto(_PAGE.read_text(), wait_until="commit")
         page.wait_for_function("[...document.images].some(image => image.naturalWidth)")
         page.close()
         return 0

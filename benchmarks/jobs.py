@@ -133,7 +133,6 @@ _IMAGES_OUT = (
         "photo-0",
         ("pillow_photo", "emby_photo", "emby_photo_untouched"),
         3,
-        is_quick=True,
     ),
     Job("12 megapixels as PNG", "photo-0", ("pillow_save", "emby_from_pil"), 3),
 )
