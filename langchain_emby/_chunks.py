@@ -5,7 +5,7 @@ content unchanged, and gateways refuse the bare string. It also forgets why a ca
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from pydantic import PrivateAttr
@@ -24,8 +24,12 @@ class ReplyChunk(AIMessageChunk):
     and loaded.
     """
 
+    # LangChain and pydantic go by it when they convert a chunk to a message, compare and store it.
+    # A property of this name rules out `super()` here.
+    __class__ = property(lambda _: AIMessageChunk)
+
     def __add__(self, other: Any) -> Any:
-        return _finish(super().__add__(other), other)
+        return _finish(AIMessageChunk.__add__(self, other), other)
 
     def __radd__(self, other: AIMessageChunk) -> Any:
         # Python calls it for a plain chunk on the left, as this is a subclass.
@@ -49,7 +53,7 @@ class LastChunk(ReplyChunk):
 
     def __init__(self, *, calls: Mapping[int, CallBlock], **fields: Any) -> None:
         super().__init__(**fields)
-        self._calls = calls
+        cast("dict[str, Any]", self.__pydantic_private__)["_calls"] = calls
 
     @property
     def calls(self) -> list[CallBlock]:

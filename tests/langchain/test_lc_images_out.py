@@ -14,6 +14,7 @@ from langchain_core.messages import (
     AIMessageChunk,
     HumanMessage,
     merge_message_runs,
+    message_chunk_to_message,
     messages_from_dict,
     messages_to_dict,
 )
@@ -327,3 +328,14 @@ def test_chunks_are_stored_as_langchain_s_own() -> None:
     ):
         assert type(stored) is AIMessageChunk
     assert repr(chunks[0]).startswith("AIMessageChunk(content='A'")
+
+
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_chunks_of_a_broken_stream_become_messages(version: str) -> None:
+    """As LangGraph does with each chunk that a state gets; stored, a chunk is equal to itself."""
+    chunks = list(Script("Two:", (PNG, JPEG)).chat(output_version=version).stream("Draw."))
+    for received in (*chunks, merged(chunks[:-1]), merged(chunks)):
+        message = message_chunk_to_message(received)
+        assert type(message) is AIMessage
+        assert images_of(message) == images_of(received)
+    assert messages_from_dict(messages_to_dict(chunks[:-1])) == chunks[:-1]
