@@ -3,6 +3,8 @@
 import asyncio
 import math
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any
@@ -251,6 +253,25 @@ def test_start_events_have_no_base64() -> None:
     ends = [e["content"] for e in events if e["event"] == "content-block-finish"]
     found = [block_image(end) for end in ends if end["type"] == "image"]
     assert found == expected((PNG, JPEG))
+
+
+_WITHOUT_BRIDGE = """
+import sys
+from langchain_core.language_models import _compat_bridge, chat_models
+name = _compat_bridge.__name__
+sys.modules[name] = None
+from langchain_emby import ChatEmby, images_of
+sys.modules[name] = _compat_bridge
+stream = ChatEmby(base_url="mock:").stream_events("Generate an image of a fox", version="v3")
+print(len(images_of(stream.output)))
+"""
+
+
+@pytest.mark.slow
+def test_events_need_nothing_private_of_langchain() -> None:
+    """A release of langchain-core without its private bridge makes the events itself."""
+    command = [sys.executable, "-W", "ignore", "-c", _WITHOUT_BRIDGE]
+    assert subprocess.run(command, capture_output=True, check=True, text=True).stdout == "1\n"
 
 
 def test_tokens_reach_callbacks() -> None:
