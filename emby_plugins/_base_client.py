@@ -20,11 +20,11 @@ from emby_plugins._call import Call
 from emby_plugins._call_record import CallRecord
 from emby_plugins._call_settings import (
     CallOptions,
+    CallSettings,
     ChatArguments,
     ImagesArguments,
     call_options,
     check_names,
-    new_settings,
 )
 from emby_plugins._catalog import MOCK_MODELS, ModelCard, find_model
 from emby_plugins._chat import ChatOptions, ChatRequest, Usage
@@ -88,7 +88,7 @@ class BaseClient(Generic[_HTTP]):
     ) -> None:
         given = None if api_key is None else Secret(api_key)
         del api_key  # from here on no traceback shows it
-        self._settings = new_settings(
+        options = CallOptions(
             timeout=timeout,
             deadline=deadline,
             max_retries=max_retries,
@@ -96,6 +96,7 @@ class BaseClient(Generic[_HTTP]):
             metadata=metadata,
             source=source,
         )
+        self._settings = CallSettings().updated(options)
         self.base_url = find_base_url(base_url)
         self.limits = limits or Limits()
         self._folder = (
@@ -334,7 +335,7 @@ class BaseClient(Generic[_HTTP]):
         record = CallRecord.started(request, url) if self._plugins.read_records else None
         if isinstance(request, ImagesRequest):
             request = request.to_chat()
-        self._plugins.call_started(record, request)
+        self._plugins.notify("emby_call_started", record=record, request=request)
         error: BaseException | None = None
         try:
             yield
@@ -351,8 +352,9 @@ class BaseClient(Generic[_HTTP]):
                 seconds=time.monotonic() - started,
                 seconds_to_first_byte=None if first_byte is None else first_byte - started,
             )
-            self._plugins.images_received(reply)
-            self._plugins.call_finished(record, request, reply)
+            for image in reply.images:
+                self._plugins.notify("emby_image_received", image=image, reply=reply)
+            self._plugins.notify("emby_call_finished", record=record, request=request, reply=reply)
 
     def _save_unread(self, error: EmbyError) -> None:
         """Write the unreadable parts of a reply to the image folder, if there is one."""

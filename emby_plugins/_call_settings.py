@@ -6,7 +6,7 @@ to one of them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict
 
 from emby_plugins._chat import ChatOptions, ImageConfig
 from emby_plugins._errors import ConfigurationError
@@ -98,11 +98,6 @@ class CallSettings:
         for name in given.keys() & {"headers", "metadata"}:
             given[name] = {**getattr(self, name), **given[name]}
         return replace(self, **given) if given else self
-
-
-def new_settings(**options: Unpack[CallOptions]) -> CallSettings:
-    """The settings of a client; the defaults are those of `CallSettings`."""
-    return CallSettings().updated(options)
 
 
 _OTHER_NAMES = {

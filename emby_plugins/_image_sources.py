@@ -1,21 +1,33 @@
-"""What the bytes of an image are kept in: memory, base64, a file, or nowhere but at a URL."""
+"""What the bytes of an image are kept in: memory, base64 or a file.
+
+Each source has its `byte_size`, found without reading a file, its `head` of 64 bytes, which tells
+the media type, and all bytes at once or in pieces, of which only the last may be shorter.
+"""
 
 import errno
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self, TypeAlias
 
 from emby_plugins._errors import InvalidImageError
-from emby_plugins._files import FileVersion, open_regular, read_pieces, size_of, version_of
+from emby_plugins._files import (
+    MAX_FILE_BYTES,
+    FileVersion,
+    check_size,
+    open_regular,
+    read_pieces,
+    size_of,
+    version_of,
+)
 from emby_plugins._media_types import (
     SUPPORTED_HINT,
     UNKNOWN_MEDIA_TYPE,
     decode_base64,
     decoded_pieces,
     encode_base64,
+    is_base64,
     sniff,
 )
 
@@ -29,52 +41,8 @@ _HEAD_BASE64 = 88
 _GONE_HINT = "It may have been moved or deleted."
 
 
-class Source(ABC):
-    """Where the bytes of an image come from. All of it raises `InvalidImageError`."""
-
-    is_fixed: bool = True
-    """Whether the bytes stay the same, or can't be read any more."""
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, *_: object) -> dict[str, object]:
-        """Let pydantic describe an image: its source is in no JSON."""
-        return {}
-
-    @property
-    @abstractmethod
-    def byte_size(self) -> int:
-        """The number of bytes, without reading a file."""
-
-    @abstractmethod
-    def head(self) -> bytes:
-        """The first `HEAD` bytes."""
-
-    @abstractmethod
-    def read(self) -> bytes:
-        """All bytes."""
-
-    @abstractmethod
-    def pieces(self, size: int) -> Iterator[bytes | memoryview]:
-        """The bytes in pieces of `size`; only the last one may be shorter."""
-
-    @property
-    def base64(self) -> str:
-        """All bytes as base64."""
-        return encode_base64(self.read())
-
-    def base64_pieces(self, size: int) -> Iterator[bytes]:
-        """The base64 of pieces of `size`, a multiple of 3."""
-        import pybase64
-
-        return map(pybase64.b64encode, self.pieces(size))
-
-    def pinned(self) -> "Source":
-        """The source, or the current version of its file."""
-        return self
-
-
 @dataclass(frozen=True, slots=True)
-class MemorySource(Source):
+class MemorySource:
     """Bytes in memory."""
 
     data: bytes
@@ -95,10 +63,26 @@ class MemorySource(Source):
 
 
 @dataclass(frozen=True, slots=True)
-class Base64Source(Source):
+class Base64Source:
     """Verified base64, decoded at each access."""
 
     text: str
+
+    @classmethod
+    def verified(cls, text: str | bytes) -> Self:
+        """The source of base64, or a data URL of it. Raises `InvalidImageError` for others."""
+        if isinstance(text, bytes):
+            text = text.decode("latin-1")
+        if text[:5].lower() == "data:":
+            text = text.partition(",")[2]
+        try:
+            if not is_base64(text):
+                text = encode_base64(decode_base64(text.encode("utf-8", "replace")))
+        except ValueError as error:
+            raise InvalidImageError(f"The image contains invalid base64: {error}.") from None
+        if not text:
+            raise InvalidImageError("The base64 of the image is empty.")
+        return cls(text)
 
     @property
     def byte_size(self) -> int:
@@ -113,25 +97,26 @@ class Base64Source(Source):
     def pieces(self, size: int) -> Iterator[bytes]:
         return decoded_pieces(self.text, size)
 
-    @property
-    def base64(self) -> str:
-        return self.text
-
     def base64_pieces(self, size: int) -> Iterator[bytes]:
         step = size // 3 * 4
         return (self.text[at : at + step].encode() for at in range(0, len(self.text), step))
 
 
 @dataclass(frozen=True, slots=True)
-class FileSource(Source):
+class FileSource:
     """A file, which is never in memory as a whole; with a `version`, that version of it alone."""
 
     path: Path
     version: FileVersion | None = None
 
-    @property
-    def is_fixed(self) -> bool:  # type: ignore[override]
-        return self.version is not None
+    @classmethod
+    def opened(cls, path: Path) -> Self:
+        """The file as it is now. Raises `OSError`, and `InvalidImageError` for what is no image."""
+        with open_regular(path) as file:
+            version = version_of(file)
+            check_size(version.size, MAX_FILE_BYTES)
+            require_image(file.read(HEAD), f"the file {str(path)!r}")
+        return cls(path, version)
 
     @property
     def byte_size(self) -> int:
@@ -152,8 +137,7 @@ class FileSource(Source):
             yield from read_pieces(file, size, self.version)
 
     def pinned(self) -> "FileSource":
-        if self.is_fixed:
-            return self
+        """The current version of the file."""
         with self._opened() as file:
             return replace(self, version=version_of(file))
 
@@ -167,6 +151,9 @@ class FileSource(Source):
             is_changed = error.errno == errno.ESTALE
             hint = "Leave it alone until it is sent." if is_changed else _GONE_HINT
             raise InvalidImageError(msg, hint=hint) from error
+
+
+Source: TypeAlias = MemorySource | Base64Source | FileSource
 
 
 def decode_data_url(url: str | bytes | memoryview) -> bytes:

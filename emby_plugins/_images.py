@@ -17,20 +17,15 @@ from urllib.parse import urlsplit
 
 from emby_plugins._errors import InvalidImageError
 from emby_plugins._files import (
-    MAX_FILE_BYTES,
     check_close,
-    check_size,
     commit,
     link_file,
-    open_regular,
     read_file,
     replace_with,
     temporary_file,
-    version_of,
     write_all,
 )
 from emby_plugins._image_sources import (
-    HEAD,
     PIECE,
     Base64Source,
     FileSource,
@@ -43,9 +38,7 @@ from emby_plugins._image_sources import (
 from emby_plugins._media_types import (
     ACCEPTED_MEDIA_TYPES,
     SUFFIXES,
-    decode_base64,
     encode_base64,
-    is_base64,
     sniff,
     with_suffix,
 )
@@ -124,21 +117,14 @@ class Image:
         try:
             path = Path(path).expanduser()
             if lazy:
-                return cls._of_file(path.absolute())
+                source = FileSource.opened(path.absolute())
+                return cls(path=source.path, _source=source)
             data = read_file(path)
         except (OSError, ValueError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
             msg = f"The image file {str(path)!r} can't be read: {reason}."
             raise InvalidImageError(msg, hint="Check the path.") from error
         return cls(content=require_image(data, f"the file {str(path)!r}"))
-
-    @classmethod
-    def _of_file(cls, path: Path) -> Self:
-        with open_regular(path) as file:
-            version = version_of(file)
-            check_size(version.size, MAX_FILE_BYTES)
-            require_image(file.read(HEAD), f"the file {str(path)!r}")
-        return cls(path=path, _source=FileSource(path, version))
 
     @classmethod
     def from_pil(cls, image: "PIL.Image.Image", format: str = "PNG") -> Self:  # noqa: A002
@@ -203,18 +189,7 @@ class Image:
         text is verified and kept; the bytes are decoded when they are read. Raises
         `InvalidImageError` for anything but base64, and for none.
         """
-        if isinstance(text, bytes):
-            text = text.decode("latin-1")
-        if text[:5].lower() == "data:":
-            text = text.partition(",")[2]
-        try:
-            if not is_base64(text):
-                text = encode_base64(decode_base64(text.encode("utf-8", "replace")))
-        except ValueError as error:
-            raise InvalidImageError(f"The image contains invalid base64: {error}.") from None
-        if not text:
-            raise InvalidImageError("The base64 of the image is empty.")
-        return cls(_source=Base64Source(text))
+        return cls(_source=Base64Source.verified(text))
 
     @property
     def data(self) -> bytes:
@@ -227,7 +202,8 @@ class Image:
     @property
     def base64(self) -> str:
         """The bytes as base64, without line breaks. Raises like `data`."""
-        return self._bytes.base64
+        source = self._bytes
+        return source.text if isinstance(source, Base64Source) else encode_base64(source.read())
 
     @property
     def media_type(self) -> str | None:
@@ -258,7 +234,7 @@ class Image:
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(piece)
-        if self._bytes.is_fixed:
+        if not self._may_change:
             object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
 
@@ -284,15 +260,21 @@ class Image:
 
         The text of an image that is kept as base64 is neither decoded nor encoded.
         """
-        return self._bytes.base64_pieces(size)
+        import pybase64
+
+        source = self._bytes
+        if isinstance(source, Base64Source):
+            return source.base64_pieces(size)
+        return map(pybase64.b64encode, source.pieces(size))
 
     def pinned(self) -> Self:
         """Return the same image, with the current version of its file.
 
         Reading it raises `InvalidImageError` once the file has changed.
         """
-        source = self._source and self._source.pinned()
-        return self if source is self._source else replace(self, _source=source)
+        if isinstance(self._source, FileSource) and self._may_change:
+            return replace(self, _source=self._source.pinned())
+        return self
 
     def with_provenance(self, provenance: Provenance) -> Self:
         """Return the same image with `provenance`."""
@@ -351,6 +333,10 @@ class Image:
             else:
                 commit(written, path)
         return path
+
+    @property
+    def _may_change(self) -> bool:
+        return isinstance(self._source, FileSource) and self._source.version is None
 
     @property
     def _bytes(self) -> Source:

@@ -17,9 +17,7 @@ from typing import Any, TypeVar
 import pluggy
 
 from emby_plugins import _default_plugin as default_plugin, _hookspecs as hookspecs
-from emby_plugins._call_record import CallRecord
 from emby_plugins._catalog import ModelCard
-from emby_plugins._chat import ChatReply, ChatRequest
 from emby_plugins._errors import EmbyError
 from emby_plugins._preparation import ImageFilter
 from emby_plugins._protocol.backend import Backend
@@ -107,20 +105,9 @@ class Plugins:
         hint = self._call("emby_error_hint", str, error=error, models=self.models())
         error.hint = hint or error.hint
 
-    def call_started(self, record: CallRecord | None, request: ChatRequest | None) -> None:
-        """Notify the plugins that a call begins."""
-        self._call("emby_call_started", _nothing, record=record, request=request)
-
-    def call_finished(
-        self, record: CallRecord | None, request: ChatRequest | None, reply: ChatReply
-    ) -> None:
-        """Notify the plugins that a call ended."""
-        self._call("emby_call_finished", _nothing, record=record, request=request, reply=reply)
-
-    def images_received(self, reply: ChatReply) -> None:
-        """Hand the plugins each image of a reply."""
-        for image in reply.images:
-            self._call("emby_image_received", _nothing, image=image, reply=reply)
+    def notify(self, name: str, **arguments: object) -> None:
+        """Call a hook that returns nothing."""
+        self._call(name, _nothing, (), **arguments)
 
     def _call(
         self,
@@ -202,17 +189,13 @@ def _check_cards(label: str, answer: Iterable[ModelCard]) -> list[ModelCard]:
     return [replace(card, plugin=card.plugin or label) for card in answer]
 
 
-def _check_hint(_: str, answer: object) -> str | None:
-    return str(answer) or None
-
-
 def _nothing(*_: object) -> None:
     """No answer is expected."""
 
 
 _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "emby_models": _check_cards,
-    "emby_error_hint": _check_hint,
+    "emby_error_hint": lambda _, answer: str(answer) or None,
     "emby_call_started": _nothing,
     "emby_call_finished": _nothing,
     "emby_image_received": _nothing,

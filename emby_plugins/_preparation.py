@@ -10,6 +10,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from emby_plugins._catalog import ModelCard
@@ -263,17 +264,17 @@ def _convert(outgoing: OutgoingImage) -> OutgoingImage:
 
 
 def _shrink(outgoing: OutgoingImage, model: ModelCard) -> OutgoingImage:
-    image, most = outgoing.image, model.max_image_bytes or MAX_IMAGE_BYTES
-    if outgoing.pixels is None:
-        is_small = image.byte_size <= most
-        if is_small and (model.max_image_pixels is None or _area(image) <= model.max_image_pixels):
+    most, most_pixels = model.max_image_bytes or MAX_IMAGE_BYTES, model.max_image_pixels
+    image = outgoing.image
+    if outgoing.pixels is None and image.byte_size <= most:
+        is_small = most_pixels is None or prod(image.size) <= most_pixels
+        if is_small:
             return outgoing
     outgoing = replace(outgoing.decode(), max_bytes=most)
-    pixels, most_pixels = outgoing.pixels, model.max_image_pixels
-    if pixels is None or most_pixels is None or pixels.width * pixels.height <= most_pixels:
+    pixels = outgoing.pixels
+    if pixels is None or most_pixels is None or prod(pixels.size) <= most_pixels:
         return outgoing
-    factor = (most_pixels / (pixels.width * pixels.height)) ** 0.5
-    smaller = scaled(pixels, factor)
+    smaller = scaled(pixels, (most_pixels / prod(pixels.size)) ** 0.5)
     change = f"scaled from {_format(pixels.size)} to {_format(smaller.size)}"
     return outgoing.edit(lambda _: smaller, change)
 
@@ -340,11 +341,6 @@ def _target_type(image: Image, pixels: "PIL.Image.Image") -> str:
     if image.media_type in _LOSSY_TYPES:
         return "image/webp" if pixels.has_transparency_data else "image/jpeg"
     return "image/png"
-
-
-def _area(image: Image) -> int:
-    width, height = image.size
-    return width * height
 
 
 def _name(image: Image) -> str:

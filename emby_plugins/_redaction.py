@@ -5,6 +5,7 @@ The one place that does so. Called at the edge of the client; nothing below it s
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
+from os.path import commonprefix
 from typing import Any
 
 from emby_plugins._errors import EmbyError
@@ -24,7 +25,10 @@ def redact(text: str, key: Secret) -> str:
     first, *others = text.split(head)
     rest = key.reveal()[_MIN_PREFIX:]
     # As much of the key as follows its head, since a quotation may end anywhere in it.
-    return first + "".join(_MARK + piece[_shared(piece, rest) :] for piece in others)
+    return first + "".join(
+        _MARK + piece[len(commonprefix((piece, rest))) :]  # noqa: RUF071 - by character
+        for piece in others
+    )
 
 
 def redact_error(error: EmbyError, key: Secret) -> None:
@@ -76,9 +80,3 @@ def _redact(value: Any, key: Secret, *, is_cut: bool) -> Any:
         changed = {name: item for name, item in changed.items() if item is not old[name]}
         return replace(value, **changed) if changed else value
     return value
-
-
-def _shared(one: str, other: str) -> int:
-    """How many characters two texts begin with alike."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -73,18 +73,16 @@ class Inflater:
                     yield from _up_to_the_damage(before, step)
                     msg = f"The reply's compression is broken: {error}."
                     raise MalformedReplyError(msg) from None
-                yield self._counted(data)
+                self._left -= len(data)
+                if self._left < 0:
+                    msg = "The reply unpacks to more than Limits(wire=...) allows."
+                    raise ReplyTooLargeError(msg)
+                yield data
                 step = self._inflate.unconsumed_tail
                 if self._inflate.eof and self._inflate.unused_data[:1] in (b"\x1f", b"\x78"):
                     # Compressed files may be joined to one.
                     step = self._inflate.unused_data
                     self._inflate = _new()
-
-    def _counted(self, data: bytes) -> bytes:
-        self._left -= len(data)
-        if self._left < 0:
-            raise ReplyTooLargeError("The reply unpacks to more than Limits(wire=...) allows.")
-        return data
 
 
 class BodyReader:

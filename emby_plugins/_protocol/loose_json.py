@@ -148,13 +148,10 @@ class Value:
     @property
     def is_empty(self) -> bool:
         """Whether the value is null, false, 0, or an empty string, list or object."""
-        return self.kind in "nf0" or self._ends_at_once()
-
-    def _ends_at_once(self) -> bool:
-        data = self._document.data
-        closing = {b'"': b'"', b"[": b"]", b"{": b"}"}.get(data[self.start : self.start + 1])
-        at = self.start + 1 if closing == b'"' else self._document.after_space(self.start + 1)
-        return closing is not None and data[at : at + 1] == closing
+        data, kind, at = self._document.data, self.kind, self.start + 1
+        closing = {'"': b'"', "[": b"]", "{": b"}"}.get(kind)
+        at = at if kind == '"' else self._document.after_space(at)
+        return kind in "nf0" or (closing is not None and data[at : at + 1] == closing)
 
     @property
     def raw(self) -> bytes:

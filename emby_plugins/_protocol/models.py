@@ -63,6 +63,7 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
     inputs = _texts(modalities, "input_modalities")
     outputs = _texts(modalities, "output_modalities")
     efforts = [e for p in _provider_list(entry) for e in _texts(p, "reasoning_efforts")]
+    largest = [_number(provider, "max_output") or 0 for provider in _provider_list(entry)]
     parameters = _list(entry, "supported_parameters")
     reasoning = "reasoning" in parameters or "reasoning_effort" in parameters
     return ModelCard(
@@ -88,7 +89,7 @@ def _card(entry: Mapping[str, Any]) -> ModelCard:
             _bool(entry, "structured_outputs"), "structured_outputs" in parameters
         ),
         context_length=_number(entry, "context_length") or None,  # 2026-08 sends 0 for unknown
-        max_output=_number(entry, "max_output") or _largest_output(entry),
+        max_output=_number(entry, "max_output") or max(largest, default=0) or None,
         pricing=_pricing(entry.get("pricing")),
         created=_number(entry, "created"),
         deprecated_at=_text(entry, "deprecated_at"),
@@ -122,11 +123,6 @@ def _texts(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 def _holds(modalities: tuple[str, ...], kind: str) -> bool | None:
     return kind in modalities if modalities else None
-
-
-def _largest_output(entry: Mapping[str, Any]) -> int | None:
-    sizes = [_number(provider, "max_output") or 0 for provider in _provider_list(entry)]
-    return max(sizes, default=0) or None
 
 
 def _provider_list(entry: Mapping[str, Any]) -> list[dict[str, Any]]:

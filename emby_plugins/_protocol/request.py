@@ -32,23 +32,11 @@ _HEADER_NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key"})
 # Another length, encoding or connection would break what is sent or read.
-_OWN_HEADERS = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
+_OWN_HEADERS = {
+    *("accept", "accept-encoding", "connection", "content-encoding", "content-length"),
+    *("content-type", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding"),
+    "upgrade",
+}
 
 
 def chat_body(request: ChatRequest, limits: Limits) -> bytes | StreamedBody:
@@ -189,7 +177,7 @@ def _message(message: Message, limits: Limits, model: str) -> dict[str, Any]:
     if message.role == "tool":
         wire["tool_call_id"] = message.tool_call_id
     thoughts = message.reasoning
-    if thoughts is None or message.role != "assistant" or not _is_same(thoughts.model, model):
+    if thoughts is None or message.role != "assistant" or _bare(thoughts.model) != _bare(model):
         thoughts = None
     if thoughts is not None:
         wire |= sendable_fields(thoughts, is_tool_round=bool(message.tool_calls))
@@ -199,8 +187,8 @@ def _message(message: Message, limits: Limits, model: str) -> dict[str, Any]:
     return wire
 
 
-def _is_same(model: str, other: str) -> bool:
-    return model.removeprefix("emby/") == other.removeprefix("emby/")
+def _bare(model: str) -> str:
+    return model.removeprefix("emby/")
 
 
 def _tool_call(call: ToolCall, extra: Any) -> dict[str, Any]:

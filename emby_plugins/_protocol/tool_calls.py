@@ -46,9 +46,6 @@ class ToolCalls:
         self._index_by_id: dict[str, int] = {}
         self._last_index = -1
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
     def add(self, fragment: Fragment) -> ToolCallDelta:
         """Add a fragment, and return it as an event; the first one of a call has its id."""
         index = self._index_of(fragment)
