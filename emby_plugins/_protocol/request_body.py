@@ -7,9 +7,11 @@ known beforehand, and each attempt iterates anew over the same bytes.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
+
+from emby_plugins._images import Image
 
 PIECE = 384 * 1024
 """Bytes of an image that are encoded at once: a multiple of 3, which avoids padding in between."""
@@ -18,55 +20,41 @@ PIECE = 384 * 1024
 _MARK = b"\0"
 
 
-class Source(Protocol):
-    """Bytes that can be read again and again, always the same: an `Image`, or a file."""
-
-    @property
-    def byte_size(self) -> int:
-        """How many there are."""
-
-    def pieces(self, size: int) -> Iterator[bytes | memoryview]:
-        """The bytes in pieces of `size`; only the last one may be shorter."""
-
-    def base64_pieces(self, size: int) -> Iterator[bytes]:
-        """The base64 of each of these pieces."""
-
-
 class DataURL:
     """A value in the JSON that is written as a base64 data URL.
 
     Not a dataclass: msgspec would encode its fields.
     """
 
-    def __init__(self, media_type: str, source: Source) -> None:
+    def __init__(self, media_type: str, image: Image) -> None:
         self.media_type = media_type
-        self.source = source
+        self.image = image
 
 
 @dataclass(frozen=True, slots=True)
 class Base64:
-    """A part of a body: the base64 of a source."""
+    """A part of a body: the base64 of an image."""
 
-    source: Source
+    image: Image
 
     def __len__(self) -> int:
-        return (self.source.byte_size + 2) // 3 * 4
+        return (self.image.byte_size + 2) // 3 * 4
 
     def __iter__(self) -> Iterator[bytes]:
-        return self.source.base64_pieces(PIECE)
+        return self.image.base64_pieces(PIECE)
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """A part of a body: the bytes of a source as they are, for a multipart form."""
+    """A part of a body: the bytes of an image as they are, for a multipart form."""
 
-    source: Source
+    image: Image
 
     def __len__(self) -> int:
-        return self.source.byte_size
+        return self.image.byte_size
 
     def __iter__(self) -> Iterator[bytes]:
-        return map(bytes, self.source.pieces(PIECE))
+        return map(bytes, self.image.pieces(PIECE))
 
 
 class StreamedBody:
@@ -105,23 +93,23 @@ def json_body(value: Any) -> bytes | StreamedBody:
 
     Raises `TypeError`, `ValueError` or `RecursionError` for what is not JSON.
     """
-    sources: list[Source] = []
+    images: list[Image] = []
 
     def insert(found: Any) -> msgspec.Raw:
         if not isinstance(found, DataURL):
             raise TypeError(f"Encoding objects of type {type(found).__name__} is unsupported")
-        sources.append(found.source)
+        images.append(found.image)
         # Base64 needs no escaping, so it can be put into the JSON unchanged.
         head = msgspec.json.encode(f"data:{found.media_type};base64,")
         return msgspec.Raw(b"".join((head[:-1], _MARK, b'"')))
 
     skeleton = msgspec.json.encode(value, enc_hook=insert)
-    if not sources:
+    if not images:
         return skeleton
     first, *rest = skeleton.split(_MARK)
     parts: list[bytes | Base64 | Plain] = [first]
-    for source, text in zip(sources, rest, strict=True):
-        parts += (Base64(source), text)
+    for image, text in zip(images, rest, strict=True):
+        parts += (Base64(image), text)
     return body_of(parts)
 
 

@@ -28,7 +28,7 @@ class ErrorResponse(Exception):  # noqa: N818 - a family of responses
 
     early = False
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -74,9 +74,6 @@ class ProviderFailure(ErrorResponse):
 
     A status below 400 is a body that the gateway can't read.
     """
-
-    def __init__(self, status: int, message: str = "") -> None:
-        super().__init__(status, message)
 
     @classmethod
     def of(cls, status: int, message: str) -> "ProviderFailure":

@@ -41,9 +41,9 @@ def png(size: int, seed: int = 0) -> bytes:
 def plain(value: Any) -> bytes:
     """Return the JSON of a value, encoded at once."""
     if isinstance(value, DataURL):
-        source = value.source
-        assert isinstance(source, Image)
-        return msgspec.json.encode(source.data_url)
+        image = value.image
+        assert isinstance(image, Image)
+        return msgspec.json.encode(image.data_url)
     return msgspec.json.encode(value, enc_hook=lambda found: msgspec.Raw(plain(found)))
 
 
