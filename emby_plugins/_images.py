@@ -83,15 +83,7 @@ class Image:
     _sha256: str = field(default="", compare=False)
     """The digest, if already known: an image is hashed once."""
     _source: Source | None = field(default=None, compare=False)
-    """What the bytes are read from; None for a URL."""
-
-    def __post_init__(self) -> None:
-        source: Source | None = self._source
-        if source is None and self.content is not None:
-            source = MemorySource(self.content)
-        elif source is None and self.path is not None:
-            source = FileSource(self.path)
-        object.__setattr__(self, "_source", source)
+    """What the bytes are read from, if that is neither `content` nor a `path` of any version."""
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -231,10 +223,10 @@ class Image:
         """The SHA-256 of the bytes in hexadecimal. For a generated image, of the received bytes."""
         if self._sha256:
             return self._sha256
-        digest = hashlib.sha256()
-        for piece in self.pieces():
+        digest, source = hashlib.sha256(), self._bytes
+        for piece in source.pieces(PIECE):
             digest.update(piece)
-        if not self._may_change:
+        if not isinstance(source, FileSource) or source.version is not None:
             object.__setattr__(self, "_sha256", digest.hexdigest())
         return digest.hexdigest()
 
@@ -272,9 +264,9 @@ class Image:
 
         Reading it raises `InvalidImageError` once the file has changed.
         """
-        if isinstance(self._source, FileSource) and self._may_change:
-            return replace(self, _source=self._source.pinned())
-        return self
+        if self.url is not None or not isinstance(self._bytes, FileSource) or self._source:
+            return self
+        return replace(self, _source=self._bytes.pinned())
 
     def with_provenance(self, provenance: Provenance) -> Self:
         """Return the same image with `provenance`."""
@@ -335,15 +327,15 @@ class Image:
         return path
 
     @property
-    def _may_change(self) -> bool:
-        return isinstance(self._source, FileSource) and self._source.version is None
-
-    @property
     def _bytes(self) -> Source:
-        if self._source is None:
-            msg = f"This image is a URL, its bytes were never downloaded: {shown(self.url or '')}."
-            raise InvalidImageError(msg, hint="Download it and use Image.from_bytes().")
-        return self._source
+        if self._source is not None:
+            return self._source
+        if self.content is not None:
+            return MemorySource(self.content)
+        if self.path is not None:
+            return FileSource(self.path)
+        msg = f"This image is a URL, its bytes were never downloaded: {shown(self.url or '')}."
+        raise InvalidImageError(msg, hint="Download it and use Image.from_bytes().")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Image):
