@@ -91,9 +91,9 @@ class BodyCheck:
         refused, self.refused = self.refused, []
         return refused
 
-    def checked(self, asked: ChatRequest, limits: Limits) -> bytes | StreamedBody:
+    def checked(self, requested: ChatRequest, limits: Limits) -> bytes | StreamedBody:
         """Build the body of a request, and check it."""
-        body = self.unchecked(asked, limits)
+        body = self.unchecked(requested, limits)
         self.look_at(msgspec.json.decode(body if isinstance(body, bytes) else b"".join(body)))
         return body
 

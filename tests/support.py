@@ -99,10 +99,10 @@ def chunk(
     **top: Any,
 ) -> dict[str, Any]:
     """A chunk of a streamed reply; `delta` is merged with text and images, `top` with the chunk."""
-    said: dict[str, Any] = {} if text is None else {"content": text}
+    fields: dict[str, Any] = {} if text is None else {"content": text}
     if images:
-        said["images"] = [image_item(image) for image in images]
-    choice = {"index": 0, "delta": {**said, **(delta or {})}, "finish_reason": finish}
+        fields["images"] = [image_item(image) for image in images]
+    choice = {"index": 0, "delta": {**fields, **(delta or {})}, "finish_reason": finish}
     return {"id": "c-1", "model": "m", "choices": [choice], **top}
 
 
@@ -213,12 +213,12 @@ class ChatCaller:
 
     def _checked(self, reply: ChatReply) -> ChatReply:
         """Return the reply, after checking that the events add up to exactly that reply."""
-        told = self.events
-        assert "".join(e.text for e in told if isinstance(e, TextDelta)) == reply.text
-        assert "".join(e.text for e in told if isinstance(e, ReasoningDelta)) == reply.reasoning
-        assert [e.image for e in told if isinstance(e, ImageReceived)] == list(reply.images)
-        assert [e for e in told if isinstance(e, Finished)] == [Finished(reply)]
-        assert told[-1] == Finished(reply)
+        seen = self.events
+        assert "".join(e.text for e in seen if isinstance(e, TextDelta)) == reply.text
+        assert "".join(e.text for e in seen if isinstance(e, ReasoningDelta)) == reply.reasoning
+        assert [e.image for e in seen if isinstance(e, ImageReceived)] == list(reply.images)
+        assert [e for e in seen if isinstance(e, Finished)] == [Finished(reply)]
+        assert seen[-1] == Finished(reply)
         return reply
 
 

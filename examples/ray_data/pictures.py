@@ -93,9 +93,9 @@ def question(item: Item) -> BatchItem:
 
 def to_item(prompt: str, model: str, path: Path | None = None) -> Item:
     """An item with its key, the digest of the prompt, the model and the picture's bytes."""
-    asked = BatchItem(prompt, str(path.resolve()) if path else "", model)
-    key = asked.key(Image(path=path) if path else None)
-    return {"key": key, "prompt": prompt, "model": model, "path": asked.input}
+    request = BatchItem(prompt, str(path.resolve()) if path else "", model)
+    key = request.key(Image(path=path) if path else None)
+    return {"key": key, "prompt": prompt, "model": model, "path": request.input}
 
 
 def pictures_to_describe(folder: Path, model: str, question: str) -> Iterator[Item]:
@@ -136,12 +136,12 @@ class Worker:
         """Whether there is an answer; a gateway error is recorded and affects no other item."""
         if self._store.has(item["key"]):
             return True
-        asked = question(item)
+        request = question(item)
         try:
-            image = await asyncio.to_thread(asked.image)
+            image = await asyncio.to_thread(request.image)
         except InvalidImageError as error:
-            return self._store.keep(batch_record(asked, item["key"], error))
-        return self._store.keep(await run_batch_item(self._emby, asked, image, self._store.save))
+            return self._store.keep(batch_record(request, item["key"], error))
+        return self._store.keep(await run_batch_item(self._emby, request, image, self._store.save))
 
 
 def send_all(items: list[Item], arguments: argparse.Namespace) -> None:
@@ -150,7 +150,7 @@ def send_all(items: list[Item], arguments: argparse.Namespace) -> None:
 
     ray.init(address=arguments.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    asked = ray.data.from_items(items).map_batches(
+    results = ray.data.from_items(items).map_batches(
         Worker,
         fn_constructor_args=(str(arguments.out.resolve()), arguments.base_url, arguments.retries),
         batch_size=arguments.at_once,
@@ -160,7 +160,7 @@ def send_all(items: list[Item], arguments: argparse.Namespace) -> None:
         max_task_retries=-1,
     )
     done = good = 0
-    for batch in asked.iter_batches(batch_size=None):
+    for batch in results.iter_batches(batch_size=None):
         done += len(batch["ok"])
         good += int(sum(batch["ok"]))
         print(f"{done} of {len(items)}, {done - good} failed", flush=True)

@@ -187,13 +187,13 @@ async def reply_lines(
                 if isinstance(event, Finished) and event.reply.notice:
                     notice = {"type": "notice", "message": event.reply.notice}
                     yield json.dumps(notice, separators=(",", ":")).encode() + b"\n"
-                if told := tell(event):
-                    yield json.dumps(told, separators=(",", ":")).encode() + b"\n"
+                if data := event_data(event):
+                    yield json.dumps(data, separators=(",", ":")).encode() + b"\n"
     except EmbyError as error:
         yield json.dumps({"type": "error", "message": str(error)}).encode() + b"\n"
 
 
-def tell(event: StreamEvent) -> dict[str, Any] | None:
+def event_data(event: StreamEvent) -> dict[str, Any] | None:
     """The page's representation of an event, if any."""
     match event:
         case TextDelta(text):
@@ -201,7 +201,7 @@ def tell(event: StreamEvent) -> dict[str, Any] | None:
         case ReasoningDelta(text):
             return {"type": "reasoning", "text": text}
         case ImageReceived(image):
-            return tell_image(image)
+            return image_data(image)
         case Finished(reply):
             used = reply.usage
             tokens = used.total_tokens if used else None
@@ -210,7 +210,7 @@ def tell(event: StreamEvent) -> dict[str, Any] | None:
     return None
 
 
-def tell_image(image: Image) -> dict[str, Any]:
+def image_data(image: Image) -> dict[str, Any]:
     """An image as a data URL with its size; for unsupported types, a notice with the type."""
     if image.content is None:
         return {"type": "address", "url": image.url}

@@ -111,18 +111,18 @@ def events(stream: str) -> Iterator[tuple[str, Any]]:
     """Yield each event of a stream: its name, and its JSON or its text."""
     for frame in stream.replace("\r\n", "\n").split("\n\n"):
         fields = [line.partition(":") for line in frame.split("\n") if not line.startswith(":")]
-        told = {name: value.strip() for name, _, value in fields if name}
-        if "data" in told:
+        values = {name: value.strip() for name, _, value in fields if name}
+        if "data" in values:
             try:
-                yield told.get("event", ""), json.loads(told["data"])
+                yield values.get("event", ""), json.loads(values["data"])
             except ValueError:
-                yield told.get("event", ""), told["data"]
+                yield values.get("event", ""), values["data"]
 
 
 def order(stream: str) -> list[str]:
     """Return the contents of a stream in order, without consecutive repetitions."""
-    told = [kind for event, data in events(stream) for kind in _kinds(event, data)]
-    return [kind for kind, _ in groupby(told)]
+    values = [kind for event, data in events(stream) for kind in _kinds(event, data)]
+    return [kind for kind, _ in groupby(values)]
 
 
 def _kinds(event: str, data: Any) -> Iterator[str]:

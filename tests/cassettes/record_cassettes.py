@@ -25,7 +25,7 @@ def main(environment: Mapping[str, str], *options: str) -> int:
     recording = Recording.of(environment)
     status = record(environment, options)
     has_run = status in (0, 1)
-    return told(recording) if recording.base_url and has_run else status
+    return print_report(recording) if recording.base_url and has_run else status
 
 
 def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def record(environment: Mapping[str, str], more: Sequence[str]) -> int:
     ).returncode
 
 
-def told(recording: Recording) -> int:
+def print_report(recording: Recording) -> int:
     """Print the differences between a gateway and the mock; return 1 if a secret was recorded."""
     print(report(CASSETTES, recording.folder))
     leaks = secrets(recording.folder, recording.key)

@@ -68,8 +68,8 @@ def test_each_folder_belongs_to_a_test_module() -> None:
 
 def test_the_readme_names_each_folder() -> None:
     """The README describes every folder."""
-    told = (CASSETTES / "README.md").read_text("utf-8")
-    assert [p.parent.name for p in cassettes(CASSETTES) if f"`{p.parent.name}/`" not in told] == []
+    text = (CASSETTES / "README.md").read_text("utf-8")
+    assert [p.parent.name for p in cassettes(CASSETTES) if f"`{p.parent.name}/`" not in text] == []
 
 
 def test_all_replies_have_the_mocks_fingerprint() -> None:

@@ -61,8 +61,8 @@ def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
             EMBY_BASE_URL=server.base_url,
             EMBY_API_KEY=SECRET,
         )
-    told = ran.stdout
-    assert ran.returncode == 0, told
+    output = ran.stdout
+    assert ran.returncode == 0, output
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.yaml")}
     # Only tests that need neither profiles nor faults.
     assert names == {
@@ -72,11 +72,11 @@ def test_another_gateway_is_recorded_apart_and_compared(tmp_path: Path) -> None:
         "test_replay_models/test_models[emby].yaml",
         "test_replay_models/test_models_async.yaml",
     }
-    assert SECRET not in told + "".join(path.read_text() for path in tmp_path.rglob("*.yaml"))
+    assert SECRET not in output + "".join(path.read_text() for path in tmp_path.rglob("*.yaml"))
     assert secrets(tmp_path, SECRET) == []
-    assert "error: bool from the mock, object from the other" in told
-    assert "data[].vision: only the mock has it (bool)" in told
-    assert "usage.cost: only the other has it (number)" in told
+    assert "error: bool from the mock, object from the other" in output
+    assert "data[].vision: only the mock has it (bool)" in output
+    assert "usage.cost: only the other has it (number)" in output
 
 
 def test_half_a_gateway_is_refused(tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_exchanges_are_counted() -> None:
 
 def test_the_same_does_not_differ() -> None:
     """A cassette does not differ from itself."""
-    told = report(CASSETTES, CASSETTES)
-    assert ", 0 differ; 0 cassettes have no counterpart." in told
+    output = report(CASSETTES, CASSETTES)
+    assert ", 0 differ; 0 cassettes have no counterpart." in output

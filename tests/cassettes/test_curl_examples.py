@@ -49,7 +49,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         yield Shell(server, tmp_path)
 
 
-def said(reply: Any) -> Any:
+def message_of(reply: Any) -> Any:
     """Return the message of a reply."""
     return reply["choices"][0]["message"]
 
@@ -86,7 +86,7 @@ def test_generating_and_editing(shell: Shell, heading: str) -> None:
 @pytest.mark.parametrize("heading", LOOKING)
 def test_describing(shell: Shell, heading: str) -> None:
     """Questions with and without images are answered with text."""
-    message = said(shell(filled(COMMANDS[heading])))
+    message = message_of(shell(filled(COMMANDS[heading])))
     assert message["content"]
     assert "images" not in message
 
@@ -102,7 +102,7 @@ def test_describing(shell: Shell, heading: str) -> None:
 )
 def test_the_answer_describes_the_images(shell: Shell, heading: str, facts: list[str]) -> None:
     """The answer describes the images that were sent."""
-    text = said(shell(filled(COMMANDS[heading])))["content"]
+    text = message_of(shell(filled(COMMANDS[heading])))["content"]
     assert [fact for fact in facts if fact not in text] == []
 
 
@@ -115,5 +115,5 @@ def test_a_placeholder_left_in_place(shell: Shell) -> None:
 
 def test_the_key_is_checked(shell: Shell) -> None:
     """Another key in the documented header is refused."""
-    told = shell(COMMANDS[PAINTING], key="another")
-    assert (told["status"], told["message"]) == (401, "Unauthorized: Invalid API token")
+    error = shell(COMMANDS[PAINTING], key="another")
+    assert (error["status"], error["message"]) == (401, "Unauthorized: Invalid API token")

@@ -35,11 +35,11 @@ WISH = "Make two variations of this image"
 
 def kinds(call_chat: ChatCaller) -> list[type]:
     """Return the types of the events, without consecutive repetitions."""
-    told: list[type] = []
+    types: list[type] = []
     for event in call_chat.events:
-        if not told or told[-1] is not type(event):
-            told.append(type(event))
-    return told
+        if not types or types[-1] is not type(event):
+            types.append(type(event))
+    return types
 
 
 def wire(vcr: Any) -> str:

@@ -103,9 +103,9 @@ def test_an_image_is_sent(chat: ChatOpenAI, backend: MockBackend) -> None:
 
 def assert_lost(reply: AIMessage) -> None:
     """Check that neither content nor extras contain an image."""
-    told = f"{reply.content} {reply.additional_kwargs} {reply.response_metadata}"
+    contents = f"{reply.content} {reply.additional_kwargs} {reply.response_metadata}"
     assert reply.text == "Here is your generated image:"
-    assert "image/png" not in told
+    assert "image/png" not in contents
     assert not [block for block in reply.content_blocks if block["type"] == "image"]
 
 

@@ -115,24 +115,24 @@ def test_an_image_is_sent(client: openai.OpenAI, backend: MockBackend) -> None:
 def test_a_round_with_a_tool(client: openai.OpenAI) -> None:
     """A tool call and its result work if the SDK's message gets a text."""
     history = user("What is the weather in Paris?")
-    ask: Any = {"model": MODEL, "tools": [WEATHER]}
-    message = client.chat.completions.create(messages=history, **ask).choices[0].message
+    options: Any = {"model": MODEL, "tools": [WEATHER]}
+    message = client.chat.completions.create(messages=history, **options).choices[0].message
     (call,) = message.tool_calls or []
     assert json.loads(call.function.arguments).keys() == {"city"}
     result: Any = {"role": "tool", "tool_call_id": call.id, "content": "Sunny."}
     # Known defect: the SDK's message has null content, which the older states refuse.
     with pytest.raises(openai.BadRequestError):
-        client.chat.completions.create(messages=[*history, message, result], **ask)
+        client.chat.completions.create(messages=[*history, message, result], **options)
     history += [message.model_copy(update={"content": ""}), result]
-    said = client.chat.completions.create(messages=history, **ask).choices[0].message
-    assert "Sunny." in (said.content or "")
+    answer = client.chat.completions.create(messages=history, **options).choices[0].message
+    assert "Sunny." in (answer.content or "")
 
 
 def test_a_streamed_tool_call(client: openai.OpenAI) -> None:
     """The SDK's accumulator joins the fragments of a tool call."""
-    ask: Any = {"model": MODEL, "tools": [WEATHER]}
+    options: Any = {"model": MODEL, "tools": [WEATHER]}
     with client.chat.completions.stream(
-        messages=user("What is the weather in Paris?"), **ask
+        messages=user("What is the weather in Paris?"), **options
     ) as stream:
         stream.until_done()
         choice = stream.get_final_completion().choices[0]

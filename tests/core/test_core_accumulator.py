@@ -308,8 +308,8 @@ def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> Non
     for event in read(*chunks, chunk(finish="tool_calls")).events:
         if isinstance(event, ToolCallDelta):
             there = joined.setdefault(event.index, ["", "", ""])
-            said = (event.id, event.name, event.arguments)
-            joined[event.index] = [a + b for a, b in zip(there, said, strict=True)]
+            fragment = (event.id, event.name, event.arguments)
+            joined[event.index] = [a + b for a, b in zip(there, fragment, strict=True)]
     calls = [ToolCall(i, n, a or "{}") for _, (i, n, a) in sorted(joined.items())]
     assert calls == [SUM, TIME]
 

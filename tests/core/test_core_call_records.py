@@ -39,9 +39,10 @@ from emby_plugins import (
 RED, BLUE = picture("red"), picture("blue")
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "cost": 0.25}
 METADATA = {"used_provider": "acme", "cached": True}
-SAID = {"model": "acme/m-1", "usage": USAGE, "metadata": METADATA}
+ANSWERED = {"model": "acme/m-1", "usage": USAGE, "metadata": METADATA}
 BOTH = as_asked(
-    completion("A fox.", RED, **SAID), sse(chunk("A "), chunk("fox.", RED, finish="stop", **SAID))
+    completion("A fox.", RED, **ANSWERED),
+    sse(chunk("A "), chunk("fox.", RED, finish="stop", **ANSWERED)),
 )
 
 
@@ -112,13 +113,13 @@ def test_no_image_is_hashed_for_plugins_that_read_no_record(
     class Listener:
         @hookimpl
         def emby_call_finished(self, reply: ChatReply) -> None:
-            heard.append(reply.text)
+            received.append(reply.text)
 
-    heard: list[str] = []
+    received: list[str] = []
     monkeypatch.setattr(CallRecord, "started", None)
     on = {"base_url": "test:", "plugins": [ScriptedBackend(by=BOTH), Listener()]}
     reply = call_chat("Look", on=on, images=[Image.from_bytes(BLUE)], model="m")
-    assert heard == [reply.text]
+    assert received == [reply.text]
 
 
 def test_a_record_has_no_content(call_chat: ChatCaller) -> None:
@@ -212,10 +213,10 @@ def test_an_error_of_the_caller_is_not_recorded() -> None:
 async def test_a_canceled_call_is_recorded() -> None:
     """A task that is canceled while the gateway is silent is recorded as `CancelledError`."""
     observer = Observer()
-    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+    loop, started = asyncio.get_running_loop(), asyncio.Event()
 
     def keep_waiting(_: object, wire: Wire) -> bool:
-        loop.call_soon_threadsafe(asked.set)
+        loop.call_soon_threadsafe(started.set)
         wire.is_over()
         return False
 
@@ -223,7 +224,7 @@ async def test_a_canceled_call_is_recorded() -> None:
         on = {"base_url": server.url, "api_key": "k", "plugins": [observer]}
         async with AsyncEmby(**on) as emby:
             call = asyncio.create_task(emby.chat("Hi"))
-            await asked.wait()
+            await started.wait()
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call

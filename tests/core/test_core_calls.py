@@ -268,9 +268,9 @@ def test_calls_of_one_client_at_once_do_not_mix() -> None:
                 return f"{n} {error.message}"
 
         with ThreadPoolExecutor(8) as pool:
-            told = list(pool.map(call, range(8)))
+            results = list(pool.map(call, range(8)))
     late = "The gateway was silent for 0.2 seconds."
-    assert told == [f"{n} {late}" if n % 2 else str(n) for n in range(8)]
+    assert results == [f"{n} {late}" if n % 2 else str(n) for n in range(8)]
 
 
 async def test_tasks_of_one_client_at_once_do_not_mix() -> None:
@@ -280,9 +280,9 @@ async def test_tasks_of_one_client_at_once_do_not_mix() -> None:
             fast = emby.with_options(headers={"x-kind": "fast"})
             slow = emby.with_options(headers={"x-kind": "slow"}, timeout=0.2)
             calls = [(slow if n % 2 else fast).chat("Hi", metadata={"n": str(n)}) for n in range(8)]
-            told = await asyncio.gather(*calls, return_exceptions=True)
-    assert [reply.text for reply in told[::2] if isinstance(reply, ChatReply)] == list("0246")
-    assert [type(error) for error in told[1::2]] == [EmbyTimeoutError] * 4
+            results = await asyncio.gather(*calls, return_exceptions=True)
+    assert [reply.text for reply in results[::2] if isinstance(reply, ChatReply)] == list("0246")
+    assert [type(error) for error in results[1::2]] == [EmbyTimeoutError] * 4
 
 
 def test_a_copy_shares_connections() -> None:
@@ -717,5 +717,5 @@ def test_deltas_of_a_stopped_stream_are_never_empty() -> None:
     """A stream that ends at a stop sequence emits no empty delta."""
     backend = ScriptedBackend(answer(sse(*map(chunk, PIECES), chunk(finish="stop"))))
     with Emby(**backend.on) as emby, emby.stream("Hi", stop="END") as stream:
-        told = [event.text for event in stream if isinstance(event, TextDelta)]
-    assert told == ["One, t", "wo. "]
+        results = [event.text for event in stream if isinstance(event, TextDelta)]
+    assert results == ["One, t", "wo. "]

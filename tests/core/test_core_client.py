@@ -193,7 +193,7 @@ def test_a_client_always_has_a_repr(client: Any) -> None:
     assert repr(client.__new__(client)) == f"{client.__name__}(base_url='')"
     with pytest.raises(ConfigurationError) as caught:
         client(KEY, "https://[broken")
-    assert "Emby(base_url=" in told(caught.value)
+    assert "Emby(base_url=" in revealed(caught.value)
     backend = ScriptedBackend(completion("Hi"))
     backend.emby_backend = hookimpl(lambda url: backend)  # type: ignore[method-assign]
     made = client(KEY, f"test:?key={KEY}", plugins=[backend])
@@ -228,7 +228,7 @@ def test_a_short_key_is_not_redacted(call_chat: ChatCaller, key: str) -> None:
         assert caught.value.message == expected
 
 
-def told(error: BaseException) -> str:
+def revealed(error: BaseException) -> str:
     """Return everything that a traceback can show, including the local variables of each frame."""
     shown = traceback.TracebackException.from_exception(error, capture_locals=True)
     return "".join(shown.format())
@@ -267,7 +267,7 @@ def test_no_failure_shows_the_key(
     given.clear(), on.clear()
     # The test's own frames and pytest's hold the key, so they don't count.
     error = without_frames_of(caught.value, __file__)
-    assert KEY not in told(error)
+    assert KEY not in revealed(error)
     assert KEY not in caplog.text
     assert caplog.records
 
@@ -290,7 +290,7 @@ def test_a_connection_refused_shows_no_key(call_chat: ChatCaller) -> None:
         url = server.url
     with pytest.raises(EmbyError) as caught:
         call_chat("Hi", on={"api_key": KEY, "base_url": url, "max_retries": 0})
-    assert KEY not in told(without_frames_of(caught.value, __file__))
+    assert KEY not in revealed(without_frames_of(caught.value, __file__))
 
 
 # ---- models
@@ -575,7 +575,10 @@ def test_wrappers_may_change_the_results(call_chat: ChatCaller) -> None:
     backend = ScriptedBackend(answer({}, status=401))
     mine = Named(emby_error_hint=lambda error: "Ask Ann.")
     for plugin, hint in (
-        (Wrapper(lambda told: f"New: {told}" if isinstance(told, str) else told), "New: Ask Ann."),
+        (
+            Wrapper(lambda old: f"New: {old}" if isinstance(old, str) else old),
+            "New: Ask Ann.",
+        ),
         (OldWrapper(), "Old: Ask Ann."),
     ):
         with pytest.raises(EmbyError) as caught:
@@ -597,7 +600,7 @@ def test_a_faulty_wrapper_changes_nothing(
 ) -> None:
     """A failing wrapper is logged and changes neither the error, its hint nor the models."""
 
-    def fails(told: object) -> None:
+    def fails(hint: object) -> None:
         raise RuntimeError("broken after")
 
     backend = ScriptedBackend(answer({}, status=401))
@@ -607,7 +610,7 @@ def test_a_faulty_wrapper_changes_nothing(
             call_chat("Hi", on={**backend.on, "plugins": [backend, mine, wrapper]})
         assert caught.value.hint == "Ask Ann."
     with pytest.raises(EmbyError) as caught:
-        call_chat("Hi", on={**backend.on, "plugins": [backend, Wrapper(lambda told: 5)]})
+        call_chat("Hi", on={**backend.on, "plugins": [backend, Wrapper(lambda _: 5)]})
     assert "emby_error_hint of the plugin 'Wrapper' failed: RuntimeError('broken after')" in (
         caplog.text
     )

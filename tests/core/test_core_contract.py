@@ -250,8 +250,10 @@ def test_a_reply_of_the_other_form_is_accepted(call_chat: ChatCaller) -> None:
 def test_the_events_of_a_stream_come_in_order() -> None:
     """Text and tool calls are emitted in order, in the pieces that arrived."""
     call_chat = ChatCaller("sync-stream")
-    said = chunk(delta={"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f"}}]})
-    call_chat("Hi", on=ScriptedBackend(sse(chunk("a"), chunk("b"), said, chunk(finish="stop"))).on)
+    tool_call = chunk(delta={"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f"}}]})
+    call_chat(
+        "Hi", on=ScriptedBackend(sse(chunk("a"), chunk("b"), tool_call, chunk(finish="stop"))).on
+    )
     assert call_chat.events[:3] == [TextDelta("a"), TextDelta("b"), ToolCallDelta(0, "t", "f", "")]
 
 

@@ -60,8 +60,8 @@ def test_unknown_prices_give_no_estimate(pricing: dict[str, str]) -> None:
 def test_the_gateways_cost_is_kept() -> None:
     """A cost that the gateway reports is kept, even 0."""
     for cost in (0.0, 1.5):
-        said = Usage(prompt_tokens=1, cost=cost)
-        assert with_estimated_cost(said, TOKENS) is said
+        reported = Usage(prompt_tokens=1, cost=cost)
+        assert with_estimated_cost(reported, TOKENS) is reported
 
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
@@ -78,14 +78,14 @@ class Known:
 
 def backend(**top: Any) -> ScriptedBackend:
     """Return a backend that reports this usage and model, streamed or not."""
-    said: dict[str, Any] = {"usage": USAGE, "model": "m", **top}
+    reported: dict[str, Any] = {"usage": USAGE, "model": "m", **top}
     return ScriptedBackend(
-        by=as_asked(completion("Hi", **said), sse(chunk("Hi", finish="stop", **said)))
+        by=as_asked(completion("Hi", **reported), sse(chunk("Hi", finish="stop", **reported)))
     )
 
 
 @pytest.mark.parametrize(
-    ("top", "asked", "cost"),
+    ("top", "requested", "cost"),
     [
         ({}, "m", 0.00036),
         ({"model": "acme/dear"}, "auto", 1.00036),
@@ -94,11 +94,11 @@ def backend(**top: Any) -> ScriptedBackend:
     ],
 )
 def test_a_reply_has_an_estimate(
-    call_chat: ChatCaller, top: Any, asked: str, cost: float | None
+    call_chat: ChatCaller, top: Any, requested: str, cost: float | None
 ) -> None:
     """The estimate uses the prices of the model that answered, or else of the requested one."""
     on = {"base_url": "test:", "plugins": [backend(**top), Known()]}
-    usage = call_chat("Hi", on=on, model=asked).usage
+    usage = call_chat("Hi", on=on, model=requested).usage
     assert usage is not None
     assert usage.cost == (cost and pytest.approx(cost))
     assert usage.cost_is_estimate is (cost is not None)

@@ -19,7 +19,7 @@ def usage(tokens: int, *, reasoning: int = 0, image: int = 0) -> Usage:
     return Usage(completion_tokens=tokens, reasoning_tokens=reasoning, image_tokens=image)
 
 
-TOLD = [
+NOTICES = [
     pytest.param(ChatReply("Par", finish_reason="content_filter"), ["content filter"], id="filter"),
     pytest.param(ChatReply("Par", finish_reason="length"), ["token limit"], id="length"),
     pytest.param(ChatReply("Par", finish_reason="error"), ["'error'"], id="error"),
@@ -48,10 +48,10 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("reply", "said"), TOLD)
-def test_an_abnormal_end_has_a_notice(reply: ChatReply, said: list[str]) -> None:
+@pytest.mark.parametrize(("reply", "phrases"), NOTICES)
+def test_an_abnormal_end_has_a_notice(reply: ChatReply, phrases: list[str]) -> None:
     """The notice names an abnormal finish reason, or the billed tokens that did not arrive."""
-    assert all(words in reply.notice for words in said), reply.notice
+    assert all(words in reply.notice for words in phrases), reply.notice
 
 
 NORMAL = [
@@ -145,13 +145,13 @@ def test_a_dropped_image_is_logged_and_the_text_is_kept(
         reply = ChatCaller(mode)("Draw", on=backend.on)
     assert reply.text == "Here is your image:"
     assert reply.streamed is mode.endswith("stream")
-    told = [
+    logged = [
         record.getMessage() for record in caplog.records if record.name == "emby_plugins._endings"
     ]
-    assert len(told) == (0 if images else 1)
-    if told:
-        assert told == [reply.notice]
-        assert ("without streaming" in told[0]) is mode.endswith("stream")
+    assert len(logged) == (0 if images else 1)
+    if logged:
+        assert logged == [reply.notice]
+        assert ("without streaming" in logged[0]) is mode.endswith("stream")
 
 
 NO_IMAGE = {

@@ -126,7 +126,7 @@ def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         ("ftp://me:hunter2@a.b:1", "has the scheme 'ftp'"),
         ("socks4://me:hunter2@a.b:1", "has the scheme 'socks4'"),
@@ -139,14 +139,14 @@ def test_an_ipv6_gateway_can_be_excepted(no_proxy: str, monkeypatch: pytest.Monk
     ],
 )
 def test_a_proxy_that_can_not_be_used_is_named(
-    call_chat: ChatCaller, variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+    call_chat: ChatCaller, variable: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An unusable proxy raises an error with its variable's name and without its credentials."""
     monkeypatch.setattr(environment, "find_spec", lambda _: None)
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=variable) as caught:
         call_chat("Hi", on={"base_url": AWAY, "api_key": KEY})
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 

@@ -172,8 +172,8 @@ def test_the_upstream_response_text_is_reported() -> None:
     error = {"message": "Upstream failed", "type": "upstream_error", "responseText": "no GPU"}
     assert fail(502, {"error": error}).message == "Upstream failed (no GPU)."
     assert fail(502, {"error": {**error, "responseText": "failed"}}).message == "Upstream failed."
-    said = {"error": {"message": "Bad"}, "responseText": "no GPU"}
-    assert fail(502, said).message == "Bad (no GPU)."
+    body = {"error": {"message": "Bad"}, "responseText": "no GPU"}
+    assert fail(502, body).message == "Bad (no GPU)."
 
 
 GOOGLE = {"error": {"code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED"}}
@@ -189,10 +189,10 @@ PROVIDERS = {
 
 @pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
 @pytest.mark.parametrize(
-    ("status", "phrase", "answered", "said"), PROVIDERS.values(), ids=PROVIDERS
+    ("status", "phrase", "answered", "quoted"), PROVIDERS.values(), ids=PROVIDERS
 )
 def test_a_provider_error_is_reported_once(
-    status: int, phrase: str, answered: str, said: str, named: bool
+    status: int, phrase: str, answered: str, quoted: str, named: bool
 ) -> None:
     """A provider's error is reported once with its name, status and message; its response is
     kept.
@@ -200,8 +200,8 @@ def test_a_provider_error_is_reported_once(
     head = f"Error from provider{' groq' if named else ''}: {status} {phrase}"
     error = {"message": f"{head} {answered}", "usedProvider": "groq", "usedModel": "llama"}
     failure = fail(500, {"error": error | {"responseText": answered}})
-    told = f"Error from provider groq: {status} {phrase}".rstrip()
-    assert failure.message == (f"{told}: {said}." if said else f"{told}.")
+    prefix = f"Error from provider groq: {status} {phrase}".rstrip()
+    assert failure.message == (f"{prefix}: {quoted}." if quoted else f"{prefix}.")
     assert (failure.status, failure.provider, failure.model) == (status, "groq", "llama")
     assert failure.response_text == answered
 
@@ -393,8 +393,8 @@ def test_every_message_in_the_sources_is_a_sentence() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
                 continue
-            said = [*node.args[:1], *(k.value for k in node.keywords if k.arg == "hint")]
-            for value in said:
+            arguments = [*node.args[:1], *(k.value for k in node.keywords if k.arg == "hint")]
+            for value in arguments:
                 end = value.values[-1] if isinstance(value, ast.JoinedStr) else value
                 if isinstance(end, ast.Constant) and isinstance(end.value, str):
                     assert end.value.endswith((".", "?")), (path.name, end.value)

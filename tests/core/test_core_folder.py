@@ -322,8 +322,8 @@ def test_a_full_disk_through_the_client(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    said = f"could not be saved in {tmp_path / 'made'} (File too large)"
-    assert run.stderr.count(said) == 2 * len(MODES)
+    warning = f"could not be saved in {tmp_path / 'made'} (File too large)"
+    assert run.stderr.count(warning) == 2 * len(MODES)
     assert list((tmp_path / "made").iterdir()) == []
 
 

@@ -116,9 +116,9 @@ def test_a_url_is_kept_and_never_fetched(url: str) -> None:
     """A URL is never fetched, and asking for its bytes, size or hash raises an error."""
     image = Image.from_url(url)
     assert (image.url, image.media_type, image.content) == (url, None, None)
-    for ask in ("data", "size", "sha256", "data_url", "suffix"):
+    for name in ("data", "size", "sha256", "data_url", "suffix"):
         with pytest.raises(InvalidImageError, match="its bytes were never downloaded"):
-            getattr(image, ask)
+            getattr(image, name)
     with pytest.raises(InvalidImageError):
         image.save("x")
 
@@ -378,7 +378,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "written"),
+    ("given", "written"),
     [
         ("puppy", "puppy.png"),
         ("puppy.png", "puppy.png"),
@@ -390,9 +390,9 @@ def names(folder: Path) -> list[str]:
         ("a b", "a b.png"),
     ],
 )
-def test_saving_gives_the_right_suffix(asked: str, written: str, tmp_path: Path) -> None:
+def test_saving_gives_the_right_suffix(given: str, written: str, tmp_path: Path) -> None:
     """A missing suffix is added, a wrong one replaced, and the path returned."""
-    path = Image(PNG).save(tmp_path / asked)
+    path = Image(PNG).save(tmp_path / given)
     assert path == tmp_path / written
     assert path.read_bytes() == PNG
     assert names(tmp_path) == [written]

@@ -75,7 +75,7 @@ SPELLINGS: dict[str, Any] = {
 WAYS = ("stream", "whole")
 
 
-def told(way: str, **fields: Any) -> Read:
+def read_reply(way: str, **fields: Any) -> Read:
     """Read a reply with a single message that has these fields."""
     if way == "whole":
         return whole(message(**fields))
@@ -99,7 +99,7 @@ def test_an_image_is_read_in_every_spelling(name: str, way: str) -> None:
         # none.
         shapes.append({"content": [{"type": "text", "text": "Here:"}, entry]})
     for fields in shapes:
-        result = told(way, **fields)
+        result = read_reply(way, **fields)
         reply = good(result)
         assert reply.text == "Here:"
         assert [image.content for image in reply.images] == [IMAGE]
@@ -110,22 +110,25 @@ def test_an_image_is_read_in_every_spelling(name: str, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_data_url_among_content_is_an_image(way: str) -> None:
     """A data URL as an entry of `content` is an image, and any other string is text."""
-    reply = good(told(way, content=["Here:", URL]))
+    reply = good(read_reply(way, content=["Here:", URL]))
     assert (reply.text, reply.image.content) == ("Here:", IMAGE)
 
 
 def test_base64_of_an_unknown_format_needs_an_image_key() -> None:
     """Base64 of an unknown format is an image under `b64_json`, but not as a plain string."""
     encoded = base64.b64encode(b"\xff\x0a and so on").decode()
-    assert good(told("whole", images=[{"b64_json": encoded}])).image.data == b"\xff\x0a and so on"
-    error = failed(told("whole", images=[encoded]), MalformedReplyError)
+    assert (
+        good(read_reply("whole", images=[{"b64_json": encoded}])).image.data
+        == b"\xff\x0a and so on"
+    )
+    error = failed(read_reply("whole", images=[encoded]), MalformedReplyError)
     assert error.partial is not None
     assert error.partial.unread == (as_json(encoded),)
 
 
 def test_an_svg_need_not_be_base64() -> None:
     """A data URL of an SVG may be percent-encoded text."""
-    reply = good(told("whole", images=["data:image/svg+xml,%3Csvg%2F%3E"]))
+    reply = good(read_reply("whole", images=["data:image/svg+xml,%3Csvg%2F%3E"]))
     assert reply.image.data == b"<svg/>"
 
 
@@ -133,7 +136,7 @@ def test_audio_is_not_an_image() -> None:
     """An audio part is kept as it was received and not read as an image."""
     sound = {"type": "audio", "audio": {"format": "wav", "data": "UklGRiQAAABXQVZF"}}
     error = failed(
-        told("whole", content=[{"type": "text", "text": "x"}, sound]), MalformedReplyError
+        read_reply("whole", content=[{"type": "text", "text": "x"}, sound]), MalformedReplyError
     )
     assert error.partial is not None
     assert (error.partial.text, error.partial.images) == ("x", ())
@@ -291,7 +294,7 @@ THINKING: dict[str, Any] = {
 def test_a_thinking_part_is_reasoning(name: str, way: str) -> None:
     """A reasoning part among content parts becomes the reply's reasoning."""
     parts = [THINKING[name], {"type": "output_text", "text": "Here:"}, image_item(IMAGE)]
-    reply = good(told(way, content=[*parts, {"type": "redacted_thinking", "data": "AAAA"}]))
+    reply = good(read_reply(way, content=[*parts, {"type": "redacted_thinking", "data": "AAAA"}]))
     assert (reply.reasoning, reply.text, reply.image.content) == ("Let me see.", "Here:", IMAGE)
 
 
@@ -305,7 +308,7 @@ def test_tool_calls_of_odd_shapes_are_read(way: str) -> None:
         "index": [{"index": "0", "id": "t1", "function": {"name": "add", "arguments": '{"a":1}'}}],
     }
     for shape in calls.values():
-        (call,) = good(told(way, content="Here:", tool_calls=shape)).tool_calls
+        (call,) = good(read_reply(way, content="Here:", tool_calls=shape)).tool_calls
         assert (call.id, call.name, call.args) == ("t1", "add", {"a": 1})
 
 
@@ -313,7 +316,7 @@ def test_a_data_url_in_arguments_is_not_replaced() -> None:
     """An object as arguments becomes JSON, with a data URL in it unchanged."""
     arguments = {"image_url": {"url": URL}}
     call = {"id": "t1", "function": {"name": "show", "arguments": arguments}}
-    reply = good(told("stream", tool_calls=[call]))
+    reply = good(read_reply("stream", tool_calls=[call]))
     assert reply.tool_calls[0].args == arguments
     assert reply.images == ()
 
@@ -340,7 +343,7 @@ def test_a_second_choice_is_kept(way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_an_image_in_an_unexpected_place_is_received(way: str) -> None:
     """An image in the documented form is read even under an unexpected key."""
-    result = told(way, content="Here:", attachments=[image_item(IMAGE)])
+    result = read_reply(way, content="Here:", attachments=[image_item(IMAGE)])
     assert good(result).image.content == IMAGE
     assert [e.index for e in result.events if isinstance(e, ImageReceived)] == [0]
 

@@ -200,29 +200,29 @@ def test_a_cut_json_reply_is_truncated(call_chat: ChatCaller) -> None:
 
 def test_a_reset_connection_keeps_the_partial_reply(call_chat: ChatCaller) -> None:
     """The error of a reset connection has the text and image that arrived."""
-    told = threading.Event()
+    image_seen = threading.Event()
 
     def by(_: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(BEGUN, ends=False)
-        told.wait(5)
+        image_seen.wait(5)
         wire.reset()
         return False
 
     if not call_chat.is_stream:
-        told.set()
+        image_seen.set()
         error = broken(call_chat, by)
         # A reset may overtake the data sent before it.
         assert isinstance(error, EmbyConnectionError | TruncatedReplyError)
         return
     with Loopback(by) as server:
-        error, seen = _until_image(call_chat, server.url, told)
+        error, seen = _until_image(call_chat, server.url, image_seen)
     assert seen
     assert type(error) is EmbyConnectionError
     assert has_what_arrived(error)
 
 
 def _until_image(
-    call_chat: ChatCaller, url: str, told: threading.Event
+    call_chat: ChatCaller, url: str, image_seen: threading.Event
 ) -> tuple[EmbyError, list[object]]:
     """Return the error and events of a stream whose server waits until the image was received."""
     seen: list[object] = []
@@ -232,14 +232,14 @@ def _until_image(
             async for event in stream:
                 seen.append(event)
                 if stream.reply.images:
-                    told.set()
+                    image_seen.set()
 
     def sync_stream() -> None:
         with Emby(base_url=url) as emby, emby.stream("Hi") as stream:
             for event in stream:
                 seen.append(event)
                 if stream.reply.images:
-                    told.set()
+                    image_seen.set()
 
     with pytest.raises(EmbyError) as caught:
         asyncio.run(async_stream()) if call_chat.mode.startswith("async") else sync_stream()

@@ -348,48 +348,48 @@ replies = st.fixed_dictionaries(
 )
 
 
-def as_whole(said: dict[str, Any]) -> bytes:
+def as_whole(contents: dict[str, Any]) -> bytes:
     """Return this reply as one JSON object."""
     calls = [
-        call(name, "".join(parts), id=f"t{n}") for n, (name, parts) in enumerate(said["calls"])
+        call(name, "".join(parts), id=f"t{n}") for n, (name, parts) in enumerate(contents["calls"])
     ]
     fields = {
-        "content": "".join(said["texts"]),
-        "reasoning": "".join(said["reasoning"]),
-        "images": [{"image_url": {"url": data_url(image)}} for image in said["images"]],
+        "content": "".join(contents["texts"]),
+        "reasoning": "".join(contents["reasoning"]),
+        "images": [{"image_url": {"url": data_url(image)}} for image in contents["images"]],
         "tool_calls": calls,
     }
-    choice = {"message": fields, "finish_reason": said["finish"]}
-    return as_json({"id": "c-1", "model": "m", "choices": [choice], "usage": said["usage"]})
+    choice = {"message": fields, "finish_reason": contents["finish"]}
+    return as_json({"id": "c-1", "model": "m", "choices": [choice], "usage": contents["usage"]})
 
 
-def as_stream(said: dict[str, Any]) -> bytes:
+def as_stream(contents: dict[str, Any]) -> bytes:
     """Return this reply as a stream."""
-    chunks = [chunk(delta={"reasoning": text}) for text in said["reasoning"]]
-    chunks += [chunk(text) for text in said["texts"]]
-    for n, (name, parts) in enumerate(said["calls"]):
+    chunks = [chunk(delta={"reasoning": text}) for text in contents["reasoning"]]
+    chunks += [chunk(text) for text in contents["texts"]]
+    for n, (name, parts) in enumerate(contents["calls"]):
         chunks.append(called(call(name, "", index=n, id=f"t{n}")))
         chunks += [called(call(None, part, index=n)) for part in parts]
-    chunks += [chunk(None, image) for image in said["images"]]
-    return sse(*chunks, chunk(finish=said["finish"], usage=said["usage"]))
+    chunks += [chunk(None, image) for image in contents["images"]]
+    return sse(*chunks, chunk(finish=contents["finish"], usage=contents["usage"]))
 
 
 @given(replies, st.lists(st.integers(0, 4_000), max_size=5))
-def test_streamed_and_not_are_the_same_reply(said: dict[str, Any], at: list[int]) -> None:
+def test_streamed_and_not_are_the_same_reply(contents: dict[str, Any], at: list[int]) -> None:
     """Any reply, streamed in any pieces, equals the one that was not streamed."""
-    stream = as_stream(said)
+    stream = as_stream(contents)
     places = [0, *sorted(min(place, len(stream)) for place in at), len(stream)]
     pieces = [stream[a:b] for a, b in pairwise(places)]
     reply = good(Read(*pieces))
-    assert reply == good(Read(as_whole(said), headers=JSON))
-    assert [image.data for image in reply.images] == said["images"]
+    assert reply == good(Read(as_whole(contents), headers=JSON))
+    assert [image.data for image in reply.images] == contents["images"]
 
 
 @given(replies, st.integers(0, 4_000))
-def test_a_stream_cut_anywhere_is_complete_or_truncated(said: dict[str, Any], at: int) -> None:
+def test_a_stream_cut_anywhere_is_complete_or_truncated(contents: dict[str, Any], at: int) -> None:
     """A stream cut anywhere gives the complete reply or an error with a part of it."""
-    full = good(Read(as_stream(said)))
-    result = Read(as_stream(said)[:at])
+    full = good(Read(as_stream(contents)))
+    result = Read(as_stream(contents)[:at])
     if result.error is None:
         assert result.reply == full
     else:
@@ -430,10 +430,10 @@ anything = st.recursive(
 def test_anything_at_all_is_a_reply_or_a_typed_error(one: object, two: object, name: str) -> None:
     """Any JSON as a chunk, a body or an error raises nothing but EmbyError."""
     chunks = [one, {"choices": [{"delta": two}]}, chunk("Hi", delta={name: one}), {name: two}]
-    for said in chunks:
-        read(said, FINISH)
-        whole(said)
-        assert str(error_from_event(as_json(said)))
-        assert str(error_from_response(400, {}, as_json(said)))
+    for value in chunks:
+        read(value, FINISH)
+        whole(value)
+        assert str(error_from_event(as_json(value)))
+        assert str(error_from_response(400, {}, as_json(value)))
         with suppress(EmbyError):
-            parse_models(as_json({"data": [{"id": "m", name: said}, said]}))
+            parse_models(as_json({"data": [{"id": "m", name: value}, value]}))

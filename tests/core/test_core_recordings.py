@@ -22,7 +22,7 @@ def headers(recording: Recording) -> dict[str, str]:
     return {name: "r-1" if value is True else str(value) for name, value in given.items()}
 
 
-def told(reply: ChatReply) -> Reply:
+def summary(reply: ChatReply) -> Reply:
     """Return a reply in the form of the expected ones."""
     usage = reply.usage
     return Reply(
@@ -62,7 +62,7 @@ def outcome(read: Any, wanted: Reply | Failure) -> Reply | Failure:
         reply = read()
     except EmbyError as error:
         return failed(error, wanted if isinstance(wanted, Failure) else Failure(EmbyError))
-    return told(reply)
+    return summary(reply)
 
 
 def read_purely(recording: Recording, size: int) -> ChatReply:
@@ -156,7 +156,7 @@ def test_the_async_client_gives_the_same(state: str) -> None:
                 wanted = expected(backend.recording)
                 is_stream = backend.recording.frames is not None
                 try:
-                    got: Reply | Failure = told(await ask_async(emby, is_stream=is_stream))
+                    got: Reply | Failure = summary(await ask_async(emby, is_stream=is_stream))
                 except EmbyError as error:
                     assert isinstance(wanted, Failure), backend.recording.id
                     got = failed(error, wanted)

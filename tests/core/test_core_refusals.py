@@ -82,11 +82,13 @@ def test_several_tools_are_sent_with_an_instruction(
     call_chat(prompt, on=backend.on, tools=[ADD, DIVIDE], tool_choice="required")
     first, second = bodies(backend)
     assert (first["tool_choice"], second["tool_choice"]) == ("required", "auto")
-    told, *rest = second["messages"]
-    assert told["role"] == "system"
-    assert "must answer by calling at least one of these tools: add, divide" in told["content"]
+    instruction, *rest = second["messages"]
+    assert instruction["role"] == "system"
+    assert (
+        "must answer by calling at least one of these tools: add, divide" in instruction["content"]
+    )
     assert rest == [{"role": "user", "content": "Add."}]
-    assert not system or told["content"].startswith("Be brief.")
+    assert not system or instruction["content"].startswith("Be brief.")
 
 
 def test_a_refusal_is_remembered_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -137,8 +139,8 @@ def test_another_refusal_is_raised_at_once(call_chat: ChatCaller, body: object) 
 def test_a_refused_auto_is_raised() -> None:
     """A refused `auto` is raised without trying another form."""
     backend = ScriptedBackend(by=lambda request: refused("auto"))
-    told = r'tool_choice: Expected "auto", "none" or object'
-    with Emby(**backend.on) as emby, pytest.raises(BadRequestError, match=told):
+    pattern = r'tool_choice: Expected "auto", "none" or object'
+    with Emby(**backend.on) as emby, pytest.raises(BadRequestError, match=pattern):
         emby.chat("Add.", tools=[ADD], tool_choice="auto")
     assert len(backend.requests) == 1
 

@@ -50,9 +50,9 @@ def shown(image: Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": data_url(image.data)}}
 
 
-def text(said: str) -> dict[str, Any]:
+def text(words: str) -> dict[str, Any]:
     """Return the block of a text."""
-    return {"type": "text", "text": said}
+    return {"type": "text", "text": words}
 
 
 # ---- content

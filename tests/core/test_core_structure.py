@@ -240,8 +240,8 @@ def described() -> set[str]:
             target = (
                 node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
             )
-            said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if isinstance(target, ast.Name) and said:
+            has_docstring = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(target, ast.Name) and has_docstring:
                 names.add(target.id)
     return names
 

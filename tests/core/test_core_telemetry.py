@@ -38,9 +38,10 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 4},
     "completion_tokens_details": {"reasoning_tokens": 2},
 }
-SAID: dict[str, Any] = {"model": "acme/m-1", "usage": USAGE}
+ANSWERED: dict[str, Any] = {"model": "acme/m-1", "usage": USAGE}
 BOTH = as_asked(
-    completion("A fox.", RED, **SAID), sse(chunk("A "), chunk("fox.", RED, finish="stop", **SAID))
+    completion("A fox.", RED, **ANSWERED),
+    sse(chunk("A "), chunk("fox.", RED, finish="stop", **ANSWERED)),
 )
 
 
@@ -71,11 +72,11 @@ def test_a_call_is_a_span(call_chat: ChatCaller, telemetry: Telemetry) -> None:
     )
     assert (telemetry.span.name, telemetry.span.kind) == ("chat m", SpanKind.CLIENT)
     assert telemetry.span.status.status_code is StatusCode.UNSET
-    told = telemetry.attributes
+    recorded = telemetry.attributes
     if call_chat.is_stream:
-        assert told.pop("gen_ai.request.stream") is True
-        assert told.pop("gen_ai.response.time_to_first_chunk") > 0
-    assert told == {
+        assert recorded.pop("gen_ai.request.stream") is True
+        assert recorded.pop("gen_ai.response.time_to_first_chunk") > 0
+    assert recorded == {
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "emby",
         "gen_ai.request.model": "m",
@@ -116,8 +117,8 @@ def test_every_name_is_in_the_conventions(telemetry: Telemetry) -> None:
     # Newer than this package, as the list has moved to its own repository.
     known |= {"gen_ai.request.reasoning.level"}
     options: Any = {**dict.fromkeys(names, 1), "reasoning_effort": "low"}
-    asker = ChatCaller("sync-stream")
-    asker("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), **options)
+    caller = ChatCaller("sync-stream")
+    caller("Hi", on=on(telemetry, ScriptedBackend(by=BOTH)), **options)
     with pytest.raises(EmbyError), Emby(**on(telemetry, ScriptedBackend(busy))) as emby:
         emby.chat("Hi")
     used = {name for span in telemetry.spans for name in span.attributes or ()}
@@ -157,9 +158,9 @@ def test_a_failed_call_is_an_error(call_chat: ChatCaller, telemetry: Telemetry) 
     with pytest.raises(EmbyError):
         call_chat("Hi", on=on(telemetry, busy))
     assert telemetry.span.status.status_code is StatusCode.ERROR
-    told = telemetry.attributes
-    assert (told["error.type"], told["http.response.status_code"]) == ("ServerError", 503)
-    assert told["emby.retries"] == 2
+    recorded = telemetry.attributes
+    assert (recorded["error.type"], recorded["http.response.status_code"]) == ("ServerError", 503)
+    assert recorded["emby.retries"] == 2
     points = telemetry.points()
     (duration,) = points["gen_ai.client.operation.duration"]
     assert duration.attributes["error.type"] == "ServerError"
@@ -211,8 +212,8 @@ def test_a_span_names_the_server(telemetry: Telemetry) -> None:
     with Loopback(lambda _, wire: wire.whole(body, reply)) as server:
         with Emby(base_url=server.url, plugins=[telemetry.plugin]) as emby:
             emby.chat("Hi")
-        told = telemetry.attributes
-        address = f"http://{told['server.address']}:{told['server.port']}"
+        recorded = telemetry.attributes
+        address = f"http://{recorded['server.address']}:{recorded['server.port']}"
         assert server.url.startswith(address)
 
 

@@ -45,14 +45,14 @@ By = Callable[[ReceivedRequest, Wire], bool | None]
 class Holding:
     """A server that answers and keeps the connection open; `was_left` if the client left first."""
 
-    def __init__(self, say: Callable[[ReceivedRequest, Wire], None]) -> None:
+    def __init__(self, respond: Callable[[ReceivedRequest, Wire], None]) -> None:
         self.was_left = False
-        self._say = say
+        self._respond = respond
 
     def __call__(self, received: ReceivedRequest, wire: Wire) -> bool:
         """Answer, and hold the connection until the test is over, or for ten seconds."""
         with contextlib.suppress(ConnectionError):
-            self._say(received, wire)
+            self._respond(received, wire)
         self.was_left = wire.is_over(10)
         return False
 
@@ -98,12 +98,12 @@ def client_of(call_chat: ChatCaller, given: bool) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["own", "given"])
-@pytest.mark.parametrize("say", [as_done, as_finished, as_object, as_sized_object])
+@pytest.mark.parametrize("respond", [as_done, as_finished, as_object, as_sized_object])
 def test_the_end_of_the_reply_is_the_end_of_the_call(
-    call_chat: ChatCaller, say: Callable[[ReceivedRequest, Wire], None], given: bool
+    call_chat: ChatCaller, respond: Callable[[ReceivedRequest, Wire], None], given: bool
 ) -> None:
     """A call ends with its reply, even if the server keeps the connection open."""
-    holding = Holding(say)
+    holding = Holding(respond)
     with Loopback(holding) as server, client_of(call_chat, given) as on:
         reply = call_chat("Hi", on={"base_url": server.url, "timeout": 30, **on})
     assert (reply.text, reply.image.data) == ("Here:", RED)
@@ -113,14 +113,14 @@ def test_the_end_of_the_reply_is_the_end_of_the_call(
 def test_data_after_the_end_does_not_delay_the_call(call_chat: ChatCaller) -> None:
     """Pieces of an endless frame after the end of the reply do not delay the call."""
 
-    def say(_: ReceivedRequest, wire: Wire) -> None:
+    def respond(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(DONE, ends=False)
         for _ in range(500):
             if wire.is_over(0.02):
                 break
             wire.send(b"0")
 
-    holding = Holding(say)
+    holding = Holding(respond)
     with Loopback(holding) as server:
         assert call_chat("Hi", on={"base_url": server.url, "timeout": 30}).image.data == RED
     assert holding.was_left
@@ -141,22 +141,22 @@ def test_a_deadline_after_the_finish_reason_returns_the_reply(
     monkeypatch.setattr(deadlines, "time", clock)
     monkeypatch.setattr(ReplyReader, "feed", until_finished)
 
-    def say(_: ReceivedRequest, wire: Wire) -> None:
+    def respond(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(FINISHED, ends=False)
         while not wire.is_over(0.02):
             wire.piece(b": ping\n")
 
-    with Loopback(Holding(say)) as server:
+    with Loopback(Holding(respond)) as server:
         assert call_chat("Hi", on={"base_url": server.url, "deadline": 500}).image.data == RED
     assert late_by
 
 
-@pytest.mark.parametrize("say", [b"data: {", b'data: {"choices":[]}\n\n'])
+@pytest.mark.parametrize("data", [b"data: {", b'data: {"choices":[]}\n\n'])
 def test_silence_before_the_finish_reason_is_still_a_timeout(
-    call_chat: ChatCaller, say: bytes
+    call_chat: ChatCaller, data: bytes
 ) -> None:
     """Without a finish reason, silence is a timeout."""
-    holding = Holding(lambda _, wire: wire.stream(say, ends=False))
+    holding = Holding(lambda _, wire: wire.stream(data, ends=False))
     with Loopback(holding) as server, pytest.raises(EmbyTimeoutError):
         call_chat("Hi", on={"base_url": server.url, "timeout": 0.4})
 
@@ -164,11 +164,11 @@ def test_silence_before_the_finish_reason_is_still_a_timeout(
 def test_an_error_body_needs_no_end_of_connection(call_chat: ChatCaller) -> None:
     """The body of an error is read without the end of the connection."""
 
-    def say(_: ReceivedRequest, wire: Wire) -> None:
+    def respond(_: ReceivedRequest, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked", status="400 Bad")
         wire.piece(as_json({"error": {"message": "Not that."}}))
 
-    holding = Holding(say)
+    holding = Holding(respond)
     with Loopback(holding) as server, pytest.raises(APIError, match="Not that"):
         call_chat("Hi", on={"base_url": server.url, "timeout": 30})
     assert holding.was_left
@@ -177,11 +177,11 @@ def test_an_error_body_needs_no_end_of_connection(call_chat: ChatCaller) -> None
 def test_a_list_of_models_needs_no_end_of_body() -> None:
     """A list of models is read without the end of the body."""
 
-    def say(_: ReceivedRequest, wire: Wire) -> None:
+    def respond(_: ReceivedRequest, wire: Wire) -> None:
         wire.head(JSON, "transfer-encoding: chunked")
         wire.piece(as_json({"data": [{"id": "m"}]}))
 
-    holding = Holding(say)
+    holding = Holding(respond)
     with Loopback(holding) as server, Emby(base_url=server.url, timeout=30) as emby:
         assert [card.id for card in emby.models()] == ["m"]
     assert holding.was_left
@@ -231,13 +231,13 @@ def test_silence_after_slow_data_ends_at_the_deadline(call_chat: ChatCaller) -> 
     """Silence after slow data ends at the deadline, with the partial reply."""
     stalled = threading.Event()
 
-    def say(_: ReceivedRequest, wire: Wire) -> None:
+    def respond(_: ReceivedRequest, wire: Wire) -> None:
         wire.stream(sse(chunk("Here"), done=False), ends=False)
         wire.is_over(0.3)
         wire.piece(b": ping\n")
         stalled.set()
 
-    holding = Holding(say)
+    holding = Holding(respond)
     with Loopback(holding) as server, pytest.raises(DeadlineExceededError) as caught:
         call_chat("Hi", on={"base_url": server.url, "timeout": 30, "deadline": 0.6})
     assert stalled.is_set()
@@ -323,14 +323,14 @@ async def test_a_step_is_cancelled_once_and_closes(cancels: int) -> None:
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_cancel_waits_for_a_short_step(turns: int) -> None:
     """A cancel waits until the step's next turns are over, and then its result is undone."""
-    heard, undone = list[int](), list[str]()
+    received, undone = list[int](), list[str]()
 
     async def step() -> str:
         for turn in range(4):
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
-                heard.append(turn)
+                received.append(turn)
                 raise
         return "made"
 
@@ -345,14 +345,14 @@ async def test_a_cancel_waits_for_a_short_step(turns: int) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
-    assert not heard
+    assert not received
     if turns in {0, 5}:
         # Not started, or over.
         assert [await asyncio.gather(task, return_exceptions=True), undone][1] == []
         return
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert (heard, undone) == ([], ["made"])
+    assert (received, undone) == ([], ["made"])
 
 
 @pytest.mark.parametrize("cancels", [0, 1, 2, 9])

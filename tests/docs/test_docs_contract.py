@@ -18,7 +18,7 @@ def compared() -> list[tuple[str, str, str]]:
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == len(STATES) + 2 and (case := re.fullmatch(r"\*([a-z0-9-]+)\*", cells[-1])):
             found += [
-                (state, case[1], said) for state, said in zip(STATES, cells[1:], strict=False)
+                (state, case[1], stated) for state, stated in zip(STATES, cells[1:], strict=False)
             ]
     return found
 
@@ -30,10 +30,10 @@ def test_every_case_that_is_named_was_recorded() -> None:
     assert len(named) > 60
 
 
-@pytest.mark.parametrize(("state", "case", "said"), compared())
-def test_the_tables_agree_with_the_recordings(state: str, case: str, said: str) -> None:
+@pytest.mark.parametrize(("state", "case", "stated"), compared())
+def test_the_tables_agree_with_the_recordings(state: str, case: str, stated: str) -> None:
     """Each status and finish reason in the tables is the recorded one."""
-    assert said.strip("`") in ending_of(RECORDED[state, case])
+    assert stated.strip("`") in ending_of(RECORDED[state, case])
 
 
 def ending_of(found: Recording) -> tuple[str, ...]:

@@ -64,9 +64,9 @@ def item(pictures: ModuleType, prompt: str = "Hello") -> dict[str, str]:
 
 def record_of(pictures: ModuleType, outcome: Any, store: Any = None) -> Any:
     """Return the record of a reply or an error for that item."""
-    asked = item(pictures)
+    given = item(pictures)
     save = store.save if store else str
-    return batch_record(pictures.question(asked), asked["key"], outcome, save)
+    return batch_record(pictures.question(given), given["key"], outcome, save)
 
 
 def records(out: Path, room: str) -> list[dict[str, Any]]:
@@ -163,14 +163,14 @@ class Gate(MockBackend):
         super().__init__()
         self._free = threading.Semaphore(free)
         self.is_stuck, self.opened = threading.Event(), threading.Event()
-        self.asked: list[tuple[Image, ...]] = []
+        self.images: list[tuple[Image, ...]] = []
 
     def __call__(self, request: BackendRequest, call_chat: Any = None) -> Any:
         response = super().__call__(request, call_chat)
         if not self._free.acquire(blocking=False) and not self.opened.is_set():
             self.is_stuck.set()
             self.opened.wait()
-        self.asked += [self.requests[-1].images]
+        self.images += [self.requests[-1].images]
         return response
 
 

@@ -24,7 +24,7 @@ from support import (
     picture,
     sse,
 )
-from web_chat_help import ask, conversation, data_url, serving, turn
+from web_chat_help import conversation, data_url, send_turns, serving, turn
 
 from emby_plugins import AsyncEmby, Image
 
@@ -55,7 +55,7 @@ def serve(web_chat: ModuleType) -> Callable[..., Any]:
 def test_text_and_then_the_image(serve: Callable[..., Any]) -> None:
     """The mock's text is streamed first, then its image with its size, then the usage."""
     with serve() as client:
-        lines = ask(client, turn(PUPPY))
+        lines = send_turns(client, turn(PUPPY))
     kinds = [line["type"] for line in lines]
     assert kinds == ["text"] * (len(lines) - 2) + ["image", "finished"]
     assert "".join(line["text"] for line in lines[:-2]) == "Here is your generated image:"
@@ -72,7 +72,7 @@ def test_events_are_forwarded_immediately(
     """The browser gets the first text before the gateway sends the image."""
     seen = threading.Event()
 
-    def gateway(asked: ReceivedRequest, wire: Wire) -> bool:
+    def gateway(received: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(sse(chunk("First."), done=False), ends=False)
         came = seen.wait(10)
         wire.piece(sse(chunk("seen" if came else "unseen", picture()), chunk(finish="stop")))
@@ -99,7 +99,7 @@ def test_a_disconnected_browser_cancels_the_call(
     """If the page stops reading, the connection to the silent gateway is closed."""
     gone = threading.Event()
 
-    def gateway(asked: ReceivedRequest, wire: Wire) -> bool:
+    def gateway(received: ReceivedRequest, wire: Wire) -> bool:
         wire.stream(sse(chunk("First."), done=False), ends=False)
         wire._connection.settimeout(10)
         if wire._connection.recv(1) == b"":
@@ -120,7 +120,7 @@ def test_the_conversation_reaches_the_gateway(serve: Callable[..., Any]) -> None
     rocket = photo("rocket.jpg").read_bytes()
     with serve(AsyncEmby(**backend.on)) as client:
         mine = turn("make it grey", data_url(rocket, "image/jpeg"))
-        lines = ask(client, turn("Hi"), turn("Hello.", role="assistant"), mine)
+        lines = send_turns(client, turn("Hi"), turn("Hello.", role="assistant"), mine)
     assert [line["type"] for line in lines] == ["text", "finished"]
     assert backend.body["model"] == "emby-mock"
     assert backend.body["stream"] is True
@@ -192,8 +192,8 @@ def test_no_other_page_can_use_it(
     body = json.dumps(conversation(turn("Hi")))
     with serve() as client:
         assert client.post("/api/chat", content=body, headers=headers).status_code == status
-        asked = client.options("/api/chat", headers={"Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in asked.headers
+        response = client.options("/api/chat", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in response.headers
 
 
 def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> None:
@@ -203,8 +203,8 @@ def test_errors_of_the_gateway_are_the_last_line(serve: Callable[..., Any]) -> N
         answer(refusal, status=402), sse(chunk("Half"), {"error": {"message": "It broke"}})
     )
     with serve(AsyncEmby(**backend.on)) as client:
-        (refused,) = ask(client, turn("Hi"))
-        half, broken = ask(client, turn("Hi"))
+        (refused,) = send_turns(client, turn("Hi"))
+        half, broken = send_turns(client, turn("Hi"))
     assert refused["type"] == broken["type"] == "error"
     assert refused["message"].startswith("No credit")
     assert half == {"type": "text", "text": "Half"}
@@ -215,10 +215,10 @@ def test_an_abnormal_end_has_a_notice(serve: Callable[..., Any]) -> None:
     """An abnormal end has a notice before the last line."""
     backend = ScriptedBackend(sse(chunk("Par", finish="length")), sse(chunk("All.", finish="stop")))
     with serve(AsyncEmby(**backend.on)) as client:
-        *_, notice, last = ask(client, turn("Go on."))
+        *_, notice, last = send_turns(client, turn("Go on."))
         assert (notice["type"], last["type"]) == ("notice", "finished")
         assert "token limit" in notice["message"]
-        assert "notice" not in {line["type"] for line in ask(client, turn("Go on."))}
+        assert "notice" not in {line["type"] for line in send_turns(client, turn("Go on."))}
 
 
 def test_other_image_types_have_a_notice(serve: Callable[..., Any]) -> None:
@@ -226,7 +226,7 @@ def test_other_image_types_have_a_notice(serve: Callable[..., Any]) -> None:
     url = "https://example.com/cat.png"
     stream = sse(chunk(None, picture(format="BMP"), url), chunk(finish="stop"))
     with serve(AsyncEmby(**ScriptedBackend(stream).on)) as client:
-        notice, address, _ = ask(client, turn("Hi"))
+        notice, address, _ = send_turns(client, turn("Hi"))
     assert notice == {"type": "notice", "message": "A picture came as image/bmp."}
     assert address == {"type": "address", "url": url}
 
@@ -250,10 +250,10 @@ def test_the_environment_chooses_the_gateway(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with serve() as client:
-        told = client.get("/api/about").json()
-    assert told["gateway"] == gateway
-    assert told["mock"] is (gateway == "mock:")
-    assert told["models"][0] == default
+        about = client.get("/api/about").json()
+    assert about["gateway"] == gateway
+    assert about["mock"] is (gateway == "mock:")
+    assert about["models"][0] == default
 
 
 def test_a_key_means_emby(web_chat: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,14 +267,14 @@ def test_the_key_never_leaves_the_server(
 ) -> None:
     """The gateway gets the key, and the browser never does."""
 
-    def gateway(asked: ReceivedRequest, wire: Wire) -> None:
+    def gateway(received: ReceivedRequest, wire: Wire) -> None:
         wire.whole(b'{"error":{"message":"Bad key sk-very-secret"}}', status="401 Unauthorized")
 
     with Loopback(gateway) as upstream:
         monkeypatch.setenv("EMBY_BASE_URL", upstream.url)
         monkeypatch.setenv("EMBY_API_KEY", "sk-very-secret")
         with serve() as client:
-            lines = ask(client, turn("Hi"))
+            lines = send_turns(client, turn("Hi"))
             rest = [client.get(path).text for path in ("/", "/chat.js", "/api/about")]
     assert upstream.requests[-1].headers["authorization"] == "Bearer sk-very-secret"
     assert "sk-very-secret" not in json.dumps([lines, rest])
@@ -384,12 +384,12 @@ def test_stop_retry_and_hostile_text(
     """
     gone = threading.Event()
 
-    def gateway(asked: ReceivedRequest, wire: Wire) -> bool | None:
-        if asked.path.endswith("/models"):
+    def gateway(received: ReceivedRequest, wire: Wire) -> bool | None:
+        if received.path.endswith("/models"):
             wire.whole(b'{"data":[]}', "content-type: application/json")
             return True
-        said = json.loads(asked.body)["messages"]
-        if len(said) == 1:
+        messages = json.loads(received.body)["messages"]
+        if len(messages) == 1:
             wire.stream(sse(chunk("Once upon"), done=False), ends=False)
             wire._connection.settimeout(10)
             if wire._connection.recv(1) == b"":
@@ -452,13 +452,13 @@ def test_a_reload_keeps_the_conversation(serve: Callable[..., Any]) -> None:
         page.keyboard.press("Enter")
         page.get_by_text("Grey now.").wait_for()
         page.locator("#send").wait_for()
-        asked = backend.body["messages"]
+        messages = backend.body["messages"]
         page.locator("#fresh").click()
         page.reload()
         page.get_by_text("What should it look like?").wait_for()
         assert page.locator("article").count() == 0
-    assert [message["role"] for message in asked] == ["user", "assistant", "user"]
-    assert "image_url" in str(asked[-1])
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+    assert "image_url" in str(messages[-1])
     assert errors == []
 
 

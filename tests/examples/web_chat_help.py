@@ -44,7 +44,7 @@ def serving(app: Any) -> Iterator[httpx.Client]:
             thread.join()
 
 
-def ask(client: httpx.Client, *turns: dict[str, Any]) -> list[dict[str, Any]]:
+def send_turns(client: httpx.Client, *turns: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all lines of the reply to a conversation."""
     response = client.post("/api/chat", json=conversation(*turns))
     assert response.status_code == 200, response.text

@@ -99,12 +99,12 @@ async def test_a_tool_loop(make: Any) -> None:
 def test_the_mock_generates_and_describes_an_image(make: Any) -> None:
     """An agent on the mock generates an image with the tool and describes it."""
     state = make(mock(), PAINTER).invoke(user_input("Generate an image of a red fox"), LIMIT)
-    call, result, said = state["messages"][1:]
+    call, result, answer = state["messages"][1:]
     drawn = painted(f"Generate an image: {call.tool_calls[0]['args']['prompt']}")
     assert images_of(result) == [drawn]
     assert [record["sha256"] for record in result.artifact] == [drawn.sha256]
-    assert image_id(drawn) in said.text
-    assert "The image is a PNG of 256x256 pixels" in said.text
+    assert image_id(drawn) in answer.text
+    assert "The image is a PNG of 256x256 pixels" in answer.text
 
 
 def the_image(body: dict[str, Any]) -> Image:
@@ -121,14 +121,14 @@ def draw(_: dict[str, Any]) -> Script:
 def look_and_edit(body: dict[str, Any]) -> Script:
     """Describe the image, and call the tool to edit it by the id in the result."""
     seen = mock().invoke([HumanMessage(["What is shown?", image_block(the_image(body))])])
-    told = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
-    assert told is not None
-    script = calling("generate_image", prompt="make it grayscale", images=[told[0]])
+    named = re.search(r"image_[0-9a-f]{8}", body["messages"][-2]["content"])
+    assert named is not None
+    script = calling("generate_image", prompt="make it grayscale", images=[named[0]])
     script._message["content"] = seen.text
     return script
 
 
-def say(body: dict[str, Any]) -> Script:
+def finish(body: dict[str, Any]) -> Script:
     """Finish without a tool call."""
     return Script(f"Done, it is {the_image(body).media_type}.")
 
@@ -136,18 +136,18 @@ def say(body: dict[str, Any]) -> Script:
 @MAKERS
 def test_an_agent_generates_describes_and_edits_in_one_run(make: Any) -> None:
     """An agent gets the tool's exact image, and edits it by its id in the same run."""
-    brain = Turns(draw, look_and_edit, say)
+    brain = Turns(draw, look_and_edit, finish)
     state = make(brain.chat(), PAINTER).invoke(user_input("A grey fox, please."), LIMIT)
     drawn = painted("Generate an image: a red fox in the snow")
     edited = painted("Edit this image: make it grayscale", drawn)
-    first, look, second, said = state["messages"][2:]
+    first, look, second, answer = state["messages"][2:]
     assert (images_of(first), images_of(second)) == ([drawn], [edited])
     assert first.artifact[0]["id"] == image_id(drawn)
     assert [the_image(body).data for body in brain.bodies[1:]] == [drawn.data, edited.data]
     assert look.text.startswith("The image is a PNG of 256x256 pixels")
     assert edited.to_pil().convert("RGB").getcolors(1) is None
     assert all(r == g == b for _, (r, g, b) in edited.to_pil().convert("RGB").getcolors(65536))
-    assert said.text == "Done, it is image/png."
+    assert answer.text == "Done, it is image/png."
 
 
 @MAKERS
@@ -338,8 +338,8 @@ def test_the_image_model_s_text_is_not_streamed() -> None:
     brain = Turns(draw, lambda _: Script("There."))
     agent = by_create_agent(brain.chat(), PAINTER)
     stream = agent.stream(user_input("A fox"), LIMIT, stream_mode="messages")
-    said = "".join(message.text for message, _ in stream if message.type != "tool")
-    assert said == "There."
+    answer = "".join(message.text for message, _ in stream if message.type != "tool")
+    assert answer == "There."
 
 
 STRATEGIES = [Report, strategies.ToolStrategy(Report), strategies.ProviderStrategy(Report)]

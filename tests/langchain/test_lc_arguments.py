@@ -224,8 +224,8 @@ def test_stop_is_sent_and_applied(text: str, sequence: str | None, stream: bool)
     """Stop sequences are sent and applied here, and the metadata has the one that was found."""
     script = Script(text)
     chat = script.chat()
-    ask = chat.invoke if not stream else lambda *a, **k: merged(chat.stream(*a, **k))
-    message = ask("Hi", stop=["Two", "Three"])
+    call = chat.invoke if not stream else lambda *a, **k: merged(chat.stream(*a, **k))
+    message = call("Hi", stop=["Two", "Three"])
     assert script.sent["stop"] == ["Two", "Three"]
     assert message.text == "One. "
     assert message.response_metadata.get("stop_sequence") == sequence

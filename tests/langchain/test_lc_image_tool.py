@@ -38,12 +38,12 @@ def call(**args: Any) -> dict[str, Any]:
     return {"type": "tool_call", "id": "call_1", "name": "generate_image", "args": args}
 
 
-async def both_ways(tool: EmbyImageTool, asked: dict[str, Any]) -> ToolMessage:
+async def both_ways(tool: EmbyImageTool, arguments: dict[str, Any]) -> ToolMessage:
     """Return the result after checking that sync and async are the same."""
-    told, awaited = tool.invoke(asked), await tool.ainvoke(asked)
-    assert (told.content, told.artifact) == (awaited.content, awaited.artifact)
-    assert told.status == awaited.status
-    return told
+    invoked, awaited = tool.invoke(arguments), await tool.ainvoke(arguments)
+    assert (invoked.content, invoked.artifact) == (awaited.content, awaited.artifact)
+    assert invoked.status == awaited.status
+    return invoked
 
 
 async def test_a_prompt_becomes_an_image() -> None:
@@ -139,9 +139,9 @@ async def test_images_are_referenced_by_id(
     content = script.sent["messages"][0]["content"]
     urls = [] if isinstance(content, str) else [p["image_url"]["url"] for p in content[:-1]]
     assert urls == [data_url(data, Image.from_bytes(data).media_type or "") for data in sent]
-    said = content if isinstance(content, str) else content[-1]["text"]
+    text = content if isinstance(content, str) else content[-1]["text"]
     start = {0: "Generate an image", 1: "Edit this image", 2: "Edit these images"}[len(sent)]
-    assert said == f"{start}: a hat"
+    assert text == f"{start}: a hat"
 
 
 class Runtime:
@@ -187,13 +187,13 @@ FAILURES: list[tuple[Script, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("script", "said"), FAILURES)
-async def test_failures_are_reported_to_the_model(script: Script, said: str) -> None:
+@pytest.mark.parametrize(("script", "text"), FAILURES)
+async def test_failures_are_reported_to_the_model(script: Script, text: str) -> None:
     """Refusals and gateway failures are reported to the model, or raised if configured."""
     tool = scripted_tool(script, max_retries=0)
     message = await both_ways(tool, call(prompt="a fox"))
     assert message.status == "error"
-    assert said in message.content
+    assert text in message.content
     with pytest.raises(ToolException):
         tool.model_copy(update={"handle_tool_error": False}).invoke(call(prompt="a fox"))
 

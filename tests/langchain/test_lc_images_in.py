@@ -234,11 +234,11 @@ def test_every_shape_of_image_in_every_role(
     messages = sent(role, [{"type": "text", "text": "Look:"}, block])
     text = {"type": "text", "text": "Look:"}
     if role in {"user", "system"}:
-        said = next(m for m in messages if m["role"] == role)
-        assert said["content"] == [text, part]
+        found = next(m for m in messages if m["role"] == role)
+        assert found["content"] == [text, part]
     else:
-        said = next(m for m in messages if m["role"] == role and not m.get("tool_calls"))
-        assert said["content"] == "Look:"
+        found = next(m for m in messages if m["role"] == role and not m.get("tool_calls"))
+        assert found["content"] == "Look:"
         assert messages[-1] == {
             "role": "user",
             "content": [part, {"type": "text", "text": "Go on."}],

@@ -227,8 +227,8 @@ def test_images_through_langgraph_memory(way: Callable[[ChatEmby], AIMessage]) -
     chat = script.chat()
 
     def answer(state: dict[str, Any]) -> dict[str, Any]:
-        ask = chat.invoke if way is by_invoke else lambda m: merged(chat.stream(m))
-        return {"messages": [ask(state["messages"])]}
+        call = chat.invoke if way is by_invoke else lambda m: merged(chat.stream(m))
+        return {"messages": [call(state["messages"])]}
 
     graph = graphs.StateGraph(graphs.MessagesState)
     graph.add_node("answer", answer)

@@ -91,9 +91,9 @@ def test_a_misspelt_key_is_refused_and_not_sent(name: str) -> None:
         assert name in str(caught.value)
         assert KEY not in str(caught.value)
     script = Script()
-    for asked in ({name: KEY}, {"extra_body": {name: KEY}}):
+    for arguments in ({name: KEY}, {"extra_body": {name: KEY}}):
         with pytest.raises(RequestError, match="api_key") as refused:
-            script.chat().invoke("Hi", **asked)
+            script.chat().invoke("Hi", **arguments)
         assert KEY not in str(refused.value)
     assert script.requests == []
 
@@ -192,12 +192,12 @@ def test_reasoning_counts_towards_the_text_limit(
 ) -> None:
     """The text limit applies to the text and the reasoning of a reply together."""
     chat = Script("t" * 50, reasoning=reasoning).chat(limits=Limits(text=100))
-    ask = (lambda: merged(chat.stream("Hi"))) if stream else (lambda: chat.invoke("Hi"))
+    call = (lambda: merged(chat.stream("Hi"))) if stream else (lambda: chat.invoke("Hi"))
     if not is_too_large:
-        assert ask().additional_kwargs["reasoning_content"] == reasoning
+        assert call().additional_kwargs["reasoning_content"] == reasoning
         return
     with pytest.raises(ReplyTooLargeError, match="text"):
-        ask()
+        call()
 
 
 def test_ten_event_loops_in_a_row() -> None:
@@ -214,12 +214,12 @@ def test_two_loops_in_two_threads_at_once() -> None:
     answers: list[str] = []
 
     def run() -> None:
-        async def ask() -> None:
+        async def call() -> None:
             together.wait(timeout=10)
-            said = await asyncio.gather(*(chat.ainvoke("Hello") for _ in range(5)))
-            answers.extend(message.text for message in said)
+            replies = await asyncio.gather(*(chat.ainvoke("Hello") for _ in range(5)))
+            answers.extend(message.text for message in replies)
 
-        asyncio.run(ask())
+        asyncio.run(call())
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -370,12 +370,12 @@ def test_the_cache_keeps_images() -> None:
 
 def test_a_rate_limiter_is_acquired() -> None:
     """LangChain's rate limiter is acquired for our calls."""
-    asked = []
+    calls = []
 
     class Counting(InMemoryRateLimiter):
         def acquire(self, *, blocking: bool = True) -> bool:
-            asked.append(blocking)
+            calls.append(blocking)
             return True
 
     Script("Fine.").chat(rate_limiter=Counting()).invoke("Hi")
-    assert asked == [True]
+    assert calls == [True]

@@ -114,8 +114,8 @@ def test_our_conversation_is_continued_by_another_model(way: str, version: str) 
     assert roles == "system user assistant user assistant tool user assistant assistant user"
     fox, puppy = (messages[n]["content"][0] for n in (3, 6))
     assert (fox, puppy) == (image_part(PNG), image_part(JPEG, "image/jpeg"))
-    said = [messages[n]["content"] for n in (2, 5, 7, 8)]
-    assert said == ["A fox:", "A puppy.", "I can't.", "Hm."]
+    texts = [messages[n]["content"] for n in (2, 5, 7, 8)]
+    assert texts == ["A fox:", "A puppy.", "I can't.", "Hm."]
     assert [c["id"] for m in messages for c in m.get("tool_calls", ())] == ["call_1"]
     for state in SCHEMA_STATES:
         assert not violations({"model": "m", "messages": messages}, request_schema(state))

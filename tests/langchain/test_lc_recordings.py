@@ -73,7 +73,7 @@ def wanted_of(reply: Reply) -> dict[str, Any]:
     }
 
 
-def ask(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
+def call_sync(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
     """Return the message, or the sum of the chunks."""
     if not is_stream:
         return chat.invoke("Hi")
@@ -81,7 +81,7 @@ def ask(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
     return sum(chunks[1:], chunks[0])
 
 
-def ask_async(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
+def call_async(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
     """Return the message, or the sum of the chunks, asynchronously."""
 
     async def run() -> BaseMessage:
@@ -93,21 +93,21 @@ def ask_async(chat: ChatEmby, *, is_stream: bool) -> BaseMessage:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("asks", [ask, ask_async], ids=["sync", "async"])
+@pytest.mark.parametrize("call", [call_sync, call_async], ids=["sync", "async"])
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("state", STATES)
-def test_every_recorded_response_becomes_a_message(state: str, version: str, asks: Any) -> None:
+def test_every_recorded_response_becomes_a_message(state: str, version: str, call: Any) -> None:
     """Each recorded response gives the expected message, or an error of both trees."""
     backend = Replay()
     chat = ChatEmby(**backend.on, output_version=version)
     for backend.recording in chats(state):
         wanted, is_stream = expected(backend.recording), backend.recording.frames is not None
         if isinstance(wanted, Reply):
-            got = shown(asks(chat, is_stream=is_stream))
+            got = shown(call(chat, is_stream=is_stream))
             assert got == wanted_of(wanted), backend.recording.id
             continue
         with pytest.raises(EmbyError) as caught:
-            asks(chat, is_stream=is_stream)
+            call(chat, is_stream=is_stream)
         check(caught.value, wanted, backend.recording.id)
 
 

@@ -51,7 +51,7 @@ def test_an_estimated_cost_is_marked(stream: bool) -> None:
         model = ChatEmby(model="emby-mock", base_url="mock:", streaming=stream, **on)
         return dict(model.invoke("Hello").response_metadata)
 
-    said = metadata(plugins=[Priced()])
-    assert said["cost"] == pytest.approx(10e-6)
-    assert said["cost_is_estimate"] is True
+    reported = metadata(plugins=[Priced()])
+    assert reported["cost"] == pytest.approx(10e-6)
+    assert reported["cost_is_estimate"] is True
     assert not metadata().keys() & {"cost", "cost_is_estimate"}

@@ -33,7 +33,7 @@ ModelRefusalError = getattr(exceptions, "ModelRefusalError", exceptions.OutputPa
 WAYS = ("invoke", "stream", "v3")
 
 
-def told(chat: ChatEmby, way: str) -> AIMessage:
+def call(chat: ChatEmby, way: str) -> AIMessage:
     """Return the message in this mode."""
     if way == "invoke":
         return chat.invoke("Hi")
@@ -61,7 +61,7 @@ def test_reasoning_is_sent_back_to_its_model_only(way: str, version: str) -> Non
         tool_calls=[SIGNED],
     )
     chat = script.chat(model="thinker", output_version=version)
-    message = told(chat, way)
+    message = call(chat, way)
     blocks = [block for block in message.content_blocks if block["type"] == "reasoning"]
     assert [block.get("reasoning") for block in blocks] == ["Two and two."]
     (stored,) = messages_from_dict(json.loads(json.dumps([message_to_dict(message)])))
@@ -86,7 +86,7 @@ def test_a_refusal_is_a_refusal_block(way: str, version: str) -> None:
     """A refusal is a refusal block that LangChain's structured output recognizes."""
     script = Script(None, streamed=[{"refusal": "I "}, {"refusal": "can't."}], refusal="I can't.")
     chat = script.chat(output_version=version)
-    message = told(chat, way)
+    message = call(chat, way)
     blocks = [{k: b[k] for k in b if k != "index"} for b in message.content_blocks]  # type: ignore[literal-required]
     assert blocks == [{"type": "refusal", "refusal": "I can't."}]
     assert "refused" in message.response_metadata["notice"]
@@ -152,7 +152,7 @@ def test_usage_and_citations_have_their_details(way: str) -> None:
     annotations = [{"type": "url_citation", **cited}]
     deltas = [{"content": "Hi"}, {"annotations": annotations}]
     script = Script("Hi", streamed=deltas, usage=usage, annotations=annotations)
-    message = told(script.chat(), way)
+    message = call(script.chat(), way)
     assert message.usage_metadata is not None
     inputs = {"cache_creation": 2, "image": 3, "audio": 4}
     assert message.usage_metadata["input_token_details"] == inputs

@@ -56,7 +56,7 @@ class JokeDict(TypedDict):
     punchline: str
 
 
-SAID = {"setup": "Why?", "punchline": "Because."}
+JOKE_FIELDS = {"setup": "Why?", "punchline": "Because."}
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
@@ -314,14 +314,14 @@ def test_strict_and_the_response_format() -> None:
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
 async def test_structured_output(method: str, strict: bool | None, schema: Any) -> None:
     """Every method returns the schema's own type, invoked, awaited and streamed."""
-    answer = json.dumps(SAID)
+    answer = json.dumps(JOKE_FIELDS)
     call = {"id": "1", "type": "function", "function": {"name": "Joke", "arguments": answer}}
     if schema is JokeDict:
         call["function"]["name"] = "JokeDict"
     by_tool = method == "function_calling"
     script = Script(None, tool_calls=[call]) if by_tool else Script(answer)
     chain = script.chat().with_structured_output(schema, method=method, strict=strict)
-    expected = Joke(**SAID) if schema is Joke else SAID
+    expected = Joke(**JOKE_FIELDS) if schema is Joke else JOKE_FIELDS
     assert chain.invoke("Joke!") == expected
     assert await chain.ainvoke("Joke!") == expected
     assert list(chain.stream("Joke!"))[-1] == expected

@@ -236,18 +236,18 @@ def test_one_failure_keeps_the_other_images(run: LLM, wire: Recorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["-m", "nobody"], "'nobody' is not an Emby model."),
         (["-m", "emby-mock", "-a", "gone.png"], "'gone.png' can't be read"),
         ([], "No API key for Emby"),
     ],
 )
-def test_image_reports_mistakes(run: LLM, words: list[str], said: str) -> None:
+def test_image_reports_mistakes(run: LLM, words: list[str], expected: str) -> None:
     """An unknown model, a missing file and a missing key each cause a one-sentence error."""
     result = run("emby", "image", "a fox", *words)
     assert result.exit_code == 1
-    assert said in result.output
+    assert expected in result.output
 
 
 @pytest.mark.slow

@@ -118,11 +118,11 @@ def test_the_log_is_opened_before_paying_and_written_after_delivery(
     run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log is opened, the request sent, the path printed and the row written, in this order."""
-    told: list[str] = []
+    output: list[str] = []
 
     def noting(what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def noted(*words: Any, **named: Any) -> Any:
-            told.append(what)
+            output.append(what)
             return function(*words, **named)
 
         return noted
@@ -132,7 +132,7 @@ def test_the_log_is_opened_before_paying_and_written_after_delivery(
     monkeypatch.setattr(Delivery, "deliver", noting("delivered", Delivery.deliver))
     monkeypatch.setattr(Response, "log_to_db", noting("logged", Response.log_to_db))
     run("emby", "image", "a fox", "-m", "emby-mock")
-    assert told == ["opened", "paid", "delivered", "logged"]
+    assert output == ["opened", "paid", "delivered", "logged"]
 
 
 # ---- standard output
@@ -272,12 +272,12 @@ def test_a_failing_output_loses_no_image(
         output.when = "never"  # flushed once more when deleted
     monkeypatch.undo()
     assert delivery.has_failed
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     if error == errno.EPIPE and when != "closed":
-        assert told == ""
+        assert printed == ""
     else:
-        assert told.count(str(path)) == 1
-        assert "Standard output can't be written: " in told
+        assert printed.count(str(path)) == 1
+        assert "Standard output can't be written: " in printed
 
 
 # ---- the disk
@@ -309,9 +309,9 @@ def test_an_image_that_can_not_be_saved_anywhere_is_an_error(
     _fill(monkeypatch, user_path, Path("/"))
     result = run("-m", "emby-mock", "Draw a boat", mode=mode)
     assert result.exit_code == 1
-    told = " ".join(result.output.split())
-    assert "Could not save the image anywhere:" in told
-    assert f"{user_path / 'emby' / 'images'}: No space left on device" in told
+    printed = " ".join(result.output.split())
+    assert "Could not save the image anywhere:" in printed
+    assert f"{user_path / 'emby' / 'images'}: No space left on device" in printed
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -465,11 +465,11 @@ def test_ctrl_c_lists_the_saved_images(number: signal.Signals, tmp_path: Path) -
             assert process.stdout is not None
             first = process.stdout.readline()
             process.send_signal(number)
-            _, told = process.communicate(timeout=20)
+            _, output = process.communicate(timeout=20)
     (path,) = (tmp_path / "made").iterdir()
     assert path.read_bytes() == PNG
     assert first == f"{path}\n"
-    assert told == f"Interrupted. 1 image was saved:\n  {path}\n"
+    assert output == f"Interrupted. 1 image was saved:\n  {path}\n"
     assert process.returncode == 128 + number
 
 
@@ -495,10 +495,10 @@ def test_a_signal_in_a_prompt_keeps_what_has_arrived(mode: tuple[str, ...], tmp_
                     break
                 threading.Event().wait(0.05)
             process.send_signal(signal.SIGTERM)
-            _, told = process.communicate(timeout=20)
+            _, output = process.communicate(timeout=20)
     assert [path.name for path in tmp_path.iterdir() if path.name != "llm"] == ["fox.png"]
     assert (tmp_path / "fox.png").read_bytes() == PNG
-    assert told.decode() == f"Interrupted. 1 image was saved:\n  {tmp_path / 'fox.png'}\n"
+    assert output.decode() == f"Interrupted. 1 image was saved:\n  {tmp_path / 'fox.png'}\n"
     assert process.returncode == 128 + signal.SIGTERM
 
 
@@ -525,9 +525,9 @@ def test_interrupted_json_is_valid(tmp_path: Path, capsys: pytest.CaptureFixture
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    out, told = capsys.readouterr()
+    out, output = capsys.readouterr()
     assert json.loads(out) == [{"path": str(tmp_path / "a.png")}]
-    assert "Interrupted. 1 image was saved:" in told
+    assert "Interrupted. 1 image was saved:" in output
 
 
 INTERRUPTED = {

@@ -69,21 +69,21 @@ def recorded(state: str) -> Callable[[BackendRequest], BackendResponse]:
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize(
-    ("key", "said"), [(RIGHT, "ok  key: accepted"), (WRONG, "!!  key: refused (401): Unauth")]
+    ("key", "expected"), [(RIGHT, "ok  key: accepted"), (WRONG, "!!  key: refused (401): Unauth")]
 )
 def test_each_recorded_state_distinguishes_keys(
-    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str, key: str, said: str
+    run: LLM, wire: Recorder, monkeypatch: pytest.MonkeyPatch, state: str, key: str, expected: str
 ) -> None:
     """Each recorded state accepts a right key (400, unknown provider) and refuses a wrong one
     (401).
     """
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     wire.answer = recorded(state)
-    assert check_line(run("emby", "doctor", "--key", key).output, "key").startswith(said)
+    assert check_line(run("emby", "doctor", "--key", key).output, "key").startswith(expected)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "said"),
+    ("status", "body", "expected"),
     [
         (200, {"choices": [{"message": {"content": "Hi"}}]}, "gives the same answer to a wrong"),
         (400, {"error": {"message": "no"}}, "gives the same answer to a wrong key"),
@@ -94,7 +94,7 @@ def test_each_recorded_state_distinguishes_keys(
     ],
 )
 def test_an_ambiguous_answer_does_not_verify_the_key(
-    run: LLM, monkeypatch: pytest.MonkeyPatch, status: int, body: object, said: str
+    run: LLM, monkeypatch: pytest.MonkeyPatch, status: int, body: object, expected: str
 ) -> None:
     """If the gateway gives the same answer to any key, the key is reported as not verified."""
 
@@ -110,22 +110,22 @@ def test_an_ambiguous_answer_does_not_verify_the_key(
         result = run("emby", "doctor", "--key", RIGHT)
     line = check_line(result.output, "key")
     assert line.startswith("??  key: could not be verified")
-    assert said in line
+    assert expected in line
     assert result.exit_code == 0
 
 
 def test_every_check_passes_with_the_mock(run: LLM, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the mock as gateway every check passes, with and without a key."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
-    for words, said in (([], "none, and"), (["--key", RIGHT], "not needed by mock:")):
+    for words, expected in (([], "none, and"), (["--key", RIGHT], "not needed by mock:")):
         result = run("emby", "doctor", *words)
         assert result.exit_code == 0, result.output
         assert all(line.startswith("ok") for line in result.stdout.splitlines())
-        assert f"ok  key: {said}" in result.stdout
+        assert f"ok  key: {expected}" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "expected"),
     [
         ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "!!  gateway: The connection to"),
         (
@@ -145,14 +145,14 @@ def test_every_check_passes_with_the_mock(run: LLM, monkeypatch: pytest.MonkeyPa
     ],
 )
 def test_failed_checks_are_reported(
-    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
 ) -> None:
     """A failed check is marked, has a hint, and makes the exit status 1."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     result = run("emby", "doctor")
     assert result.exit_code == 1
-    assert said in result.output
+    assert expected in result.output
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_corrupt_file_of_keys_is_reported(run: LLM, user_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "expected"),
     [
         ({}, "none"),
         ({"HTTPS_PROXY": "http://proxy:1"}, "uses the proxy http://proxy:1 (HTTPS_PROXY)"),
@@ -214,7 +214,7 @@ def test_a_corrupt_file_of_keys_is_reported(run: LLM, user_path: Path) -> None:
     ],
 )
 def test_proxies_are_reported(
-    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+    run: LLM, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], expected: str
 ) -> None:
     """The proxy for the base URL is printed without its password, or why none is used."""
     monkeypatch.setenv("EMBY_BASE_URL", "https://gateway.invalid")
@@ -222,7 +222,7 @@ def test_proxies_are_reported(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     output = run("emby", "doctor").output
-    assert check_line(output, "proxy").startswith(f"ok  proxy: {said}")
+    assert check_line(output, "proxy").startswith(f"ok  proxy: {expected}")
     assert "pass@" not in output
 
 

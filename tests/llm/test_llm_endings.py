@@ -59,9 +59,9 @@ def test_interleaved_text_and_images_are_separate_lines(
     assert [Path(line).read_bytes() for line in (lines[1], lines[4])] == [RED, BLUE]
     assert logged()[0]["response"] == result.stdout.removesuffix("\n")
     run("-c", "Go on", mode=mode)
-    said, asked = wire.requests[1]["messages"][-2:]  # type: ignore[index]
-    assert said["content"] == "One:\nTwo\nlines:\nDone."
-    *images, question = asked["content"]
+    text, user = wire.requests[1]["messages"][-2:]  # type: ignore[index]
+    assert text["content"] == "One:\nTwo\nlines:\nDone."
+    *images, question = user["content"]
     urls = [image["image_url"]["url"] for image in images]
     assert [Image.from_data_url(url).data for url in urls] == [RED, BLUE]
     assert question["text"] == "Go on"
@@ -119,7 +119,7 @@ def test_text_after_an_image_and_reasoning_starts_a_line(run: LLM, wire: Recorde
     assert text == "Done."
 
 
-TOLD = [
+NOTICES = [
     pytest.param(by("Par", finish="content_filter"), "content filter", id="content_filter"),
     pytest.param(by("Par", finish="length"), "token limit", id="length"),
     pytest.param(by("Par", finish="error"), "'error'", id="error"),
@@ -129,14 +129,14 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("given", "said"), TOLD)
+@pytest.mark.parametrize(("given", "expected"), NOTICES)
 @pytest.mark.parametrize("mode", [MODES[0], MODES[3]])
 def test_an_abnormal_end_is_a_line_on_stderr(
     run: LLM,
     wire: Recorder,
     logged: Callable[[], list[dict[str, Any]]],
     given: Answer,
-    said: str,
+    expected: str,
     mode: tuple[str, ...],
 ) -> None:
     """An abnormal end is a warning on stderr and in the log, and the text stays on stdout."""
@@ -145,10 +145,10 @@ def test_an_abnormal_end_is_a_line_on_stderr(
     assert result.exit_code == 0, result.output
     (line,) = result.stderr.splitlines()
     assert line.startswith("Warning: ")
-    assert said in line
+    assert expected in line
     assert "Warning" not in result.stdout
     (row,) = logged()
-    assert said in row["response_json"]["notice"]
+    assert expected in row["response_json"]["notice"]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -272,12 +272,12 @@ def test_nothing_is_printed_for_a_library_user(
     assert response.text() == "Par"
     assert "token limit" in response.response_json["notice"]  # type: ignore[index]
 
-    async def ask() -> Any:
+    async def call() -> Any:
         later = llm.get_async_model("emby-mock").prompt("Hello")
         assert await later.text() == "Par"
         return later.response_json
 
-    assert "token limit" in asyncio.run(ask())["notice"]
+    assert "token limit" in asyncio.run(call())["notice"]
     assert capsys.readouterr() == ("", "")
 
 
@@ -287,8 +287,10 @@ def test_nothing_is_printed_for_a_library_user(
 def test_other_log_messages_reach_stderr(logger: str, lines: int) -> None:
     """The plugin suppresses only the log messages that it prints itself."""
     code = f"import llm_emby._response, logging; logging.getLogger({logger!r}).warning('Told.')"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stderr.count("Told.") == lines
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stderr.count("Told.") == lines
 
 
 @pytest.mark.parametrize("words", [("emby", "image"), ("-m", "emby/qwen2.5-vision")])

@@ -124,7 +124,7 @@ def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text", "said"),
+    ("words", "text", "expected"),
     [
         ([], "", "The prompt on standard input is empty."),
         ([" "], "x", "The prompt is empty."),
@@ -133,12 +133,12 @@ def test_an_image_from_a_pipe(run: LLM, wire: Recorder) -> None:
     ],
 )
 def test_invalid_standard_input(
-    run: LLM, wire: Recorder, words: list[str], text: str, said: str
+    run: LLM, wire: Recorder, words: list[str], text: str, expected: str
 ) -> None:
     """Missing or invalid standard input causes a one-sentence error, and nothing is sent."""
     result = run("emby", "image", *MOCK, *words, text=text)
     assert result.exit_code != 0
-    assert said in result.output
+    assert expected in result.output
     assert wire.requests == []
 
 
@@ -338,7 +338,7 @@ def test_a_wrong_key_is_reported_with_its_source(
     """A refused key is reported with its source, but not shown."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
     wire.answer = lambda _: refusing(401, "Unauthorized")
-    said = {
+    expected = {
         "stored": "llm's stored key 'emby'",
         "environment": "the environment variable EMBY_API_KEY",
         "flag": "--key",
@@ -353,7 +353,7 @@ def test_a_wrong_key_is_reported_with_its_source(
     for command in (("emby", "image"), ("-m", "emby/qwen2.5-vision")):
         result = run(*command, "a fox", *words)
         assert result.exit_code == 1
-        assert f"The key came from {said[source]}" in result.output
+        assert f"The key came from {expected[source]}" in result.output
         assert "Check EMBY_API_KEY" not in result.output
         assert "secret" not in result.output
 

@@ -40,11 +40,11 @@ def test_photos_are_sent_in_a_type_that_emby_accepts(
     image = sent(wire)
     assert image.size == SIZE
     assert_upright(image.to_pil())
-    said = result.stderr.count("Image prepared for sending: converted from ")
+    conversions = result.stderr.count("Image prepared for sending: converted from ")
     if kind:
-        assert (image.media_type, said) == (kind, 1)
+        assert (image.media_type, conversions) == (kind, 1)
     else:
-        assert (image.data, said) == (data, 0)
+        assert (image.data, conversions) == (data, 0)
 
 
 @pytest.mark.parametrize("command", [["prompt"], ["emby", "image"]], ids=["prompt", "image"])

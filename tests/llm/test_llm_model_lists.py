@@ -28,11 +28,11 @@ def lists(wire: Recorder, monkeypatch: pytest.MonkeyPatch) -> Lists:
     """Makes the gateway list these entries."""
     monkeypatch.setenv("EMBY_BASE_URL", "mock:")
 
-    def say(*entries: object) -> None:
+    def respond(*entries: object) -> None:
         body = json.dumps({"data": entries}).encode()
         wire.answer = lambda _: BackendResponse(200, {}, iter([body]))
 
-    return say
+    return respond
 
 
 def offered(run: LLM) -> dict[str, dict[str, object]]:
@@ -166,8 +166,8 @@ def test_a_recorded_list(
     wire.answer = lambda _: BackendResponse(200, {}, iter([content]))
     assert run("emby", "refresh").stdout.startswith("3 models at mock:\n")
     card = offered(run)["emby/gpt-4o-mini"]
-    said = [card[name] for name in ("vision", "images", "tools", "reasoning", "context_length")]
-    assert said == [state == "2026-08", False, True, False, 128_000]
+    fields = [card[name] for name in ("vision", "images", "tools", "reasoning", "context_length")]
+    assert fields == [state == "2026-08", False, True, False, 128_000]
 
 
 def test_a_gateway_that_refuses_the_query(
@@ -202,7 +202,7 @@ def test_a_list_can_not_inject_terminal_escapes(run: LLM, lists: Lists) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "expected"),
     [
         ({"EMBY_BASE_URL": "http://127.0.0.1:9"}, "Check the network, and the base URL"),
         ({"EMBY_BASE_URL": "nonsense"}, "Invalid base URL"),
@@ -214,7 +214,7 @@ def test_a_failed_refresh_keeps_the_list(
     user_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     environment: dict[str, str],
-    said: str,
+    expected: str,
 ) -> None:
     """A failed `refresh` prints one line and keeps the saved list."""
     path = user_path / "emby" / "models.json"
@@ -224,7 +224,7 @@ def test_a_failed_refresh_keeps_the_list(
     result = run("emby", "refresh")
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
-    assert said in result.output
+    assert expected in result.output
     assert [card.id for card in load_cards(path)] == ["kept"]
 
 

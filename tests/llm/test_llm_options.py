@@ -82,7 +82,7 @@ def test_the_detail_of_images(run: LLM, wire: Recorder, mode: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "expected"),
     [
         ("stop", '[""]', "A stop sequence is text, and not empty"),
         ("stop", '["a", 1]', "A stop sequence is text, and not empty"),
@@ -98,12 +98,12 @@ def test_the_detail_of_images(run: LLM, wire: Recorder, mode: tuple[str, ...]) -
     ],
 )
 def test_an_invalid_option_is_refused(
-    run: LLM, wire: Recorder, name: str, text: str, said: str
+    run: LLM, wire: Recorder, name: str, text: str, expected: str
 ) -> None:
     """An invalid option is refused by name before anything is sent."""
     result = run("-m", "emby-mock", "Hello", "-o", name, text)
     assert result.exit_code == 1
-    assert said in result.output
+    assert expected in result.output
     assert name in result.output
     assert wire.requests == []
 
@@ -129,7 +129,7 @@ def busy(received: ReceivedRequest, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "expected"),
     [("timeout", "0.2", "0.2 seconds"), ("deadline", "0.3", "0.3 seconds")],
 )
 @pytest.mark.parametrize("command", [("-m",), ("emby", "image", "-m")])
@@ -138,7 +138,7 @@ def test_timeout_and_deadline(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
     text: str,
-    said: str,
+    expected: str,
     command: tuple[str, ...],
 ) -> None:
     """A timeout error has the seconds of the option, and suggests the options to increase."""
@@ -147,7 +147,7 @@ def test_timeout_and_deadline(
         words = ("emby/qwen2.5-vision", "Hello", "--key", "k", "-o", "max_retries", "0")
         result = run(*command, *words, "-o", name, text)
     assert result.exit_code == 1
-    assert said in result.output
+    assert expected in result.output
     assert "Increase -o timeout or -o deadline" in result.output
 
 

@@ -198,9 +198,9 @@ def test_tools_run_and_their_results_are_sent_back(
     )
     assert result.exit_code == 0, result.output
     assert "42" in result.stdout
-    asked, answered = wire.requests[1]["messages"][-2:]  # type: ignore[index]
-    assert asked["tool_calls"][0]["function"]["name"] == "multiply"
-    assert answered["tool_call_id"] == asked["tool_calls"][0]["id"]
+    call, answered = wire.requests[1]["messages"][-2:]  # type: ignore[index]
+    assert call["tool_calls"][0]["function"]["name"] == "multiply"
+    assert answered["tool_call_id"] == call["tool_calls"][0]["id"]
     assert answered["content"] == "42"
 
 
@@ -262,14 +262,14 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "said"), ERRORS)
+@pytest.mark.parametrize(("words", "expected"), ERRORS)
 @pytest.mark.parametrize("mode", MODES)
 def test_bad_input_is_one_clear_line(
     run: LLM,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     words: list[str],
-    said: str,
+    expected: str,
     mode: tuple[str, ...],
 ) -> None:
     """Invalid input causes a one-line error that names the cause, and a non-zero exit code."""
@@ -278,7 +278,7 @@ def test_bad_input_is_one_clear_line(
     (tmp_path / "fake.png").write_text("I am text.")
     result = run(*words, mode=mode)
     assert result.exit_code != 0
-    assert said in result.output
+    assert expected in result.output
     assert "Traceback" not in result.output
 
 

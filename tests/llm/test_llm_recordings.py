@@ -54,14 +54,14 @@ def wanted_of(reply: Reply) -> dict[str, Any]:
     }
 
 
-def ask(*, is_stream: bool) -> dict[str, Any]:
+def call_sync(*, is_stream: bool) -> dict[str, Any]:
     """Return the response of the sync model."""
     response = llm.get_model("emby-mock").prompt("Hi", stream=is_stream)
     response.text()
     return shown(response.messages(), response.tool_calls(), response)
 
 
-def ask_async(*, is_stream: bool) -> dict[str, Any]:
+def call_async(*, is_stream: bool) -> dict[str, Any]:
     """Return the response of the async model."""
 
     async def run() -> dict[str, Any]:
@@ -72,18 +72,18 @@ def ask_async(*, is_stream: bool) -> dict[str, Any]:
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("asks", [ask, ask_async], ids=["sync", "async"])
+@pytest.mark.parametrize("call", [call_sync, call_async], ids=["sync", "async"])
 @pytest.mark.parametrize("state", STATES)
-def test_every_recorded_response_reaches_the_user(wire: Recorder, state: str, asks: Any) -> None:
+def test_every_recorded_response_reaches_the_user(wire: Recorder, state: str, call: Any) -> None:
     """Each recorded response gives the expected text, images, calls and tokens, or its error."""
     for recording in chats(state):
         replay(wire, recording)
         wanted, is_stream = expected(recording), recording.frames is not None
         if isinstance(wanted, Reply):
-            assert asks(is_stream=is_stream) == wanted_of(wanted), recording.id
+            assert call(is_stream=is_stream) == wanted_of(wanted), recording.id
             continue
         with pytest.raises(llm.ModelError) as caught:
-            asks(is_stream=is_stream)
+            call(is_stream=is_stream)
         line, cause = str(caught.value), caught.value.__cause__
         assert type(cause) is wanted.kind, recording.id
         assert wanted.reason in line, recording.id

@@ -18,13 +18,13 @@ USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 def prompt(run: LLM, wire: Recorder) -> Callable[..., None]:
     """Runs a prompt with a reply of this cost, or of unknown cost."""
 
-    def ask(*words: str, cost: float | None, text: str = "Hi") -> None:
-        said = USAGE if cost is None else {**USAGE, "cost": cost}
-        wire.answer = lambda _: answer(completion(text, usage=said))
+    def call(*words: str, cost: float | None, text: str = "Hi") -> None:
+        usage = USAGE if cost is None else {**USAGE, "cost": cost}
+        wire.answer = lambda _: answer(completion(text, usage=usage))
         assert run("-m", "emby-mock", "--no-stream", *words).exit_code == 0
         wire.answer = None
 
-    return ask
+    return call
 
 
 def spent(run: LLM, *words: str) -> Any:
@@ -39,8 +39,8 @@ def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
     prompt("Hello", cost=0.25)
     prompt("Hello again", cost=0)
     prompt("And again", cost=None)
-    said = spent(run)
-    assert said["total"] == {
+    report = spent(run)
+    assert report["total"] == {
         "calls": 3,
         "images": 0,
         "input_tokens": 3000,
@@ -49,7 +49,7 @@ def test_calls_are_summed_up(run: LLM, prompt: Callable[..., None]) -> None:
         "cost_is_estimate": False,
         "calls_without_cost": 1,
     }
-    assert said["groups"] == [{"model": "emby-mock", **said["total"]}]
+    assert report["groups"] == [{"model": "emby-mock", **report["total"]}]
     header, row, note = run("emby", "spend").output.splitlines()
     assert header.split() == ["model", "calls", "images", "input", "output", "cost"]
     assert row.split() == ["emby-mock", "3", "0", "3,000", "300", "$0.250000", "+", "?"]

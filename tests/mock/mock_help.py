@@ -87,7 +87,7 @@ def flat(colour: str, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> st
     return data_url(Image.new(mode, size, colour))
 
 
-def pictures(said: Any) -> list[Image.Image]:
+def pictures(content: Any) -> list[Image.Image]:
     """Return the decoded images of a message."""
-    urls = [item["image_url"]["url"] for item in said["images"]]
+    urls = [item["image_url"]["url"] for item in content["images"]]
     return [Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) for url in urls]

@@ -19,28 +19,32 @@ _RECOGNIZED = {"message"}
 
 
 def differences(
-    recorded: Any, told: Any, where: str = "", key: str = "", *, read: Set[str] = READ
+    recorded: Any, replayed: Any, where: str = "", key: str = "", *, read: Set[str] = READ
 ) -> Iterator[str]:
     """Yield the differences of two JSON values in structure, types and values that clients read."""
-    if isinstance(recorded, dict) and isinstance(told, dict):
-        extra = told.keys() - recorded.keys() - {"system_fingerprint"}
-        for name in sorted(recorded.keys() - told.keys()):
+    if isinstance(recorded, dict) and isinstance(replayed, dict):
+        extra = replayed.keys() - recorded.keys() - {"system_fingerprint"}
+        for name in sorted(recorded.keys() - replayed.keys()):
             yield f"{where}.{name} is missing"
         for name in sorted(extra):
             yield f"{where}.{name} is not recorded"
-        for name in recorded.keys() & told.keys():
-            yield from differences(recorded[name], told[name], f"{where}.{name}", name, read=read)
-    elif isinstance(recorded, list) and isinstance(told, list):
-        if len(recorded) != len(told):
-            yield f"{where} has {len(told)} items, recorded {len(recorded)}"
-        for index, (a, b) in enumerate(zip(recorded, told, strict=False)):
+        for name in recorded.keys() & replayed.keys():
+            yield from differences(
+                recorded[name], replayed[name], f"{where}.{name}", name, read=read
+            )
+    elif isinstance(recorded, list) and isinstance(replayed, list):
+        if len(recorded) != len(replayed):
+            yield f"{where} has {len(replayed)} items, recorded {len(recorded)}"
+        for index, (a, b) in enumerate(zip(recorded, replayed, strict=False)):
             yield from differences(a, b, f"{where}[{index}]", key, read=read)
-    elif _kind(recorded) != _kind(told) or (key in read and recorded not in (told, _FAKED_MODEL)):
-        yield f"{where} is {told!r:.60}, recorded {recorded!r:.60}"
+    elif _kind(recorded) != _kind(replayed) or (
+        key in read and recorded not in (replayed, _FAKED_MODEL)
+    ):
+        yield f"{where} is {replayed!r:.60}, recorded {recorded!r:.60}"
     elif key in _RECOGNIZED and isinstance(recorded, str):
         head = recorded.partition(" {")[0].partition(" <")[0]
-        if not told.startswith(head.rstrip(".")):
-            yield f"{where} is {told!r:.100}, recorded {recorded!r:.100}"
+        if not replayed.startswith(head.rstrip(".")):
+            yield f"{where} is {replayed!r:.100}, recorded {recorded!r:.100}"
 
 
 def _kind(value: Any) -> str:

@@ -31,10 +31,10 @@ CUSTOMER = tool(
 
 def calls(prompt, *tools, **more):
     """Return names and arguments of the calls that a prompt causes."""
-    told = reply(prompt, tools=list(tools), **more)["choices"][0]
-    made = told["message"].get("tool_calls", [])
-    assert told["finish_reason"] == ("tool_calls" if made else "stop")
-    assert not made or told["message"]["content"] is None
+    result = reply(prompt, tools=list(tools), **more)["choices"][0]
+    made = result["message"].get("tool_calls", [])
+    assert result["finish_reason"] == ("tool_calls" if made else "stop")
+    assert not made or result["message"]["content"] is None
     return [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in made]
 
 
@@ -42,7 +42,7 @@ def test_answers_quote_the_request():
     """An answer names the model and quotes the prompt, the system prompt and the history's
     length.
     """
-    said = message(
+    content = message(
         [
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "one"},
@@ -50,10 +50,10 @@ def test_answers_quote_the_request():
             {"role": "user", "content": [{"type": "text", "text": "what now"}]},
         ]
     )["content"]
-    assert "emby-mock" in said
-    assert '"what now"' in said
-    assert '"Be brief."' in said
-    assert "2 messages" in said
+    assert "emby-mock" in content
+    assert '"what now"' in content
+    assert '"Be brief."' in content
+    assert "2 messages" in content
 
 
 def test_talk_lists_the_models():
@@ -69,9 +69,9 @@ def test_long_prompts_are_cut():
 @pytest.mark.parametrize("effort", ["minimal", "low", "medium", "high"])
 def test_reasoning(effort):
     """With a reasoning effort the reply has reasoning, counted in both places of the usage."""
-    told = reply("Why?", reasoning_effort=effort)
-    usage = told["usage"]
-    assert effort in told["choices"][0]["message"]["reasoning"]
+    result = reply("Why?", reasoning_effort=effort)
+    usage = result["usage"]
+    assert effort in result["choices"][0]["message"]["reasoning"]
     thought = usage["completion_tokens_details"]["reasoning_tokens"]
     assert 0 < thought == usage["reasoning_tokens"] < usage["completion_tokens"]
 
@@ -79,8 +79,8 @@ def test_reasoning(effort):
 def test_no_reasoning():
     """Without an effort, or with `none`, the message has no `reasoning` key."""
     assert "reasoning" not in message("Why?")
-    told = body_of(send(chat("Why?", reasoning_effort="none"), mock("2026-08")))
-    assert "reasoning" not in told["choices"][0]["message"]
+    result = body_of(send(chat("Why?", reasoning_effort="none"), mock("2026-08")))
+    assert "reasoning" not in result["choices"][0]["message"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,23 +89,23 @@ def test_rare_replies_by_prompt(stream):
     backend = mock("2026-08")
     with activate(backend), Emby(base_url="mock:") as emby:
 
-        def ask(prompt, **more):
+        def request(prompt, **more):
             if not stream:
                 return emby.chat(prompt, **more)
             with emby.stream(prompt, **more) as events:
                 list(events)
             return events.reply
 
-        assert ask("Please refuse to answer.").refusal
-        unsafe = ask("Refuse to paint it.", model="emby-mock-image")
+        assert request("Please refuse to answer.").refusal
+        unsafe = request("Refuse to paint it.", model="emby-mock-image")
         assert (unsafe.images, unsafe.finish_reason) == ((), "content_filter")
-        found = ask("Who won?", model="emby-mock", tools=[ServerTool("web_search")])
+        found = request("Who won?", model="emby-mock", tools=[ServerTool("web_search")])
         (page,) = found.citations
         assert found.text[page.start_index : page.end_index].startswith("A search for")
         details = [{"type": "reasoning.encrypted", "data": "abc", "index": 0}]
         backend.reply("Hi", reasoning="Hm.", fields={"reasoning_details": details})
-        thoughtful = ask("Hello")
-        ask([Message.user("Hello"), thoughtful.message, Message.user("Go on")])
+        thoughtful = request("Hello")
+        request([Message.user("Hello"), thoughtful.message, Message.user("Go on")])
         assert backend.requests[-1].body["messages"][1]["reasoning_details"] == details
 
 
@@ -118,10 +118,10 @@ def test_usage_adds_up():
 
 def test_max_tokens():
     """A word is a token, and `max_tokens` ends the text with the finish reason `length`."""
-    told = reply("Hello there", max_tokens=3)
-    assert told["choices"][0]["message"]["content"] == "This is emby-mock"
-    assert told["choices"][0]["finish_reason"] == "length"
-    assert told["usage"]["completion_tokens"] == 3
+    result = reply("Hello there", max_tokens=3)
+    assert result["choices"][0]["message"]["content"] == "This is emby-mock"
+    assert result["choices"][0]["finish_reason"] == "length"
+    assert result["usage"]["completion_tokens"] == 3
     assert reply("Hello", max_tokens=1000)["choices"][0]["finish_reason"] == "stop"
 
 
@@ -241,15 +241,15 @@ def json_schema(schema):
 
 def test_json_schema():
     """With a response format, content is an instance of its schema, with optional properties."""
-    told = as_json("Tell me a joke about cats.", json_schema(JOKE))
-    assert set(told) == {"setup", "punchline"}
-    assert "cats" in told["setup"]
+    result = as_json("Tell me a joke about cats.", json_schema(JOKE))
+    assert set(result) == {"setup", "punchline"}
+    assert "cats" in result["setup"]
 
 
 def test_json_schema_of_an_image():
     """Strings of JSON about an image describe the image."""
-    told = as_json("Describe", json_schema(JOKE), flat("red"))
-    assert "mostly red" in told["setup"]
+    result = as_json("Describe", json_schema(JOKE), flat("red"))
+    assert "mostly red" in result["setup"]
 
 
 @pytest.mark.parametrize(
@@ -279,8 +279,8 @@ def test_tools_come_before_json():
     assert message(past, tools=[WEATHER], response_format=schema)["tool_calls"]
     past += [{"role": "assistant", "content": ""}]
     past += [{"role": "tool", "tool_call_id": "1", "content": "sunny"}]
-    told = json.loads(message(past, tools=[WEATHER], response_format=schema)["content"])
-    assert told["setup"] == "sunny"
+    result = json.loads(message(past, tools=[WEATHER], response_format=schema)["content"])
+    assert result["setup"] == "sunny"
 
 
 @pytest.mark.parametrize(
@@ -335,9 +335,9 @@ def test_recursive_schemas_end():
         },
         "required": ["name", "next", "kids"],
     }
-    told = as_json("go", json_schema({"$ref": "#/$defs/N", "$defs": {"N": node}}))
-    assert told["next"]["kids"][0]["name"]
-    assert 50 < len(json.dumps(told)) < 1_000_000
+    result = as_json("go", json_schema({"$ref": "#/$defs/N", "$defs": {"N": node}}))
+    assert result["next"]["kids"][0]["name"]
+    assert 50 < len(json.dumps(result)) < 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -399,9 +399,9 @@ def test_hostile_prompts_cost_little(prompt):
 
 def test_only_models_with_image_output_return_images():
     """An edit by a model without image output is answered with a description."""
-    said = message("Make it red", flat("grey"), model="emby-mock-vision")
-    assert "images" not in said
-    assert "mostly gray" in said["content"]
+    answer = message("Make it red", flat("grey"), model="emby-mock-vision")
+    assert "images" not in answer
+    assert "mostly gray" in answer["content"]
     assert "images" in message(PUPPY, model="emby-mock")
 
 
@@ -443,5 +443,5 @@ def test_json_about_several_images_has_an_item_for_each():
     """An array of objects has one item per image, with its own measurements."""
     item = {"type": "object", "properties": {"width": {"type": "integer"}}}
     schema = {"type": "object", "properties": {"photos": {"type": "array", "items": item}}}
-    told = as_json("Measure", json_schema(schema), flat("red", (10, 5)), flat("red", (20, 5)))
-    assert told == {"photos": [{"width": 10}, {"width": 20}]}
+    result = as_json("Measure", json_schema(schema), flat("red", (10, 5)), flat("red", (20, 5)))
+    assert result == {"photos": [{"width": 10}, {"width": 20}]}

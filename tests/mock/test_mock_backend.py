@@ -14,8 +14,10 @@ from emby_plugins.mock import MockBackend
 def test_import_is_cheap():
     """Importing the package imports neither Pillow nor an HTTP library."""
     code = "import sys, emby_plugins.mock; print('PIL' in sys.modules, 'httpx' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.split() == ["False", "False"]
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["False", "False"]
 
 
 def test_unknown_route():
@@ -36,9 +38,9 @@ def test_content_type_is_required():
 def test_key_is_required(header):
     """If the mock has a key, a missing or wrong one gets a 401 in the documented form."""
     response = send(chat("hi"), MockBackend("k"), **header)
-    told = body_of(response)
-    assert (response.status, told["error"], told["status"]) == (401, True, 401)
-    assert told["message"].startswith("Unauthorized")
+    result = body_of(response)
+    assert (response.status, result["error"], result["status"]) == (401, True, 401)
+    assert result["message"].startswith("Unauthorized")
 
 
 def test_right_key_and_no_key():
@@ -70,10 +72,10 @@ def test_models_are_listed():
 @pytest.mark.parametrize("model", ["emby/qwen2.5-vision", "mycompany/custom-gpt-4", "glm-vision"])
 def test_models_are_echoed(model):
     """Emby's prefix and custom providers are accepted, and the reply has the requested name."""
-    told = reply("Hello", model=model)
-    assert told["model"] == told["metadata"]["requested_model"] == model
+    result = reply("Hello", model=model)
+    assert result["model"] == result["metadata"]["requested_model"] == model
     provider = "custom" if model.startswith("mycompany") else "emby-mock"
-    assert told["metadata"]["used_provider"] == provider
+    assert result["metadata"]["used_provider"] == provider
 
 
 @pytest.mark.parametrize("model", ["gpt-9", "emby/gpt-9", "Company/x", "company/", ""])
@@ -115,9 +117,9 @@ def test_schema_errors(change, path):
     if path is None:
         assert response.status == 200
         return
-    told = body_of(response)
-    assert (response.status, told["success"], told["error"]["name"]) == (400, False, "ZodError")
-    assert [issue["path"] for issue in told["error"]["issues"]] == [path]
+    result = body_of(response)
+    assert (response.status, result["success"], result["error"]["name"]) == (400, False, "ZodError")
+    assert [issue["path"] for issue in result["error"]["issues"]] == [path]
     assert "x-request-id" not in response.headers
 
 
@@ -186,8 +188,8 @@ def test_same_bytes_from_every_thread():
     """Equal requests get equal bytes, from any thread."""
     body = chat(PUPPY)
     with ThreadPoolExecutor(4) as pool:
-        told = set(pool.map(lambda _: b"".join(send(body).body), range(8)))
-    assert len(told) == 1
+        result = set(pool.map(lambda _: b"".join(send(body).body), range(8)))
+    assert len(result) == 1
 
 
 def test_headers_and_ids():
@@ -197,8 +199,8 @@ def test_headers_and_ids():
         assert response.headers["x-emby-mock"] == "1"
     assert whole.headers["x-request-id"] == streamed.headers["x-request-id"]
     assert whole.headers["x-request-id"] != send(chat("ho")).headers["x-request-id"]
-    told = body_of(whole)
-    assert told["system_fingerprint"] == "emby-mock"
-    assert whole.headers["x-request-id"].removeprefix("mock-") in told["id"]
+    result = body_of(whole)
+    assert result["system_fingerprint"] == "emby-mock"
+    assert whole.headers["x-request-id"].removeprefix("mock-") in result["id"]
     assert JSON["content-type"] == whole.headers["content-type"]
     assert streamed.headers["content-type"] == "text/event-stream"

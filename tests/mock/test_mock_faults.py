@@ -45,8 +45,8 @@ def read_all(emby, prompt):
 
 def test_the_grammar():
     """Fault headers have fields spelled with `-`, flags without a value, and optional blanks."""
-    told = parse_fault(" status = 429 ; retry-after=2.5;times=1 ;; No-Done ")
-    assert told == Fault(status=429, retry_after=2.5, times=1, no_done=True)
+    result = parse_fault(" status = 429 ; retry-after=2.5;times=1 ;; No-Done ")
+    assert result == Fault(status=429, retry_after=2.5, times=1, no_done=True)
     assert parse_fault("") == NONE
 
 
@@ -90,8 +90,8 @@ def test_any_status(status):
     """Every error status can be requested, in the documented form, with or without a stream."""
     for stream in (False, True):
         response = faulty(f"status={status}; message=No luck", stream=stream)
-        told = {"error": True, "status": status, "message": "No luck"}
-        assert (response.status, body_of(response)) == (status, told)
+        result = {"error": True, "status": status, "message": "No luck"}
+        assert (response.status, body_of(response)) == (status, result)
 
 
 def test_retry_after_and_redirects():
@@ -182,8 +182,8 @@ def test_ends_on_the_wire():
     """Faults control the number of `[DONE]` events and can omit the finish reason."""
     for header, count in (("no-done", 0), ("pause=0", 1), ("double-done", 2)):
         assert raw(faulty(header, stream=True)).count(b"[DONE]") == count
-    told = parts(raw(faulty("no-finish", stream=True)))
-    assert {choice["finish_reason"] for part in told for choice in part["choices"]} == {None}
+    result = parts(raw(faulty("no-finish", stream=True)))
+    assert {choice["finish_reason"] for part in result for choice in part["choices"]} == {None}
 
 
 def test_errors_in_mid_stream():
@@ -221,8 +221,8 @@ def test_cut(stream):
 @pytest.mark.parametrize("stream", [False, True])
 def test_large_replies(stream):
     """The fault `megabytes` sends a large reply, which exceeds the client's limit."""
-    told = raw(faulty("megabytes=2", stream=stream))
-    assert 2_000_000 < len(told) < 2_010_000
+    result = raw(faulty("megabytes=2", stream=stream))
+    assert 2_000_000 < len(result) < 2_010_000
     error = failure(Fault(megabytes=2), stream=stream, limits=Limits(text=1_000_000))
     assert isinstance(error, ReplyTooLargeError)
 
@@ -309,6 +309,6 @@ def test_a_backend_with_a_pause():
 
 def test_errors_keep_the_profile():
     """A requested status has the error form of the profile."""
-    told = body_of(send(chat("x"), mock("2025-12", Fault(status=402))))
-    assert (told["error"], told["status"]) == (True, 402)
+    result = body_of(send(chat("x"), mock("2025-12", Fault(status=402))))
+    assert (result["error"], result["status"]) == (True, 402)
     assert isinstance(failure(Fault(status=402)), APIError)

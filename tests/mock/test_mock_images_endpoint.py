@@ -44,10 +44,10 @@ def test_profiles_with_the_endpoint(profile, exists, path):
 def test_generations():
     """Generations return `n` different images of the requested size, with the prompt."""
     body = {"model": MODEL, "prompt": "a boat", "n": 3, "size": "96x64"}
-    told = body_of(post("generations", body))
-    assert [picture.size for picture in opened(told)] == [(96, 64)] * 3
-    assert len({item["b64_json"] for item in told["data"]}) == 3
-    assert {item["revised_prompt"] for item in told["data"]} == {"a boat"}
+    result = body_of(post("generations", body))
+    assert [picture.size for picture in opened(result)] == [(96, 64)] * 3
+    assert len({item["b64_json"] for item in result["data"]}) == 3
+    assert {item["revised_prompt"] for item in result["data"]} == {"a boat"}
 
 
 def test_the_gateway_s_form_and_openai_s():
@@ -62,11 +62,11 @@ def test_the_gateway_s_form_and_openai_s():
 def test_edits():
     """Edits change the first image as instructed."""
     body = {"model": MODEL, "prompt": "make it grayscale", "n": 2, "output_format": "webp"}
-    told = body_of(post("edits", body | {"images": [{"image_url": flat("#ff0000")}]}))
-    assert [picture.format for picture in opened(told)] == ["WEBP"] * 2
-    red, green, blue = opened(told)[0].convert("RGB").getpixel((20, 15))
+    result = body_of(post("edits", body | {"images": [{"image_url": flat("#ff0000")}]}))
+    assert [picture.format for picture in opened(result)] == ["WEBP"] * 2
+    red, green, blue = opened(result)[0].convert("RGB").getpixel((20, 15))
     assert abs(red - green) < 4 > abs(green - blue)
-    assert told["output_format"] == "webp"
+    assert result["output_format"] == "webp"
 
 
 def test_edits_of_a_form():
@@ -133,5 +133,5 @@ def test_a_failure_of_the_provider_is_a_502(profile, fault):
     backend = mock(profile, fault)
     response = post("generations", {"model": MODEL, "prompt": "a boat"}, backend=backend)
     assert response.status == 502
-    told = body_of(response)
-    assert set(told) == ({"error"} if profile == "2026-08" else {"error", "status", "message"})
+    result = body_of(response)
+    assert set(result) == ({"error"} if profile == "2026-08" else {"error", "status", "message"})

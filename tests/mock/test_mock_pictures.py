@@ -11,14 +11,14 @@ SENTENCE = "Here is your generated image:"
 
 def test_documented_example():
     """The documented prompt gets the documented sentence and one PNG with the prompt in it."""
-    told = reply(PUPPY)
-    said = told["choices"][0]["message"]
-    assert said["content"] == SENTENCE
-    (picture,) = pictures(said)
+    result = reply(PUPPY)
+    answer = result["choices"][0]["message"]
+    assert answer["content"] == SENTENCE
+    (picture,) = pictures(answer)
     assert (picture.format, picture.size) == ("PNG", (256, 256))
     assert picture.text["prompt"] == PUPPY
-    assert told["usage"]["completion_tokens"] == 1290
-    assert len(said["images"][0]["image_url"]["url"]) < 100_000
+    assert result["usage"]["completion_tokens"] == 1290
+    assert len(answer["images"][0]["image_url"]["url"]) < 100_000
 
 
 def test_images_have_many_colors():
@@ -64,16 +64,16 @@ def test_prompts_for_an_image(prompt):
 )
 def test_prompts_for_text(prompt):
     """Questions and texts about images are answered with text, without an `images` key."""
-    said = message(prompt)
-    assert "images" not in said
-    assert prompt in said["content"]
+    answer = message(prompt)
+    assert "images" not in answer
+    assert prompt in answer["content"]
 
 
 def test_a_vision_model_generates_no_image():
     """A model without image output explains that it generates no images."""
-    said = message(PUPPY, model="emby-mock-vision")
-    assert "images" not in said
-    assert "does not make images" in said["content"]
+    answer = message(PUPPY, model="emby-mock-vision")
+    assert "images" not in answer
+    assert "does not make images" in answer["content"]
 
 
 def test_an_image_model_generates_an_image_for_any_prompt():
@@ -92,9 +92,9 @@ def test_an_image_model_generates_an_image_for_any_prompt():
 )
 def test_several_pictures(prompt, config, count):
     """The requested number of images is generated, up to eight, each different."""
-    said = message(prompt, image_config=config, profile="2026-08")
-    assert said["content"] == f"Here are your {count} generated images:"
-    assert len({image["image_url"]["url"] for image in said["images"]}) == count
+    answer = message(prompt, image_config=config, profile="2026-08")
+    assert answer["content"] == f"Here are your {count} generated images:"
+    assert len({image["image_url"]["url"] for image in answer["images"]}) == count
 
 
 @pytest.mark.parametrize(
@@ -114,18 +114,18 @@ def test_image_config(config, size):
 @pytest.mark.parametrize(("word", "kind"), [("JPEG", "JPEG"), ("webp", "WEBP"), ("GIF", "GIF")])
 def test_other_formats(word, kind):
     """A format in the prompt is used, and the data URL has its media type."""
-    said = message(f"Draw a cat as a {word}")
-    assert said["images"][0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
-    assert pictures(said)[0].format == kind
+    answer = message(f"Draw a cat as a {word}")
+    assert answer["images"][0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
+    assert pictures(answer)[0].format == kind
 
 
 def test_description_states_measured_facts():
     """Format, size, colors, brightness and transparency of an image are measured."""
     half = Image.new("RGBA", (80, 40), (220, 30, 30, 255))
     half.paste((0, 0, 0, 0), (40, 0, 80, 40))
-    told = message("What is shown in this image?", data_url(half))["content"]
-    assert "PNG of 80x40 pixels, mostly red (100%)" in told
-    assert "50% transparent" in told
+    text = message("What is shown in this image?", data_url(half))["content"]
+    assert "PNG of 80x40 pixels, mostly red (100%)" in text
+    assert "50% transparent" in text
     assert "dark (" in message("Describe this", flat("black"))["content"]
     assert "bright (" in message("Describe this", flat("white"))["content"]
 
@@ -134,25 +134,25 @@ def test_description_counts_frames():
     """The frames of an animated GIF are counted."""
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "green", "blue")]
     url = data_url(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert "GIF of 8x8 pixels" in (told := message("What is it?", url)["content"])
-    assert "3 frames" in told
+    assert "GIF of 8x8 pixels" in (text := message("What is it?", url)["content"])
+    assert "3 frames" in text
 
 
 def test_description_compares():
     """Several images are described one by one and compared."""
-    told = message("Compare these two photos.", flat("white"), flat("black", (80, 60)))["content"]
-    assert "Image 1 is" in told
-    assert "Image 2 is" in told
-    assert "100 points darker" in told
-    assert "4.00 times the pixels" in told
-    assert "0% similar" in told
+    text = message("Compare these two photos.", flat("white"), flat("black", (80, 60)))["content"]
+    assert "Image 1 is" in text
+    assert "Image 2 is" in text
+    assert "100 points darker" in text
+    assert "4.00 times the pixels" in text
+    assert "0% similar" in text
     assert "100% similar" in message("Compare", flat("red"), flat("red"))["content"]
 
 
 def test_url_is_not_fetched():
     """An https image is not fetched but replaced by a placeholder generated from its name."""
-    told = message("What is shown in this image?", URL)["content"]
-    assert "example.com/dog.jpg (not fetched; the mock generated a placeholder" in told
+    text = message("What is shown in this image?", URL)["content"]
+    assert "example.com/dog.jpg (not fetched; the mock generated a placeholder" in text
 
 
 def test_description_knows_its_own_images():
@@ -166,20 +166,20 @@ def test_files():
     pixels.
     """
 
-    def ask(data):
+    def describe(data):
         file = {"type": "file", "file": {"filename": "a.x", "file_data": data}}
         return message([{"role": "user", "content": [{"type": "text", "text": "Summarize"}, file]}])
 
-    assert '"first"' in ask("data:text/plain;base64,Zmlyc3QKc2Vjb25k")["content"]
-    assert "application/pdf of 3 bytes" in ask("data:application/pdf;base64,QUJD")["content"]
-    assert "PNG of 40x30" in ask(flat("red"))["content"]
+    assert '"first"' in describe("data:text/plain;base64,Zmlyc3QKc2Vjb25k")["content"]
+    assert "application/pdf of 3 bytes" in describe("data:application/pdf;base64,QUJD")["content"]
+    assert "PNG of 40x30" in describe(flat("red"))["content"]
 
 
 def edited(instruction, url):
     """Return the single image that an edit returns."""
-    said = message(instruction, url)
-    assert said["content"] == SENTENCE
-    (picture,) = pictures(said)
+    answer = message(instruction, url)
+    assert answer["content"] == SENTENCE
+    (picture,) = pictures(answer)
     return picture
 
 
@@ -288,8 +288,8 @@ def test_edit_of_an_earlier_image():
 
 def test_image_only_message():
     """An image without text is described."""
-    said = message([{"role": "user", "content": [image_part(flat("red"))]}])
-    assert "PNG of 40x30" in said["content"]
+    answer = message([{"role": "user", "content": [image_part(flat("red"))]}])
+    assert "PNG of 40x30" in answer["content"]
 
 
 def test_output_is_valid_input():

@@ -117,11 +117,11 @@ def test_some_profiles_drop_large_streamed_images(profile, count):
     for stream, wanted in ((True, count), (False, 1)):
         backend = mock(profile)
         backend.reply("Here.", images=[large])
-        told = send(chat("x", stream=stream), backend)
-        said = raw(told)
-        assert said.count(b"data:image/png;base64,") == wanted
-        assert b'"finish_reason":"stop"' in said
-        assert b'"completion_tokens":1290' in said
+        result = send(chat("x", stream=stream), backend)
+        content = raw(result)
+        assert content.count(b"data:image/png;base64,") == wanted
+        assert b'"finish_reason":"stop"' in content
+        assert b'"completion_tokens":1290' in content
 
 
 @pytest.mark.parametrize("profile", STATES)
@@ -134,8 +134,8 @@ def test_caching(profile):
     first, second = (send(chat("x", seed=n), backend) for n in (1, 2))
     bypassing = send(chat("x"), backend, **{"x-no-cache": "true"})
     assert second.headers.get("x-llmgateway-cache") == ("HIT" if marks else None)
-    told = [body_of(r)["choices"][0]["message"]["content"] for r in (first, second, bypassing)]
-    assert told == ["one", "one", "three" if marks else "one"]
+    result = [body_of(r)["choices"][0]["message"]["content"] for r in (first, second, bypassing)]
+    assert result == ["one", "one", "three" if marks else "one"]
 
 
 @pytest.mark.parametrize("profile", STATES)
@@ -143,20 +143,20 @@ def test_caching(profile):
 def test_upstream_failures(profile, stream):
     """A provider's 429 is in the message, under status 500, or 200 in a stream."""
     fault = Fault(upstream=429, message="slow down")
-    told = send(chat("x", stream=stream), mock(profile, fault))
+    result = send(chat("x", stream=stream), mock(profile, fault))
     name = " emby-mock" if profile == "2026-08" else ""
-    assert f"Error from provider{name}: 429 Too Many Requests {{".encode() in raw(told)
-    assert told.status == (200 if stream else 500)
+    assert f"Error from provider{name}: 429 Too Many Requests {{".encode() in raw(result)
+    assert result.status == (200 if stream else 500)
 
 
 def test_text_of_a_failing_provider():
     """Text sent before a provider failed is kept, and only the newest state reports the failure."""
     for profile in ALL:
         body = raw(send(chat("Hello", stream=True), mock(profile, Fault(upstream_end="cut"))))
-        told = parts(body)
-        assert told[1]["choices"][0]["delta"]["content"] == "This "
+        result = parts(body)
+        assert result[1]["choices"][0]["delta"]["content"] == "This "
         assert (b"event: error" in body) == (profile == "2026-08")
-        assert not any(c["finish_reason"] for part in told for c in part.get("choices", ()))
+        assert not any(c["finish_reason"] for part in result for c in part.get("choices", ()))
 
 
 def test_keep_alives():
@@ -165,11 +165,11 @@ def test_keep_alives():
     for profile, pings in (("2026-08", 3), ("emby", 0)):
         waits = []
         body = send(chat("a", stream=True), mock(profile, fault, sleep=waits.append)).body
-        told = b"".join(next(body) for _ in range(2 + pings))
-        assert told.count(b": ping\n") == pings
-        assert b": ping\n\n" not in told
+        result = b"".join(next(body) for _ in range(2 + pings))
+        assert result.count(b": ping\n") == pings
+        assert b": ping\n\n" not in result
         assert sum(waits) == 50
-        assert len(parts(told)) == 2
+        assert len(parts(result)) == 2
 
 
 def test_a_lenient_model_ignores_bad_images():

@@ -68,8 +68,10 @@ def test_the_plugin_is_cheap_to_load():
         "import sys, pytest; before = set(sys.modules); import emby_plugins.pytest_plugin;"
         "print(sorted(set(sys.modules) - before))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "['emby_plugins', 'emby_plugins.pytest_plugin', 'lazy_loader']"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "['emby_plugins', 'emby_plugins.pytest_plugin', 'lazy_loader']"
 
 
 def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
@@ -86,19 +88,19 @@ def test_the_fixture_reaches_every_host(emby_mock, tmp_path, monkeypatch):
 
     for _ in range(6):
         emby_mock.reply("scripted")
-    told = []
-    thread = threading.Thread(target=lambda: told.append(Emby().chat("a").text))
+    result = []
+    thread = threading.Thread(target=lambda: result.append(Emby().chat("a").text))
     thread.start()
     thread.join()
-    told.append(Emby().chat("a").text)
-    told.append(Emby(base_url=emby_mock.base_url).chat("a").text)
-    told.append(asyncio.run(alone()))
-    told.append(ChatEmby(model="any-model").invoke("a").text)
+    result.append(Emby().chat("a").text)
+    result.append(Emby(base_url=emby_mock.base_url).chat("a").text)
+    result.append(asyncio.run(alone()))
+    result.append(ChatEmby(model="any-model").invoke("a").text)
     model = next(model for model, _, _ in all_models() if model.model_id == "emby/qwen2.5-vision")
     assert isinstance(model, EmbyModel)
     assert isinstance(model, llm.KeyModel)
-    told.append(model.prompt("a", stream=False).text())
-    assert told == ["scripted"] * 6
+    result.append(model.prompt("a", stream=False).text())
+    assert result == ["scripted"] * 6
     assert len(emby_mock.requests) == 6
 
 

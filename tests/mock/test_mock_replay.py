@@ -35,9 +35,9 @@ def found_differences(recorded: Recording, backend: MockBackend) -> Iterator[str
         yield f"status {status}, recorded {recorded.status}: {body[:200]!r}"
         return
     for name, value in recorded.response_headers.items():
-        told = headers.get(name) if name != "x-request-id" else name in headers
-        if told != value:
-            yield f"header {name} is {told!r}, recorded {value!r}"
+        replayed = headers.get(name) if name != "x-request-id" else name in headers
+        if replayed != value:
+            yield f"header {name} is {replayed!r}, recorded {value!r}"
     read = READ - COUNTS if provider_fails(recorded) else READ
     if recorded.frames is not None:
         wanted, told_frames = collapsed(recorded.frames), collapsed(events(body))

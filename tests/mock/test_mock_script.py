@@ -14,7 +14,7 @@ from emby_plugins.mock import Fault, MockBackend, MockReply, MockRequest, activa
 RED = Image.from_pil(Pillow.new("RGB", (3, 2), "red"))
 
 
-def ask(prompt="Hello", **more):
+def call_mock(prompt="Hello", **more):
     """Return the reply of `mock:` to our client."""
     with Emby(base_url="mock:") as emby:
         return emby.chat(prompt, **more)
@@ -64,9 +64,9 @@ def test_scripted_replies_are_used_in_order():
     backend.reply("one")
     backend.reply("two")
     with activate(backend):
-        told = [ask().text for _ in range(3)]
-    assert told[:2] == ["one", "two"]
-    assert "This is emby-mock" in told[2]
+        result = [call_mock().text for _ in range(3)]
+    assert result[:2] == ["one", "two"]
+    assert "This is emby-mock" in result[2]
 
 
 def test_a_script_accepts_any_model_and_images():
@@ -151,7 +151,7 @@ def test_records_are_bounded(monkeypatch):
 def test_activation_reaches_every_thread_and_loop():
     """The active backend answers clients in other threads and event loops, and existing ones."""
 
-    async def ask_async():
+    async def call_async():
         async with AsyncEmby(base_url="mock:") as emby:
             return (await emby.chat("Hello")).text
 
@@ -160,13 +160,13 @@ def test_activation_reaches_every_thread_and_loop():
     for _ in range(4):
         backend.reply("scripted")
     with activate(backend), ThreadPoolExecutor(2) as pool:
-        told = [
-            pool.submit(lambda: ask().text).result(),
-            pool.submit(lambda: asyncio.run(ask_async())).result(),
-            asyncio.run(ask_async()),
+        results = [
+            pool.submit(lambda: call_mock().text).result(),
+            pool.submit(lambda: asyncio.run(call_async())).result(),
+            asyncio.run(call_async()),
             early.chat("Hello").text,
         ]
-    assert told == ["scripted"] * 4
+    assert results == ["scripted"] * 4
     assert "This is emby-mock" in early.chat("Hello").text
     assert len(backend.requests) == 4
 
@@ -178,8 +178,8 @@ def test_activations_nest():
     inner.reply("inner")
     with activate(outer):
         with activate(inner):
-            assert ask().text == "inner"
-        assert ask().text == "outer"
+            assert call_mock().text == "inner"
+        assert call_mock().text == "outer"
 
 
 class Oracle:
@@ -243,15 +243,17 @@ def test_the_model_list_uses_no_scripted_reply():
     backend.reply("scripted")
     backend(BackendRequest("GET", "/models", {}, b""))
     body = json.dumps(chat("x")).encode()
-    told = body_of(backend(BackendRequest("POST", "/chat/completions", JSON, body)))
-    assert told["choices"][0]["message"]["content"] == "scripted"
+    result = body_of(backend(BackendRequest("POST", "/chat/completions", JSON, body)))
+    assert result["choices"][0]["message"]["content"] == "scripted"
 
 
 def test_image_parts_of_a_history():
     """Images of earlier turns are recorded too."""
     backend = MockBackend()
     with activate(backend):
-        ask([Message("user", (ImagePart(RED),)), Message("assistant", ()), Message.user("And?")])
+        call_mock(
+            [Message("user", (ImagePart(RED),)), Message("assistant", ()), Message.user("And?")]
+        )
     (received,) = backend.requests
     assert received.images == (RED,)
     assert received.prompt == "And?"

@@ -184,8 +184,8 @@ def test_bodies_of_unknown_length(server, header, status):
     """Bodies of unknown length are refused and the connection closed."""
     with socket_to(server) as connected:
         connected.sendall(f"POST /v1/models HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode())
-        told = connected.makefile("rb").read()
-    assert told.startswith(b"HTTP/1.1 %d " % status)
+        response = connected.makefile("rb").read()
+    assert response.startswith(b"HTTP/1.1 %d " % status)
 
 
 @pytest.mark.parametrize("body", [HELLO, STREAM], ids=["whole", "stream"])
@@ -362,11 +362,11 @@ def test_the_command(ending):
         with urllib.request.urlopen(request) as response:
             assert "cost_usd_total" in json.load(response)["usage"]
         process.send_signal(ending)
-        said, log = process.communicate(timeout=20)
-    assert (process.returncode, said) == (0, "Stopped after 1 requests.\n")
+        output, log = process.communicate(timeout=20)
+    assert (process.returncode, output) == (0, "Stopped after 1 requests.\n")
     (line,) = log.splitlines()
     assert line.startswith("POST /chat/completions qwen2.5-vision 200 ")
-    assert "sesame" not in "".join(greeting) + said + log
+    assert "sesame" not in "".join(greeting) + output + log
 
 
 @pytest.mark.parametrize(
@@ -383,20 +383,20 @@ def test_bad_options(options, code, says, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["mock", *options])
     with pytest.raises(SystemExit) as caught:
         main()
-    said, complaint = capsys.readouterr()
-    assert said == ""
+    output, error = capsys.readouterr()
+    assert output == ""
     # The interpreter prints a text and then exits with 1.
     assert caught.value.code == code or code == 1
-    assert says in complaint + str(caught.value.code)
+    assert says in error + str(caught.value.code)
 
 
 def test_a_taken_port(server):
     """A port in use causes a one-line error."""
     port = str(urlsplit(server.base_url).port)
     with command("--port", port) as process:
-        _, complaint = process.communicate(timeout=20)
+        _, error = process.communicate(timeout=20)
     assert process.returncode == 1
-    assert complaint.startswith(f"Error: port {port} can't be used")
+    assert error.startswith(f"Error: port {port} can't be used")
 
 
 def test_the_help_is_of_the_module(monkeypatch, capsys):

@@ -35,18 +35,18 @@ CASES = {
 
 def gathered(parts):
     """Merge deltas into a message, as clients do."""
-    said = {"role": None, "content": None}
+    joined = {"role": None, "content": None}
     for part in parts:
         for choice in part["choices"]:
             delta = choice["delta"]
-            said["role"] = said["role"] or delta.get("role")
+            joined["role"] = joined["role"] or delta.get("role")
             for key in ("content", "reasoning"):
                 if delta.get(key) is not None:
-                    said[key] = (said.get(key) or "") + delta[key]
+                    joined[key] = (joined.get(key) or "") + delta[key]
             if "images" in delta:
-                said.setdefault("images", []).extend(delta["images"])
+                joined.setdefault("images", []).extend(delta["images"])
             for call in delta.get("tool_calls", []):
-                made = said.setdefault("tool_calls", [])
+                made = joined.setdefault("tool_calls", [])
                 if call["index"] == len(made):
                     made.append(
                         {
@@ -56,7 +56,7 @@ def gathered(parts):
                         }
                     )
                 made[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
-    return said
+    return joined
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -64,14 +64,14 @@ def test_a_stream_equals_the_complete_reply(name):
     """Message, usage, id and finish reason are the same, streamed or not."""
     args, more = CASES[name]
     whole, parts = reply(*args, **more), chunks(*args, **more)
-    said = gathered(parts)
-    if not said["content"]:
-        said["content"] = None
-    assert said == whole["choices"][0]["message"]
+    joined = gathered(parts)
+    if not joined["content"]:
+        joined["content"] = None
+    assert joined == whole["choices"][0]["message"]
     counts = whole["usage"].keys() - {"completion_tokens_details", "reasoning_tokens"}
-    told = [part["usage"] for part in parts if part.get("usage")]
-    assert all(usage[key] == whole["usage"][key] for usage in told for key in counts)
-    assert told
+    usages = [part["usage"] for part in parts if part.get("usage")]
+    assert all(usage[key] == whole["usage"][key] for usage in usages for key in counts)
+    assert usages
     assert {part["id"] for part in parts} == {whole["id"]}
     ends = [c["finish_reason"] for part in parts for c in part["choices"] if c["finish_reason"]]
     assert ends == [whole["choices"][0]["finish_reason"]]

@@ -21,39 +21,39 @@ PICTURE = image_part("data:image/png;base64," + base64.b64encode(RED.getvalue())
 def rounds(count: int, *more: dict) -> list[dict]:
     """Return a question, and this many calls with their results."""
     call = {"id": "1", "type": "function", "function": {"name": NAMES[0], "arguments": "{}"}}
-    said = {"role": "assistant", "content": "", "tool_calls": [call]}
+    answer = {"role": "assistant", "content": "", "tool_calls": [call]}
     result = {"role": "tool", "tool_call_id": "1", "content": "sunny"}
-    return [{"role": "user", "content": "What is the weather?"}, *[said, result] * count, *more]
+    return [{"role": "user", "content": "What is the weather?"}, *[answer, result] * count, *more]
 
 
 @pytest.mark.parametrize(("count", "name"), [(0, "weather"), (1, "report"), (2, "report")])
 def test_required_calls_the_next_tool(count, name):
     """With `required`, each round calls the next tool, and finally the last one again."""
-    said = message(rounds(count), tools=TOOLS, tool_choice="required", profile="2025-12")
-    assert said["tool_calls"][0]["function"]["name"] == name
+    answer = message(rounds(count), tools=TOOLS, tool_choice="required", profile="2025-12")
+    assert answer["tool_calls"][0]["function"]["name"] == name
 
 
 def test_a_named_tool_is_called_after_results_too():
     """A tool chosen by name is called after any history."""
     choice = {"type": "function", "function": {"name": "report"}}
-    said = message(rounds(1), tools=TOOLS, tool_choice=choice)
-    assert said["tool_calls"][0]["function"]["name"] == "report"
+    answer = message(rounds(1), tools=TOOLS, tool_choice=choice)
+    assert answer["tool_calls"][0]["function"]["name"] == "report"
 
 
 def test_a_new_question_starts_again():
     """Rounds are counted from the user's last message."""
-    asked = {"role": "user", "content": "And tomorrow?"}
-    said = message(rounds(1, asked), tools=TOOLS, tool_choice="required", profile="2025-12")
-    assert said["tool_calls"][0]["function"]["name"] == "weather"
+    question = {"role": "user", "content": "And tomorrow?"}
+    answer = message(rounds(1, question), tools=TOOLS, tool_choice="required", profile="2025-12")
+    assert answer["tool_calls"][0]["function"]["name"] == "weather"
 
 
 def test_images_after_a_result_are_described():
     """A user's message with images only, after a result, is described as part of the result."""
     body = chat(rounds(1, {"role": "user", "content": [PICTURE]}), tools=TOOLS)
-    said = json.loads(b"".join(send(body).body))["choices"][0]["message"]
-    assert not said.get("tool_calls")
-    assert said["content"].startswith("The tool returned: sunny The image is a PNG of 4x4")
-    assert not said.get("images")
+    answer = json.loads(b"".join(send(body).body))["choices"][0]["message"]
+    assert not answer.get("tool_calls")
+    assert answer["content"].startswith("The tool returned: sunny The image is a PNG of 4x4")
+    assert not answer.get("images")
 
 
 def test_arguments_with_a_default_are_left_out():

@@ -42,12 +42,12 @@ def executed(path: Path) -> Any:
 
 def differences(path: Path, fresh: Any) -> list[str]:
     """Return the cells with other kinds of outputs than in the file."""
-    told = []
+    differing = []
     kept = nbformat.read(path, as_version=4)
     for number, (old, new) in enumerate(zip(kept.cells, fresh.cells, strict=True)):
         if old.cell_type == "code" and kinds(old) != kinds(new):
-            told.append(f"cell {number}: {kinds(old)} in the file, {kinds(new)} now")
-    return told
+            differing.append(f"cell {number}: {kinds(old)} in the file, {kinds(new)} now")
+    return differing
 
 
 def main() -> int:
@@ -61,11 +61,11 @@ def main() -> int:
     for path in NOTEBOOKS:
         began = time.monotonic()
         fresh = executed(path)
-        told = [] if write else differences(path, fresh)
+        differing = [] if write else differences(path, fresh)
         if write:
             nbformat.write(fresh, path)
-        print(f"{path.name}: {'; '.join(told) or 'fine'}, {time.monotonic() - began:.1f} s")
-        is_bad = is_bad or bool(told)
+        print(f"{path.name}: {'; '.join(differing) or 'fine'}, {time.monotonic() - began:.1f} s")
+        is_bad = is_bad or bool(differing)
     return int(is_bad)
 
 

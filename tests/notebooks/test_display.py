@@ -244,17 +244,17 @@ def test_the_output_is_updated_ten_times_a_second_at_most(
     notebook: Notebook, timers: Timers
 ) -> None:
     """The output is updated ten times a second at most, with all text until then."""
-    said = [""]
-    with displays.growing(lambda: ChatReply("".join(said))) as more:
+    words = [""]
+    with displays.growing(lambda: ChatReply("".join(words))) as more:
         for word in ("one ", "two ", "three "):
-            said.append(word)
+            words.append(word)
             more()
         assert [drawn["text/plain"] for drawn in notebook.drawn] == ["one "]
         assert [timer.wait for timer in timers.set] == [pytest.approx(displays.INTERVAL)]
         timers.go_off()
         assert notebook.drawn[-1]["text/plain"] == "one two three "
         timers.now += 1
-        said.append("four")
+        words.append("four")
         more()
         assert len(notebook.drawn) == 3
         assert not timers.set

@@ -74,9 +74,9 @@ def test_no_local_path_and_no_key(notebook: dict[str, Any]) -> None:
 
 def test_the_first_cell_explains_a_real_gateway(notebook: dict[str, Any]) -> None:
     """The first cell explains the use of a real gateway, and the others use the mock."""
-    said = "".join(notebook["cells"][0]["source"])
-    assert "EMBY_API_KEY" in said
-    assert "emby-plugins[notebook]" in said
+    source = "".join(notebook["cells"][0]["source"])
+    assert "EMBY_API_KEY" in source
+    assert "emby-plugins[notebook]" in source
     assert '"mock:"' in "".join(code(notebook)[0]["source"])
 
 

@@ -105,35 +105,35 @@ def _failure(recording: Recording, body: Any, status: int, partial: str = "") ->
     error = error["error"] if isinstance(error.get("error"), dict) else error
     message = str(error.get("message", ""))
     provider = error.get("usedProvider", "")
-    told: int | None = status if status >= 400 else None
+    code: int | None = status if status >= 400 else None
     by_provider = _PROVIDER.match(message)
     if by_provider:
-        provider, told = by_provider[1] or provider, int(by_provider[2])
-    kind: type[APIError] = _BY_STATUS.get(told or 0, ServerError)
-    if by_provider and told in {401, 402, 403}:
+        provider, code = by_provider[1] or provider, int(by_provider[2])
+    kind: type[APIError] = _BY_STATUS.get(code or 0, ServerError)
+    if by_provider and code in {401, 402, 403}:
         kind = ProviderAccountError
-    asked = recording.request_body
-    model = asked.get("model") if isinstance(asked, dict) else None
+    request = recording.request_body
+    model = request.get("model") if isinstance(request, dict) else None
     # Of two faults at once, the reported one decides.
     is_about_model = "issues" not in error and "x-source" not in message
-    if told in {400, 410} and is_about_model and _UNKNOWN_MODELS.fullmatch(str(model)):
+    if code in {400, 410} and is_about_model and _UNKNOWN_MODELS.fullmatch(str(model)):
         kind = ModelNotFoundError
     if message.startswith("Failed to process image"):
         kind = UnreadableInputImageError
-    if told is None and error.get("type") == "invalid_request_error":
+    if code is None and error.get("type") == "invalid_request_error":
         kind = BadRequestError
-    retryable = told in {429, 502, 503, 504}
-    if told is None:
+    retryable = code in {429, 502, 503, 504}
+    if code is None:
         retryable = error.get("type") == "upstream_error"
-    return Failure(kind, told, provider, retryable, _reason(error, message), partial)
+    return Failure(kind, code, provider, retryable, _reason(error, message), partial)
 
 
 def _reason(error: dict[str, Any], message: str) -> str:
     """Return the text that the error must contain."""
     if "issues" in error:
         return ".".join(map(str, _place(error["issues"])))
-    said = re.search(r'"message": "([^"]*)"', message)
-    return said[1] if said else message[max(message.find("<html>"), 0) :]
+    quoted = re.search(r'"message": "([^"]*)"', message)
+    return quoted[1] if quoted else message[max(message.find("<html>"), 0) :]
 
 
 def _place(issues: list[dict[str, Any]]) -> list[Any]:
@@ -150,7 +150,7 @@ def _place(issues: list[dict[str, Any]]) -> list[Any]:
 class _Seen:
     """The contents of the messages or deltas of one reply."""
 
-    said: dict[str, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": []})
+    texts: dict[str, list[str]] = field(default_factory=lambda: {"text": [], "reasoning": []})
     pictures: list[bytes | str] = field(default_factory=list)
     calls: dict[int, list[str]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -160,9 +160,9 @@ class _Seen:
         content = message.get("content") or ""
         # One recording contains a provider's parts unchanged.
         parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
-        self.said["text"] += [part.get("text", "") for part in parts]
-        self.said["text"].append(message.get("refusal") or "")
-        self.said["reasoning"].append(message.get("reasoning") or "")
+        self.texts["text"] += [part.get("text", "") for part in parts]
+        self.texts["text"].append(message.get("refusal") or "")
+        self.texts["reasoning"].append(message.get("reasoning") or "")
         shown = [part for part in parts if part["type"] == "image_url"]
         for item in (*shown, *(message.get("images") or ())):
             url = item["image_url"]["url"]
@@ -193,8 +193,8 @@ class _Seen:
         prompt, completion, total, reasoning = (self.counts.get(name, 0) for name in names)
         calls = (tuple(call) for _, call in sorted(self.calls.items()))
         return Reply(
-            text="".join(self.said["text"]),
-            reasoning="".join(self.said["reasoning"]),
+            text="".join(self.texts["text"]),
+            reasoning="".join(self.texts["reasoning"]),
             images=tuple(self.pictures),
             tool_calls=tuple(calls),  # type: ignore[arg-type]
             finish_reason=finish,

@@ -17,10 +17,10 @@ def main() -> int:
     for name, profile in PROFILES.items():
         print(f"Profile {name}", flush=True)
         with MockServer(MockBackend(KEY, profile=profile)) as server:
-            told = {"MOCK_URL": server.base_url, "MOCK_KEY": KEY, "MOCK_PROFILE": name}
+            settings = {"MOCK_URL": server.base_url, "MOCK_KEY": KEY, "MOCK_PROFILE": name}
             tests = map(str, sorted(HERE.glob("*.test.mjs")))
             command = ["node", "--test", "--test-reporter=spec", *tests]
-            ran = subprocess.run(command, cwd=HERE, env={**os.environ, **told}, check=False)
+            ran = subprocess.run(command, cwd=HERE, env={**os.environ, **settings}, check=False)
         worst = max(worst, abs(ran.returncode))
     return worst
 

@@ -72,13 +72,13 @@ def proxy(behind: MockServer) -> Iterator[str]:
         text=True,
     )
     assert process.stdout is not None
-    told = []
+    lines = []
     for line in process.stdout:
-        told.append(line)
+        lines.append(line)
         if "startup complete" in line:
             break
     else:
-        pytest.fail(f"The proxy did not start: {''.join(told[-20:])}")
+        pytest.fail(f"The proxy did not start: {''.join(lines[-20:])}")
     # A full pipe would stop the proxy.
     drain = threading.Thread(target=process.stdout.read, daemon=True)
     drain.start()

@@ -72,11 +72,11 @@ def made(
     details: dict[str, Any] | None = None,
 ) -> None:
     """Log a turn that generated these images, given as paths and digests."""
-    asked, answered = f"asked-{number}", f"answered-{number}"
+    question, answered = f"asked-{number}", f"answered-{number}"
     when = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
     log.executemany(
         "insert into messages (hash, parent_hash, role) values (?, ?, ?)",
-        [(asked, None, "user"), (answered, asked, "assistant")],
+        [(question, None, "user"), (answered, question, "assistant")],
     )
     noted = [
         (answered, at, "text", path, json.dumps({"provider_metadata": {"emby": {"image": note}}}))
@@ -85,13 +85,19 @@ def made(
     ]
     log.executemany(
         "insert into parts (message_hash, position, type, text, payload) values (?, ?, ?, ?, ?)",
-        [(asked, 0, "text", prompt, None), *noted],
+        [(question, 0, "text", prompt, None), *noted],
     )
     log.execute(
         "insert into turns (id, thread_id, parent_message_hash, tip_message_hash, model,"
         " input_tokens, output_tokens, token_details, datetime_utc)"
         " values (?, 'thread', ?, ?, 'emby/some-model', 12, 1290, ?, ?)",
-        [f"turn-{number:05}", asked, answered, details and json.dumps(details), when.isoformat()],
+        [
+            f"turn-{number:05}",
+            question,
+            answered,
+            details and json.dumps(details),
+            when.isoformat(),
+        ],
     )
     log.commit()
 
