@@ -85,21 +85,18 @@ class CallRecord:
         """The record of a call that begins; `request` is None for the list of models."""
         if request is None:
             return cls(uuid4().hex, "list_models", "", base_url)
-        if isinstance(request, ImagesRequest):
-            images_in = tuple(map(ImageRecord.of, request.to_chat().messages[0].images))
-            record = cls(uuid4().hex, "generate_images", request.model, base_url)
-            return replace(record, output_type="image", images_in=images_in)
-        options: Mapping[str, Any] = request.options
-        given = {name: options[name] for name in _PARAMETERS if options.get(name) is not None}
-        images = [image for message in request.messages for image in message.images]
+        is_order = isinstance(request, ImagesRequest)
+        chat = request.to_chat() if isinstance(request, ImagesRequest) else request
+        options: Mapping[str, Any] = chat.options
+        images = [image for message in chat.messages for image in message.images]
         return cls(
             uuid4().hex,
-            "chat",
-            request.model,
+            "generate_images" if is_order else "chat",
+            chat.model,
             base_url,
-            stream=request.stream,
-            output_type=_output_type(options),
-            parameters=given,
+            stream=chat.stream,
+            output_type="image" if is_order else _output_type(options),
+            parameters={n: options[n] for n in _PARAMETERS if options.get(n) is not None},
             images_in=tuple(map(ImageRecord.of, images)),
         )
 

@@ -640,3 +640,13 @@ def test_broken_base64_is_refused(text: str) -> None:
     """Empty or invalid base64 is refused."""
     with pytest.raises(InvalidImageError):
         Image.from_base64(text)
+
+
+def test_pydantic_describes_and_dumps_an_image() -> None:
+    """An image in a pydantic model has a JSON schema, and its dump contains the bytes once."""
+    pydantic = pytest.importorskip("pydantic")
+    adapter = pydantic.TypeAdapter(Image)
+    assert {"content", "url", "path"} <= adapter.json_schema()["properties"].keys()
+    dumped = adapter.dump_python(Image(PNG))
+    assert list(dumped.values()).count(PNG) == str(dumped).count("IHDR") == 1
+    assert adapter.validate_python(dumped) == Image(PNG)
