@@ -44,6 +44,7 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: dict[int, _Call] = {}
         self._index_by_id: dict[str, int] = {}
+        self._index_at: dict[int, int] = {}
         self._last_index = -1
 
     def add(self, fragment: Fragment) -> ToolCallDelta:
@@ -53,6 +54,7 @@ class ToolCalls:
         new = call is None
         if call is None:
             call = self._new_call(index, fragment.id or f"call_{index}")
+        self._index_at[index if fragment.index is None else fragment.index] = index
         # Some gateways repeat the name in every fragment. Hosts concatenate names, so emit it once.
         name = "" if call.name else fragment.name
         call.name = call.name or name
@@ -85,19 +87,22 @@ class ToolCalls:
     def _named_index(self, fragment: Fragment) -> int:
         """Return the index that the fragment's own fields lead to.
 
-        The fragment's own index counts, unless it has a name and another id than the call at that
-        index: that is a new call, since some gateways give all calls index 0. A fragment
-        without an index belongs to the call with its id. Otherwise a named one starts a new call
-        and an unnamed one continues the last.
+        The fragment's own index counts: it is that of the call that was last begun or continued
+        with it, since some gateways give all calls index 0. Another id that is known, or comes with
+        a name, counts more. A fragment without an index belongs to the call with its id. Otherwise
+        a named one starts a new call and an unnamed one continues the last.
         """
-        index = fragment.index
-        if index is not None:
-            there = self._calls.get(index)
-            if there is None or not fragment.name or fragment.id in ("", there.id):
+        unused = self._last_index + 1
+        if fragment.index is not None:
+            index = self._index_at.get(fragment.index)
+            if index is None:
+                return unused if fragment.index in self._calls else fragment.index
+            is_known = fragment.id in self._index_by_id
+            if fragment.id in ("", self._calls[index].id) or not (fragment.name or is_known):
                 return index
         if fragment.id:
-            return self._index_by_id.get(fragment.id, self._last_index + 1)
-        return self._last_index + 1 if fragment.name else max(self._last_index, 0)
+            return self._index_by_id.get(fragment.id, unused)
+        return unused if fragment.name else max(self._last_index, 0)
 
     def _new_call(self, index: int, id: str) -> _Call:  # noqa: A002
         call = self._calls[index] = _Call(id)
@@ -109,9 +114,9 @@ class ToolCalls:
 def _is_another(fragment: Fragment, call: _Call) -> bool:
     """Whether a fragment is a call of its own, though it has the id or the index of one.
 
-    Some gateways stream whole calls that all have index 0, or an empty id.
+    Some gateways stream calls that all have index 0, or the same id, or an empty one.
     """
-    if fragment.is_whole:
+    if fragment.is_whole or (fragment.name and call.name not in ("", fragment.name)):
         return True
     pieces = [piece for piece in call.arguments if piece] if len(call.arguments) < _FEW else []
     return bool(

@@ -277,6 +277,23 @@ CALLS: dict[str, list[dict[str, Any]]] = {
         called(call("add", '{"a": 1}', index=0, id="t1")),
         called(call("now", "{}", index=0, id="t2")),
     ],
+    "one-index-for-all-in-fragments": [
+        called(call("add", "", index=0, id="t1")),
+        called(call(None, '{"a": 1}', index=0)),
+        called(call("now", "", index=0, id="t2")),
+        called(call(None, "{}", index=0)),
+    ],
+    "one-index-for-all-by-id": [
+        called(call("add", '{"a"', index=0, id="t1")),
+        called(call("now", "", index=0, id="t2")),
+        called(call(None, ": 1}", index=0, id="t1")),
+        called(call(None, "{}", index=0, id="t2")),
+    ],
+    "placeholder-ids": [
+        called(call("add", '{"a"', index=0, id="t1")),
+        called(call(None, ": 1}", index=0, id="null")),
+        called(call("now", "{}", index=1, id="t2")),
+    ],
     "name-in-every-fragment": [
         called(call("add", '{"a"', index=0, id="t1")),
         called(call("add", ": 1}", index=0, id="t1")),
@@ -312,6 +329,19 @@ def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> Non
             joined[event.index] = [a + b for a, b in zip(there, fragment, strict=True)]
     calls = [ToolCall(i, n, a or "{}") for _, (i, n, a) in sorted(joined.items())]
     assert calls == [SUM, TIME]
+
+
+def test_calls_of_one_id_and_index_are_told_apart_by_name() -> None:
+    """Each fragment belongs to the call that was named last."""
+    fragments = [
+        call("add", "", index=0, id="t1"),
+        call(None, '{"a": 1}', index=0, id="t1"),
+        call("now", "", index=0, id="t1"),
+        call(None, "{}", index=0, id="t1"),
+        call("now", "", index=1, id="t1"),
+    ]
+    calls = good(read(*map(called, fragments), FINISH)).tool_calls
+    assert calls == (SUM, ToolCall("t1", "now", "{}"), ToolCall("t1", "now", "{}"))
 
 
 @pytest.mark.parametrize("index", [0, None])
