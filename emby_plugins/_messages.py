@@ -4,7 +4,7 @@ import json
 import mimetypes
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
@@ -197,3 +197,18 @@ class Message:
     def images(self) -> tuple[Image, ...]:
         """The images of all image parts, in order."""
         return tuple(part.image for part in self.content if isinstance(part, ImagePart))
+
+
+def add_system_text(
+    messages: tuple[Message, ...], text: str, *, at_end: bool = False
+) -> tuple[Message, ...]:
+    """The messages with a system text at the beginning, or at the end of a first system message.
+
+    There is never a second system message, as not every provider accepts one.
+    """
+    first, *others = messages
+    if first.role != "system":
+        return (Message.system(text), *messages)
+    part = TextPart(text)
+    content = (*first.content, part) if at_end else (part, *first.content)
+    return (replace(first, content=content), *others)

@@ -29,6 +29,7 @@ from emby_plugins._messages import (
     Role,
     TextPart,
     ToolCall,
+    add_system_text,
     as_part,
 )
 from emby_plugins._suggestions import nearest, suggest_image
@@ -84,8 +85,10 @@ def chat_request(
             msg = f"images= joins the last message, but that one has the role {last.role!r}."
             raise RequestError(msg, hint="Put the images into a Message.user() at the end.")
         messages = (*messages[:-1], replace(last, content=(*last.content, *parts)))
-    if system is not None and system != "":
-        messages = _with_system(messages, system)
+    if not isinstance(system, str | None):
+        raise RequestError(f"system is {_named(system)}; expected a string.")
+    if system:
+        messages = add_system_text(messages, system)
     return ChatRequest(model, messages, options, stream)
 
 
@@ -233,16 +236,6 @@ def _image_part(at: int, item: object) -> Part:
         return item
     msg = f"images[{at}] is {_named(item)}; expected an Image."
     raise RequestError(msg, hint=suggest_image(item, name=f"images[{at}]"))
-
-
-def _with_system(messages: tuple[Message, ...], system: str) -> tuple[Message, ...]:
-    if not isinstance(system, str):
-        raise RequestError(f"system is {_named(system)}; expected a string.")
-    first, *others = messages
-    # Not every provider takes a second system message.
-    if first.role == "system":
-        return (replace(first, content=(TextPart(system), *first.content)), *others)
-    return (Message.system(system), *messages)
 
 
 def _check_options(options: ChatOptions) -> None:

@@ -92,7 +92,11 @@ def require_key(url: str, key: Secret) -> None:
 
 def is_loopback(url: str) -> bool:
     """Whether the address stays on this machine."""
-    host = _split(url).hostname or ""
+    return is_loopback_host(_split(url).hostname or "")
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether the host, an IP address or a name, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

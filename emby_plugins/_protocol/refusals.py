@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from emby_plugins._chat import ChatRequest, ServerTool, Tool
 from emby_plugins._errors import APIError, BadRequestError, EmbyError, NotFoundError
-from emby_plugins._messages import FilePart, Message, as_part
+from emby_plugins._messages import FilePart, add_system_text
 from emby_plugins._protocol.images_request import ImagesRequest
 
 _log = logging.getLogger("emby_plugins")
@@ -104,11 +104,5 @@ def _without_required(request: ChatRequest) -> ChatRequest:
         f"You must answer by calling at least one of these tools: {', '.join(names)}. "
         "Do not answer in text."
     )
-    first, *others = request.messages
-    # Not every provider takes a second system message, or one that does not come first.
-    if first.role == "system":
-        told = replace(first, content=(*first.content, as_part(instruction)))
-        messages = (told, *others)
-    else:
-        messages = (Message.system(instruction), *request.messages)
+    messages = add_system_text(request.messages, instruction, at_end=True)
     return replace(request, messages=messages, options={**request.options, "tool_choice": "auto"})

@@ -58,7 +58,7 @@ def images_body(reply: "Reply", chat: ChatRequest, profile: Profile) -> bytes:
         raise ApiError(500, "The model did not generate any images. Try a different model.")
     prompt = chat.messages[0].text
     body: JsonDict = {"created": _CREATED, "data": [
-        {"b64_json": _base64(image.url) if image.url else image.base64,
+        {"b64_json": image.url.partition(";base64,")[2] if image.url else image.base64,
          "revised_prompt": prompt} for image in reply.images
     ]}  # fmt: skip
     usage = reply.usage
@@ -73,7 +73,3 @@ def images_body(reply: "Reply", chat: ChatRequest, profile: Profile) -> bytes:
     if len(chat.messages[0].parts) > 1:
         body |= chat.body
     return encode_json(body)
-
-
-def _base64(url: str) -> str:
-    return url.partition(";base64,")[2]

@@ -1,6 +1,5 @@
 """`MockServer`: the mock over HTTP on this machine, for any OpenAI-compatible client."""
 
-import ipaddress
 import logging
 import socket
 import sys
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from emby_plugins._protocol.backend import BackendRequest
+from emby_plugins._settings import is_loopback_host
 from emby_plugins._text import clean_text
 from emby_plugins.mock.backend import MAX_BODY, MockBackend
 from emby_plugins.mock.responses import MockResponse, outside
@@ -44,7 +44,7 @@ class MockServer:
         port: int = 0,
         log: Callable[[str], object] | None = None,
     ) -> None:
-        if not _is_loopback(host):
+        if not is_loopback_host(host):
             raise ValueError(f"{host!r} is not a loopback address: use 127.0.0.1 or ::1")
         self.backend = backend or MockBackend()
         self.served = 0
@@ -222,10 +222,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif is_chunked:
             self.wfile.write(b"0\r\n\r\n")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
