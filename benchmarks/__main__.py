@@ -1,6 +1,6 @@
-"""`make bench`: measure everything side by side, print the figures, write table and plot.
+"""`make bench`: measure all clients, print the figures, write the table and the plot.
 
-`make bench-quick` measures what is worth watching while one works, in under a minute.
+`make bench-quick` measures the most relevant jobs in under a minute, for use while developing.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from benchmarks.jobs import JOBS, Job, Row
 
 OUTPUT = Path("docs/performance")
 LIMIT = 180
-"""Seconds that a client may take once; then it is stopped, and its row tells so."""
+"""The time limit of one run in seconds; a stopped client is marked in its row."""
 ENOUGH = 12
-"""Seconds after which a client is measured no further at a job: its own noise is small then."""
+"""The total seconds of a client per job; later rounds are skipped, as noise is small by then."""
 
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The stub gateway, in a process of its own; its base URL."""
+    """Run the stub gateway in its own process, and yield its base URL."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -38,7 +38,7 @@ def server() -> Iterator[str]:
 
 
 class Worker:
-    """One client at one job, in a process of its own."""
+    """One client at one job, in its own process."""
 
     def __init__(self, client: str, base: str, job: Job) -> None:
         stream = "stream" if job.stream else "whole"
@@ -54,11 +54,11 @@ class Worker:
         )
 
     def wait(self) -> None:
-        """Wait until the client is made. Several are made at once, as importing takes long."""
+        """Wait until the client is created; several start concurrently, since imports are slow."""
         self._is_ready = self._read() == "ready"
 
     def once(self) -> None:
-        """Measure once more, unless the client failed or has taken long enough."""
+        """Measure once more, unless the client failed or used up its time."""
         if not self._is_ready or self._spent > ENOUGH:
             return
         assert self._process.stdin is not None
@@ -77,7 +77,7 @@ class Worker:
         self._process.communicate()
 
     def _read(self) -> str:
-        # It answers with one line at a time, so none is left in a buffer.
+        # One line is read per request, so none remains in a buffer.
         assert self._process.stdout is not None
         if not select.select([self._process.stdout], [], [], LIMIT)[0]:
             self.is_late = True
@@ -86,7 +86,7 @@ class Worker:
 
 
 def run(job: Job, base: str, *, is_quick: bool = False) -> dict[tuple[str, str], Row]:
-    """The medians of every client at a job, their rounds interleaved so that noise meets all."""
+    """The medians of every client at a job, in interleaved rounds so that noise affects all."""
     clients = [client for client in job.clients if not (is_quick and _is_peer(client))]
     with ExitStack() as stack:
         workers = [Worker(client, base, job) for client in clients]
@@ -110,10 +110,10 @@ def _summary(worker: Worker) -> Row | None:
         return Row(math.inf, math.inf, 0, 0)
     if not worker.rows:
         return None
-    # The first round still loads and compiles; its memory is the truest, for no allocator has
-    # kept anything back yet.
+    # The first round still loads and compiles; its memory is the most accurate, since no allocator
+    # has retained memory yet.
     rows, later = worker.rows, worker.rows[1:] or worker.rows
-    # Replies that are missing in any round are missing.
+    # Replies missing in any round count as missing.
     return Row(
         seconds=statistics.median(row.seconds for row in later),
         cpu=statistics.median(row.cpu for row in later),
@@ -123,7 +123,7 @@ def _summary(worker: Worker) -> Row | None:
 
 
 def main() -> None:
-    """Run, print, write."""
+    """Run the jobs, print the results, and write them if requested."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--job", help="only the jobs whose name holds this")
     parser.add_argument("--quick", action="store_true", help="the main jobs, without peers")
@@ -131,7 +131,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: dict[tuple[str, str], Row] = {}
     with server() as base, TemporaryDirectory(prefix="emby-bench-") as folder:
-        os.environ["TMPDIR"] = folder  # of the workers: gigabytes, which would be left behind
+        os.environ["TMPDIR"] = folder  # of the workers: gigabytes that would be left behind
         for job in JOBS:
             if (arguments.job or "") not in job.name or (arguments.quick and not job.is_quick):
                 continue

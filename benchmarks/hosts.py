@@ -1,6 +1,6 @@
-"""Whole programs, and what hosts keep: processes of `llm`, checkpoints, galleries.
+"""Complete programs and the data hosts store: processes of `llm`, checkpoints and galleries.
 
-Of processes, `peaks` has the memory. Returns bytes: on disk, or of images.
+`peaks` has the memory of processes. Returns bytes, on disk or of images.
 """
 
 # ruff: noqa: D103 - the names are clear
@@ -19,10 +19,10 @@ from benchmarks.peers import KEY, Work
 from benchmarks.server import picture
 
 peaks: list[int] = []
-"""The peak memory of each process that was run."""
+"""The peak memory of each process run so far."""
 
 _PAGE = Path(tempfile.gettempdir()) / "gallery.txt"
-"""Has the address of the gallery, for the browser, which is in another process."""
+"""Has the address of the gallery, for the browser in another process."""
 
 
 def _folder() -> Path:
@@ -32,7 +32,7 @@ def _folder() -> Path:
 def _run(arguments: list[str], **environment: str) -> None:
     own = {"EMBY_API_KEY": KEY, "OPENAI_API_KEY": KEY, **environment}
     command, environment = [sys.executable, *arguments], {**os.environ, **own}
-    # llm reads what is piped into it, and would wait for the end of ours.
+    # llm reads standard input, and would wait for the end of ours.
     nothing = subprocess.DEVNULL
     process = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing)
     _, status, usage = os.wait4(process.pid, 0)
@@ -42,7 +42,7 @@ def _run(arguments: list[str], **environment: str) -> None:
 
 
 class _LLM:
-    """`llm` with a folder of its own, in which both plugins know the model."""
+    """`llm` with its own folder, in which both plugins have the model."""
 
     def __init__(self, base: str, model: str) -> None:
         self.folder = _folder()
@@ -83,7 +83,7 @@ def llm_openai_process(base: str, model: str, stream: bool) -> Work:
 
 
 def llm_conversation(base: str, model: str, stream: bool) -> Work:
-    """`llm -c` in a conversation with as many images of two megabytes as the model says."""
+    """`llm -c` in a conversation with two-megabyte images; the model's name has their number."""
     llm, number = _LLM(base, model), int(model.rpartition("-")[2])
     for first in range(0, number, 5):
         paths = [llm.folder / f"{variant}.png" for variant in range(first, first + 5)]
@@ -136,7 +136,7 @@ def openai_cold(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_clients(base: str, model: str, stream: bool) -> Work:
-    """A thousand clients that are made, used once in ten and dropped, without the collector."""
+    """Create 1,000 clients, use one in ten once and drop them, with the garbage collector off."""
     import gc
 
     from emby_plugins import Emby
@@ -162,7 +162,7 @@ def chat_emby_checkpoints_by_reference(base: str, model: str, stream: bool) -> W
 
 
 def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work:
-    """Turns of a graph that generate an image each, kept by SQLite; returns bytes on disk."""
+    """Turns of a graph that generate an image each, stored in SQLite; returns bytes on disk."""
     from langchain_emby import ChatEmby
 
     kind, size, turns, *_ = [*model.split("-"), "0"]
@@ -189,7 +189,7 @@ def _checkpoints(base: str, model: str, settings: Callable[[Path], Any]) -> Work
 
 
 def llm_gallery(base: str, model: str, stream: bool) -> Work:
-    """The page of as many images as the model says, for the first time; returns its bytes."""
+    """Build the gallery of as many images as the model's name has; returns the page's size."""
     llm = _LLM(base, "short-0")
     llm("-m", "emby/short-0", "Hi")
     _log_images(llm.folder, int(model.rpartition("-")[2]))
@@ -204,7 +204,7 @@ def llm_gallery(base: str, model: str, stream: bool) -> Work:
 
 
 def gallery_in_chromium(base: str, model: str, stream: bool) -> Work:
-    """That page, until its first thumbnail is on the screen."""
+    """Open that page, until its first thumbnail is on the screen."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("google-chrome")
@@ -222,7 +222,7 @@ def gallery_in_chromium(base: str, model: str, stream: bool) -> Work:
 
 
 def _log_images(folder: Path, number: int) -> None:
-    """Log small images as `llm` would have."""
+    """Log small images in the format of `llm`."""
     import hashlib
     import json
 

@@ -114,7 +114,7 @@ def _text(line: str) -> str:
 def _httpx(library: Any, base: str, model: str, stream: bool) -> Work:
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
     url = f"{base}/chat/completions"
-    # One connection a stream, so that none waits: what a program does that has many.
+    # One connection per stream, so that none waits, as a program with many streams would.
     size = library.Limits(max_connections=None if stream else 100)
 
     def opened() -> Any:

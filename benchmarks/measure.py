@@ -32,7 +32,7 @@ def _memory(name: str) -> int:
 
 def _reset_peak(*, is_first: bool) -> None:
     if is_first:
-        # What making the client has left free in glibc's heap would hide what the work takes.
+        # Memory freed in glibc's heap while creating the client would hide the work's memory.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)
     with contextlib.suppress(OSError):

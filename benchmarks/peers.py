@@ -1,7 +1,7 @@
-"""What is measured: one short function per client and kind of work.
+"""The measured work: one short function per client and kind of work.
 
-Each is made once by its factory, which is not measured, and then called again and again. It
-returns the number of bytes of images that reached its user, so that losing them can't look fast.
+Each is created by its factory, which is not measured, and then called repeatedly. It returns the
+number of image bytes that reached its user, so that losing them can't look fast.
 """
 
 # ruff: noqa: D103 - the names are clear, and there are two dozen
@@ -66,7 +66,7 @@ def emby_core(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_core_unobserved(base: str, model: str, stream: bool) -> Work:
-    """The core without the one check on which telemetry hangs: what is left of it when off."""
+    """The core without its check for telemetry, to measure the overhead of disabled telemetry."""
     from contextlib import nullcontext
 
     from emby_plugins._base_client import BaseClient
@@ -76,7 +76,7 @@ def emby_core_unobserved(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_core_telemetry(base: str, model: str, stream: bool) -> Work:
-    """The core with telemetry, into the tracer that does nothing."""
+    """The core with telemetry, using the no-op tracer."""
     from emby_plugins import Emby
     from emby_plugins._telemetry import EmbyTelemetry
 
@@ -114,7 +114,7 @@ def openai_sdk(base: str, model: str, stream: bool) -> Work:
     messages = [{"role": "user", "content": "Hi"}]
 
     def size(message: object) -> int:
-        # The SDK has no field for them; whoever knows digs them out of the extra ones.
+        # The SDK has no field for them, but keeps unknown fields.
         urls = [image["image_url"]["url"] for image in getattr(message, "images", None) or ()]
         return sum(len(base64.b64decode(url.partition(",")[2])) for url in urls)
 
@@ -133,7 +133,7 @@ def _langchain(chat: object, stream: bool) -> Work:
     def size(message: object) -> int:
         content = getattr(message, "content", ())
         blocks = [block for block in content if isinstance(block, dict)]
-        # The text is what a message holds; it was verified, and bytes are made when asked for.
+        # A message has the verified base64 text; bytes are decoded on request.
         return sum(len(block.get("base64", "")) * 3 // 4 for block in blocks)
 
     def streamed() -> int:
@@ -149,7 +149,7 @@ def chat_emby(base: str, model: str, stream: bool) -> Work:
 
 
 def chat_emby_to_bytes(base: str, model: str, stream: bool) -> Work:
-    """As `chat_emby`, and then the bytes of the image."""
+    """Like `chat_emby`, plus decoding the image's bytes."""
     from langchain_emby import ChatEmby, images_of
 
     chat = ChatEmby(model=model, base_url=base, api_key=KEY)
@@ -157,7 +157,7 @@ def chat_emby_to_bytes(base: str, model: str, stream: bool) -> Work:
 
 
 def nothing_model(texts: list[str]) -> object:
-    """A chat model that does nothing but yield its deltas: what LangChain itself costs."""
+    """A chat model that only yields deltas, to measure the overhead of LangChain itself."""
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult

@@ -107,7 +107,7 @@ def emby_async_sends_path(base: str, model: str, stream: bool) -> Work:
 
 
 def emby_sends_history(base: str, model: str, stream: bool) -> Work:
-    """The images one by one, each in a turn of a conversation that has been answered."""
+    """One image per turn, in a conversation with all turns answered."""
     from emby_plugins import Emby, Image, Message
 
     emby, paths = Emby(KEY, base), _files(model)
@@ -134,7 +134,7 @@ def openai_sends(base: str, model: str, stream: bool) -> Work:
 
 
 def chat_nothing_sends(base: str, model: str, stream: bool) -> Work:
-    """To a chat model that does nothing: what LangChain itself costs."""
+    """A chat model that does nothing, to measure the overhead of LangChain itself."""
     from langchain_core.messages import HumanMessage
 
     from benchmarks.peers import nothing_model

@@ -44,7 +44,7 @@ def answer(kind: str, size: int, variant: int, stream: bool) -> tuple[bytes, ...
     """The pieces of one response, including its head."""
     is_long = kind in {"deltas", "slow"}
     text = [f"word{i} " for i in range(size)] if is_long else ["Hello."]
-    # As many tokens as there are: for more than the text can have, a client warns of lost images.
+    # The real number of tokens: for a higher one, a client warns of lost images.
     tokens = len(text)
     usage = {"prompt_tokens": 9, "completion_tokens": tokens, "total_tokens": 9 + tokens}
     images = []
@@ -88,7 +88,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             for piece in answer(kind, size, variant, bool(request.get("stream"))):
                 if kind == "slow":
                     await asyncio.sleep(PAUSE)
-                # Small writes: asyncio takes more than linear time over what it has to hold back.
+                # Small writes, since asyncio's buffering takes more than linear time.
                 for start in range(0, len(piece), SLICE):
                     writer.write(piece[start : start + SLICE])
                     await writer.drain()

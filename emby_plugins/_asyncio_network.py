@@ -4,8 +4,8 @@
 httpcore's default uses anyio, which serves other event loops too. `AsyncEmby` needs
 asyncio only, and without the layer between a short call takes a third less CPU time.
 
-httpcore's pool goes through all its connections for each call, twice, which is most of what a call
-takes when there are a hundred. `AsyncConnections` takes the one that was used last.
+httpcore's pool iterates over all its connections twice per call, which is most of a call's time
+with a hundred of them. `AsyncConnections` uses the most recently used one.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _NAMES = {
 
 
 class AsyncConnections:
-    """In place of one of httpcore's pools, whose settings and ways to connect it uses.
+    """Replaces one of httpcore's pools, with its settings and ways to connect.
 
     It does not count: no more calls come at once than a gate lets through. HTTP/1.1 only, and for
     one event loop. `core` is the module of the pool.
@@ -45,7 +45,7 @@ class AsyncConnections:
         self._idle: deque[Any] = deque()
 
     async def handle_async_request(self, request: Any) -> Any:
-        """The response to a request, whose connection is used again once it is closed."""
+        """The response to a request; its connection is reused after the response is closed."""
         connection = await self._idle_for(request.url.origin)
         if connection is None:
             connection = self._pool.create_connection(request.url.origin)
@@ -63,7 +63,7 @@ class AsyncConnections:
         )
 
     async def take_back(self, connection: Any) -> None:
-        """Keep a connection for the next call, unless it is closed; close those kept too long."""
+        """Keep an open connection for the next call; close those kept too long."""
         if connection.is_available():
             self._idle.append(connection)
         else:
@@ -91,7 +91,7 @@ class AsyncConnections:
 
 
 class _Body:
-    """The body of a response, which gives its connection back when it is closed."""
+    """The body of a response, which releases its connection when closed."""
 
     def __init__(self, stream: Any, connection: Any, owner: AsyncConnections) -> None:
         self._stream = stream

@@ -1,7 +1,8 @@
 """What the bytes of an image are kept in: memory, base64 or a file.
 
-Each source has its `byte_size`, found without reading a file, its `head` of 64 bytes, which tells
-the media type, and all bytes at once or in pieces, of which only the last may be shorter.
+Each source has its `byte_size`, found without reading a file, its `head` of 64 bytes, which
+determines the media type, and all bytes at once or in pieces, of which only the last may be
+shorter.
 """
 
 import errno
@@ -111,7 +112,7 @@ class FileSource:
 
     @classmethod
     def opened(cls, path: Path) -> Self:
-        """The file as it is now. Raises `OSError`, and `InvalidImageError` for what is no image."""
+        """The file's current version. Raises `OSError`, or `InvalidImageError` if not an image."""
         with open_regular(path) as file:
             version = version_of(file)
             check_size(version.size, MAX_FILE_BYTES)

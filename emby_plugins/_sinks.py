@@ -90,7 +90,8 @@ class Base64Sink(Sink):
 
     def _flush(self) -> None:
         # CPython extends a string in place if only one local variable refers to it; joining pieces
-        # would need the memory twice. Blocks are large as it copies while it is profiled.
+        # would need the memory twice. Blocks are large, since CPython copies the string while
+        # profiled.
         text, self._text = self._text, ""
         text += str(self._block.getbuffer(), "ascii")
         self._text = text

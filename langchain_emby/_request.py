@@ -153,7 +153,7 @@ def _whole_reply(message: AIMessage, read: ReadImage) -> Iterator[Part]:
 
 
 def text_beside(message: AIMessage) -> str:
-    """What a reply without text says all the same: its refusal, or the transcript of its audio."""
+    """The content of a reply without text: its refusal, or the transcript of its audio."""
     audio = message.additional_kwargs.get("audio")
     transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
     text = message.additional_kwargs.get("refusal") or transcript
@@ -196,7 +196,7 @@ def _reply_parts(content: str | Iterable[str | dict[Any, Any]], read: ReadImage)
 
 
 def _join_texts(content: Iterable[str | dict[Any, Any]]) -> list[str | dict[Any, Any]]:
-    """The blocks of a reply, whose neighboring texts are pieces of one: Anthropic cites each."""
+    """The blocks of a reply; neighboring texts are pieces of one: Anthropic cites each."""
     joined: list[str | dict[Any, Any]] = []
     for block in content:
         text = block if isinstance(block, str) else _bare_text(block)

@@ -59,7 +59,7 @@ class MapFile:
     def __exit__(self, *_: object) -> None:
         if not self.records and not self._file.seek(0, os.SEEK_END):
             with suppress(OSError):
-                self.path.unlink()  # while it is locked
+                self.path.unlink()  # while locked
         self._file.close()
 
     def answer(self, key: str) -> BatchRecord | None:

@@ -312,7 +312,7 @@ def _known(citation: Citation) -> dict[str, Any]:
 
 
 def _shares_output() -> bool:
-    """Whether standard error goes where standard output goes: to a terminal, or with `2>&1`."""
+    """Whether standard error and standard output have the same target: a terminal, or `2>&1`."""
     try:
         return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
     except (OSError, ValueError, AttributeError):

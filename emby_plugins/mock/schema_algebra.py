@@ -56,7 +56,7 @@ def without(schema: Schema, *keys: str) -> Schema:
 
 
 def names_of(schema: Schema) -> Iterator[object]:
-    """What tells an option from others: its title, its constants."""
+    """The distinguishing parts of an option: its title, its constants."""
     yield schema.get("title")
     for inner in (schema, *schema.get("properties", {}).values()):
         if isinstance(inner, Mapping):
@@ -64,7 +64,7 @@ def names_of(schema: Schema) -> Iterator[object]:
 
 
 def unlike(values: list[Any], value: Any, schema: object) -> Any:
-    """`value`, changed until it is not among `values`."""
+    """`value`, changed until not among `values`."""
     options = usable(schema).get("enum")
     if options:
         return next((option for option in options if option not in values), value)

@@ -92,7 +92,7 @@ class _Generator:
         nulls = [schema for schema in schemas if schema.get("type") == "null"]
         others = [schema for schema in schemas if schema.get("type") != "null"]
         if not self._is_generous(depth):
-            # Leaves before branches: how a recursive schema comes to its end.
+            # Leaves before branches: how a recursive schema ends.
             others.sort(key=lambda schema: schema.get("type") in ("object", "array", None))
             others = nulls + others
         elif nulls and others and self._is_unmeasured(others[0].get("type"), key):
