@@ -331,8 +331,8 @@ def test_tool_call_deltas_join_to_the_calls(chunks: list[dict[str, Any]]) -> Non
     assert calls == [SUM, TIME]
 
 
-def test_calls_of_one_id_and_index_are_told_apart_by_name() -> None:
-    """Each fragment belongs to the call that was named last."""
+def test_calls_of_one_id_and_index_are_distinguished_by_name() -> None:
+    """A fragment with the same id and index belongs to the most recently named call."""
     fragments = [
         call("add", "", index=0, id="t1"),
         call(None, '{"a": 1}', index=0, id="t1"),
@@ -347,7 +347,7 @@ def test_calls_of_one_id_and_index_are_told_apart_by_name() -> None:
 @pytest.mark.parametrize("index", [0, None])
 @pytest.mark.parametrize("id_", ["t1", ""])
 def test_two_whole_calls_of_one_id_are_two(id_: str, index: int | None) -> None:
-    """Streamed and not, in one chunk and in two, and of a tool without parameters."""
+    """Complete calls with the same id or none are kept apart, streamed in any chunks or not."""
     for pair in (('{"a": 1}', '{"a": 2}'), ("{}", "{}")):
         calls = [call("add", arguments, id=id_, index=index) for arguments in pair]
         for result in (

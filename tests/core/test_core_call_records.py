@@ -108,7 +108,7 @@ def test_a_call_is_recorded(call_chat: ChatCaller) -> None:
 def test_no_image_is_hashed_for_plugins_that_read_no_record(
     call_chat: ChatCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A plugin that names only the reply has it, and nothing is made for it but that."""
+    """A hook with only the parameter `reply` gets it without creating a record."""
 
     class Listener:
         @hookimpl

@@ -1,4 +1,4 @@
-"""`AsyncConnections`: which connection a call gets, and which ones are closed."""
+"""`AsyncConnections`: assigning connections to calls, and closing them."""
 
 import asyncio
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ ORIGIN = httpcore.Origin(b"http", b"a.example", 80)
 
 
 class Connection:
-    """A connection that records what becomes of it."""
+    """A connection that records its calls and whether it was closed."""
 
     def __init__(self, origin: httpcore.Origin) -> None:
         self.origin = origin
@@ -46,14 +46,14 @@ class Connection:
 
 
 class Body:
-    """Closing a body leaves its connection open."""
+    """A body that does not close its connection."""
 
     async def aclose(self) -> None:
         pass
 
 
 class Pool(list[Connection]):
-    """The pool that makes the connections, all of which it lists."""
+    """A pool that lists all connections it has created."""
 
     def create_connection(self, origin: httpcore.Origin) -> Connection:
         self.append(Connection(origin))
@@ -61,31 +61,31 @@ class Pool(list[Connection]):
 
 
 class Calls:
-    """Calls to an origin, on connections of a pool."""
+    """Makes calls to an origin, using a pool's connections."""
 
     def __init__(self) -> None:
         self.made = Pool()
         self.connections = AsyncConnections(self.made, httpcore)
 
     async def begin(self, origin: httpcore.Origin = ORIGIN) -> Any:
-        """A response whose body is still to be closed."""
+        """Start a call, and return its open body."""
         request = SimpleNamespace(url=SimpleNamespace(origin=origin))
         response = await self.connections.handle_async_request(request)
         response.stream._stream = Body()
         return response.stream
 
     async def end(self, *bodies: Any) -> None:
-        """Close the bodies, in that order."""
+        """Close the bodies in order."""
         for body in bodies:
             await body.aclose()
 
     def open(self) -> list[bool]:
-        """Which of the connections are open, in the order in which they were made."""
+        """Return which connections are open, in order of creation."""
         return [connection.is_open for connection in self.made]
 
 
 async def test_the_connection_used_last_is_used_next() -> None:
-    """Three calls at once open three connections, of which later calls use the one closed last."""
+    """After three concurrent calls, later calls reuse the most recently released connection."""
     calls = Calls()
     bodies = [await calls.begin() for _ in range(3)]
     await calls.end(*bodies)
@@ -95,8 +95,8 @@ async def test_the_connection_used_last_is_used_next() -> None:
     assert calls.open() == [True] * 3
 
 
-async def test_a_body_closed_twice_gives_its_connection_back_once() -> None:
-    """Two calls after a body was closed twice never share one connection."""
+async def test_a_body_closed_twice_releases_its_connection_once() -> None:
+    """Closing a body twice does not let two later calls share its connection."""
     calls = Calls()
     body = await calls.begin()
     await calls.end(body, body)
@@ -106,7 +106,7 @@ async def test_a_body_closed_twice_gives_its_connection_back_once() -> None:
 
 
 async def test_connections_that_have_expired_are_closed() -> None:
-    """Whether a call would use them next, or they have been idle below the others."""
+    """Expired connections are closed, whether next in line or idle below others."""
     calls = Calls()
     bodies = [await calls.begin() for _ in range(4)]
     await calls.end(*bodies)
@@ -126,7 +126,7 @@ async def test_a_connection_to_another_origin_is_not_used() -> None:
 
 @pytest.mark.parametrize("failure", [httpcore.ReadError(), asyncio.CancelledError()])
 async def test_a_connection_that_fails_is_closed(failure: BaseException) -> None:
-    """An error and a cancel reach the caller, and the connection is not used again."""
+    """After an error or a cancellation, which reach the caller, the connection is not reused."""
     calls = Calls()
     await calls.end(await calls.begin())
     calls.made[0].failure = failure
@@ -137,7 +137,7 @@ async def test_a_connection_that_fails_is_closed(failure: BaseException) -> None
 
 
 async def test_closing_closes_connections_in_use_too() -> None:
-    """Idle or not, all are closed; one that was not read to its end is forgotten before."""
+    """Closing the pool closes idle and busy connections; one with unread data was dropped before."""
     calls = Calls()
     bodies = [await calls.begin() for _ in range(3)]
     calls.made[0].is_spoiled = True

@@ -221,8 +221,8 @@ def test_lone_surrogates_become_replacement_characters() -> None:
     assert good(read(chunk("🐶"), FINISH)).text == "🐶"
 
 
-def test_a_pair_of_surrogates_cut_in_two_is_one_character() -> None:
-    """In text, reasoning, refusals and arguments; half a pair alone becomes U+FFFD."""
+def test_a_split_surrogate_pair_is_one_character() -> None:
+    """A surrogate pair split across chunks becomes one character, and a lone half U+FFFD."""
 
     def deltas(text: str) -> list[dict[str, Any]]:
         fields = {"content": text, "reasoning": text, "tool_calls": [call(None, text, index=0)]}

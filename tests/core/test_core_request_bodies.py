@@ -54,7 +54,7 @@ def lazy(path: Path, data: bytes) -> Image:
 
 
 def kept_as(kind: str, path: Path, data: bytes) -> Image:
-    """The image in memory, in a file, or as the base64 of a message."""
+    """Return the image in memory, in a file, or as base64."""
     if kind == "file":
         return lazy(path, data)
     image = Image.from_bytes(data)

@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"data: [DONE]\n\n")
 
     def log_message(self, *_: object) -> None:
-        """Be silent."""
+        """Log nothing."""
 
 
 def models(url: str) -> Iterator[tuple[str, Any]]:
@@ -200,7 +200,7 @@ def models(url: str) -> Iterator[tuple[str, Any]]:
 
 
 def cut(chunks: Iterable[AIMessageChunk]) -> AIMessageChunk:
-    """The sum of the chunks before the one that completes the call."""
+    """Return the sum of the chunks before the one that completes the tool call."""
     kept = []
     for chunk in chunks:
         if any(piece["args"].endswith("}") for piece in chunk.tool_call_chunks if piece["args"]):

@@ -420,7 +420,7 @@ def test_tool_calls_are_sent_back_with_their_results() -> None:
 
 @pytest.mark.parametrize("content", ["", [], [{"type": "text", "text": ""}]])
 def test_an_empty_system_prompt_is_left_out(content: Any) -> None:
-    """Agents without a prompt have one, and some providers refuse empty text."""
+    """An empty system prompt, as sent by agents without one, is left out."""
     script = Script("Fine.")
     script.chat().invoke([SystemMessage(content), HumanMessage("Hi")])
     assert script.sent["messages"] == [{"role": "user", "content": "Hi"}]
@@ -435,7 +435,7 @@ def test_an_empty_system_prompt_is_left_out(content: Any) -> None:
     ],
 )
 def test_neighboring_texts_of_a_reply_are_one(blocks: list[Any], sent: str) -> None:
-    """Anthropic begins a block at each citation, and Gemini's chunks leave bare strings."""
+    """Neighboring texts of a reply, as from Anthropic and Gemini, are joined to one."""
     script = Script("Fine.")
     script.chat().invoke(["Hi", AIMessage(blocks), "And?"])
     assert script.sent["messages"][1]["content"] == sent

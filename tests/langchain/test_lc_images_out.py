@@ -353,7 +353,7 @@ def test_chunks_are_stored_as_langchain_s_own() -> None:
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_chunks_of_a_broken_stream_become_messages(version: str) -> None:
-    """As LangGraph does with each chunk that a state gets; stored, a chunk is equal to itself."""
+    """Each chunk and any sum of chunks convert to a message with its images, and can be stored."""
     chunks = list(Script("Two:", (PNG, JPEG)).chat(output_version=version).stream("Draw."))
     for received in (*chunks, merged(chunks[:-1]), merged(chunks)):
         message = message_chunk_to_message(received)

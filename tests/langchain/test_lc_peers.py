@@ -26,7 +26,7 @@ from langchain_emby import hand_over, image_block, images_of
 
 
 def recorded(name: str) -> dict[str, Any]:
-    """The messages of other providers' models that a file has."""
+    """Load recorded messages of other providers' models."""
     messages: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text("utf-8"))
     return messages
 

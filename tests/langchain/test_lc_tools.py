@@ -180,7 +180,7 @@ def test_an_invalid_call_is_the_same_streamed(arguments: str, version: str) -> N
 def test_two_calls_of_one_id_are_two(
     second: str, way: Callable[[ChatEmby], AIMessage], version: str
 ) -> None:
-    """Each with its own arguments and validity, in blocks of the content too."""
+    """Two calls with one id keep their own arguments and validity, in content blocks too."""
     calls = [{**CALLS[0], "function": {"name": "f", "arguments": a}} for a in ('{"a": 1}', second)]
     chat = Script(None, tool_calls=calls, finish="tool_calls").chat(output_version=version)
     invoked, streamed = by_invoke(chat), way(chat)
@@ -195,8 +195,8 @@ def test_two_calls_of_one_id_are_two(
         assert streamed.content == invoked.content == found
 
 
-def test_an_answer_to_a_valid_call_answers_no_invalid_one() -> None:
-    """Of two calls with one id, the one that was not executed stays behind."""
+def test_an_invalid_call_with_an_answered_id_is_not_sent() -> None:
+    """Of two calls with one id, only the valid one is sent back with the tool's answer."""
     calls = [{**CALLS[0], "function": {"name": "f", "arguments": a}} for a in ("{}", '{"a": ')]
     message = by_stream(Script(None, tool_calls=calls, finish="length").chat())
     assert len(message.invalid_tool_calls) == 2
@@ -211,13 +211,13 @@ def test_an_answer_to_a_valid_call_answers_no_invalid_one() -> None:
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 async def test_v3_events_have_only_what_was_received(version: str) -> None:
-    """The arguments of a cut call, as they came, in the deltas and in the block at the end."""
+    """The events of a cut call have the received arguments, in the deltas and the final block."""
     chat = cut_call(INCOMPLETE[0], "length", version)
     stream = await chat.astream_events("?", version="v3")
     for events in (list(chat.stream_events("?", version="v3")), [event async for event in stream]):
         deltas = [e["delta"] for e in events if e["event"] == "content-block-delta"]
         (end,) = (e["content"] for e in events if e["event"] == "content-block-finish")
-        # Before langchain-core 1.7, each delta has all that arrived so far.
+        # Before langchain-core 1.7, each delta has all arguments received so far.
         old = [delta["fields"]["args"] for delta in deltas if "fields" in delta][-1:]
         assert "".join(old or [delta["args"] for delta in deltas]) == INCOMPLETE[0]
         assert end == by_invoke(chat).invalid_tool_calls[0]

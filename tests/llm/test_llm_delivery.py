@@ -476,7 +476,7 @@ def test_ctrl_c_lists_the_saved_images(number: signal.Signals, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [(), ("--async",)])
 def test_a_signal_in_a_prompt_keeps_what_has_arrived(mode: tuple[str, ...], tmp_path: Path) -> None:
-    """A prompt that SIGTERM ends saves the image that arrived, and leaves no hidden folder."""
+    """A prompt ended by SIGTERM saves the received image, and leaves no hidden folder."""
 
     def first_of_two(_: ReceivedRequest, wire: Wire) -> None:
         whole = as_json(completion("", PNG, OTHER))
@@ -502,7 +502,7 @@ def test_a_signal_in_a_prompt_keeps_what_has_arrived(mode: tuple[str, ...], tmp_
     assert process.returncode == 128 + signal.SIGTERM
 
 
-def test_a_path_behind_a_pipe_has_a_line_of_its_own(
+def test_a_path_after_a_pipe_is_on_a_separate_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The progress is not shown right after a path, which `| tee` may print later."""
