@@ -137,7 +137,7 @@ async def test_a_connection_that_fails_is_closed(failure: BaseException) -> None
 
 
 async def test_closing_closes_connections_in_use_too() -> None:
-    """Closing the pool closes idle and busy connections; one with unread data was dropped before."""
+    """Closing the pool closes idle and busy connections, but not the spoiled one dropped before."""
     calls = Calls()
     bodies = [await calls.begin() for _ in range(3)]
     calls.made[0].is_spoiled = True

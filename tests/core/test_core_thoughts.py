@@ -104,7 +104,7 @@ def test_details_of_a_stream_are_merged_by_type_and_index() -> None:
 
 
 def test_a_split_character_is_joined_in_details() -> None:
-    """A character split between signed reasoning details is joined, so the signature stays valid."""
+    """A character split between reasoning details is joined, so their signature stays valid."""
     pieces = [[entry("a\ud83d")], [entry("\ude00\ud83d", signature="s")]]
     assert details(*pieces) == [entry("a😀\ufffd", signature="s")]
     reply = good(read(*(chunk(delta={"reasoning_details": piece}) for piece in pieces), FINISH))
