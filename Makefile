@@ -33,8 +33,8 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-httpx2 test-slow lint types wording test-lowest test-newest test-wheel wheel \
-	release-check browser notebooks ray bench bench-quick stress fuzz docs help-texts fault-table record conformance-npm \
-	conformance-servers clean
+	release-check browser notebooks ray bench bench-quick comparison stress fuzz docs help-texts fault-table record \
+	conformance-npm conformance-servers clean
 
 ## help: list the targets
 help:
@@ -120,6 +120,11 @@ bench: .venv/.bench
 ## bench-quick: what is worth watching while one works, in under a minute
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick
+
+## comparison: which clients lose an image, on the newest versions; writes the README's table
+comparison: .venv/.bench
+	$(BIN)/$(PIP) --upgrade openai llm langchain-openai langchain-openrouter
+	$(BIN)/python docs/docs_comparison.py
 
 ## stress: the fault matrix, the fuzzers and the soak (about five minutes)
 stress: .venv/.fuzz
