@@ -4,11 +4,13 @@ import json
 import os
 import pty
 import termios
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from select import select
 from threading import Thread
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -39,6 +41,22 @@ class Recorder:
         self.requests.append(json.loads(request.body or b"{}"))
         self.headers.append(dict(request.headers))
         return (self.answer or self._mock)(request)
+
+
+class Gate(MockBackend):
+    """Answers this many requests, and blocks all others until opened."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__()
+        self._free = threading.Semaphore(free)
+        self.is_stuck, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, request: BackendRequest, ask: Any = None) -> BackendResponse:
+        response = super().__call__(request, ask)
+        if not self._free.acquire(blocking=False) and not self.opened.is_set():
+            self.is_stuck.set()
+            self.opened.wait(60)
+        return response
 
 
 def paths(output: str) -> list[Path]:

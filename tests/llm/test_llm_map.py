@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 import pytest
-from llm_help import LLM, Recorder
+from llm_help import LLM, Gate, Recorder
 from support import photo
 
-from emby_plugins import BackendRequest, BackendResponse, BatchItem, ChatReply, batch_record
+from emby_plugins import BatchItem, ChatReply, batch_record
 from emby_plugins.mock import Fault, MockBackend, MockServer
 from llm_emby._map_file import MapFile
 
@@ -41,22 +41,6 @@ def lines(out: Path) -> list[dict[str, Any]]:
 def inputs(out: Path) -> list[str]:
     """Return the names of the inputs, in the order of the lines."""
     return [Path(record["input"]).name for record in lines(out)]
-
-
-class Gate(MockBackend):
-    """Answers this many requests, and blocks all others until opened."""
-
-    def __init__(self, free: int) -> None:
-        super().__init__()
-        self._free = threading.Semaphore(free)
-        self.is_stuck, self.opened = threading.Event(), threading.Event()
-
-    def __call__(self, request: BackendRequest, ask: Any = None) -> BackendResponse:
-        response = super().__call__(request, ask)
-        if not self._free.acquire(blocking=False) and not self.opened.is_set():
-            self.is_stuck.set()
-            self.opened.wait(60)
-        return response
 
 
 def started(server: MockServer, user_path: Path, *words: object) -> "subprocess.Popen[str]":
