@@ -182,7 +182,7 @@ def test_workflows_call_all_targets() -> None:
     assert len(called) > 8
     names = {word for words in called for word in words}
     assert names <= make_targets()
-    # Parts of `test` and `test-wheel`, targets to inspect by eye, and figures of one machine or day.
+    # Parts of `test` and `test-wheel`, targets to inspect by eye, and figures of one machine.
     apart = {"lint", "types", "wheel", "help", "wording", "clean", "record", "bench", "comparison"}
     assert names | apart == make_targets()
     named = [one.rpartition(" ")[2] for one in PROJECT["classifiers"] if " :: 3." in one]
