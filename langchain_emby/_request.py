@@ -8,6 +8,7 @@ it is not such a record.
 
 import logging
 import mimetypes
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, Literal, cast
@@ -59,6 +60,8 @@ _OMITTED_BLOCKS = {
     *("code_execution_result", "tool_reference", "function_call_signature", "fallback"),
     *("reasoning_content", "advisor_tool_result", "program", "program_output", "additional_tools"),
 }
+# An agent's name is that of its messages, and OpenAI refuses these characters in it.
+_REFUSED_IN_NAMES = re.compile(r"[\s<|\\/>]+")
 _TEXT_TYPES = {"text", "input_text", "output_text"}
 _ROLES = {
     "user": "user",
@@ -118,6 +121,8 @@ def _read_image(image_dir: str | None, block: Mapping[str, Any]) -> Image:
 
 def _message(message: BaseMessage, read: ReadImage, answered: Set[str]) -> Iterator[Message]:
     content, name = message.content, message.name or ""
+    if not isinstance(message, ToolMessage):
+        name = _REFUSED_IN_NAMES.sub("_", name)
     if isinstance(message, ToolMessage):
         parts = tuple(_parts(content, read))
         yield Message("tool", parts, tool_call_id=message.tool_call_id, name=name)

@@ -226,6 +226,15 @@ def test_a_budget_counts_estimates_and_failures(
     assert len(painter.requests) == 1
 
 
+def test_the_name_of_an_agent_can_be_sent() -> None:
+    """OpenAI refuses spaces in the names of messages, which agents write into their replies."""
+    turns = Turns(draw, lambda _: Script("Done."))
+    agent = agents.create_agent(turns.chat(), [PAINTER], name="Ann <the painter>")
+    named = agent.invoke({"messages": [HumanMessage("Draw.")]})["messages"][1]
+    assert named.name == "Ann <the painter>"
+    assert turns.bodies[1]["messages"][1]["name"] == "Ann_the_painter_"
+
+
 def test_a_reply_from_the_cache_costs_nothing() -> None:
     """LangChain's cache repeats the cost that was paid once."""
     painter = Script("", (PNG,))
