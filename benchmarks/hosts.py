@@ -91,6 +91,7 @@ def llm_conversation(base: str, model: str, stream: bool) -> Work:
             path.write_bytes(picture(2, variant))
         attached = [word for path in paths for word in ("-a", str(path))]
         llm("-m", f"emby/{model}", *(["-c"] if first else []), "Hi", *attached)
+    picture.cache_clear()  # Linux counts the memory of the parent before exec as the child's, too
     if not number:
         llm("-m", f"emby/{model}", "Hi")
 
