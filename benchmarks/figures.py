@@ -99,6 +99,9 @@ def _images_out() -> Iterator[Figure]:
         for client, way in ways.items():
             yield _ratio(job, client, _cpu(job, "httpx_sends"), f"{way} / naive httpx", 0.15)
             yield Figure(f"{job}: {way}: peak memory", 4, "MB", _peak(job, client))
+        whole, nothing = _peak(job, "chat_emby_sends"), _peak(job, "chat_nothing_sends")
+        what = f"{job}: ChatEmby: peak memory beyond LangChain's own"
+        yield Figure(what, 4, "MB", _more(whole, nothing))
     history = _peak("ten 5 MB images sent", "emby_sends_history")
     yield Figure("ten 5 MB images sent, in ten turns: peak memory", 4, "MB", history)
     job = "photo of 12 megapixels"

@@ -15,7 +15,7 @@ from emby_plugins._files import check_close, commit, remove_stale_files, tempora
 from emby_plugins._image_sources import HEAD, Base64Source
 from emby_plugins._images import Image
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 17
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Base64Sink(Sink):
     def _flush(self) -> None:
         # CPython extends a string in place if only one local variable refers to it; joining pieces
         # would need the memory twice. Blocks are large, since CPython copies the string while
-        # profiled.
+        # profiled, but not larger: glibc then leaves the string no room to grow in.
         text, self._text = self._text, ""
         text += str(self._block.getbuffer(), "ascii")
         self._text = text
