@@ -39,7 +39,7 @@ from emby_plugins._errors import (
     EmbyTimeoutError,
 )
 from emby_plugins._gates import AsyncGate, Gate, Place, pool_size
-from emby_plugins._http import CORE, LIBRARY, AsyncHTTPClient, HTTPClient, check_client, library_of
+from emby_plugins._http import LIBRARY, AsyncHTTPClient, HTTPClient, check_client, core, library_of
 from emby_plugins._in_process import InProcessTransport
 from emby_plugins._protocol.backend import Backend
 from emby_plugins._settings import Secret, is_loopback
@@ -254,7 +254,7 @@ def _on_limited_connections(**options: Any) -> Any:
 
 def _on_asyncio_connections(**options: Any) -> Any:
     transport = LIBRARY.AsyncHTTPTransport(**options)
-    transport._pool = AsyncConnections(transport._pool, CORE)  # noqa: SLF001
+    transport._pool = AsyncConnections(transport._pool, core())  # noqa: SLF001
     return transport
 
 

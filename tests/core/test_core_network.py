@@ -36,7 +36,7 @@ from emby_plugins import (
     TextDelta,
     TruncatedReplyError,
 )
-from emby_plugins._http import CORE
+from emby_plugins._http import core
 from emby_plugins._protocol.reader import ReplyReader
 
 RED = picture("red")
@@ -95,7 +95,7 @@ def test_a_request_is_sent_in_one_piece(
 ) -> None:
     """Head and body of a small request are sent with one system call."""
     sent: list[bytes] = []
-    sync = importlib.import_module(f"{CORE.__name__}._backends.sync")
+    sync = importlib.import_module(f"{core().__name__}._backends.sync")
     for stream in (sync.SyncStream, asyncio.StreamWriter):
         monkeypatch.setattr(stream, "write", noting(stream.write, sent))
     with Loopback(well) as server:
