@@ -56,9 +56,9 @@ class LastChunk(ReplyChunk):
         cast("dict[str, Any]", self.__pydantic_private__)["_calls"] = calls
 
     @property
-    def calls(self) -> list[CallBlock]:
-        """The calls in the order in which they began."""
-        return [*self._calls.values()]
+    def calls(self) -> Mapping[int, CallBlock]:
+        """The calls by their index, in the order in which they began."""
+        return self._calls
 
     def restore_calls(self, whole: AIMessageChunk) -> None:
         """Put the calls, as they were received, in place of what LangChain made of the chunks."""
