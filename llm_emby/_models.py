@@ -126,7 +126,7 @@ class EmbyModel(_Shared, llm.KeyModel):
         from emby_plugins import Emby
         from llm_emby._errors import translate_errors
         from llm_emby._image_files import image_drafts
-        from llm_emby._request import chat_arguments, chat_messages, has_only_images
+        from llm_emby._request import chat_arguments, chat_messages, has_no_words
         from llm_emby._response import ResponseWriter
 
         writer = ResponseWriter(prompt, response, stream=stream)
@@ -137,7 +137,7 @@ class EmbyModel(_Shared, llm.KeyModel):
         ):
             writer.check_output()
             messages = chat_messages(prompt)
-            if writer.is_chat and has_only_images(messages[-1]):
+            if writer.is_chat and has_no_words(messages):
                 writer.postpone()
                 return
             arguments = chat_arguments(prompt, stream, fresh=writer.requires_image())

@@ -55,6 +55,11 @@ def chat_messages(prompt: llm.Prompt) -> list[Message]:
     return [_with_detail(message, detail) for message in messages] if detail else messages
 
 
+def has_no_words(messages: list[Message]) -> bool:
+    """Whether the turn of the user is empty, or an image alone."""
+    return not messages or messages[-1].role == "assistant" or has_only_images(messages[-1])
+
+
 def has_only_images(message: Message) -> bool:
     """Whether a user's message has images and no words."""
     return message.role == "user" and bool(message.images) and not message.text

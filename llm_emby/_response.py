@@ -263,9 +263,12 @@ class ResponseWriter:
     def postpone(self) -> None:
         """Send nothing: in `llm chat`, an image without words is sent with the next message.
 
+        Neither is an empty prompt, as of `!multi` and `!end`.
+
         `!fragment emby-image:PATH` is a turn of its own there, and would be charged.
         """
-        self._say("The image goes along with your next message. Nothing has been sent.")
+        image = "The image goes along with your next message. " if self._prompt.attachments else ""
+        self._say(f"{image}Nothing has been sent.")
         self._response.response_json = {"not_sent": True}
 
     def check_output(self) -> None:

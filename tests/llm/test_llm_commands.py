@@ -287,6 +287,16 @@ def test_a_picture_as_a_fragment(run: LLM, wire: Recorder) -> None:
     assert Image.from_data_url(content[-1]["image_url"]["url"]).data == rocket.read_bytes()
 
 
+def test_an_empty_prompt_is_not_sent(run: LLM, wire: Recorder) -> None:
+    """`!multi` and `!end` without words send nothing, neither first nor later in `llm chat`."""
+    turns = ["!multi", "!end", "Hello", "!multi", "!end", "And now?", "quit"]
+    result = run("chat", "-m", "emby-mock", text="\n".join(turns))
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "Nothing has been sent.\n" * 2
+    roles = [[message["role"] for message in body["messages"]] for body in wire.requests]  # type: ignore[attr-defined]
+    assert roles == [["user"], ["user", "assistant", "user"]]
+
+
 def test_a_picture_in_a_chat_is_sent_with_the_next_message(run: LLM, wire: Recorder) -> None:
     """`!fragment` in `llm chat` sends nothing itself; its image is sent with the next message."""
     names = [photo(name) for name in ("rocket.jpg", "moon.png")]
