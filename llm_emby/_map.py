@@ -169,6 +169,7 @@ class MapRun:
         except OSError as failure:
             self.is_stopped = True
             self._progress.fail(f"{str(self._file.path)!r} can't be written: {reason(failure)}.")
+            return
         self._progress.advance(record, is_new=is_new)
 
     def _concerns_all(self, error: str) -> bool:

@@ -57,7 +57,7 @@ class MapFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self.records and not self._file.seek(0, os.SEEK_END):
+        if not self._file.seek(0, os.SEEK_END):
             with suppress(OSError):
                 self.path.unlink()  # while locked
         self._file.close()

@@ -305,7 +305,8 @@ class ResponseWriter:
         self._say(f"Warning: {notice.replace('without streaming', _UNSTREAMED)}")
 
     def _say(self, line: str) -> None:
-        if self._is_mid_line and _shares_output():
+        is_printed = self.is_command and self._stream  # llm prints the text as it comes
+        if self._is_mid_line and is_printed and _shares_output():
             click.echo("", err=True)
         click.echo(line, err=True)
 

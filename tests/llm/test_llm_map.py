@@ -251,6 +251,7 @@ def test_a_full_disk_loses_nothing(
     assert "No space left on device" in result.stderr
     (rescued,) = (user_path / "emby").glob("map-*.jsonl")
     assert str(rescued) in result.stderr
+    assert result.stderr.endswith("1 of 6 in out.jsonl, 5 left.\n")
     assert inputs(out) + inputs(rescued) == sorted(NAMES)[:2]
 
     monkeypatch.undo()

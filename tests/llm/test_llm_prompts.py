@@ -317,6 +317,31 @@ def test_an_unwritable_target_has_a_fallback(
     assert path.is_file()
 
 
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("-m", "emby-mock"), "generated image:\nWarning: Saved as"),
+        (("-m", "emby-mock", "--no-stream"), "Warning: Saved as"),
+        (("emby", "image", "-m", "emby-mock"), "Warning: Saved as"),
+    ],
+    ids=["stream", "whole", "command"],
+)
+def test_a_warning_has_a_line_of_its_own(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...], shown: str
+) -> None:
+    """On a terminal a warning starts a new line if text is printed before it, and only then."""
+    monkeypatch.setattr("llm_emby._response._shares_output", lambda: True)
+    monkeypatch.setattr("llm_emby._response.is_taken", lambda _: False)
+    monkeypatch.setattr("llm_emby._image_command.is_taken", lambda _: False)
+    target = tmp_path / "boat.png"
+    target.touch()
+    option = ("--out", target) if "emby" in words else ("-o", "output", target)
+    result = run(*words, "Draw a boat", *option)
+    assert result.exit_code == 0, result.output
+    assert shown in result.output
+    assert not result.output.startswith("\n")
+
+
 def test_output_names_files_and_numbers_them(run: LLM, tmp_path: Path) -> None:
     """`-o output` numbers several images and reports a corrected suffix."""
     result = run("-m", "emby-mock", PAINT, "-o", "output", tmp_path / "boat.jpg")
