@@ -1,11 +1,9 @@
 """`llm emby image`: its arguments become a job, checked before anything is paid for."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ from emby_plugins import Image, InvalidImageError
 from llm_emby._delivery import Delivery, Form
 from llm_emby._errors import ending_signals, interrupted_status
 from llm_emby._generation import ImageJob, generate_images
-from llm_emby._image_files import full_path, is_file_name, is_taken, numbered_names, reason
+from llm_emby._image_files import find_obstacle, full_path
 from llm_emby._model_choice import (
     TIMEOUT,
     find_model,
@@ -183,15 +181,7 @@ def _check_output(out: str | None, count: int, *, as_json: bool) -> None:
 def _check_files(output: str, count: int, *, overwrite: bool) -> None:
     """Check that the files can be written. Raises `click.ClickException`."""
     target = full_path(output)
-    is_file = is_file_name(target)
-    names = list(islice(numbered_names(target), count)) if is_file else []
-    folder = target.parent if is_file else target
-    try:
-        taken = next(filter(is_taken, names), None)
-        folder.mkdir(parents=True, exist_ok=True)
-        problem = "" if os.access(folder, os.W_OK) else "Permission denied"
-    except OSError as error:
-        taken, problem = None, reason(error)
+    taken, problem = find_obstacle(target, count)
     if problem:
         raise click.ClickException(f"Images can't be saved as {str(target)!r}: {problem}.")
     if taken is not None and not overwrite:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -140,13 +140,25 @@ def is_file_name(place: Path) -> bool:
     return bool(place.suffix) and not os.path.isdir(place)  # noqa: PTH112 - it never raises
 
 
-def is_taken(place: Path) -> bool:
-    """Whether there is something of that name, be it a link that leads nowhere.
+def find_obstacle(target: Path, number: int = 1) -> tuple[Path | None, str]:
+    """The first of the names to be written that is taken, and why nothing can be saved there.
 
-    Raises `OSError` if there can't be a file of that name.
+    A link that leads nowhere takes its name too. The folder is created.
     """
+    is_file = is_file_name(target)
+    names = islice(numbered_names(target), number) if is_file else ()
+    folder = target.parent if is_file else target
     try:
-        place.lstat()
+        taken = next((name for name in names if _exists(name)), None)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return None, reason(error)
+    return taken, "" if os.access(folder, os.W_OK) else "Permission denied"
+
+
+def _exists(place: Path) -> bool:
+    try:
+        place.lstat()  # other than Path.exists(), raises for a name that is too long
     except FileNotFoundError:
         return False
     return True

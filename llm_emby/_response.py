@@ -30,10 +30,8 @@ from llm_emby import _image_files as image_files
 from llm_emby._image_files import (
     ImageSaver,
     UnsavedImageError,
+    find_obstacle,
     full_path,
-    is_file_name,
-    is_taken,
-    reason,
 )
 from llm_emby._options import Options
 
@@ -275,12 +273,9 @@ class ResponseWriter:
         """Raise `RequestError` if the requested file exists, before anything is paid for."""
         if not self.requires_image() or self.target is None or _command() == _IMAGE:
             return
-        path = full_path(self.target)
-        try:
-            taken = is_file_name(path) and is_taken(path)
-        except OSError as error:
-            msg = f"Images can't be saved as {self.target!r}: {reason(error)}."
-            raise RequestError(msg) from None
+        taken, problem = find_obstacle(full_path(self.target))
+        if problem:
+            raise RequestError(f"Images can't be saved as {self.target!r}: {problem}.")
         if taken and not self._overwrites:
             msg = f"{self.target!r} already exists."
             raise RequestError(msg, hint="Replace it with -o overwrite true, or choose another.")

@@ -164,13 +164,18 @@ def test_an_existing_target_is_refused_before_sending(
 
 
 def test_an_unwritable_folder_is_refused_before_sending(
-    run: LLM, wire: Recorder, tmp_path: Path
+    run: LLM, wire: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target folder that can't be created is refused before sending."""
+    """A target folder that can't be created or written is refused before sending."""
     (tmp_path / "file").touch()
     result = run("emby", "image", "a fox", *MOCK, "--out", tmp_path / "file" / "fox.png")
     assert result.exit_code == 1
     assert "fox.png': A part of the path is a file, not a folder." in result.output
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for words in (("emby", "image", "--out"), ("-o", "output")):
+        result = run(*words, tmp_path / "fox.png", "a fox", *MOCK)
+        assert result.exit_code == 1
+        assert "fox.png': Permission denied." in result.output
     assert wire.requests == []
 
 

@@ -331,8 +331,7 @@ def test_a_warning_has_a_line_of_its_own(
 ) -> None:
     """On a terminal a warning starts a new line if text is printed before it, and only then."""
     monkeypatch.setattr("llm_emby._response._shares_output", lambda: True)
-    monkeypatch.setattr("llm_emby._response.is_taken", lambda _: False)
-    monkeypatch.setattr("llm_emby._image_command.is_taken", lambda _: False)
+    monkeypatch.setattr("llm_emby._image_files._exists", lambda _: False)
     target = tmp_path / "boat.png"
     target.touch()
     option = ("--out", target) if "emby" in words else ("-o", "output", target)
