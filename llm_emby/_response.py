@@ -34,6 +34,7 @@ from llm_emby._image_files import (
     full_path,
 )
 from llm_emby._options import Options
+from llm_emby._status_line import clear_status
 
 # How a reply ended, and that a folder did not take an image, is printed below. Without a handler
 # Python would print the core's log line, which has the same text. Other warnings stay visible.
@@ -300,6 +301,7 @@ class ResponseWriter:
         self._say(f"Warning: {notice.replace('without streaming', _UNSTREAMED)}")
 
     def _say(self, line: str) -> None:
+        clear_status()
         is_printed = self.is_command and self._stream  # llm prints the text as it comes
         if self._is_mid_line and is_printed and _shares_output():
             click.echo("", err=True)

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import ClassVar
 
 import click
 
@@ -15,6 +16,8 @@ class StatusLine:
     A closed standard error is not a reason to stop, so nothing here raises.
     """
 
+    _current: ClassVar["StatusLine | None"] = None
+
     def __init__(self) -> None:
         stream = sys.stderr
         self.is_shown = stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -22,6 +25,7 @@ class StatusLine:
     def show(self, text: str) -> None:
         """Replace the line."""
         if self.is_shown:
+            StatusLine._current = self if text else None
             # A line that wraps could not be removed.
             self._print(f"\r\x1b[2K{text[: _columns() - 1]}", nl=False)
 
@@ -37,6 +41,12 @@ class StatusLine:
     def _print(self, text: str, *, nl: bool = True) -> None:
         with suppress(OSError, ValueError):
             click.echo(text, nl=nl, err=True)
+
+
+def clear_status() -> None:
+    """Remove the line of the running command, if there is one, before something else is printed."""
+    if StatusLine._current is not None:  # noqa: SLF001
+        StatusLine._current.clear()  # noqa: SLF001
 
 
 async def tick_every_second(tick: Callable[[], object]) -> None:

@@ -13,6 +13,7 @@ from llm_help import LLM, MODES, Recorder, paths
 from support import photo
 
 from emby_plugins import BackendRequest, BackendResponse, Emby, Image
+from llm_emby._status_line import StatusLine
 
 PAINT = "Generate two images of a red boat on the sea"
 
@@ -339,6 +340,16 @@ def test_a_warning_has_a_line_of_its_own(
     assert result.exit_code == 0, result.output
     assert shown in result.output
     assert not result.output.startswith("\n")
+
+
+def test_a_note_replaces_the_progress(
+    run: LLM, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On a terminal, the progress of `llm emby image` is removed before a note is printed."""
+    monkeypatch.setattr(StatusLine, "__init__", lambda self: setattr(self, "is_shown", True))
+    result = run("emby", "image", "a fox", "-m", "emby-mock", "--out", tmp_path / "fox.jpg")
+    assert "Generating" in result.stderr
+    assert "\rNote: Saved as fox.png" in result.stderr  # click drops the code that clears a line
 
 
 def test_output_names_files_and_numbers_them(run: LLM, tmp_path: Path) -> None:
