@@ -22,6 +22,7 @@ from emby_plugins._settings import Secret
 from emby_plugins._text import clean_text
 
 _REFUSED = re.compile(r"\[Errno (\d+)\] Connect call failed \([^)]*\)")
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Call:
             return ConfigurationError(f"{self.url!r} can't be used: {error}.")
         # asyncio quotes the address as a Python tuple.
         text = _REFUSED.sub(lambda found: os.strerror(int(found[1])), str(error))
-        reason = clean_text(text, 600) or type(error).__name__
+        reason = _ERRNO.sub("", clean_text(text, 600)).rstrip(".") or type(error).__name__
         if isinstance(error, httpx.ProxyError):
             return proxy_refusal(proxy, reason)
         through = f" through {proxy}" if proxy else ""

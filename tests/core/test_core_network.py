@@ -248,9 +248,11 @@ def _until_image(
 
 def test_no_answer_at_all(call_chat: ChatCaller) -> None:
     """A connection closed without a response is not retried, since the call may have been paid
-    for.
+    for, and the error is one readable sentence.
     """
-    assert type(broken(call_chat, lambda *_: False)) is EmbyConnectionError
+    error = broken(call_chat, lambda *_: False)
+    assert type(error) is EmbyConnectionError
+    assert error.message.endswith("failed: Server disconnected without sending a response.")
 
 
 def test_a_response_in_another_protocol(call_chat: ChatCaller) -> None:
