@@ -110,6 +110,23 @@ def test_the_type_of_an_event_is_reset() -> None:
     assert [event.event for event in events] == ["error", "message", "message"]
 
 
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        (b"event: error\n", b"data: a\n\n", b"data: b\n\n"),
+        (b"data: a\n", b"data: b\n\n"),
+        (b"data\n", b"data: a\n\n"),
+        (b"dat", b"data: a\n\n"),
+        (b"data: a\r", b"data: b\n\n"),
+        (b"data: a\n\ndata: b\r", b"\ndata: c\n\n"),
+        (b"data: a\rb\n\n", b"data: \n\n", b"data: a\ndata: b\n\n"),
+    ],
+)
+def test_a_chunk_of_one_event_depends_on_what_came_before(pieces: tuple[bytes, ...]) -> None:
+    """A chunk that is one event on its own gives the events of httpx-sse after any other."""
+    assert [event for event in decode(*pieces) if event.data] == oracle(b"".join(pieces))
+
+
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n"])
 def test_close_returns_an_unterminated_event(end: bytes) -> None:
     """Closing the decoder returns an event without its blank line."""
