@@ -170,13 +170,16 @@ class AsyncioStream:
         self._held = b""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """As many bytes as there are, at least one; none at the end."""
+        """All bytes that have come, at least one; none at the end.
+
+        They may be more than `max_bytes`: large bodies cost less in large pieces.
+        """
         if self._held:
             with suppress(self._errors.WriteError):  # as httpcore: there may be an answer
                 await self._send_held(timeout)
         with self._translated(self._errors.ReadTimeout, self._errors.ReadError):
             if self._reader.held:
-                return await self._reader.read(max_bytes)
+                return await self._reader.read(max(max_bytes, self._reader.held))
             async with asyncio.timeout(timeout):
                 return await self._reader.read(max_bytes)
 

@@ -20,6 +20,7 @@ from emby_plugins._errors import DeadlineExceededError, EmbyError
 
 _SHORTEST = 0.001
 _PIECE = 64 * 1024
+_LARGE = 256 * 1024
 
 
 class BodyOver(Exception):  # noqa: N818 - it is no failure
@@ -116,11 +117,15 @@ class DeadlineStream:
     Small writes are sent together, when the response is read or 64 KiB have come up: httpcore
     writes the head and the body of a request apart, and a call to the system costs as much as
     all else that is done for a short call.
+
+    Large bodies are read in larger pieces than httpcore's 64 KiB, each of which costs as much as a
+    delta: after a read that was filled, the next may return 256 KiB.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._held = b""
+        self._is_large = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Raises `DeadlineExceededError`, or `BodyOver`, besides what the stream raises."""
@@ -139,7 +144,8 @@ class DeadlineStream:
             # be noticed before the full timeout of a peer that does not end it.
             wait = max(_SHORTEST, min(silence, limits.quiet, left))
             try:
-                return self._stream.read(max_bytes, wait)  # type: ignore[no-any-return]
+                most = _LARGE if self._is_large else max_bytes
+                data: bytes = self._stream.read(most, wait)
             except Exception as error:
                 # httpcore raises its own error from the socket's, which needs no import of it.
                 if not isinstance(error.__cause__, TimeoutError):
@@ -147,6 +153,9 @@ class DeadlineStream:
                 limits.check_quiet()
                 if silence <= wait:
                     raise
+            else:
+                self._is_large = len(data) >= max_bytes
+                return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send, or keep for the next write or read. Raises `DeadlineExceededError`."""
