@@ -7,12 +7,15 @@ import json
 from typing import Any, Literal
 
 import llm
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 class Options(llm.Options):
     """The options of a prompt."""
+
+    # Its validator is built with the first prompt, not at every start of llm.
+    model_config = ConfigDict(defer_build=True)
 
     temperature: float | None = Field(
         description="Sampling temperature, 0 to 2", ge=0, le=2, default=None
