@@ -126,7 +126,7 @@ comparison: .venv/.bench
 	$(BIN)/$(PIP) --upgrade openai llm langchain-openai langchain-openrouter
 	$(BIN)/python docs/docs_comparison.py
 
-## stress: the fault matrix, the fuzzers and the soak (about five minutes)
+## stress: the fault matrix, the fuzzers and the soak (about twenty minutes)
 stress: .venv/.fuzz
 	$(BIN)/python -m stress
 
