@@ -6,7 +6,7 @@ to one of them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypedDict, cast
 
 from emby_plugins._chat import ChatOptions, ImageConfig
 from emby_plugins._errors import ConfigurationError
@@ -126,8 +126,8 @@ def check_names(options: Mapping[str, object], known: type = CallOptions) -> Non
 
 def call_options(options: Mapping[str, Any]) -> CallOptions:
     """Those of the options that are about the call and not about its request."""
-    chosen: Any = {n: v for n, v in options.items() if n in CallOptions.__annotations__}
-    return chosen  # type: ignore[no-any-return]
+    chosen = {n: v for n, v in options.items() if n in CallOptions.__annotations__}
+    return cast("CallOptions", chosen)
 
 
 def _suggestion(name: str, known: type) -> str:

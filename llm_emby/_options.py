@@ -107,9 +107,8 @@ class Options(llm.Options):
     @classmethod
     def _suggest(cls, values: Any) -> Any:
         """Refuse unknown names, as llm's class does, but with a suggestion."""
-        unknown = (
-            [] if not isinstance(values, dict) else [n for n in values if n not in cls.model_fields]
-        )
+        given = values if isinstance(values, dict) else {}
+        unknown = [name for name in given if name not in cls.model_fields]
         if unknown:
             details = [
                 InitErrorDetails(type=_misspelt(n, cls), loc=(n,), input=None) for n in unknown

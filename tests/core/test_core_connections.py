@@ -1,13 +1,20 @@
-"""`AsyncConnections`: assigning connections to calls, and closing them."""
+"""Assigning connections to asynchronous calls and closing them, and reading from connections."""
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import httpcore
 import pytest
 
-from emby_plugins._asyncio_network import AsyncConnections
+from emby_plugins._asyncio_network import (
+    AsyncConnections,
+    AsyncioBackend,
+    AsyncioStream,
+    _CountingReader,
+)
+from emby_plugins._deadlines import DeadlineStream, Remaining, TimeLimits
 
 ORIGIN = httpcore.Origin(b"http", b"a.example", 80)
 
@@ -144,3 +151,30 @@ async def test_closing_closes_connections_in_use_too() -> None:
     await calls.end(*bodies[:2])
     await calls.connections.aclose()
     assert calls.open() == [True, False, False]
+
+
+def test_a_read_after_a_full_one_takes_more() -> None:
+    """A synchronous read may return 256 KiB after one that was filled, and 64 KiB otherwise."""
+    usual, large = 65_536, 262_144
+    requested: list[int] = []
+    lengths = iter((10, usual, large, usual - 1, 7))
+
+    class Network:
+        def read(self, max_bytes: int, _: float) -> bytes:
+            requested.append(max_bytes)
+            return bytes(next(lengths))
+
+    stream = DeadlineStream(Network())
+    timeout = Remaining(TimeLimits(60, 60, time.monotonic() + 60))
+    received = [len(stream.read(usual, timeout)) for _ in range(5)]
+    assert requested == [usual, usual, large, large, usual]
+    assert received == [10, usual, large, usual - 1, 7]
+
+
+async def test_a_read_takes_all_that_has_arrived() -> None:
+    """An asynchronous read returns all bytes that are there, even more than 64 KiB."""
+    reader = _CountingReader(loop=asyncio.get_running_loop())
+    reader.feed_data(bytes(200_000))
+    stream = AsyncioStream(reader, SimpleNamespace(), AsyncioBackend(httpcore))  # type: ignore[arg-type]
+    assert len(await stream.read(65_536, 1)) == 200_000
+    assert reader.held == 0

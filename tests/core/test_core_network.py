@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import httpx
 import pytest
 from support import (
     ChatCaller,
@@ -253,6 +254,20 @@ def test_no_answer_at_all(call_chat: ChatCaller) -> None:
     error = broken(call_chat, lambda *_: False)
     assert type(error) is EmbyConnectionError
     assert error.message.endswith("failed: Server disconnected without sending a response.")
+
+
+def test_an_unknown_host_has_a_readable_message() -> None:
+    """The number of an operating system's error is left out of the message."""
+
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[Errno -2] Name or service not known")
+
+    with (
+        httpx.Client(transport=httpx.MockTransport(fail)) as given,
+        Emby("k", "https://unknown.example/v1", http_client=given, max_retries=0) as emby,
+        pytest.raises(EmbyConnectionError, match=r"failed: Name or service not known\."),
+    ):
+        emby.chat("Hello")
 
 
 def test_a_response_in_another_protocol(call_chat: ChatCaller) -> None:
